@@ -1,0 +1,223 @@
+"""Choose the command, read and check its configuration, and only then import what runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunesmith import __version__
+from tunesmith.errors import ConfigError, TunesmithError, nearest
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+    from omegaconf import DictConfig
+
+    from tunesmith.config.overrides import Prepared
+
+
+def main() -> None:
+    """Run the command line and exit: 0 well, 1 a failure, 2 a mistake that one sentence explains, 130 interrupted.
+
+    ``sys.argv`` is left as it is: Lightning starts the other processes of a distributed run with the same one.
+    """
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a user's own backbone or dataset; last, so that it shadows nothing
+    try:
+        code = command_line(sys.argv[1:])
+    except TunesmithError as error:
+        code = say(error)
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `tunesmith … | head` is no failure
+        code = 0
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into exit code 1.
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        code = _interrupted()
+    sys.exit(code)
+
+
+def command_line(argv: Sequence[str]) -> int:
+    """Run what a command line asks for.
+
+    Args:
+        argv: Without the program's name.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TunesmithError: The command line or the configuration is wrong, or the run met an error that the user can mend.
+    """
+    first, *rest = argv or ["--help"]
+    if first == "--version" or "--version" in rest:
+        print(f"tunesmith {__version__}")  # noqa: T201
+    elif first in ("--help", "-h"):
+        from tunesmith.config import help as pages
+
+        pages.overview()
+    elif first in ("--shell-completion", "-sc"):
+        from tunesmith.config.completion import complete
+
+        complete(" ".join(rest))
+    else:
+        from tunesmith.config import find
+
+        find.require_command(first)
+        return run_command(first, parse(rest))
+    return 0
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parse what follows the command, with Hydra's own flags.
+
+    Raises:
+        ConfigError: A flag is unknown, lacks its value, excludes another, or is refused.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.exit_on_error = False
+    try:
+        args, unknown = parser.parse_known_intermixed_args(list(argv))
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"Expected valid flags but got an error: {error}.") from None
+    if unknown:
+        flags = [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+        raise ConfigError([f"Expected a flag that exists but got '{u}'.{nearest(u, flags)}" for u in unknown])
+    if args.experimental_rerun:
+        raise ConfigError("Expected no --experimental-rerun but got it: it unpickles a file, which can run code.")
+    if args.shell_completion:
+        raise ConfigError("Expected --shell-completion before any command: tunesmith --shell-completion install=bash.")
+    if args.run + args.multirun + bool(args.cfg) + bool(args.info) > 1:
+        raise ConfigError("Expected at most one of --run, --multirun, --cfg and --info but got more.")
+    if args.resolve and not args.cfg:
+        raise ConfigError("Expected --resolve together with --cfg but got it alone.")
+    return args
+
+
+def run_command(command: str, args: argparse.Namespace) -> int:
+    """Compose and check a command's configuration, then show it or run it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TunesmithError: The configuration is wrong.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    from tunesmith.config import find, hydra_app, overrides
+
+    dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
+    if args.config_path:
+        dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
+    root = args.config_name or command
+    hydra = hydra_app.start(root, dirs)
+    if args.hydra_help:
+        hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
+        return 0
+    ready = overrides.prepare(hydra, root, args.overrides, dirs, args.multirun)
+    shows = args.help or args.cfg or args.info
+    if not shows or ready.mistakes:
+        overrides.examine(ready, root, dirs)
+    if ready.mistakes:
+        raise ConfigError([m.text for m in ready.mistakes])
+    if shows:
+        show(hydra, root, args, ready, dirs)
+        return 0
+    jobs = Jobs(command, ready.sweep, dirs)
+    hydra_app.run(hydra, root, ready.overrides, jobs, ready.sweep)
+    return jobs.code
+
+
+def show(hydra: Hydra, command: str, args: argparse.Namespace, ready: Prepared, dirs: Sequence[Path]) -> None:
+    """Answer ``--help``, ``--cfg`` or ``--info``."""
+    from tunesmith.config import help as pages
+    from tunesmith.config import hydra_app
+
+    with hydra_app.translated():
+        if args.help:
+            pages.page(hydra, command, ready.choices, dirs)
+        elif args.cfg:
+            hydra.show_cfg(command, ready.overrides, args.cfg, args.package, args.resolve)
+        else:
+            hydra.show_info(args.info, command, ready.overrides)
+
+
+class Jobs:
+    """What Hydra calls for each job: it checks the configuration, runs the command, and keeps the exit code.
+
+    Args:
+        command: The command.
+        sweep: Whether a job that fails lets the others go on.
+        dirs: Folders of configurations.
+
+    Attributes:
+        code: 0 where every job ended well, 2 where all failures were mistakes of the user's, else 1.
+    """
+
+    def __init__(self, command: str, sweep: bool, dirs: Sequence[Path]) -> None:
+        self.command = command
+        self.sweep = sweep
+        self.dirs = dirs
+        self.code = 0
+
+    def __call__(self, cfg: DictConfig) -> Any:
+        """Run one job; its error is printed at once, so that a sweep shows it before it goes on."""
+        from hydra.core.hydra_config import HydraConfig
+
+        if self.sweep:
+            job = HydraConfig.get()
+            sys.stderr.write(f"tunesmith: job {job.job.num}: {' '.join(job.overrides.task)}\n")
+        try:
+            return self.run(cfg)
+        except TunesmithError as error:
+            code = say(error)
+            self.code = self.code or code
+        except Exception:
+            traceback.print_exc()
+            self.code = 1
+        return None
+
+    def run(self, cfg: DictConfig) -> Any:
+        """Check the present job's configuration and run it.
+
+        Raises:
+            ConfigError: It does not hold.
+        """
+        from tunesmith.config import find, hydra_app
+        from tunesmith.config.check import mistakes
+
+        cfg = hydra_app.settled(cfg)
+        found = mistakes(cfg, self.command, find.group_names(self.dirs))
+        if found:
+            raise ConfigError([m.text for m in found])
+        command: Callable[[DictConfig], Any] = getattr(
+            importlib.import_module(f"tunesmith.run.{self.command}"), self.command
+        )
+        return command(cfg)
+
+
+def say(error: TunesmithError) -> int:
+    """Print an error, a line for each mistake, and give its exit code."""
+    lines = error.mistakes if isinstance(error, ConfigError) else [" ".join(str(error).split())]
+    sys.stderr.write("".join(f"tunesmith: {line}\n" for line in lines))
+    return 2
+
+
+def _interrupted() -> int:
+    sys.stderr.write("\ntunesmith: interrupted\n")
+    return 130
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The backbone that all adapters derive from: a library's network, cut into named stages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.contracts import Features, Preprocess, Stage, Weights
+from tunesmith.errors import ConfigError
+
+
+class Backbone(nn.Module, ABC):
+    """A pretrained network without its classifier, run stage by stage.
+
+    Stages run one after another and own every parameter and buffer exactly once, so the network can be cut between any
+    two of them. The stages' submodules are resolved here, once: replacing a whole member of a stage later (to wrap it,
+    say) has no effect on the forward pass, while changes inside a member have.
+
+    Args:
+        net: The library's module, its classifier removed; parameter names and state dict keys stay the library's own.
+        stages: The stages, shallow to deep.
+        feature_dim: Width D of the pooled features.
+        preprocess: How pictures must be prepared.
+        weights: Where the weights came from.
+
+    Raises:
+        ConfigError: The picture size is not positive.
+        ValueError: The stages do not cover every parameter and buffer exactly once (a mistake in the adapter).
+    """
+
+    def __init__(
+        self, net: nn.Module, stages: Sequence[Stage], feature_dim: int, preprocess: Preprocess, weights: Weights
+    ) -> None:
+        super().__init__()
+        if preprocess.size < 1:
+            raise ConfigError(f"Expected backbone.image_size to be at least 1 pixel but got {preprocess.size}.")
+        self.net = net
+        self.stages = tuple(stages)
+        self.feature_dim = feature_dim
+        self.preprocess = preprocess
+        self.weights = weights
+        # Tuples are not registered by nn.Module, so the state dict holds each tensor once.
+        self._members = {s.name: tuple(net.get_submodule(member) for member in s.members) for s in self.stages}
+        _check_cover(net, self.stages)
+
+    @abstractmethod
+    def pool(self, x: Tensor) -> Features:
+        """Turn the last stage's output ``(B, C, H, W)`` into features, with ``pooled`` of shape ``(B, D)``."""
+
+    def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
+        """Run one stage; by default its members, in order."""
+        for member in self._members[stage.name]:
+            x = member(x)
+        return x
+
+    def forward(self, x: Tensor, frozen: int = 0) -> Features:
+        """Map pictures to features.
+
+        Args:
+            x: ``(B, C, H, W)``, normalised as `preprocess` says.
+            frozen: Number of stages, from the shallowest, that run without gradients.
+
+        Returns:
+            The pooled features ``(B, D)`` and the last map.
+        """
+        if frozen:
+            with torch.no_grad():
+                x = self._run(x, 0, frozen)
+        return self._finish(x, frozen)
+
+    def prefix(self, k: int) -> Callable[[Tensor], Tensor]:
+        """Give the function that runs the first ``k`` stages, 0 to the number of stages, on ``(B, C, H, W)``."""
+        return partial(self._run, begin=0, end=self._checked(k))
+
+    def suffix(self, k: int) -> Callable[[Tensor], Features]:
+        """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit."""
+        return partial(self._finish, begin=self._checked(k))
+
+    def _run(self, x: Tensor, begin: int, end: int) -> Tensor:
+        for stage in self.stages[begin:end]:
+            x = self.run_stage(stage, x)
+        return x
+
+    def _finish(self, x: Tensor, begin: int) -> Features:
+        return self.pool(self._run(x, begin, len(self.stages)))
+
+    def _checked(self, k: int) -> int:
+        if not 0 <= k <= len(self.stages):
+            raise ValueError(f"Expected a cut between 0 and {len(self.stages)} but got {k}.")
+        return k
+
+
+def _check_cover(net: nn.Module, stages: Sequence[Stage]) -> None:
+    """Hold the stages to their promise; by identity, so that tensors shared between stages are found too."""
+    owned = Counter(
+        id(tensor)
+        for stage in stages
+        for member in stage.members
+        for tensor in chain(net.get_submodule(member).parameters(), net.get_submodule(member).buffers())
+    )
+    names = {id(tensor): name for name, tensor in chain(net.named_parameters(), net.named_buffers())}
+    left = [name for key, name in names.items() if not owned[key]]
+    doubled = [name for key, name in names.items() if owned[key] > 1]
+    if left or doubled:
+        raise ValueError(
+            "Expected the stages to own every parameter and buffer exactly once but got "
+            f"{len(left)} in no stage {left[:5]} and {len(doubled)} in more than one {doubled[:5]}: "
+            "mend the stages' members."
+        )

@@ -1,0 +1,164 @@
+"""Loading weights into a network: everything must match by name and shape, or it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.backbone import sources
+from tunesmith.contracts import Weights
+from tunesmith.errors import WeightsError
+
+CLASSIFIERS = ("fc.", "classifier.", "head.")
+"""How the libraries' classifiers are named; a backbone has none, so theirs are passed over."""
+
+WRAPPED = ("module.", "model.")
+"""What DistributedDataParallel and training scripts put in front of every name."""
+
+
+@dataclass
+class _Match:
+    """What of a source fits a network.
+
+    Attributes:
+        fits: Tensors by the network's own names.
+        ignored: Names that are passed over by design.
+        surplus: Other names that the network does not have.
+        missing: Names that the source does not have.
+        misshapen: Names of another shape, each with both shapes.
+    """
+
+    fits: dict[str, Tensor] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    surplus: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    misshapen: list[str] = field(default_factory=list)
+
+
+def load_weights(
+    net: nn.Module,
+    source: str | None,
+    *,
+    pretrained: Callable[[], Mapping[str, Tensor]] | None = None,
+    strict: bool = True,
+) -> Weights:
+    """Load weights into a network without classifier.
+
+    The classifier's entries in the source are passed over, and so are counters of BatchNorm batches that it lacks: old
+    checkpoints have none, and nothing that we compute depends on them.
+
+    Args:
+        net: The network, changed in place.
+        source: ``pretrained``, ``package:<name>``, the path of a file, or ``None`` to keep the random weights.
+        pretrained: The library's own download of its weights; ``None`` where it has none.
+        strict: Refuse unknown and missing tensors. Tensors of another shape, or a source of which nothing fits, are
+            refused in any case.
+
+    Returns:
+        What was loaded, for the record.
+
+    Raises:
+        WeightsError: The source cannot be found or read, or does not fit the network.
+        MissingExtraError: The package that carries the weights is not installed.
+    """
+    if source is None:
+        return Weights()
+    own = net.state_dict()
+    if source.startswith(sources.PACKAGE):
+        package = sources.find_package(source)
+        match = _match_positions(own, sources.read_package(package), package, source)
+    else:
+        tensors = sources.read_pretrained(pretrained) if source == sources.PRETRAINED else sources.read_file(source)
+        match = _match_names(own, _unwrapped(tensors, own))
+    _refuse_misfits(match, source, strict)
+    net.load_state_dict(match.fits, strict=False)
+    return Weights(
+        source=source,
+        hash=content_hash({name: own[name] for name in match.fits}),
+        matched=len(match.fits),
+        ignored=tuple(match.ignored + match.surplus),
+        missing=tuple(match.missing),
+    )
+
+
+def content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """Digest names, types, shapes and bytes of tensors, whatever their order, device and memory layout."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _unwrapped(tensors: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what stands in front of every name, unless the network's own names begin so."""
+    while not any(name in own for name in tensors):
+        prefix = next((p for p in WRAPPED if all(name.startswith(p) for name in tensors)), None)
+        if prefix is None:
+            break
+        tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+def _match_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> _Match:
+    match = _Match()
+    for name, tensor in tensors.items():
+        if name in own:
+            _place(match, name, tensor, own[name])
+        else:
+            (match.ignored if name.startswith(CLASSIFIERS) else match.surplus).append(name)
+    match.missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
+    return match
+
+
+def _match_positions(
+    own: Mapping[str, Tensor], tensors: dict[str, Tensor], package: sources.Package, source: str
+) -> _Match:
+    """Match by position, where only the names differ; shapes and the last parts of the names must still agree."""
+    match = _Match(ignored=[name for name in tensors if name in package.classifier])
+    theirs = [name for name in tensors if name not in package.classifier]
+    same_kind = [ours.rpartition(".")[2] == name.rpartition(".")[2] for ours, name in zip(own, theirs, strict=False)]
+    if len(theirs) != len(own) or not all(same_kind):
+        raise WeightsError(
+            f"Expected a backbone with the {len(theirs)} tensors of '{source}', in their order, but got one with "
+            f"{len(own)} or of another order: these weights are for {package.fits}."
+        )
+    for ours, name in zip(own, theirs, strict=True):
+        _place(match, ours, tensors[name], own[ours])
+    return match
+
+
+def _place(match: _Match, name: str, tensor: Tensor, target: Tensor) -> None:
+    if tensor.shape == target.shape:
+        match.fits[name] = tensor
+    else:
+        match.misshapen.append(f"{name} {tuple(tensor.shape)} for {tuple(target.shape)}")
+
+
+def _refuse_misfits(match: _Match, source: str, strict: bool) -> None:
+    mistakes = [_some("of another shape", match.misshapen)]
+    if strict:
+        mistakes += [_some("unknown", match.surplus), _some("missing", match.missing)]
+    found = [mistake for mistake in mistakes if mistake]
+    if not match.fits:
+        found = ["none of them"]
+    if not found:
+        return
+    loose = "" if match.misshapen or not match.fits else ", or backbone.strict=false to load what fits"
+    raise WeightsError(
+        f"Expected the tensors in '{source}' to be those of the backbone but got {', '.join(found)}: "
+        f"choose the model that they were saved from{loose}."
+    )
+
+
+def _some(what: str, names: Iterable[str]) -> str:
+    """Count names and give the first three; nothing for none."""
+    listed = list(names)
+    if not listed:
+        return ""
+    return f"{len(listed)} {what} ({', '.join(listed[:3])}{', …' if len(listed) > 3 else ''})"

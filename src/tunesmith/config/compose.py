@@ -1,0 +1,38 @@
+"""Compose a configuration outside the command line, for tests and for rebuilding a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+from tunesmith.config import find, hydra_app, overrides
+from tunesmith.errors import ConfigError
+
+
+def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> DictConfig:
+    """Compose the configuration of a command as the command line would; `check.check` then checks it.
+
+    Args:
+        command: Such as ``train``.
+        changes: Overrides as on the command line.
+        config_dirs: Folders to look in first, as ``--config-dir`` names them.
+
+    Returns:
+        The configuration without Hydra's node; nothing in it needs Hydra any more.
+
+    Raises:
+        ConfigError: An override names what does not exist, or Hydra cannot compose it.
+    """
+    find.require_command(command)
+    dirs = find.conf_dirs(config_dirs)
+    hydra = hydra_app.start(command, dirs)
+    try:
+        ready = overrides.prepare(hydra, command, changes, dirs)
+        if ready.mistakes:
+            raise ConfigError([m.text for m in ready.mistakes])
+        return hydra_app.settled(hydra_app.load(hydra, command, ready.overrides))
+    finally:
+        GlobalHydra.instance().clear()

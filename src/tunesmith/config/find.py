@@ -1,0 +1,65 @@
+"""Where configurations are found: in front what the user has, behind it what the package ships."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tunesmith.errors import ConfigError, nearest
+
+
+def package_conf() -> Path:
+    """The configurations that tunesmith ships: ``tunesmith/conf`` in a wheel, the top-level ``conf`` in a checkout."""
+    here = Path(__file__).resolve()
+    installed = here.parents[1] / "conf"
+    return installed if installed.is_dir() else here.parents[3] / "conf"
+
+
+def conf_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
+    """List the folders that configurations are looked for in; the first that has a file wins.
+
+    Args:
+        config_dirs: Folders named by ``--config-dir``.
+
+    Returns:
+        Those folders, then ``./conf`` if the present folder has one of its own, then the package's.
+
+    Raises:
+        ConfigError: A folder of ``config_dirs`` does not exist.
+    """
+    named = [Path(d).expanduser().resolve() for d in config_dirs]
+    for folder in named:
+        if not folder.is_dir():
+            raise ConfigError(f"Expected --config-dir to be a folder but got '{folder}', which does not exist.")
+    own = Path("conf").resolve()
+    package = package_conf()
+    return list(dict.fromkeys([*named, *([own] if own.is_dir() else []), package]))
+
+
+def group_names(dirs: Iterable[Path]) -> set[str]:
+    """Names of the top-level config groups in the given folders."""
+    return {p.name for d in dirs for p in d.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
+
+
+def commands() -> dict[str, str]:
+    """The commands: one root file each, described by the first sentence of its header."""
+    roots = sorted(package_conf().glob("*.yaml"))
+    return {p.stem: headline(p) for p in roots}
+
+
+def headline(path: Path) -> str:
+    """The first sentence of a file's header comment."""
+    with path.open(encoding="utf-8") as lines:
+        comments = (line.lstrip("#").strip() for line in lines if line.startswith("#") and "@package" not in line)
+        first = next(comments, "")
+    return first.partition(". ")[0].rstrip(".") + "."
+
+
+def require_command(name: str) -> None:
+    """Check that a command exists.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    if name not in commands():
+        raise ConfigError(f"Expected a command but got '{name}'.{nearest(name, commands())}")

@@ -1,0 +1,124 @@
+"""The pages that `tunesmith` and `tunesmith <command> --help` print; plain text, so that they come at once."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.hydra import Hydra
+from hydra.core.object_type import ObjectType
+
+from tunesmith import __version__
+from tunesmith.config import find
+
+Rows = Iterable[tuple[str, str]]
+
+EXAMPLES: Mapping[str, Rows] = {
+    "train": (
+        ("tunesmith train", "generated data, a tiny model: 15 seconds"),
+        ("tunesmith train experiment=digits", "a named experiment"),
+        ("tunesmith train data=image_folder data.root=~/flowers backbone=timm", "your own pictures"),
+        ("tunesmith train -m policy=linear_probe,full seed=range(0,3)", "six runs"),
+    ),
+    "evaluate": (
+        ("tunesmith evaluate run=logs/digits/<run>", "on the test split"),
+        ("tunesmith evaluate run=logs/digits/<run> split=val", "on another"),
+    ),
+    "predict": (
+        ("tunesmith predict run=logs/digits/<run> input=photos/", "a folder"),
+        ("tunesmith predict run=logs/digits/<run> input=list.csv output=labels.parquet", "the files of a table"),
+    ),
+}
+
+OVERRIDES = (
+    ("group=option", "choose an option of a group"),
+    ("group=[one,two]", "several at once, where the default is a list"),
+    ("group.key=value", "set an argument, also one that the YAML does not list"),
+    ("~group.key", "leave it out"),
+)
+
+SWEEPS = (
+    ("-m seed=0,1,2", "one job for each value"),
+    ("-m seed=range(0,3)", "the same"),
+    ("-m policy=glob(*)", "one job for each option of a group"),
+    ("-m policy=full,linear_probe seed=0,1", "one job for each combination"),
+)
+
+FLAGS = (
+    ("--cfg job", "show the configuration that the overrides make, and stop (--resolve fills in references)"),
+    ("--info defaults-tree", "show which file each part comes from (also searchpath, config, defaults, plugins, all)"),
+    ("--config-dir <folder>", "look for configurations there first; ./conf comes next, tunesmith's own last"),
+    ("--hydra-help", "the flags that Hydra brings"),
+)
+
+
+def overview() -> None:
+    """Print the commands with one line each."""
+    _print(f"tunesmith {__version__}: fine-tune pretrained models as composed, reproducible experiments.\n")
+    _print("Usage: tunesmith <command> [-m] [group=option …] [key=value …]\n")
+    _section("Commands", ((f"tunesmith {name}", text) for name, text in find.commands().items()))
+    _section(
+        "More",
+        (
+            ("tunesmith train --help", "groups, options and examples of a command"),
+            ('eval "$(tunesmith --shell-completion install=bash)"', "completion of everything by the Tab key"),
+        ),
+    )
+
+
+def page(hydra: Hydra, command: str, choices: Mapping[Any, Any], dirs: Sequence[Path]) -> None:
+    """Print a command's page.
+
+    Args:
+        hydra: Hydra's application, which knows all options.
+        command: The command.
+        choices: The option that each group has, as composed.
+        dirs: Folders of configurations.
+    """
+    root = next(d / f"{command}.yaml" for d in dirs if (d / f"{command}.yaml").is_file())
+    text = root.read_text(encoding="utf-8")
+    _print(f"tunesmith {command}: {find.headline(root)}\n")
+    _print(f"Usage: tunesmith {command} [-m] [group=option …] [key=value …]\n")
+    _section("Groups (* is the present choice)", _groups(hydra, choices, text))
+    _section("Keys", _root_keys(text))
+    _section("Overrides", OVERRIDES)
+    _section("Sweeps", SWEEPS if command == "train" else ())
+    _section("Examples", EXAMPLES.get(command, ()))
+    _section("More", FLAGS)
+
+
+def _groups(hydra: Hydra, choices: Mapping[Any, Any], root: str) -> Iterator[tuple[str, str]]:
+    listed = dict(re.findall(r"^  - (\w+): \[(.*)\]", root, re.MULTILINE))  # Hydra's choices leave out lists
+    for group in sorted({str(g) for g in choices if not str(g).startswith("hydra/")} | set(listed)):
+        present = re.split(r",\s*", listed.get(group, "")) if group not in choices else [choices[group]]
+        options = hydra.config_loader.get_group_options(group, ObjectType.CONFIG)
+        if options and group != "paths":
+            yield group, ", ".join(f"*{o}" if o in present else o for o in options)
+
+
+def _root_keys(root: str) -> Iterator[tuple[str, str]]:
+    """The root file's own keys, with the comment that stands behind each."""
+    for match in re.finditer(r"^(\w+):[ ]*([^#\n]+?)[ ]*(?:#[ ]*(.*))?$", root, re.MULTILINE):
+        yield f"{match[1]}={match[2]}".replace("???", "…"), match[3] or ""
+
+
+def _section(title: str, rows: Rows) -> None:
+    listed = list(rows)
+    if not listed:
+        return
+    width = shutil.get_terminal_size((120, 24)).columns
+    left = max(len(name) for name, _ in listed) + 4
+    _print(f"\033[1m{title}\033[0m" if sys.stdout.isatty() else title)
+    for name, text in listed:
+        lines = textwrap.wrap(text, max(width - left, 30)) or [""]
+        _print(f"  {name}".ljust(left) + f"\n{' ' * left}".join(lines))
+    _print("")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text.rstrip(' ')}\n")

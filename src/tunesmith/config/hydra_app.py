@@ -1,0 +1,130 @@
+"""Hydra's application, started on our folders and with our errors; what is private in Hydra is used here alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import Container, DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
+
+from tunesmith.errors import ConfigError
+
+
+def start(command: str, dirs: Sequence[Path]) -> Hydra:
+    """Start Hydra for a command.
+
+    Args:
+        command: Name of the root file; Hydra's job takes its name.
+        dirs: Folders of configurations, front to back, as `find.conf_dirs` lists them.
+
+    Returns:
+        Hydra's application. Its search path is ours, so that ``--config-dir`` and ``./conf`` go in front of the
+        package's own; Hydra itself would put them behind.
+    """
+    *front, last = dirs
+    path = create_config_search_path(str(last))
+    for folder in front:
+        path.prepend("tunesmith", f"file://{folder}", anchor="main")
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    return Hydra.create_main_hydra2(task_name=command, config_search_path=path)
+
+
+def load(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose the whole configuration, Hydra's own node included.
+
+    Raises:
+        ConfigError: Hydra cannot compose it.
+    """
+    with translated():
+        return hydra.config_loader.load_configuration(
+            config_name=command, overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
+        )
+
+
+def run(hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[DictConfig], Any], sweep: bool) -> None:
+    """Run one job, or with ``sweep`` one job for each combination of swept values.
+
+    Raises:
+        ConfigError: Hydra cannot compose a job; what ``task`` raises is its own affair.
+    """
+    mode = "MULTIRUN" if sweep else "RUN"
+    launch = hydra.multirun if sweep else hydra.run
+    with translated():
+        launch(config_name=command, task_function=task, overrides=[*overrides, f"hydra.mode={mode}"])
+
+
+def settled(cfg: DictConfig) -> DictConfig:
+    """Take Hydra's node out of a configuration, and put values where ``${hydra:…}`` refers to it.
+
+    Args:
+        cfg: A whole configuration, with its node ``hydra``; or, in a job of Hydra's, without it.
+
+    Returns:
+        A copy that can be resolved, saved and rebuilt anywhere.
+    """
+    before = HydraConfig.instance().cfg
+    if "hydra" in cfg:
+        HydraConfig.instance().set_config(cfg)
+    cfg = cfg.copy()
+    try:
+        for node, key in list(_references(cfg, "${hydra:")):
+            OmegaConf.update(node, str(key), node[key])
+    finally:
+        HydraConfig.instance().cfg = before
+    with open_dict(cfg):
+        cfg.pop("hydra", None)
+    return cfg
+
+
+def _references(node: Any, mark: str) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) whose raw value holds ``mark``, outside Hydra's node."""
+    keys = [k for k in node if k != "hydra"] if OmegaConf.is_dict(node) else range(len(node))
+    for key in keys:
+        child = node._get_node(key)
+        if isinstance(child, Container) and not _is_leaf(child):
+            yield from _references(child, mark)
+        elif mark in str(child._value()):
+            yield node, key
+
+
+def _is_leaf(node: Container) -> bool:
+    return bool(node._is_none() or node._is_missing() or node._is_interpolation())
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's own errors into ours: one sentence each.
+
+    Raises:
+        ConfigError: The body raised one of theirs.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise ConfigError(sentence(error)) from error
+
+
+def sentence(error: BaseException) -> str:
+    """Say one of Hydra's multi-line errors in one line."""
+    texts = [str(error)]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        texts.append(str(error.__cause__))
+    lines = []
+    for text in texts:
+        text = re.split(r"\n\s*(?:Config search path|Search path|See https|full_key|object_type)", text)[0]
+        lines += [line.strip() for line in text.splitlines() if line.strip(" \t^")]
+    joined = " ".join(lines) or type(error).__name__
+    return joined if joined.endswith((".", "?", "!")) else f"{joined}."

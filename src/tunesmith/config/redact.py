@@ -1,0 +1,121 @@
+"""Take secrets out of what is saved, logged and shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+
+REDACTED = "<redacted>"
+
+_SECRETS = frozenset(
+    {"password", "passwd", "pwd", "passphrase", "secret", "secrets", "token", "apikey"}
+    | {"credential", "credentials", "auth", "authorization", "bearer"}
+)
+_SECRET_KEYS = frozenset({"api", "private", "access", "secret"})  # … followed by the word `key`
+_SPECIAL_TOKENS = frozenset(
+    {"cls", "pad", "eos", "bos", "mask", "sep", "unk", "class", "special", "prefix", "suffix", "stop", "image"}
+)
+_URL_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"(?P<key>[\w./@-]+)=(?P<value>'[^']*'|\"[^\"]*\"|[^\s,]+)")
+_ENVIRONMENT = "${oc.env:"
+
+
+def redact(cfg: DictConfig) -> dict[str, Any]:
+    """Resolve a configuration into plain data that may be saved.
+
+    Args:
+        cfg: Any configuration; it is left as it is.
+
+    Returns:
+        Plain containers. A text under a secret's key is replaced, wherever it is referred to; user names and passwords
+        are cut out of URLs; what reads the environment stays ``${oc.env:…}``, and everything else is resolved.
+    """
+    cfg = cfg.copy()
+    held: dict[str, str] = {}
+    with flag_override(cfg, ["struct", "readonly"], [False, False]):
+        for node, key, secret in list(_leaves(cfg, False)):
+            raw = node._get_node(key)._value()
+            if _ENVIRONMENT in raw:
+                mark = f"\0{len(held)}\0"
+                held[mark] = raw
+                node[key] = mark
+            elif secret:
+                node[key] = REDACTED
+    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]  # a DictConfig gives a dict
+    return {k: _cleaned(v, held) for k, v in plain.items()}
+
+
+def redact_text(text: str) -> str:
+    """Take secrets out of a line of text: ``key=value`` where the key is a secret's, and user names in URLs."""
+
+    def replaced(match: re.Match[str]) -> str:
+        key, value = match["key"], match["value"]
+        hide = is_secret(re.split(r"[./]", key)[-1]) and _ENVIRONMENT not in value and not _is_plain(value)
+        return f"{key}={REDACTED}" if hide else match[0]
+
+    return _without_user(_ASSIGNMENT.sub(replaced, text))
+
+
+def is_secret(key: str) -> bool:
+    """Whether a key holds a secret, by its last word: ``api_key`` does, ``cls_token`` and ``num_tokens`` do not."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key)
+    words = [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
+    if not words:
+        return False
+    before = words[-2] if len(words) > 1 else ""
+    if words[-1] == "token":
+        return before not in _SPECIAL_TOKENS
+    return words[-1] in _SECRETS or (words[-1] == "key" and before in _SECRET_KEYS)
+
+
+def config_hash(container: Mapping[str, Any]) -> str:
+    """Digest of a configuration's content, independent of the order of keys and of where things are put.
+
+    Args:
+        container: Plain data, as `redact` gives it.
+
+    Returns:
+        Hex digest (SHA-256) of everything but ``paths``.
+    """
+    content = {k: v for k, v in container.items() if k != "paths"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
+    """Every text in a configuration: its container, its key, and whether it stands under a secret's key."""
+    if node._is_none() or node._is_missing() or node._is_interpolation():
+        return
+    keys = list(node) if isinstance(node, DictConfig) else range(len(node))
+    for key in keys:
+        hidden = (secret and key != "_target_") or (isinstance(key, str) and is_secret(key))
+        child = node._get_node(key)
+        if isinstance(child, DictConfig | ListConfig) and not child._is_interpolation():
+            yield from _leaves(child, hidden)
+        elif isinstance(child._value(), str) and not child._is_missing():
+            yield node, key, hidden
+
+
+def _cleaned(value: Any, held: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _cleaned(v, held) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(v, held) for v in value]
+    if not isinstance(value, str):
+        return value
+    for mark, raw in held.items():
+        value = value.replace(mark, raw)
+    return _without_user(value)
+
+
+def _without_user(text: str) -> str:
+    return _URL_USER.sub(lambda m: f"{m['scheme']}{REDACTED}@", text)
+
+
+def _is_plain(value: str) -> bool:
+    """Whether a value is no text: a number, true, false or null."""
+    return bool(re.fullmatch(r"true|false|null|[-+0-9.e]+", value, re.IGNORECASE))

@@ -1,0 +1,47 @@
+"""The root keys of each command that are no config group, with their types: one class a command."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass
+class Paths:
+    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made."""
+
+    logs: str
+    run: str | None = None
+
+
+@dataclass
+class Train:
+    """Root keys of ``tunesmith train``."""
+
+    name: str
+    seed: int
+    tags: list[str]
+    test: Literal["best", "last"] | None
+    paths: Paths
+
+
+@dataclass
+class Evaluate:
+    """Root keys of ``tunesmith evaluate``."""
+
+    run: str
+    split: Literal["train", "val", "test"]
+    checkpoint: Literal["best", "last"]
+    paths: Paths
+
+
+@dataclass
+class Predict:
+    """Root keys of ``tunesmith predict``."""
+
+    run: str
+    input: str
+    output: str
+    checkpoint: Literal["best", "last"]
+    batch_size: int
+    paths: Paths

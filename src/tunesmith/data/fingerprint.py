@@ -1,0 +1,94 @@
+"""What the data are, as one digest: the same wherever, whenever and in whatever order the files lie."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tunesmith.data.memory import cores
+from tunesmith.data.progress import track
+from tunesmith.data.table import Ints, Pictures, Pixels, Table
+from tunesmith.errors import DataError
+
+MAX_BYTES = 4 * 2**30
+"""Files that are larger together are not read whole: some minutes on a network disk."""
+
+HEAD_BYTES = 64 * 2**10
+"""Bytes at the start of each file that are read then."""
+
+
+def fingerprint(table: Table, digests: Sequence[bytes], whole: bool = True) -> str:
+    """Digest names, labels and content.
+
+    Args:
+        table: The pictures' names and labels.
+        digests: Of each picture's content, in the table's order.
+        whole: Whether the digests are over whole files.
+
+    Returns:
+        ``content:<hex>``, or ``head:<hex>`` where only the size and the first 64 KiB of each file were read.
+    """
+    labels = (table.class_names[t] for t in table.targets)
+    rows = zip(table.names.tolist(), labels, digests, strict=True)
+    total = hashlib.blake2b(repr(table.class_names).encode(), digest_size=16)
+    for name, label, digest in sorted(rows):
+        total.update(repr((name, label, digest)).encode())
+    return f"{'content' if whole else 'head'}:{total.hexdigest()}"
+
+
+def digest_all(pictures: Pictures, max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
+    """Digest the content of each picture.
+
+    Args:
+        pictures: Files or pixels.
+        max_bytes: Size of all files together up to which they are read whole.
+
+    Returns:
+        One digest a picture, and whether they are over whole files.
+
+    Raises:
+        DataError: A file cannot be read.
+    """
+    try:
+        whole = isinstance(pictures, np.ndarray) or sum(p.stat().st_size for p in pictures) <= max_bytes
+
+        def digest(picture: Path | Pixels) -> bytes:
+            return hashlib.blake2b(_content(picture, whole), digest_size=16).digest()
+
+        with ThreadPoolExecutor(cores()) as pool:
+            return list(track(pool.map(digest, pictures), "Fingerprinting pictures", len(pictures))), whole
+    except OSError as err:
+        raise DataError(f"Expected a readable picture but got {err.filename}: {err.strerror}.") from err
+
+
+def _content(picture: Path | Pixels, whole: bool) -> bytes:
+    if isinstance(picture, np.ndarray):
+        return repr(picture.shape).encode() + picture.tobytes()
+    if whole:
+        return picture.read_bytes()
+    with picture.open("rb") as file:
+        return picture.stat().st_size.to_bytes(8, "little") + file.read(HEAD_BYTES)
+
+
+def shared(digests: Sequence[bytes], indices: dict[str, Ints]) -> list[tuple[int, int]]:
+    """Find pictures of one content that stand in two splits, which makes the test easier than the world is.
+
+    Args:
+        digests: Of each picture's content, in the table's order.
+        indices: Rows of each split.
+
+    Returns:
+        Pairs of rows, each of a different split.
+    """
+    first: dict[bytes, tuple[str, int]] = {}
+    pairs = []
+    for split, rows in indices.items():
+        for row in rows.tolist():
+            owner, other = first.setdefault(digests[row], (split, row))
+            if owner != split:
+                pairs.append((other, row))
+    return pairs

@@ -1,0 +1,66 @@
+"""A head with hidden layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+from torch import Tensor, nn
+
+from tunesmith.contracts import Features
+from tunesmith.errors import ConfigError, nearest
+
+NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
+
+
+class MLP(nn.Module):
+    """Hidden layers (linear, norm, ReLU, dropout) and a linear layer on the pooled features.
+
+    Hidden weights start as He et al. 2015 give them for ReLU; the last layer's as normal noise of standard deviation
+    0.01, so that the first outputs are nearly equal and the first loss is about log K. All biases start as zero.
+
+    Args:
+        feature_dim: Width D of the pooled features.
+        num_outputs: Outputs K.
+        hidden: Width of each hidden layer.
+        dropout: Probability of dropping a hidden activation, from 0 to below 1.
+        norm: What normalises the hidden layers. ``batch`` needs at least two pictures in every training batch.
+
+    Raises:
+        ConfigError: There is no hidden layer, a width is not positive, the dropout is out of range or the norm unknown.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        num_outputs: int,
+        hidden: Sequence[int] = (256,),
+        dropout: float = 0.1,
+        norm: Literal["layer", "batch", "none"] = "layer",
+    ) -> None:
+        super().__init__()
+        if not hidden or min(hidden) < 1:
+            raise ConfigError(
+                f"Expected head.hidden to list widths of at least 1 but got {list(hidden)}; see head=linear."
+            )
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"Expected head.dropout to be from 0 to below 1 but got {dropout}.")
+        if norm not in NORMS:
+            raise ConfigError(f"Expected head.norm to be layer, batch or none but got '{norm}'.{nearest(norm, NORMS)}")
+        self.hidden = nn.Sequential(*(_layer(a, b, norm, dropout) for a, b in pairwise([feature_dim, *hidden])))
+        self.output = nn.Linear(hidden[-1], num_outputs)
+        nn.init.normal_(self.output.weight, std=0.01)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: Features) -> Tensor:
+        """Map features, ``pooled`` of shape ``(B, D)``, to outputs ``(B, K)``."""
+        outputs: Tensor = self.output(self.hidden(features.pooled))
+        return outputs
+
+
+def _layer(width_in: int, width_out: int, norm: str, dropout: float) -> nn.Sequential:
+    linear = nn.Linear(width_in, width_out)
+    nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(linear, NORMS[norm](width_out), nn.ReLU(inplace=True), nn.Dropout(dropout))

@@ -1,0 +1,163 @@
+"""The one place where objects meet: configuration in, data, task and trainer out, ready to fit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from torch.optim import Optimizer
+
+from tunesmith.config.build import accepts, build
+from tunesmith.contracts import HEAD, DataSpec, Parameter, ParameterTable, Policy, Rates, Row
+from tunesmith.errors import ConfigError, PolicyError
+from tunesmith.run.callback import Collect, Throughput
+from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.metrics_log import MetricsLog
+
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a run is made of."""
+
+    data: Any
+    task: Any
+    trainer: Trainer
+    throughput: Throughput
+    collect: Collect
+
+
+def assemble_data(cfg: DictConfig, preprocess: Any) -> LightningDataModule:
+    """Build the data module and read the data, so that its `DataSpec` is there."""
+    data: LightningDataModule = build(cfg.data)
+    data.connect(preprocess)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def assemble_task(cfg: DictConfig, backbone: nn.Module, spec: DataSpec) -> Any:
+    """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
+    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=spec.num_outputs)
+    metrics = {name: build(node, num_classes=spec.num_outputs) for name, node in cfg.task.metrics.items()}
+    return build(
+        cfg.task,
+        backbone=backbone,
+        head=head,
+        loss=build(cfg.loss),
+        metrics=metrics,
+        table=make_table(backbone, head, build(cfg.policy), build(cfg.rates), _weight_decay(cfg.optimizer)),
+        optimizer=functools.partial(_make_optimizer, cfg.optimizer),
+        scheduler=functools.partial(_make_scheduler, cfg.scheduler),
+    )
+
+
+def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> tuple[Trainer, Throughput, Collect]:
+    """Build the trainer with the configured callbacks and loggers, and those that every run has."""
+    throughput, collect = Throughput(), Collect()
+    callbacks: list[Callback] = [throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
+    if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
+        raise ConfigError("Expected a validation split for early stopping but got data.split.val=0.")
+    loggers: list[Logger] = [MetricsLog(folder)]
+    for node in cfg.logger.values():
+        offered = {"folder": folder, "record": record}
+        loggers.append(build(node, **{k: v for k, v in offered.items() if accepts(node, k)}))
+    trainer = build(
+        cfg.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(folder), plugins=[CheckpointIO()]
+    )
+    return trainer, throughput, collect
+
+
+def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
+    """Build everything for a training run.
+
+    Without a validation split there is nothing to monitor: ``task.monitor`` becomes null, and the last weights count
+    as the best.
+    """
+    backbone = build(cfg.backbone)
+    data: Any = assemble_data(cfg, backbone.preprocess)
+    if "val" not in data.counts():
+        OmegaConf.update(cfg, "task.monitor", None)
+    task = assemble_task(cfg, backbone, data.spec)
+    trainer, throughput, collect = assemble_trainer(cfg, folder, record)
+    if trainer.world_size > 1 and len(task.table.phases) > 1:
+        # A parameter that starts to train later is unknown to DDP's reducer: ranks would drift apart in silence.
+        raise PolicyError("Expected a policy with one phase on several devices but got several; use trainer.devices=1.")
+    return Parts(data, task, trainer, throughput, collect)
+
+
+def make_table(
+    backbone: Any, head: nn.Module, policy: Policy, rates: Rates, weight_decay: float = 0.0
+) -> ParameterTable:
+    """Lay policy and rates over the parameters of backbone and head: one row each.
+
+    Args:
+        backbone: With its stages.
+        head: The head.
+        policy: What trains when.
+        rates: How fast.
+        weight_decay: The optimizer's.
+    """
+    parameters = _parameters(backbone, head)
+    phases, plan = policy.plan(parameters), rates.plan(parameters)
+    first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
+    rows = [Row(p, first[p.name], plan[p.name].multiplier, weight_decay * plan[p.name].decay) for p in parameters]
+    return ParameterTable(tuple(rows), tuple(phases))
+
+
+def _parameters(backbone: Any, head: nn.Module) -> list[Parameter]:
+    units: list[tuple[str, int, str, nn.Module]] = [
+        (stage.name, depth, f"backbone.net.{member}.", backbone.net.get_submodule(member))
+        for depth, stage in enumerate(backbone.stages)
+        for member in stage.members
+    ]
+    units.append((HEAD, len(backbone.stages), "head.", head))
+    found = []
+    for stage, depth, prefix, unit in units:
+        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if isinstance(m, _NORMS)}
+        for name, p in unit.named_parameters():
+            owner, _, leaf = name.rpartition(".")
+            norm = (f"{owner}." if owner else "") in norms
+            found.append(Parameter(prefix + name, stage, depth, norm, leaf == "bias", p.ndim, p.numel()))
+    return found
+
+
+def _weight_decay(node: DictConfig) -> float:
+    """The optimizer's own default where the YAML says nothing; only the optimizer knows it."""
+    probe: Optimizer = build(node, params=[nn.Parameter(torch.zeros(1))])
+    return float(probe.defaults.get("weight_decay", 0.0))
+
+
+def _make_optimizer(node: DictConfig, groups: list[dict[str, Any]]) -> Optimizer:
+    optimizer: Optimizer = build(node, params=groups)
+    return optimizer
+
+
+def _make_scheduler(
+    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int
+) -> tuple[Any, Literal["step", "epoch"]]:
+    offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
+    taken = {k: v for k, v in offered.items() if accepts(node, k)}
+    return build(node, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"
+
+
+def describe(parts: Parts) -> dict[str, Any]:
+    """What run.json says of data, weights and policy."""
+    data, table, weights = parts.data, parts.task.table, parts.task.backbone.weights
+    spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
+    phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
+    return {
+        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts()},
+        "weights": asdict(weights),
+        "policy": {**table.counts(0), "phases": phases, "stages": [s.name for s in parts.task.backbone.stages]},
+    }

@@ -1,0 +1,124 @@
+"""Callbacks that Lightning does not have: averaged weights that keep frozen bits, throughput, collected predictions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from torch import Tensor
+
+
+class EMA(WeightAveraging):
+    """Exponential moving average of the weights; validation, checkpoints and the end of training use the average.
+
+    Unlike Lightning's own, it averages by ``average += (1 - decay) * (weight - average)``, which leaves a weight that
+    does not move exactly as it is, and it warms up, so that a short run does not end near its random start.
+
+    Args:
+        decay: Share of the average kept at each step; early on it is ``(1 + step) / (10 + step)`` if that is less.
+    """
+
+    def __init__(self, decay: float = 0.999) -> None:
+        self.decay = decay
+        super().__init__(use_buffers=True, multi_avg_fn=self._average)
+
+    @torch.no_grad()
+    def _average(self, averages: Any, weights: Any, count: Tensor | int) -> None:
+        if not torch.is_floating_point(averages[0]):
+            for average, weight in zip(averages, weights, strict=True):
+                average.copy_(weight)
+            return
+        step = int(count)
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(averages, weights, 1 - decay)
+
+
+class ProgressBar(RichProgressBar):
+    """A bar an epoch, with the loss and the monitored metric of the last validation."""
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands beside the bar; short, so that a terminal of 80 columns holds it."""
+        values = trainer.progress_bar_metrics
+        shown = {"loss": values.get("train/loss_step")}
+        monitor = getattr(pl_module, "monitor", None)
+        if monitor:
+            shown[monitor] = trainer.callback_metrics.get(monitor)
+        return {name: f"{float(value):.3f}" for name, value in shown.items() if value is not None}
+
+
+class Throughput(Callback):
+    """Images per second of the training loop, validation left out."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.seconds = 0.0
+        self._since = 0.0
+        self._in_epoch = 0
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Mean over all epochs; ``None`` before the first batch."""
+        return self.images / self.seconds if self.seconds else None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._since = time.perf_counter()
+        self._in_epoch = 0
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count; the clock is read here so that validation inside an epoch stays out."""
+        now = time.perf_counter()
+        count = len(batch["index"]) * trainer.world_size
+        self.images += count
+        self._in_epoch += count
+        self.seconds += now - self._since
+        self._since = now
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restart the clock."""
+        self._since = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Log the mean so far."""
+        pl_module.log("train/images_per_second", self.images_per_second or 0.0)
+
+
+class Collect(Callback):
+    """Keeps what test steps give, from all ranks."""
+
+    def __init__(self) -> None:
+        self._steps: list[dict[str, Tensor]] = []
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget an earlier test."""
+        self._steps = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keep a batch on the CPU."""
+        self._steps.append({k: outputs[k].detach().cpu() for k in ("index", "target", "predictions")})
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Bring the ranks' shares together."""
+        if trainer.world_size > 1:
+            shares: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(shares, self._steps)
+            self._steps = [step for share in shares for step in share]
+
+    def collected(self) -> dict[str, Tensor]:
+        """``index`` ``(N,)``, ``target`` ``(N,)`` and ``predictions`` ``(N, K)``, in the order of the data's table."""
+        whole = {k: torch.cat([step[k] for step in self._steps]) for k in ("index", "target", "predictions")}
+        order = whole["index"].argsort()
+        return {k: v[order] for k, v in whole.items()}

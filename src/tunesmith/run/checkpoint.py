@@ -1,0 +1,105 @@
+"""Checkpoints: tensors and plain containers only, written atomically, with a manifest of digests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import nn
+
+from tunesmith.errors import RunError
+from tunesmith.run.atomic import atomic, write_text
+
+MANIFEST = "manifest.json"
+
+
+class CheckpointIO(TorchCheckpointIO):
+    """Saves atomically, notes step and digest in ``manifest.json`` beside it, and loads tensors only."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Save one checkpoint, then the manifest: a checkpoint that the manifest does not vouch for is not whole.
+
+        Raises:
+            OSError: The disk is full or read-only; an older checkpoint of that name stays.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(target) as temporary:
+            torch.save(checkpoint, temporary)
+            digest = _digest(temporary)
+        manifest = read_manifest(target.parent)
+        manifest[target.name] = {"step": checkpoint["global_step"], "epoch": checkpoint["epoch"], "blake2b": digest}
+        _write_manifest(target.parent, manifest)
+
+    def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Load a checkpoint onto the CPU, after its digest was found to hold."""
+        return load(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint and its line in the manifest."""
+        target = Path(path)
+        target.unlink(missing_ok=True)
+        manifest = read_manifest(target.parent)
+        if manifest.pop(target.name, None):
+            _write_manifest(target.parent, manifest)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU.
+
+    Args:
+        path: The file; ``manifest.json`` beside it must vouch for it.
+
+    Raises:
+        RunError: The file is missing, is not in the manifest, is not what was written, or holds more than tensors and
+            plain containers.
+    """
+    if not path.is_file():
+        raise RunError(f"Expected a checkpoint at {path} but there is none.")
+    entry = read_manifest(path.parent).get(path.name)
+    if entry is None or entry["blake2b"] != _digest(path):
+        raise RunError(f"Expected {path} to be the checkpoint that {MANIFEST} vouches for but its digest is another.")
+    try:
+        # weights_only is passed although it is the default: an environment variable could switch the default off.
+        loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise RunError(f"Expected {path} to hold tensors and plain containers only but it holds more.") from error
+    return loaded
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Put a checkpoint's weights into a module, every tensor of which must be there and no other.
+
+    Raises:
+        RunError: The checkpoint cannot be loaded, or does not fit.
+    """
+    state = load(path)["state_dict"]
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise RunError(f"Expected {path} to fit the model of its run but got: {error}") from error
+
+
+def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read the manifest of a checkpoint folder; empty where there is none."""
+    path = folder / MANIFEST
+    manifest: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return manifest
+
+
+def _write_manifest(folder: Path, manifest: dict[str, dict[str, Any]]) -> None:
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True) + "\n")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        # file_digest needs Python 3.11.
+        digest = hashlib.blake2b(digest_size=16)
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""Evaluate a finished run on a split of its own data, or of other data with the same classes."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from tunesmith.errors import DataError
+from tunesmith.run import plot, report
+from tunesmith.run.assemble import Parts, assemble_data
+from tunesmith.run.atomic import write_text
+from tunesmith.run.callback import Collect, Throughput
+from tunesmith.run.outcome import Outcome, test_split
+from tunesmith.run.quiet import quiet
+from tunesmith.run.rebuild import rebuild, trainer_for
+
+
+def evaluate(cfg: DictConfig) -> Outcome:
+    """Test a run's weights and leave metrics, predictions and plots in ``evaluations/`` in its folder.
+
+    Args:
+        cfg: ``run``, ``split``, ``checkpoint`` and, for other data, ``data``.
+
+    Raises:
+        RunError: The run folder cannot be used.
+        DataError: The data have other classes than the run's, or no such split.
+    """
+    with quiet():
+        found = rebuild(cfg.run, cfg.checkpoint)
+        console = Console()
+        data = assemble_data(cfg.data or found.cfg.data, found.preprocess)
+        _compare(found.spec.class_names, data.spec.class_names)
+        if cfg.data is None and data.spec.fingerprint != found.spec.fingerprint:
+            console.print("[yellow]The data are not what the run was trained on: their fingerprint is another.[/]")
+        collect = Collect()
+        trainer = trainer_for(found.cfg, found.folder, [collect])
+        parts = Parts(data, found.task, trainer, Throughput(), collect)
+        outcome = test_split(parts, cfg.checkpoint, cfg.split)
+        now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        folder = found.folder / "evaluations" / f"{now}-{cfg.split}"
+        folder.mkdir(parents=True)
+        write_text(folder / "evaluation.json", json.dumps(report.as_plain(outcome), indent=1) + "\n")
+        outcome.predictions.save(folder / "predictions.parquet")
+        pictures = plot.draw_all(folder, outcome.predictions, None)
+        console.print(report.metric_table(outcome))
+        console.print(report.places({"evaluation": folder}, pictures))
+    return outcome
+
+
+def _compare(expected: tuple[str, ...], got: tuple[str, ...]) -> None:
+    if expected != got:
+        raise DataError(
+            f"Expected the classes that the run was trained on ({', '.join(expected)}) but got {', '.join(got)}."
+        )

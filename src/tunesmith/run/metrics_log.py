@@ -1,0 +1,67 @@
+"""metrics.jsonl: everything logged, one JSON object a line, on disk before training goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class MetricsLog(Logger):
+    """Appends each set of metrics to ``metrics.jsonl``, flushed and synced: the source of truth for a run.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._path = folder / "metrics.jsonl"
+
+    @property
+    def name(self) -> str:
+        """Name among loggers."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """Lightning asks for one; the run folder says it already."""
+        return ""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Append one line: ``step``, then the metrics."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **{k: float(v) for k, v in metrics.items()}}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: config.yaml has them."""
+
+
+def read(folder: Path) -> Iterator[dict[str, float]]:
+    """Read a run's metrics, a dict a line, in the order they were logged.
+
+    A last line that a kill cut short is passed over.
+    """
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def series(folder: Path, name: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of one metric, such as ``val/accuracy``."""
+    points = [(row["epoch"], row[name]) for row in read(folder) if name in row and "epoch" in row]
+    return [epoch for epoch, _ in points], [value for _, value in points]

@@ -1,0 +1,107 @@
+"""Pictures of a run, as PNG in its folder, without W&B and without a display."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix
+
+from tunesmith.run import metrics_log
+from tunesmith.run.outcome import Predictions
+
+_BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
+
+
+def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None) -> list[Path]:
+    """Draw training curves and, where there are predictions, the confusion matrix and the reliability diagram.
+
+    Args:
+        folder: Of the run; the pictures go into ``plots/`` in it.
+        predictions: Of the test split, with targets.
+        monitor: The metric drawn beside the loss.
+
+    Returns:
+        The paths of the pictures.
+    """
+    drawings: dict[str, Callable[[], Figure | None]] = {"training_curves": lambda: training_curves(folder, monitor)}
+    if predictions is not None and predictions.targets is not None:
+        drawings["confusion_matrix"] = lambda: draw_confusion_matrix(predictions)
+        drawings["reliability"] = lambda: draw_reliability(predictions)
+    places = folder / "plots"
+    places.mkdir(exist_ok=True)
+    paths = []
+    for name, draw in drawings.items():
+        figure = draw()
+        if figure is not None:
+            figure.savefig(places / f"{name}.png", dpi=120)
+            paths.append(places / f"{name}.png")
+    return paths
+
+
+def training_curves(folder: Path, monitor: str | None = None) -> Figure | None:
+    """Loss and the monitored metric by epoch, of training and validation; ``None`` before the first epoch's end."""
+    metric = (monitor or "").rpartition("/")[2]
+    panels = ["loss", *([metric] if metric not in ("", "loss") else [])]
+    figure = Figure(figsize=(4.8 * len(panels), 3.6), layout="constrained")
+    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        for stage, colour in (("train", _GREY), ("val", _BLUE)):
+            epochs, values = metrics_log.series(folder, f"{stage}/{name}")
+            if epochs:
+                axes.plot(np.array(epochs) + 1, values, "o-", color=colour, markersize=3, label=stage)
+        if not axes.lines:
+            return None
+        axes.set(xlabel="epoch", title=name.replace("_", " "))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    return figure
+
+
+def draw_confusion_matrix(predictions: Predictions) -> Figure:
+    """Counts by true class (rows) and predicted class (columns), shaded by the share of the row."""
+    assert predictions.targets is not None
+    names = predictions.class_names
+    chosen = predictions.probabilities.argmax(axis=1)
+    counts = confusion_matrix(predictions.targets, chosen, labels=range(len(names)))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = min(12.0, 3.0 + 0.55 * len(names))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    if len(names) <= 20:
+        for row, column in np.ndindex(counts.shape):
+            colour = "white" if shares[row, column] > 0.55 else "black"
+            axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=colour)
+        axes.set_xticks(range(len(names)), names, rotation=45 if len(names) > 3 else 0)
+        axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true", title=f"{np.trace(counts) / counts.sum():.1%} of {counts.sum()} right")
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    return figure
+
+
+def draw_reliability(predictions: Predictions, bins: int = 10) -> Figure:
+    """How often the model is right when it says it is p sure (Guo et al., On Calibration, 2017)."""
+    assert predictions.targets is not None
+    confidence = predictions.probabilities.max(axis=1)
+    right = predictions.probabilities.argmax(axis=1) == predictions.targets
+    lowest = 1 / len(predictions.class_names)
+    edges = np.linspace(lowest, 1, bins + 1)
+    place = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
+    counts = np.bincount(place, minlength=bins)
+    filled = counts > 0
+    accuracy = np.bincount(place, right, minlength=bins)[filled] / counts[filled]
+    said = np.bincount(place, confidence, minlength=bins)[filled] / counts[filled]
+    error = float((np.abs(accuracy - said) * counts[filled]).sum() / counts.sum())
+    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
+    upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    upper.plot([lowest, 1], [lowest, 1], "--", color=_GREY, label="perfect")
+    upper.plot(said, accuracy, "o-", color=_ORANGE, label="model")
+    upper.set(ylabel="right", ylim=(0, 1.02), title=f"reliability; expected calibration error {error:.3f}")
+    upper.legend(frameon=False, loc="upper left")
+    upper.grid(alpha=0.3)
+    lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_BLUE)
+    lower.set(xlabel="confidence", ylabel="samples", xlim=(lowest, 1))
+    return figure

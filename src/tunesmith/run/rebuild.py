@@ -1,0 +1,90 @@
+"""A finished run, put together again from its folder: the same preprocessing, classes and weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch import Callback, Trainer
+from tunesmith.run.callback import ProgressBar
+from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.config.build import build
+from tunesmith.config.check import check
+from tunesmith.contracts import DataSpec, Preprocess
+from tunesmith.errors import ConfigError, RunError
+from tunesmith.run.assemble import assemble_task
+from tunesmith.run.checkpoint import load_weights
+from tunesmith.run.record import read
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What a run folder gives back.
+
+    Attributes:
+        folder: The run folder.
+        record: Its run.json.
+        cfg: Its configuration, with weights to come from the checkpoint alone.
+        spec: What its data were.
+        preprocess: How its pictures were prepared.
+        task: With the asked weights.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    cfg: DictConfig
+    spec: DataSpec
+    preprocess: Preprocess
+    task: Any
+
+
+def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
+    """Rebuild a run's task from its folder alone.
+
+    Args:
+        run: The run folder.
+        checkpoint: Which weights.
+
+    Raises:
+        RunError: The folder is not a run's, the run never came to a checkpoint, or something in it was altered.
+        ConfigError: The recorded configuration does not fit this version.
+    """
+    folder = Path(run).expanduser()
+    record = read(folder)
+    if not record["data"]:
+        raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
+    saved = OmegaConf.load(folder / "config.yaml")
+    if not isinstance(saved, DictConfig):
+        raise ConfigError(f"Expected {folder / 'config.yaml'} to be a mapping.")
+    check(saved)
+    # The checkpoint holds every tensor: nothing is downloaded, and no package has to carry the original weights.
+    saved.backbone.weights = None
+    spec = DataSpec(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in record["data"].items() if k in _fields(DataSpec)}
+    )
+    preprocess = Preprocess(
+        **{k: tuple(v) if isinstance(v, list) else v for k, v in record["data"]["preprocess"].items()}
+    )
+    task = assemble_task(saved, build(saved.backbone), spec)
+    load_weights(task, folder / "checkpoints" / f"{checkpoint}.ckpt")
+    return Rebuilt(folder, record, saved, spec, preprocess, task)
+
+
+def _fields(kind: type) -> set[str]:
+    return set(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # mypy does not see a dataclass in a `type`
+
+
+def trainer_for(cfg: DictConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
+    """Build a trainer for evaluation: the run's accelerator and precision, one device, nothing written."""
+    kept = {k: cfg.trainer[k] for k in ("_target_", "accelerator", "precision") if k in cfg.trainer}
+    trainer: Trainer = build(
+        OmegaConf.create(kept),
+        devices=1,
+        logger=False,
+        callbacks=[*callbacks, ProgressBar(leave=True)],
+        enable_checkpointing=False,
+        default_root_dir=str(folder),
+    )
+    return trainer

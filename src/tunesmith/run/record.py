@@ -1,0 +1,190 @@
+"""The run folder and its run.json: made before anything heavy, true at every moment, `failed` when the run dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.logging import RichHandler
+
+from tunesmith import STARTED
+from tunesmith.config.redact import config_hash, redact, redact_text
+from tunesmith.errors import RunError
+from tunesmith.run.atomic import write_text
+from tunesmith.run.surroundings import git, hardware, packages
+
+SCHEMA = 1
+_FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
+
+
+class Run:
+    """A run folder under way; a context manager that records how it ended.
+
+    On the ranks of a distributed run other than the first, it names the same folder and writes nothing.
+
+    Args:
+        cfg: The whole configuration; ``paths.run`` in it is set to the folder.
+        command: The sub-command, such as ``train``.
+
+    Raises:
+        RunError: The folder cannot be made.
+
+    Attributes:
+        folder: The run folder.
+        record: What run.json holds.
+        console: Prints on the terminal and into log.txt.
+    """
+
+    def __init__(self, cfg: DictConfig, command: str) -> None:
+        self.main = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        self.folder = self._make_folder(cfg) if self.main else Path(os.environ[_FOLDER_VARIABLE])
+        cfg.paths.run = str(self.folder)
+        saved = redact(cfg)
+        overrides, choices = _typed()
+        self.record: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": self.folder.name.rpartition("-")[2],
+            "name": cfg.name,
+            "status": "running",
+            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "command": redact_text(" ".join([command, *overrides])),
+            "overrides": [redact_text(o) for o in overrides],
+            "choices": choices,
+            "config_hash": config_hash(saved),
+            "seed": cfg.seed,
+            "tags": list(cfg.tags),
+            "git": git(),
+            "packages": packages(),
+            "hardware": hardware(),
+            "data": {},
+            "weights": {},
+            "policy": {},
+            "metrics": {},
+            "timing": {"import": round(time.monotonic() - STARTED, 3)},
+            "error": None,
+        }
+        self._logged = contextlib.ExitStack()
+        if self.main:
+            write_text(self.folder / "config.yaml", OmegaConf.to_yaml(saved))
+            write_text(self.folder / "overrides.yaml", OmegaConf.to_yaml(self.record["overrides"]))
+            self._save()
+        self.console = Console(quiet=not self.main)
+
+    @staticmethod
+    def _make_folder(cfg: DictConfig) -> Path:
+        # A random part, because two jobs can start in the same second.
+        now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+        folder = Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
+        os.environ[_FOLDER_VARIABLE] = str(folder)
+        return folder
+
+    def __enter__(self) -> Run:
+        if self.main:
+            handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
+            for each in (handler, screen):
+                logging.getLogger().addHandler(each)
+                self._logged.callback(logging.getLogger().removeHandler, each)
+            self._logged.callback(handler.close)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.update(status="completed")
+        else:
+            status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            logging.getLogger("tunesmith").error("The run ended early.", exc_info=error)
+            self.update(status=status, error={"type": type(error).__name__, "message": redact_text(str(error))})
+            if self.main and isinstance(error, Exception):
+                print(f"The run failed; what there is of it lies in {shorten(self.folder)}", file=sys.stderr)  # noqa: T201 - the console may be what failed
+        self._logged.close()
+        os.environ.pop(_FOLDER_VARIABLE, None)
+
+    def update(self, **sections: Any) -> None:
+        """Put new values into run.json; dicts go into the section of that name, key by key."""
+        for name, value in sections.items():
+            if isinstance(value, Mapping) and isinstance(self.record.get(name), dict):
+                self.record[name].update(value)
+            else:
+                self.record[name] = value
+        if self.main:
+            self._save()
+
+    @contextlib.contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Note the seconds that a part of the run takes, under ``timing``."""
+        start = time.perf_counter()
+        yield
+        self.update(timing={what: round(time.perf_counter() - start, 3)})
+
+    def write(self, name: str, text: str) -> None:
+        """Write a text file into the run folder."""
+        if self.main:
+            write_text(self.folder / name, text)
+
+    def say(self, *renderables: Any) -> None:
+        """Print on the terminal, and into log.txt without colours."""
+        if not self.main:
+            return
+        self.console.print(*renderables, highlight=False)
+        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
+            Console(file=file, width=120).print(*renderables, highlight=False)
+
+    def _save(self) -> None:
+        self.record["updated"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        write_text(self.folder / "run.json", json.dumps(self.record, indent=1, default=str) + "\n")
+
+
+def _typed() -> tuple[list[str], dict[str, Any]]:
+    """What the user typed, and the chosen option of each config group; empty when called from Python."""
+    if not HydraConfig.initialized():
+        return [], {}
+    hydra = HydraConfig.get()
+    choices = {k: v for k, v in hydra.runtime.choices.items() if not k.startswith("hydra/")}
+    return list(hydra.overrides.task), choices
+
+
+def shorten(path: Path) -> str:
+    """Name a path from the current folder where it lies below it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Read the run.json of a finished or dead run.
+
+    Raises:
+        RunError: The folder is not a run folder, or its record is of another schema.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise RunError(f"Expected a run folder with a run.json but got {folder}; a run says where its folder is.")
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
+    if record.get("schema") != SCHEMA:
+        raise RunError(f"Expected {path} to have schema {SCHEMA} but got {record.get('schema')!r}.")
+    return record

@@ -1,0 +1,104 @@
+"""What a person reads on the terminal: tables before and after training, and where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tunesmith.contracts import DataSpec, ParameterTable
+from tunesmith.run.outcome import Outcome
+from tunesmith.run.record import shorten
+
+_PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
+
+
+def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
+    """Samples by class and split."""
+    unit = spec.group if spec.split_unit == "group" else spec.split_unit
+    table = Table(title=f"Data, split by {unit}")
+    table.add_column("class")
+    for split in counts:
+        table.add_column(split, justify="right")
+    table.add_column("all", justify="right")
+    # A long list of classes says little; run.json has it whole.
+    shown = spec.class_names if len(spec.class_names) <= 20 else spec.class_names[:10]
+    for name in shown:
+        numbers = [split[name] for split in counts.values()]
+        table.add_row(name, *map(str, [*numbers, sum(numbers)]))
+    if len(shown) < len(spec.class_names):
+        table.add_row(f"… {len(spec.class_names) - len(shown)} more", *[""] * (len(counts) + 1))
+    totals = [sum(split.values()) for split in counts.values()]
+    table.add_section()
+    table.add_row("all", *map(str, [*totals, sum(totals)]))
+    return table
+
+
+def parameter_table(table: ParameterTable) -> Table:
+    """The parameter table in short: a line a stage."""
+    short = Table(title="Parameters")
+    for name in ("stage", "parameters", "trains from epoch", "rate ×", "weight decay"):
+        short.add_column(name, justify="left" if name == "stage" else "right")
+    for stage in dict.fromkeys(row.parameter.stage for row in table.rows):
+        rows = [row for row in table.rows if row.parameter.stage == stage]
+        epochs = sorted({-1 if row.first_epoch is None else row.first_epoch for row in rows})
+        short.add_row(
+            stage,
+            f"{sum(row.parameter.numel for row in rows):,}",
+            ", ".join("never" if epoch < 0 else str(epoch) for epoch in epochs),
+            _span([row.multiplier for row in rows]),
+            _span([row.weight_decay for row in rows]),
+        )
+    counts = table.counts(0)
+    total = sum(counts.values())
+    short.add_section()
+    short.add_row("all", f"{total:,}", f"{counts['trainable']:,} train in epoch 0", "", "")
+    return short
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+
+
+def metric_table(outcome: Outcome) -> Table:
+    """Metrics beside those of always saying the commonest class."""
+    number = len(outcome.predictions.files)
+    table = Table(title=f"{outcome.split}, {number:,} samples, {outcome.weights} weights")
+    table.add_column("metric")
+    table.add_column("this model", justify="right", style="bold")
+    table.add_column(f"always “{outcome.majority_class}”", justify="right")
+    for key, value in outcome.metrics.items():
+        name = key.rpartition("/")[2]
+        baseline = outcome.majority.get(key)
+        table.add_row(name.replace("_", " "), _number(name, value), "" if baseline is None else _number(name, baseline))
+    return table
+
+
+def _number(name: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if name in _PERCENT else f"{value:.4f}"
+
+
+def places(named: Mapping[str, Path | str | None], pictures: Sequence[Path]) -> Table:
+    """Where everything was left, a line each; what is ``None`` is left out."""
+    table = Table.grid(padding=(0, 2))
+    for name, place in named.items():
+        if place is not None:
+            table.add_row(name, shorten(place) if isinstance(place, Path) else place)
+    for picture in pictures:
+        table.add_row("plot", shorten(picture))
+    return table
+
+
+def as_plain(outcome: Outcome) -> dict[str, Any]:
+    """An outcome as plain values, for a JSON file beside its predictions."""
+    return {
+        "split": outcome.split,
+        "weights": outcome.weights,
+        "samples": len(outcome.predictions.files),
+        "metrics": outcome.metrics,
+        "majority": outcome.majority,
+        "majority_class": outcome.majority_class,
+    }

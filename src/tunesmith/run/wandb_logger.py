@@ -1,0 +1,117 @@
+"""Weights & Biases: offline without a key, one run a run, its id ours, nothing secret in it.
+
+wandb takes a second to import, so only `wandb_logger` does it: the others look whether it happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import OmegaConf
+
+from tunesmith.run.outcome import Outcome
+
+
+def wandb_logger(
+    folder: Path,
+    record: Mapping[str, Any],
+    project: str = "tunesmith",
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+    group: str | None = None,
+    entity: str | None = None,
+) -> Logger:
+    """Begin the W&B run, with the whole redacted configuration, on the first rank only.
+
+    Args:
+        folder: The run folder; W&B's files go into ``wandb/`` in it.
+        record: What run.json holds: id, name, tags and choices are taken from it.
+        project: W&B's project.
+        mode: ``auto`` is online with ``WANDB_API_KEY``, else offline.
+        group: W&B's group, such as a sweep's name.
+        entity: W&B's user or team.
+    """
+    if rank_zero_only.rank:
+        return DummyLogger()
+    import wandb
+
+    if mode == "auto":
+        mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
+    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
+    run = wandb.init(
+        project=project,
+        entity=entity,
+        group=group,
+        mode=mode,
+        id=record["id"],
+        name=f"{record['name']}-{record['id']}",
+        dir=folder,
+        tags=list(record["tags"]),
+        config={"config": config, "choices": record["choices"], "overrides": record["overrides"]},
+        # W&B's own metadata and console capture would carry argv, secrets included.
+        settings=wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True),
+    )
+    return WandbLogger(experiment=run)
+
+
+@contextlib.contextmanager
+def finished() -> Iterator[None]:
+    """End the process's W&B run, if there is one, whatever happens; as failed if something did."""
+    try:
+        yield
+    except BaseException:
+        _finish(1)
+        raise
+    _finish(0)
+
+
+def _run() -> Any | None:
+    wandb = sys.modules.get("wandb")
+    return None if wandb is None else wandb.run
+
+
+def _finish(exit_code: int) -> None:
+    run = _run()
+    if run is not None:
+        run.finish(exit_code=exit_code)
+
+
+def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[tuple[str, Any]]) -> None:
+    """Log what a table of numbers cannot show, where the process has a W&B run.
+
+    Args:
+        outcome: The tested split, with its predictions: confusion matrix, ROC and precision-recall curves.
+        pictures: The plots.
+        mistakes: Caption and picture (uint8, ``(H, W, C)``) of the most confident mistakes.
+    """
+    run = _run()
+    if run is None:
+        return
+    wandb = sys.modules["wandb"]
+    found = outcome.predictions
+    truth, names = found.targets, list(found.class_names)
+    run.log(
+        {
+            "confusion_matrix": wandb.plot.confusion_matrix(probs=found.probabilities, y_true=truth, class_names=names),
+            "roc": wandb.plot.roc_curve(truth, found.probabilities, labels=names),
+            "precision_recall": wandb.plot.pr_curve(truth, found.probabilities, labels=names),
+            **{f"plots/{path.stem}": wandb.Image(str(path)) for path in pictures},
+            "mistakes": [wandb.Image(picture, caption=caption) for caption, picture in mistakes],
+        }
+    )
+    run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
+
+
+def address() -> str | None:
+    """Where the W&B run is seen: its page if online, its folder if offline; ``None`` without one."""
+    run = _run()
+    if run is None or run.disabled:
+        return None
+    return str(run.url) if run.settings.mode == "online" else str(Path(run.dir).parent)

@@ -1,0 +1,160 @@
+"""Training step of tunesmith against a plain PyTorch loop: EfficientNet-Lite0, all layers, batch 32, 224 px, CPU.
+
+Both sides train the same network on the same solar cells, already decoded, in one process and in turns, so that the
+machine's moods fall on both; the figure is the ratio of the median step times. Also measured is the textbook loop that
+decodes each picture whenever it is needed.
+
+    make bench        # or: python tests/benchmark/train_step.py --rounds 4 --steps 8
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from lightning.pytorch import Callback, seed_everything
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchvision.transforms import v2
+
+from tunesmith.config.compose import compose
+from tunesmith.run.assemble import assemble
+from tunesmith.run.quiet import quiet
+
+NAME, BATCH = "tf_efficientnet_lite0", 32
+OVERRIDES = [
+    "data=solar_cells",
+    "data.augment=none",
+    "data.split.val=0",
+    f"data.batch_size={BATCH}",
+    "data.drop_last=true",
+    "backbone=timm",
+    f"backbone.name={NAME}",
+    "backbone.weights=null",
+    "callback=none",
+    "logger=none",
+    "trainer=cpu",
+    "trainer.max_epochs=1",
+    "trainer.enable_progress_bar=false",
+    "trainer.enable_checkpointing=false",
+]
+OURS = {
+    "tunesmith, plain loop's settings": ["task.channels_last=false"],
+    "tunesmith, as it comes": [],
+    "tunesmith, trainer.precision=bf16-mixed": ["trainer.precision=bf16-mixed"],
+}
+EQUAL, DEFAULT, BF16 = OURS
+PLAIN, TEXTBOOK = "plain loop, pictures in memory", "plain loop, pictures decoded as needed"
+
+
+class Clock(Callback):
+    """Time between ends of steps, the first left out: it builds things."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.ends.append(time.perf_counter())
+
+    def steps(self) -> list[float]:
+        return [b - a for a, b in zip(self.ends, self.ends[1:], strict=False)]
+
+
+class Files(Dataset):
+    """The textbook's dataset."""
+
+    def __init__(self, paths: list[Path], targets: list[int]) -> None:
+        self.paths, self.targets = paths, targets
+        self.transform = v2.Compose(
+            [
+                v2.PILToTensor(),
+                v2.Resize(224, interpolation=v2.InterpolationMode.BICUBIC),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize([0.5] * 3, [0.5] * 3),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.open(self.paths[i]).convert("RGB")), self.targets[i]
+
+
+def ours(overrides: list[str], steps: int) -> list[float]:
+    """Seconds of each step under the Trainer."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        cfg = compose("train", [*OVERRIDES, *overrides, f"trainer.limit_train_batches={steps + 1}"])
+        seed_everything(0, verbose=False)
+        parts = assemble(cfg, Path(folder), {})
+        clock = Clock()
+        parts.trainer.callbacks.append(clock)
+        parts.trainer.fit(parts.task, datamodule=parts.data)
+        return clock.steps()
+
+
+def plain(dataset: Dataset, steps: int) -> list[float]:
+    """Seconds of each step of the loop as every tutorial writes it."""
+    torch.manual_seed(0)
+    model = timm.create_model(NAME, num_classes=2)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+    loss_of = nn.CrossEntropyLoss()
+    loader = DataLoader(dataset, BATCH, shuffle=True, drop_last=True)
+    model.train()
+    ends = []
+    for i, (pictures, targets) in enumerate(loader):
+        optimizer.zero_grad()
+        loss = loss_of(model(pictures), targets)
+        loss.backward()
+        optimizer.step()
+        loss.item()
+        ends.append(time.perf_counter())
+        if i == steps:
+            break
+    return [b - a for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def main() -> None:
+    """Measure in turns and print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--rounds", type=int, default=4)
+    arguments.add_argument("--steps", type=int, default=8, help="a round and side")
+    options = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        data = assemble(compose("train", OVERRIDES), Path(folder), {}).data
+    rows = data.indices["train"][: BATCH * (options.steps + 1)]
+    paths, targets = [data.table.pictures[r] for r in rows], [int(data.table.targets[r]) for r in rows]
+    files = Files(paths, targets)
+    memory = TensorDataset(torch.stack([files[i][0] for i in range(len(files))]), torch.tensor(targets))
+    seconds: dict[str, list[float]] = {name: [] for name in (TEXTBOOK, PLAIN, *OURS)}
+    for _ in range(options.rounds):
+        seconds[TEXTBOOK] += plain(files, options.steps)
+        seconds[PLAIN] += plain(memory, options.steps)
+        for name, overrides in OURS.items():
+            seconds[name] += ours(overrides, options.steps)
+    median = {name: statistics.median(times) for name, times in seconds.items()}
+    table = Table(title=f"Training step, {NAME}, all layers, {torch.get_num_threads()} threads")
+    for column in ("", "images/s", "× plain loop", "asked"):
+        table.add_column(column, justify="left" if not column else "right")
+    asked = {EQUAL: 1 / 1.05, DEFAULT: 1.4, BF16: 1.8}
+    for name, value in median.items():
+        ratio = median[PLAIN] / value
+        goal = f"≥ {asked[name]:.2f}" if name in asked else ""
+        table.add_row(name, f"{BATCH / value:.1f}", f"{ratio:.2f}", goal)
+    Console().print(table)
+    failed = [name for name, goal in asked.items() if median[PLAIN] / median[name] < goal]
+    if failed:
+        raise SystemExit(f"Slower than asked: {', '.join(failed)}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""Small, quick runs for every test that needs one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from tunesmith.config.compose import compose
+from tunesmith.run.train import Result, train
+
+QUICK = ["logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=2"]
+
+
+def _compose(logs: Path, *overrides: str, samples: int = 120) -> DictConfig:
+    own_data = any(o.startswith(("data=", "experiment=")) for o in overrides)
+    size = [] if own_data else [f"data.samples={samples}"]
+    return compose("train", [*QUICK, f"paths.logs={logs}", *size, *overrides])
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Callable[..., DictConfig]:
+    """Compose a training configuration that ends in a second or two and logs below the test's folder."""
+    return functools.partial(_compose, tmp_path / "logs")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """A finished run on the digits, partly frozen; tests read it and leave it as it is."""
+    logs = tmp_path_factory.mktemp("finished") / "logs"
+    overrides = ["data=digits", "policy=last_stages", "policy.stages=1", "tags=[a]", "seed=3"]
+    return train(_compose(logs, *overrides))

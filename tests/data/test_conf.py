@@ -1,0 +1,29 @@
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tunesmith.data.base import PictureData
+from tunesmith.data.split import Split
+
+FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
+
+
+def test_every_source_has_a_file():
+    assert [f.stem for f in FILES] == ["digits", "image_folder", "solar_cells", "synthetic"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_a_file_names_arguments_that_exist_and_builds(file):
+    node = yaml.safe_load(file.read_text())
+    module, _, name = node.pop("_target_").rpartition(".")
+    target = getattr(import_module(module), name)
+    assert issubclass(target, PictureData)
+    known = {*inspect.signature(target.__init__).parameters, *inspect.signature(PictureData.__init__).parameters}
+    assert set(node) <= known
+    assert node["split"].pop("_target_") == "tunesmith.data.split.Split"
+    assert node["seed"] == "${seed}"
+    data = target(**node | {"split": Split(**node["split"]), "seed": 3})
+    assert (data.seed, data.batch_size) == (3, 32)

@@ -1,0 +1,95 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from tunesmith.data.augment import augmentation
+from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.decode import Front
+from tunesmith.data.sampler import Key
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 12, 20, 3), dtype=np.uint8)
+ROWS = np.array([3, 5, 8, 13, 19])
+
+
+def make(preset="light", seed=0, rows=ROWS):
+    return PictureDataset(PIXELS, np.arange(20), rows, Front(8, 3, margin=True), augmentation(preset, 8), seed)
+
+
+def same(a, b):
+    return torch.equal(a["input"], b["input"]) and (a["target"], a["index"]) == (b["target"], b["index"])
+
+
+def test_a_sample_names_its_row_and_target():
+    sample = make()[Key(0, 2)]
+    assert (sample["target"], sample["index"]) == (8, 8)
+    assert (sample["input"].dtype, sample["input"].shape) == (torch.uint8, (3, 8, 8))
+    assert len(make()) == 5
+
+
+def test_padding_is_marked():
+    assert make()[Key(0, 2, padding=True)]["index"] == -1
+
+
+def test_a_sample_depends_on_seed_epoch_and_row_alone():
+    first = make()[Key(4, 2)]
+    other = make(rows=np.array([8]))
+    torch.manual_seed(99)
+    assert same(first, other[Key(4, 0)])
+    assert same(first, make().__getitems__([Key(4, 1), Key(1, 0), Key(4, 2)])[2])
+    epochs = [make()[Key(e, 2)]["input"] for e in range(6)]
+    seeds = [make(seed=s)[Key(4, 2)]["input"] for s in range(6)]
+    assert len({p.numpy().tobytes() for p in epochs}) > 3
+    assert len({p.numpy().tobytes() for p in seeds}) > 3
+
+
+def test_a_plain_position_counts_as_epoch_0():
+    assert same(make()[1], make()[Key(0, 1)])
+
+
+def test_memory_changes_no_bit():
+    plain, kept = make(), make()
+    kept.remember("Decoding")
+    assert all(same(plain[Key(1, i)], kept[Key(1, i)]) for i in range(5))
+
+
+def test_memory_decodes_each_picture_once(monkeypatch):
+    calls = []
+    decode = PictureDataset.decode
+    monkeypatch.setattr(PictureDataset, "decode", lambda self, i: calls.append(i) or decode(self, i))
+    kept = make()
+    kept.remember("Decoding")
+    kept.remember("Decoding")
+    for epoch in range(2):
+        for i in range(5):
+            kept[Key(epoch, i)]
+    assert sorted(calls) == [0, 1, 2, 3, 4]
+
+
+def test_what_memory_holds_is_not_changed_by_augmentation():
+    kept = make("rotations")
+    kept.remember("Decoding")
+    before = kept.memory.buffer.clone()
+    for i in range(5):
+        kept[i]
+    assert torch.equal(kept.memory.buffer, before)
+
+
+@pytest.mark.parametrize("preset", ["none", "light", "rotations", "auto"])
+def test_the_global_streams_stay_as_they_were(streams, preset):
+    data = make(preset)
+    before = streams()
+    data[Key(0, 0)]
+    data.__getitems__([Key(0, 1), Key(0, 2)])
+    assert streams() == before
+
+
+def test_augmentation_alone_would_disturb_them(streams):
+    before = streams()
+    augmentation("light", 8)(torch.zeros(3, 9, 9, dtype=torch.uint8))
+    assert streams() != before
+
+
+def test_a_worker_can_be_sent_one():
+    assert same(pickle.loads(pickle.dumps(make()))[Key(1, 1)], make()[Key(1, 1)])

@@ -1,0 +1,84 @@
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tunesmith.data import fingerprint as module
+from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.table import Table
+from tunesmith.errors import DataError
+
+
+def lay(root, contents=("one", "two", "three", "four"), order=slice(None)):
+    root.mkdir(exist_ok=True)
+    names = [f"p{i}" for i in range(len(contents))]
+    for name, content in zip(names, contents, strict=True):
+        (root / name).write_text(content)
+    targets = np.arange(len(names)) % 2
+    return Table([root / n for n in names[order]], targets[order], ("a", "b"), np.array(names[order]))
+
+
+def of(table, **options):
+    return fingerprint(table, *digest_all(table.pictures, **options))
+
+
+def test_place_time_and_order_do_not_count(tmp_path):
+    first = of(lay(tmp_path / "here"))
+    there = lay(tmp_path / "there", order=slice(None, None, -1))
+    for path in there.pictures:
+        os.utime(path, (1, 1))
+    assert of(there) == first
+    assert first.startswith("content:")
+
+
+def test_one_byte_counts(tmp_path):
+    first = of(lay(tmp_path))
+    assert of(lay(tmp_path, ("one", "two", "three", "fous"))) != first
+    assert of(lay(tmp_path)) == first
+
+
+def test_labels_and_names_count(tmp_path):
+    table = lay(tmp_path)
+    changes = [
+        {"targets": np.array([1, 1, 0, 1])},
+        {"class_names": ("a", "c")},
+        {"names": np.array(["p0", "p1", "p2", "q"])},
+    ]
+    assert len({of(table), *(of(replace(table, **change)) for change in changes)}) == 4
+
+
+def test_contents_cannot_be_swapped(tmp_path):
+    assert of(lay(tmp_path / "a")) != of(lay(tmp_path / "b", ("three", "two", "one", "four")))
+
+
+def test_pixels_count_and_so_does_their_shape():
+    pixels = np.zeros((4, 2, 3), np.uint8)
+    table = Table(pixels, np.array([0, 1, 0, 1]), ("a", "b"), np.array(list("wxyz")), 1)
+    changed = pixels.copy()
+    changed[3, 1, 2] = 1
+    others = [replace(table, pictures=changed), replace(table, pictures=pixels.reshape(4, 3, 2))]
+    assert len({of(table), *map(of, others)}) == 3
+
+
+def test_of_large_sets_only_size_and_head_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "HEAD_BYTES", 2)
+    first = of(lay(tmp_path), max_bytes=5)
+    assert first.startswith("head:")
+    assert of(lay(tmp_path, ("onf", "two", "three", "four")), max_bytes=5) == first
+    assert of(lay(tmp_path, ("onee", "two", "three", "four")), max_bytes=5) != first
+    assert of(lay(tmp_path, ("ane", "two", "three", "four")), max_bytes=5) != first
+
+
+def test_a_missing_file_is_named(tmp_path):
+    table = lay(tmp_path)
+    (tmp_path / "p2").unlink()
+    with pytest.raises(DataError, match=r"p2: No such file"):
+        of(table)
+
+
+def test_pictures_in_two_splits_are_found():
+    digests = [b"a", b"b", b"a", b"c", b"b", b"b"]
+    indices = {"train": np.array([0, 1, 4]), "test": np.array([2, 3, 5])}
+    assert shared(digests, indices) == [(0, 2), (1, 5)]
+    assert shared(digests, {"train": np.arange(6)}) == []

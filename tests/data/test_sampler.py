@@ -1,0 +1,60 @@
+import pytest
+
+from tunesmith.data.sampler import EpochSampler, Key
+
+
+def order(sampler, epoch=0):
+    sampler.set_epoch(epoch)
+    return [k.position for k in sampler]
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    one, other = EpochSampler(50, seed=1), EpochSampler(50, seed=1)
+    first = [order(one, e) for e in range(3)]
+    assert [order(other, e) for e in (2, 0, 1)] == [first[2], first[0], first[1]]
+    assert all(sorted(o) == list(range(50)) for o in first)
+    assert first[0] != first[1] != first[2]
+    assert order(EpochSampler(50, seed=2)) != first[0]
+
+
+def test_order_neither_uses_nor_disturbs_the_global_streams(streams):
+    before = streams()
+    order(EpochSampler(10))
+    assert streams() == before
+
+
+def test_keys_carry_the_epoch_and_the_first_epoch_can_be_given():
+    assert {k.epoch for k in EpochSampler(4, epoch=7)} == {7}
+    assert [k.position for k in EpochSampler(20, epoch=7)] == order(EpochSampler(20), 7)
+
+
+def test_without_shuffling_the_order_is_the_splits():
+    assert list(EpochSampler(3, shuffle=False)) == [Key(0, 0), Key(0, 1), Key(0, 2)]
+
+
+@pytest.mark.parametrize(("count", "world"), [(24, 2), (24, 4), (25, 4), (3, 8)])
+def test_processes_together_see_what_one_process_sees(processes, count, world):
+    batch = 3
+    alone = order(EpochSampler(count, seed=4))
+    parts = []
+    for rank in range(world):
+        processes(rank, world)
+        sampler = EpochSampler(count, seed=4)
+        parts.append(order(sampler))
+        assert len(parts[-1]) == len(sampler)
+    padded = [alone[i % count] for i in range(len(parts[0]) * world)]
+    for step in range(0, len(parts[0]), batch):
+        together = sorted(p for part in parts for p in part[step : step + batch])
+        assert together == sorted(padded[step * world : (step + batch) * world])
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_only_evaluation_marks_what_fills_up(processes, shuffle):
+    keys = []
+    for rank in range(4):
+        processes(rank, 4)
+        keys += list(EpochSampler(10, shuffle=shuffle))
+    assert len(keys) == 12
+    assert sum(k.padding for k in keys) == (0 if shuffle else 2)
+    if not shuffle:
+        assert sorted(k.position for k in keys if not k.padding) == list(range(10))

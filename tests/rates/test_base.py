@@ -1,0 +1,45 @@
+import pytest
+
+from tunesmith.contracts import HEAD, Parameter, Rate
+from tunesmith.rates.head_multiplier import HeadMultiplier
+from tunesmith.rates.layer_decay import LayerDecay
+from tunesmith.rates.uniform import Uniform
+
+KINDS = {
+    "w": (False, False, 4),
+    "n": (True, False, 1),
+    "b": (False, True, 1),
+    "scale": (False, False, 0),
+    "n2": (True, False, 2),
+}
+
+
+def make_parameters(stages=4):
+    return [
+        Parameter(f"{depth}.{name}", HEAD if depth == stages else f"s{depth}", depth, *kind, numel=8)
+        for depth in range(stages + 1)
+        for name, kind in KINDS.items()
+    ]
+
+
+@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay])
+def test_every_parameter_has_one_rate_and_only_weights_decay(rates):
+    parameters = make_parameters()
+    plan = rates().plan(parameters)
+    assert list(plan) == [p.name for p in parameters]
+    assert {n for n, r in plan.items() if r.decay} == {p.name for p in parameters if p.name.endswith(".w")}
+    assert all(r.multiplier > 0 for r in plan.values())
+
+
+@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay])
+def test_all_decay_where_asked(rates):
+    assert {r.decay for r in rates(decay_norm_and_bias=True).plan(make_parameters()).values()} == {1.0}
+
+
+def test_no_parameters_no_rates():
+    assert Uniform().plan([]) == {}
+
+
+def test_rates_depend_on_no_other_parameter():
+    parameters = make_parameters()
+    assert Uniform().plan(parameters)["2.w"] == Uniform().plan(parameters[::-1])["2.w"] == Rate(1.0, 1.0)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from tunesmith.errors import ConfigError, PolicyError, TunesmithError
+from tunesmith.run import metrics_log
+from tunesmith.run.assemble import assemble
+from tunesmith.run.checkpoint import load
+from tunesmith.run.train import train
+
+
+def state(folder, which="last"):
+    return load(folder / "checkpoints" / f"{which}.ckpt")["state_dict"]
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_the_run_folder_is_complete(finished):
+    names = {p.relative_to(finished.folder).as_posix() for p in finished.folder.rglob("*") if p.is_file()}
+    assert names == {
+        "run.json",
+        "config.yaml",
+        "overrides.yaml",
+        "params.tsv",
+        "metrics.jsonl",
+        "log.txt",
+        "predictions.parquet",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+        "checkpoints/manifest.json",
+        "plots/training_curves.png",
+        "plots/confusion_matrix.png",
+        "plots/reliability.png",
+    }
+
+
+def test_the_record_says_everything(finished):
+    record = json.loads((finished.folder / "run.json").read_text())
+    assert record["schema"] == 1
+    assert record["status"] == "completed" and record["error"] is None
+    assert record["seed"] == 3 and record["tags"] == ["a"]
+    assert record["id"] == finished.folder.name[-8:]
+    assert {"torch", "lightning", "python"} <= record["packages"].keys()
+    assert record["hardware"]["cores"] >= 1
+    assert record["data"]["class_names"] == [str(i) for i in range(10)]
+    assert sum(sum(s.values()) for s in record["data"]["splits"].values()) == 1797
+    assert record["weights"]["source"] is None
+    assert record["policy"]["frozen"] > 0 and record["policy"]["trainable"] > 0
+    assert {"test/accuracy", "test/loss", "val/loss", "best/val/accuracy", "train/loss"} <= record["metrics"].keys()
+    assert {"import", "data", "fit", "test", "images_per_second"} <= record["timing"].keys()
+    assert record["metrics"] == finished.metrics
+    assert record["majority"]["test/balanced_accuracy"] == pytest.approx(0.1)
+    assert len(record["config_hash"]) >= 16
+
+
+def test_best_is_the_best_epoch(finished):
+    values = [row["val/accuracy"] for row in metrics_log.read(finished.folder) if "val/accuracy" in row]
+    assert finished.metrics["best/val/accuracy"] == max(values)
+
+
+def test_predictions_give_the_recorded_accuracy(finished):
+    table = pd.read_parquet(finished.folder / "predictions.parquet")
+    assert list(table.columns) == ["file", "target", "label", *(f"p_{i}" for i in range(10))]
+    assert (table["target"] == table["label"]).mean() == pytest.approx(finished.metrics["test/accuracy"], abs=1e-6)
+    assert table[[f"p_{i}" for i in range(10)]].sum(axis=1).to_numpy() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_parameter_table_is_whole(finished):
+    table = pd.read_csv(finished.folder / "params.tsv", sep="\t")
+    names = {k for k in state(finished.folder) if "running" not in k and "num_batches" not in k}
+    assert set(table["name"]) == names
+    assert set(table.loc[table["trains_from_epoch"] == "never", "stage"]) == {"stage1", "stage2"}
+
+
+def test_plots_are_pictures(finished):
+    for path in (finished.folder / "plots").iterdir():
+        with Image.open(path) as picture:
+            assert min(picture.size) > 200
+
+
+def test_the_saved_configuration_is_plain_and_resolved(finished):
+    saved = yaml.safe_load((finished.folder / "config.yaml").read_text())
+    assert saved["data"]["seed"] == 3
+    assert "${" not in (finished.folder / "config.yaml").read_text()
+
+
+def test_frozen_stages_end_as_they_began(quick, monkeypatch):
+    start = {}
+
+    def spy(*args):
+        parts = assemble(*args)
+        start.update({k: v.clone() for k, v in parts.task.backbone.state_dict().items()})
+        return parts
+
+    monkeypatch.setattr("tunesmith.run.train.assemble", spy)
+    result = train(quick("policy=last_stages", "policy.stages=1", "callback=[quiet,ema]"))
+    end = {k.removeprefix("backbone."): v for k, v in state(result.folder).items() if k.startswith("backbone.")}
+    moved = {k for k in start if not torch.equal(start[k], end[k])}
+    table = pd.read_csv(result.folder / "params.tsv", sep="\t")
+    trainable = table.loc[table["trains_from_epoch"] != "never", "name"].str.removeprefix("backbone.")
+    frozen = {k for k in start if not any(k.rpartition(".")[0] == t.rpartition(".")[0] for t in trainable)}
+    assert moved and frozen
+    assert not moved & frozen
+
+
+@pytest.mark.parametrize("workers", [(0, 0), (0, 2)])
+def test_the_same_seed_gives_the_same_bits(quick, workers):
+    augmented = ["data=digits", "data.augment=light", "head=mlp", "callback=[quiet,ema]", "data.batch_size=128"]
+    runs = [train(quick(*augmented, f"data.workers={n}", "data.in_memory=false")) for n in workers]
+    assert same(state(runs[0].folder), state(runs[1].folder))
+    timeless = [{k: v for k, v in run.metrics.items() if "per_second" not in k} for run in runs]
+    assert timeless[0] == timeless[1]
+
+
+def test_another_seed_gives_other_bits(quick):
+    """Negative control for the test above."""
+    runs = [train(quick(f"seed={seed}")) for seed in (0, 1)]
+    assert not same(state(runs[0].folder), state(runs[1].folder))
+
+
+def test_a_run_that_dies_says_so(quick, monkeypatch):
+    monkeypatch.setattr("tunesmith.task.base.Task.validation_step", lambda *a: 1 / 0)
+    cfg = quick()
+    with pytest.raises(ZeroDivisionError):
+        train(cfg)
+    (folder,) = (p.parent for p in Path(cfg.paths.logs).rglob("run.json"))
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert record["error"] == {"type": "ZeroDivisionError", "message": "division by zero"}
+    assert "Traceback" in (folder / "log.txt").read_text()
+
+
+def test_without_validation_the_last_weights_are_tested(quick):
+    result = train(quick("data.split.val=0"))
+    assert "test/accuracy" in result.metrics
+    assert not any(k.startswith(("val/", "best/")) for k in result.metrics)
+
+
+def test_without_a_test_split_nothing_is_tested(quick):
+    result = train(quick("data.split.test=0"))
+    assert not (result.folder / "predictions.parquet").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "sentence"),
+    [
+        (["data.split.val=0", "callback=[quiet,early_stopping]"], ConfigError, "validation split for early stopping"),
+        (["policy=first_frozen", "policy.stages=9"], PolicyError, "stage1"),
+        (["rates=layer_decay", "rates.decay=1.0"], PolicyError, "no effect"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_sentence(quick, overrides, error, sentence):
+    with pytest.raises(error, match=sentence) as caught:
+        train(quick(*overrides))
+    assert isinstance(caught.value, TunesmithError)
+
+
+def test_phases_on_several_devices_are_refused(quick, tmp_path):
+    cfg = quick("policy.phases=[{train: [head], epochs: 1}, {train: [all]}]")
+    cfg.trainer.devices = 2
+    with pytest.raises(PolicyError, match="one phase"):
+        assemble(cfg, tmp_path, {})
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("scheduler", ["constant", "step", "cosine", "one_cycle", "reduce_on_plateau"])
+def test_every_optimizer_works_with_every_schedule(quick, optimizer, scheduler):
+    result = train(quick(f"optimizer={optimizer}", f"scheduler={scheduler}", "test=null", samples=60))
+    assert result.metrics["train/loss"] > 0
+
+
+def test_gradient_accumulation_and_clipping(quick):
+    result = train(quick("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.5", "data.batch_size=16"))
+    assert result.metrics["train/loss"] > 0

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
+
+from tunesmith.contracts import HEAD, Features, Parameter, ParameterTable, Phase, Row, Stage
+from tunesmith.run.quiet import quiet
+from tunesmith.task.classification import Classification
+
+
+class Net(nn.Module):
+    """Two stages with all that can go wrong when frozen: BatchNorm, dropout and plain weights."""
+
+    stages = (Stage("one", ("one",)), Stage("two", ("two",)))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.ModuleDict(
+            {
+                "one": nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)),
+                "two": nn.Sequential(nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5)),
+            }
+        )
+        self.asked: list[int] = []
+
+    def forward(self, x, frozen=0):
+        self.asked.append(frozen)
+        return Features(self.net["two"](self.net["one"](x)).mean((2, 3)))
+
+
+class Top(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, features):
+        return self.linear(features.pooled)
+
+
+def table(backbone: nn.Module, head: nn.Module, *phases: tuple[int, str]) -> ParameterTable:
+    """Phases as (first epoch, prefix of what trains); the head always trains."""
+    named = [(f"backbone.{n}", p) for n, p in backbone.named_parameters()]
+    named += [(f"head.{n}", p) for n, p in head.named_parameters()]
+    rows, places = [], {"one": 0, "two": 1, HEAD: 2}
+    for name, p in named:
+        stage = HEAD if name.startswith("head") else name.split(".")[2]
+        row = Parameter(name, stage, places[stage], False, name.endswith("bias"), p.ndim, p.numel())
+        rows.append(Row(row, 0, 0.5 ** (2 - places[stage]), 0.1 if p.ndim > 1 else 0.0))
+    names = [n for n, _ in named]
+    plan = [Phase(e, frozenset(n for n in names if n.startswith(("head", prefix)))) for e, prefix in phases]
+    return ParameterTable(tuple(rows), tuple(plan))
+
+
+def make(*phases: tuple[int, str], **options) -> Classification:
+    torch.manual_seed(0)
+    backbone, head = Net(), Top()
+    metrics = {"accuracy": MulticlassAccuracy(2), "auroc": MulticlassAUROC(2)}
+    return Classification(
+        backbone=backbone,
+        head=head,
+        loss=nn.CrossEntropyLoss(),
+        metrics=metrics,
+        table=table(backbone, head, *phases),
+        optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9),
+        scheduler=lambda optimizer, total, per_epoch: (torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: 1), "step"),
+        monitor="val/accuracy",
+        mode="max",
+        **options,
+    )
+
+
+def loader(n: int = 16) -> DataLoader:
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(n, 1, 8, 8, generator=g)
+    return DataLoader([{"input": x[i], "target": i % 2, "index": i} for i in range(n)], batch_size=4)
+
+
+def fit(task, epochs: int = 1, **options) -> Trainer:
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, **options,
+    )
+    with quiet():
+        trainer.fit(task, loader(), loader())
+    return trainer
+
+
+FROZEN_ONE = (0, "backbone.net.two")
+
+
+def test_frozen_weights_and_buffers_keep_their_bits_and_the_rest_moves():
+    task = make(FROZEN_ONE)
+    before = {k: v.clone() for k, v in task.state_dict().items()}
+    fit(task, epochs=2)
+    for name, value in task.state_dict().items():
+        if name.startswith("backbone.net.one"):
+            assert torch.equal(value, before[name]), name
+        elif not name.startswith("backbone.net.two.0.bias"):  # a bias before BatchNorm has no effect
+            assert not torch.equal(value, before[name]), name
+
+
+def test_without_eval_mode_the_statistics_drift(monkeypatch):
+    """Negative control: the test above can fail."""
+    monkeypatch.setattr("tunesmith.task.base.freeze_modes", lambda unit: None)
+    task = make(FROZEN_ONE)
+    before = task.backbone.net["one"][1].running_mean.clone()
+    fit(task)
+    assert not torch.equal(task.backbone.net["one"][1].running_mean, before)
+
+
+def test_frozen_parts_stay_in_eval_through_every_call_of_train():
+    task = make(FROZEN_ONE)
+    task.apply_policy(0)
+    for mode in (True, False, True):
+        task.train(mode)
+        assert not any(m.training for m in task.backbone.net["one"].modules())
+        assert all(m.training is mode for m in task.backbone.net["two"].modules())
+
+
+def test_features_of_a_sample_do_not_depend_on_its_batch_mates():
+    task = make((0, "head")).train()
+    task.apply_policy(0)
+    x = torch.randn(8, 1, 8, 8)
+    assert torch.allclose(task.backbone(x).pooled[:2], task.backbone(x[:2]).pooled, atol=1e-6)
+
+
+def test_the_backbone_is_told_how_many_stages_are_frozen():
+    task = make(FROZEN_ONE)
+    fit(task)
+    assert set(task.backbone.asked) == {1}
+
+
+def test_a_phase_opens_its_gate_and_no_group_is_added():
+    task = make((0, "head"), (2, "backbone"))
+    seen = []
+
+    def watch(epoch):
+        seen.append((epoch, task.backbone.net["one"][0].weight.requires_grad, len(task.optimizers().param_groups)))
+
+    task.on_train_epoch_end = lambda: watch(task.current_epoch)
+    start = task.backbone.net["one"][0].weight.detach().clone()
+    fit(task, epochs=3)
+    assert [e for _, e, _ in seen] == [False, False, True]
+    assert len({groups for _, _, groups in seen}) == 1
+    assert not torch.equal(task.backbone.net["one"][0].weight, start)
+
+
+def test_groups_are_named_and_hold_every_parameter_once_at_its_own_rate():
+    task = make((0, "backbone"))
+    trainer = fit(task)
+    groups = trainer.optimizers[0].param_groups
+    assert [g["name"] for g in groups] == ["one", "one/no_decay", "two", "two/no_decay", "head", "head/no_decay"]
+    assert [g["lr"] for g in groups] == [0.25, 0.25, 0.5, 0.5, 1.0, 1.0]
+    assert [g["weight_decay"] for g in groups] == [0.1, 0.0] * 3
+    held = [id(p) for g in groups for p in g["params"]]
+    assert sorted(held) == sorted(id(p) for p in task.parameters())
+
+
+def test_training_keeps_only_the_monitored_metric():
+    trainer = fit(make((0, "backbone")))
+    names = set(trainer.callback_metrics)
+    assert {"train/accuracy", "train/loss", "val/accuracy", "val/auroc", "val/loss"} <= names
+    assert "train/auroc" not in names
+
+
+def test_predictions_are_probabilities():
+    task = make((0, "backbone")).eval()
+    found = task.predict_step({"input": torch.randn(3, 1, 8, 8), "index": torch.arange(3)}, 0)
+    assert torch.allclose(found["predictions"].sum(1), torch.ones(3))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_channels_last(wanted):
+    task = make((0, "backbone"), channels_last=wanted)
+    assert task.backbone.net["two"][0].weight.is_contiguous(memory_format=torch.channels_last) is wanted
+
+
+def test_compiled_weights_keep_their_names():
+    names = set(make((0, "backbone")).state_dict())
+    assert set(make((0, "backbone"), compile=True).state_dict()) == names
