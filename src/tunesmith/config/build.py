@@ -66,4 +66,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def accepts(node: DictConfig | Mapping[str, Any] | None, name: str) -> bool:
     """Whether the target of a node names an argument ``name``; read from its source, without importing it."""
-    return bool(node) and name in signature.read(node["_target_"]).parameters
+    return node is not None and name in signature.read(node["_target_"]).parameters

@@ -32,6 +32,7 @@ class Evaluate:
     run: str
     split: Literal["train", "val", "test"]
     checkpoint: Literal["best", "last"]
+    seed: int
     paths: Paths
 
 

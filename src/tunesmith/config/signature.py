@@ -182,8 +182,9 @@ def _popped(call: ast.Call, rest: str) -> str | None:
 
 def _by_import(target: str) -> Signature:
     """The last resort, for what the source does not tell: compiled code, names made at run time."""
+    value = _imported(target)
     try:
-        signature = inspect.signature(_imported(target))
+        signature = inspect.signature(value)
     except (ValueError, TypeError):
         return Signature(open=True)
     kinds = inspect.Parameter

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -253,27 +254,37 @@ def resolve(dotted: str) -> tuple[Found, Definition | None]:
         raise AbsentError(top)
     owner: Definition | None = None
     for i, part in enumerate(rest):
-        path = ".".join([top, *rest[: i + 1]])
-        if isinstance(here, Module):
-            valid = tuple(here.names) + tuple(p.stem for f in here.folders for p in f.glob("[a-z]*") if _is_module(p))
+        before, path = here, ".".join([top, *rest[: i + 1]])
+        if isinstance(before, Module):
             # A package seldom hides its submodule behind an attribute of the same name, and asking for the file
             # first spares parsing torch/__init__.py.
-            submodule = load(path) if i < len(rest) - 1 and here.folders else None
-            here = submodule or lookup(here, part)
+            submodule = load(path) if i < len(rest) - 1 and before.folders else None
+            here = submodule or lookup(before, part)
         else:
-            owner, valid, here = _member(here, part)
+            owner, here = _member(before, part)
         if here is None:
-            raise AbsentError(path, valid)
+            raise AbsentError(path, names_in(before) if isinstance(before, Module) else ())
     if not isinstance(here, Found) or not isinstance(here.node, Definition):
         raise UnreadableError(dotted)
     return here, owner
+
+
+def names_in(module: Module, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """All names that a module has: its own, its submodules', and those it imports by a star."""
+    files = [p.stem for f in module.folders for p in f.glob("[a-z]*") if _is_module(p)]
+    names = [*module.names, *files]
+    for star in set(module.stars) - seen:
+        with suppress(UnreadableError):
+            origin = load(star)
+            names += names_in(origin, seen | {module.name, star}) if origin else ()
+    return tuple(names)
 
 
 def _is_module(path: Path) -> bool:
     return path.suffix == ".py" or (path / "__init__.py").is_file()
 
 
-def _member(owner: Found, name: str) -> tuple[Definition | None, tuple[str, ...], Found | None]:
+def _member(owner: Found, name: str) -> tuple[ast.ClassDef, Found]:
     if not isinstance(owner.node, ast.ClassDef):
         raise UnreadableError(name)
     body = Module(owner.module.name)
@@ -281,4 +292,4 @@ def _member(owner: Found, name: str) -> tuple[Definition | None, tuple[str, ...]
     node = body.names.get(name)
     if node is None or isinstance(node, Imported):
         raise UnreadableError(name)  # inherited, or made at run time
-    return owner.node, tuple(body.names), Found(owner.module, node)
+    return owner.node, Found(owner.module, node)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -17,9 +17,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build
-from tunesmith.contracts import HEAD, DataSpec, Parameter, ParameterTable, Policy, Rates, Row
+from tunesmith.contracts import HEAD, DataSpec, Parameter, ParameterTable, Policy, Preprocess, Rates, Row
 from tunesmith.errors import ConfigError, PolicyError
-from tunesmith.run.callback import Collect, Throughput
+from tunesmith.run.callback import Collect, ProgressBar, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.metrics_log import MetricsLog
 
@@ -37,9 +37,9 @@ class Parts:
     collect: Collect
 
 
-def assemble_data(cfg: DictConfig, preprocess: Any) -> LightningDataModule:
-    """Build the data module and read the data, so that its `DataSpec` is there."""
-    data: LightningDataModule = build(cfg.data)
+def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
+    """Build a data module and read the data, so that its `DataSpec` is there."""
+    data = build(node)
     data.connect(preprocess)
     data.prepare_data()
     data.setup("fit")
@@ -72,9 +72,10 @@ def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -
     for node in cfg.logger.values():
         offered = {"folder": folder, "record": record}
         loggers.append(build(node, **{k: v for k, v in offered.items() if accepts(node, k)}))
-    trainer = build(
-        cfg.trainer, callbacks=callbacks, logger=loggers, default_root_dir=str(folder), plugins=[CheckpointIO()]
-    )
+    own = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder), "plugins": [CheckpointIO()]}
+    # Lightning would add a bar of its own.
+    bar = {} if any(isinstance(c, ProgressBar) for c in callbacks) else {"enable_progress_bar": False}
+    trainer = build(cfg.trainer, **own, **bar)
     return trainer, throughput, collect
 
 
@@ -85,7 +86,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     as the best.
     """
     backbone = build(cfg.backbone)
-    data: Any = assemble_data(cfg, backbone.preprocess)
+    data = assemble_data(cfg.data, backbone.preprocess)
     if "val" not in data.counts():
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from torch import Tensor
 
 
@@ -39,13 +40,17 @@ class EMA(WeightAveraging):
 class ProgressBar(RichProgressBar):
     """A bar an epoch, with the loss and the monitored metric of the last validation."""
 
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Lightning's columns without the speed, which `Throughput` measures better."""
+        return [c for c in super().configure_columns(trainer) if not isinstance(c, ProcessingSpeedColumn)]
+
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands beside the bar; short, so that a terminal of 80 columns holds it."""
         values = trainer.progress_bar_metrics
         shown = {"loss": values.get("train/loss_step")}
         monitor = getattr(pl_module, "monitor", None)
         if monitor:
-            shown[monitor] = trainer.callback_metrics.get(monitor)
+            shown[monitor.rpartition("/")[2]] = trainer.callback_metrics.get(monitor)
         return {name: f"{float(value):.3f}" for name, value in shown.items() if value is not None}
 
 

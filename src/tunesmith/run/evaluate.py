@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from tunesmith.errors import DataError
@@ -31,9 +31,10 @@ def evaluate(cfg: DictConfig) -> Outcome:
     with quiet():
         found = rebuild(cfg.run, cfg.checkpoint)
         console = Console()
-        data = assemble_data(cfg.data or found.cfg.data, found.preprocess)
+        other = OmegaConf.select(cfg, "data")  # there only where the user named some
+        data = assemble_data(other or found.cfg.data, found.preprocess)
         _compare(found.spec.class_names, data.spec.class_names)
-        if cfg.data is None and data.spec.fingerprint != found.spec.fingerprint:
+        if other is None and data.spec.fingerprint != found.spec.fingerprint:
             console.print("[yellow]The data are not what the run was trained on: their fingerprint is another.[/]")
         collect = Collect()
         trainer = trainer_for(found.cfg, found.folder, [collect])

@@ -10,7 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from tunesmith.run.callback import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.config.build import build
+from tunesmith.config.build import accepts, build
 from tunesmith.config.check import check
 from tunesmith.contracts import DataSpec, Preprocess
 from tunesmith.errors import ConfigError, RunError
@@ -60,7 +60,8 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
         raise ConfigError(f"Expected {folder / 'config.yaml'} to be a mapping.")
     check(saved)
     # The checkpoint holds every tensor: nothing is downloaded, and no package has to carry the original weights.
-    saved.backbone.weights = None
+    if accepts(saved.backbone, "weights"):
+        saved.backbone.weights = None
     spec = DataSpec(
         **{k: tuple(v) if isinstance(v, list) else v for k, v in record["data"].items() if k in _fields(DataSpec)}
     )

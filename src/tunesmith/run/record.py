@@ -98,8 +98,11 @@ class Run:
     def __enter__(self) -> Run:
         if self.main:
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
+            ours = logging.getLogger("tunesmith")
+            self._logged.callback(ours.setLevel, ours.level)
+            ours.setLevel(logging.INFO)
             for each in (handler, screen):
                 logging.getLogger().addHandler(each)
                 self._logged.callback(logging.getLogger().removeHandler, each)
@@ -113,7 +116,8 @@ class Run:
             self.update(status="completed")
         else:
             status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
-            logging.getLogger("tunesmith").error("The run ended early.", exc_info=error)
+            # Not on the screen, where the error itself is about to appear.
+            logging.getLogger("tunesmith").info("The run ended early.", exc_info=error)
             self.update(status=status, error={"type": type(error).__name__, "message": redact_text(str(error))})
             if self.main and isinstance(error, Exception):
                 print(f"The run failed; what there is of it lies in {shorten(self.folder)}", file=sys.stderr)  # noqa: T201 - the console may be what failed
@@ -153,6 +157,13 @@ class Run:
     def _save(self) -> None:
         self.record["updated"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         write_text(self.folder / "run.json", json.dumps(self.record, indent=1, default=str) + "\n")
+
+
+class _Redacted(logging.Formatter):
+    """Keeps secrets out of messages and tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
 
 
 def _typed() -> tuple[list[str], dict[str, Any]]:

@@ -84,11 +84,13 @@ def _number(name: str, value: float) -> str:
 def places(named: Mapping[str, Path | str | None], pictures: Sequence[Path]) -> Table:
     """Where everything was left, a line each; what is ``None`` is left out."""
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, place in named.items():
         if place is not None:
             table.add_row(name, shorten(place) if isinstance(place, Path) else place)
-    for picture in pictures:
-        table.add_row("plot", shorten(picture))
+    if pictures:
+        table.add_row("plots", f"{shorten(pictures[0].parent)}/: {', '.join(p.stem for p in pictures)}")
     return table
 
 

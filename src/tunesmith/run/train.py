@@ -41,7 +41,10 @@ def train(cfg: DictConfig) -> Result:
         seed_everything(cfg.seed, verbose=False)
         with run.timed("data"):
             parts = assemble(cfg, run.folder, run.record)
-        run.update(**describe(parts))
+        about = describe(parts)
+        run.update(**about)
+        for logger in parts.trainer.loggers:
+            logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
         run.say(report.data_table(parts.data.counts(), parts.data.spec), report.parameter_table(parts.task.table))
 

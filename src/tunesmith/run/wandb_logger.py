@@ -109,9 +109,9 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
 
 
-def address() -> str | None:
+def address() -> Path | str | None:
     """Where the W&B run is seen: its page if online, its folder if offline; ``None`` without one."""
     run = _run()
     if run is None or run.disabled:
         return None
-    return str(run.url) if run.settings.mode == "online" else str(Path(run.dir).parent)
+    return str(run.url) if run.settings.mode == "online" else Path(run.dir).parent

@@ -1,0 +1,45 @@
+"""Composing outside the command line."""
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from tunesmith.config.compose import compose
+from tunesmith.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_needs_hydra_no_more():
+    cfg = compose("train", ["data=digits"])
+    assert cfg.name == "digits"
+    assert "hydra" not in cfg
+    assert not GlobalHydra.instance().is_initialized()
+    assert not HydraConfig.initialized()
+    assert OmegaConf.to_container(cfg, resolve=True)["name"] == "digits"
+
+
+def test_a_name_given_stays():
+    assert compose("train", ["name=mine"]).name == "mine"
+
+
+def test_arguments_that_the_yaml_does_not_list():
+    assert compose("train", ["trainer.limit_train_batches=2"]).trainer.limit_train_batches == 2
+
+
+def test_the_first_folder_wins(tmp_path):
+    for name, rate in (("front", 1), ("conf", 2)):
+        (tmp_path / name / "optimizer").mkdir(parents=True)
+        (tmp_path / name / "optimizer" / "adam.yaml").write_text(f"_target_: torch.optim.Adam\nlr: {rate}.0\n")
+    assert compose("train", ["optimizer=adam"]).optimizer.lr == 2
+    assert compose("train", ["optimizer=adam"], ["front"]).optimizer.lr == 1
+
+
+def test_all_mistakes():
+    with pytest.raises(ConfigError) as caught:
+        compose("train", ["bacbone=tiny", "lr=1"])
+    assert len(caught.value.mistakes) == 2

@@ -1,0 +1,115 @@
+"""Secrets stay out of what is saved, and nothing else does."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from tunesmith.config.redact import REDACTED, config_hash, is_secret, redact, redact_text
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password",
+        "db_password",
+        "passwd",
+        "secret",
+        "client_secret",
+        "token",
+        "hf_token",
+        "hfToken",
+        "api_key",
+        "apiKey",
+        "apikey",
+        "WANDB_API_KEY",
+        "credential",
+        "credentials",
+        "private_key",
+        "access_key",
+        "aws_secret_access_key",
+        "auth",
+        "authorization",
+        "Authorization",
+        "basic-auth",
+    ],
+)
+def test_secret(key):
+    assert is_secret(key)
+    assert redact(OmegaConf.create({"a": {key: "hunter2"}}))["a"][key] == REDACTED
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "use_cls_token",
+        "cls_token",
+        "pad_token",
+        "mask_token",
+        "num_tokens",
+        "max_tokens",
+        "tokens",
+        "tokenizer",
+        "token_type",
+        "author",
+        "key",
+        "monitor",
+        "password_length",
+        "authentic",
+        "keys",
+        "secretary",
+    ],
+)
+def test_no_secret(key):
+    assert not is_secret(key)
+    assert redact(OmegaConf.create({key: "plain"})) == {key: "plain"}
+
+
+def test_only_texts_are_secrets():
+    plain = {"auth": True, "token": None, "secret": 3}
+    assert redact(OmegaConf.create(plain)) == plain
+
+
+def test_a_secret_is_hidden_below_and_wherever_it_is_referred_to():
+    cfg = OmegaConf.create(
+        {"credentials": {"user": "me", "pw": ["x"]}, "a": {"password": "pw1"}, "b": "is ${a.password}"}
+    )
+    assert "pw1" not in str(saved := redact(cfg))
+    assert saved["credentials"] == {"user": REDACTED, "pw": [REDACTED]}
+    assert cfg.b == "is pw1"
+
+
+def test_urls_lose_their_user():
+    saved = redact(OmegaConf.create({"proxy": ["https://me:pw@host/x?y=a@b", "https://host/a@b"]}))
+    assert saved["proxy"] == [f"https://{REDACTED}@host/x?y=a@b", "https://host/a@b"]
+
+
+def test_the_environment_is_not_read(monkeypatch):
+    monkeypatch.setenv("SAMPLE_KEY", "hunter2")
+    cfg = OmegaConf.create({"api_key": "${oc.env:SAMPLE_KEY}", "copy": "x ${api_key}", "seed": 1, "twice": "${seed}"})
+    assert redact(cfg) == {
+        "api_key": "${oc.env:SAMPLE_KEY}",
+        "copy": "x ${oc.env:SAMPLE_KEY}",
+        "seed": 1,
+        "twice": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("train logger.wandb.api_key=abc seed=1", f"train logger.wandb.api_key={REDACTED} seed=1"),
+        ("++a.password='x y' b=2", f"++a.password={REDACTED} b=2"),
+        ("model.use_cls_token=true a.token=null", "model.use_cls_token=true a.token=null"),
+        ("api_key=${oc.env:KEY}", "api_key=${oc.env:KEY}"),
+        ("failed at https://me:pw@host/x", f"failed at https://{REDACTED}@host/x"),
+    ],
+)
+def test_text(text, wanted):
+    assert redact_text(text) == wanted
+
+
+def test_hash():
+    one = {"a": 1, "b": {"c": [1, 2], "d": None}, "paths": {"logs": "x"}}
+    same = {"paths": {"logs": "y"}, "b": {"d": None, "c": [1, 2]}, "a": 1}
+    assert config_hash(one) == config_hash(same)
+    assert config_hash(one) != config_hash({**one, "a": 2})
+    assert config_hash(one) != config_hash({**one, "b": {"c": [2, 1], "d": None}})

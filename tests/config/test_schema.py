@@ -1,0 +1,14 @@
+"""The root keys that have a type are those of the root files."""
+
+import pytest
+import yaml
+
+from tunesmith.config import find
+from tunesmith.config.check import root_signature
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_every_root_key_has_a_type(command):
+    root = yaml.safe_load((find.package_conf() / f"{command}.yaml").read_text())
+    keys = set(root) - {"defaults"}
+    assert set(root_signature(command).parameters) == keys | {"paths"}

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tunesmith.config.compose import compose
+from tunesmith.errors import DataError
+from tunesmith.run.predict import find_files, predict
+from tunesmith.run.train import train
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two classes of coloured pictures of several sizes and formats, in folders."""
+    root = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for name, channel in (("blue", 2), ("red", 0)):
+        (root / name).mkdir()
+        for i in range(20):
+            pixels = rng.integers(0, 120, (24 + i, 40 - i // 2, 3), dtype=np.uint8)
+            pixels[..., channel] += 100
+            Image.fromarray(pixels).save(root / name / f"{i:02}.{'png' if i % 2 else 'jpg'}")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(pictures, tmp_path_factory):
+    from tests.conftest import _compose
+
+    options = ["data=image_folder", f"data.root={pictures}", "data.batch_size=8", "test=last"]
+    return train(_compose(tmp_path_factory.mktemp("logs"), *options)).folder
+
+
+def call(run, source, output, *more):
+    return predict(compose("predict", [f"run={run}", f"input={source}", f"output={output}", *more]))
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_get_the_probabilities_that_the_run_gave_them(run, pictures, tmp_path, kind):
+    """Preprocessing is the training run's: same pictures, same bits."""
+    output = tmp_path / f"out.{kind}"
+    call(run, pictures, output, "checkpoint=last", "batch_size=8")
+    got = pd.read_csv(output) if kind == "csv" else pd.read_parquet(output)
+    assert list(got.columns) == ["file", "label", "p_blue", "p_red"]
+    assert len(got) == 40
+    recorded = pd.read_parquet(run / "predictions.parquet").set_index("file")
+    got["file"] = [name.removeprefix(f"{pictures}/") for name in got["file"]]
+    both = got.set_index("file").loc[recorded.index]
+    assert len(both) == 10
+    np.testing.assert_allclose(both[["p_blue", "p_red"]], recorded[["p_blue", "p_red"]], atol=1e-6)
+    assert (both["label"] == recorded["label"]).all()
+
+
+def test_the_training_data_may_be_gone(run, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("tunesmith.data.image_folder.ImageFolder.load", lambda self: 1 / 0)
+    assert len(call(run, pictures / "red" / "*.png", tmp_path / "out.csv").files) == 10
+
+
+def test_a_table_names_files_from_its_own_folder_in_its_own_order(pictures):
+    table = pictures / "list.csv"
+    pd.DataFrame({"file": ["red/01.png", "blue/00.jpg"]}).to_csv(table, index=False)
+    try:
+        assert find_files(str(table)) == [pictures / "red/01.png", pictures / "blue/00.jpg"]
+    finally:
+        table.unlink()
+
+
+def test_one_picture_is_enough(pictures):
+    assert find_files(str(pictures / "red" / "01.png")) == [pictures / "red" / "01.png"]
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [("nowhere/*.png", "found none"), ("empty", "found none"), ("bad.csv", "column 'file'"), ("gone.csv", "are not")],
+)
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, source, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.csv").write_text("path\na.png\n")
+    (tmp_path / "gone.csv").write_text("file\na.png\n")
+    with pytest.raises(DataError, match=sentence):
+        find_files(source)
+
+
+@pytest.mark.parametrize(("output", "sentence"), [("out.txt", "csv or .parquet"), ("no/out.csv", "folder of output")])
+def test_a_bad_output_is_refused_before_anything_is_loaded(tmp_path, monkeypatch, output, sentence):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=sentence):
+        call("nowhere", "nothing", output)
+
+
+def test_a_broken_picture_is_named(run, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a\.png"):
+        call(run, tmp_path, tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunesmith.run.train import train
+
+def records(data: bytes) -> Iterator[bytes]:
+    """Split W&B's file into records: 7 bytes of header, then LevelDB's log format in blocks of 32 KiB."""
+    position, whole = 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, position)
+        whole += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield whole
+            whole = b""
+
+
+def read_offline(file: Path) -> dict[str, Any]:
+    from wandb.proto import wandb_internal_pb2
+
+    found: dict[str, Any] = {"keys": set(), "config": {}}
+    for data in records(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        found["keys"] |= {item.key or item.nested_key[0] for item in record.history.item}
+        for item in [*record.run.config.update, *record.config.update]:
+            found["config"][item.key or item.nested_key[0]] = json.loads(item.value_json)
+        if record.run.run_id:
+            run = record.run
+            found["about"] = {"id": run.run_id, "group": run.run_group, "tags": list(run.tags)}
+    return found
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
+def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    cfg = quick("logger=wandb", "logger.wandb.group=sweep", "tags=[one]", "policy=linear_probe")
+    result = train(cfg)
+    (file,) = result.folder.glob("wandb/offline-run-*/run-*.wandb")
+    read = read_offline(file)
+    record = json.loads((result.folder / "run.json").read_text())
+    assert read["about"] == {"id": record["id"], "group": "sweep", "tags": ["one"]}
+    assert {"val/accuracy", "train/loss", "roc_table", "mistakes", "plots/reliability"} <= read["keys"]
+    assert any(key.startswith("lr-") for key in read["keys"])
+    config = read["config"]
+    assert config["config"]["policy"]["phases"] == [{"train": ["head"]}]
+    assert config["policy"]["trainable"] == record["policy"]["trainable"]
+
+
+def test_nothing_of_wandb_is_imported_without_it(tmp_path):
+    """It takes a second that a run without it should not pay."""
+    code = (
+        "import sys; from tunesmith.config.compose import compose; from tunesmith.run.train import train;"
+        f"train(compose('train', ['logger=none', 'callback=none', 'trainer.max_epochs=1', 'trainer=cpu', 'test=null',"
+        f" 'data.samples=60', 'paths.logs={tmp_path}', 'trainer.enable_progress_bar=false']));"
+        "sys.exit('wandb' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

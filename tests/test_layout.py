@@ -1,0 +1,61 @@
+"""The house keeps its order: one map for configuration, code and tests."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "tunesmith"
+PLUG_INS = ("data", "backbone", "policy", "rates", "head", "task")
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", PLUG_INS)
+def test_a_room_has_one_name_in_configuration_code_and_tests(room):
+    assert all((ROOT / place / room).is_dir() for place in ("conf", "src/tunesmith", "tests"))
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py"], ids=lambda p: p.stem)
+def test_a_module_has_its_test_or_is_part_of_a_tested_whole(path):
+    """Tests mirror the tree; in the room `run`, small modules may be tested through the run that they make up."""
+    place = ROOT / "tests" / path.relative_to(SOURCE).parent
+    through_the_run = {"assemble", "outcome", "quiet", "report", "rebuild", "surroundings", "contracts", "errors", "__main__"}
+    assert (place / f"test_{path.stem}.py").is_file() or path.stem in through_the_run
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_files_and_functions_are_small(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name
+    assert path.stem not in ("utils", "helpers", "common")
+    if path.name == "__init__.py" and path.parent != SOURCE:
+        assert not text
+
+
+def test_objects_are_built_in_one_place():
+    users = [p.relative_to(SOURCE).as_posix() for p in MODULES if re.search(r"\binstantiate\b", p.read_text())]
+    calls = [name for name in users if re.search(r"\binstantiate\(", (SOURCE / name).read_text())]
+    assert calls == ["config/build.py"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "experiment").glob("*.yaml")), ids=lambda p: p.stem)
+def test_an_experiment_is_short_under_a_header_that_says_what_to_expect(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    header = [line for line in lines if line.startswith("#") and "@package" not in line]
+    body = [line for line in lines if line.strip() and not line.startswith("#")]
+    assert len(body) <= 15
+    for word in ("Question", "Command", "Time", "Expect"):
+        assert any(line.startswith(f"# {word}") for line in header), word
+
+
+def test_every_shipped_option_begins_by_saying_what_it_is():
+    for path in (ROOT / "conf").rglob("*.yaml"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "@package" not in line]
+        assert lines[0].startswith("# "), path
