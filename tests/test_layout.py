@@ -19,12 +19,11 @@ def test_a_room_has_one_name_in_configuration_code_and_tests(room):
     assert all((ROOT / place / room).is_dir() for place in ("conf", "src/tunesmith", "tests"))
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.name != "__init__.py"], ids=lambda p: p.stem)
-def test_a_module_has_its_test_or_is_part_of_a_tested_whole(path):
-    """Tests mirror the tree; in the room `run`, small modules may be tested through the run that they make up."""
-    place = ROOT / "tests" / path.relative_to(SOURCE).parent
-    through_the_run = {"assemble", "outcome", "quiet", "report", "rebuild", "surroundings", "contracts", "errors", "__main__"}
-    assert (place / f"test_{path.stem}.py").is_file() or path.stem in through_the_run
+@pytest.mark.parametrize("room", PLUG_INS)
+def test_tests_mirror_the_room(room):
+    modules = {p.stem for p in (SOURCE / room).glob("*.py")} - {"__init__"}
+    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / room).glob("test_*.py")}
+    assert modules - tests == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))

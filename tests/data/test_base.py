@@ -293,10 +293,3 @@ def test_overfitting_on_one_batch_sees_the_same_pictures(squares, tmp_path):
     run.fit(model, datamodule=squares(batch_size=4))
     assert model.seen[0][1:] == model.seen[1][1:]
     assert len(model.seen) == 2
-
-
-def test_users_files_are_not_touched(squares, tmp_path):
-    data = squares(root=tmp_path, in_memory=True)
-    before = {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.iterdir()}
-    read(data.train_dataloader())
-    assert {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in tmp_path.iterdir()} == before

@@ -167,12 +167,6 @@ def test_training_keeps_only_the_monitored_metric():
     assert "train/auroc" not in names
 
 
-def test_predictions_are_probabilities():
-    task = make((0, "backbone")).eval()
-    found = task.predict_step({"input": torch.randn(3, 1, 8, 8), "index": torch.arange(3)}, 0)
-    assert torch.allclose(found["predictions"].sum(1), torch.ones(3))
-
-
 @pytest.mark.parametrize("wanted", [True, False])
 def test_channels_last(wanted):
     task = make((0, "backbone"), channels_last=wanted)

@@ -40,8 +40,8 @@ class PictureData(LightningDataModule, ABC):
     Args:
         split: How to split.
         augment: Preset of random augmentation in training.
-        batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32, channels_last:
-            15.4 / 12.4 / 9.1 images per second and core with 16 / 32 / 64; 32 is what the recipes were tuned with.
+        batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
+            channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
         workers: Loader processes; ``auto`` is 0 where the pictures are kept in memory, else one for each core but one,
             at most 8.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.

@@ -9,6 +9,7 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 
 from tunesmith.run import plot, report, wandb_logger
+from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.quiet import quiet
@@ -39,6 +40,7 @@ def train(cfg: DictConfig) -> Result:
     """
     with quiet(), Run(cfg, "train") as run, wandb_logger.finished():
         seed_everything(cfg.seed, verbose=False)
+        keep_freed_memory()
         with run.timed("data"):
             parts = assemble(cfg, run.folder, run.record)
         about = describe(parts)

