@@ -1,4 +1,4 @@
-"""What the README says can be typed, is typed: its files are written, its commands run in its order, in an empty folder."""
+"""What the README says is typed: its files are written and its commands run in its order, in an empty folder."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ def folder(tmp_path_factory):
     for name in ("cats", "dogs"):
         (place / "photos" / name).mkdir(parents=True)
         for i in range(10):
-            Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(place / "photos" / name / f"{i}.png")
+            Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(
+                place / "photos" / name / f"{i}.png"
+            )
     (place / "pairs").mkdir()
     for i in range(20):
-        Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(place / "pairs" / f"{i}_{'ab'[i % 2]}.png")
+        Image.fromarray(rng.integers(0, 255, (20, 20, 3), dtype=np.uint8)).save(
+            place / "pairs" / f"{i}_{'ab'[i % 2]}.png"
+        )
     return place
 
 
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command)
-    words = [re.sub(r"<run>", lambda _: newest(folder, word), word) for word in words]
+    words = [w.replace("<run>", newest(folder, w)) if "<run>" in w else w for w in shlex.split(command)]
     more = [option for key, options in LONG.items() if key in words for option in options]
     return subprocess.run(
         [sys.executable, "-m", "tunesmith", *words[1:], *more], cwd=folder, capture_output=True, text=True, check=False

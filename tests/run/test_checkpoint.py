@@ -44,7 +44,7 @@ def test_a_checkpoint_without_its_manifest_is_refused(saved):
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(RunError, match="best.ckpt but there is none"):
+    with pytest.raises(RunError, match=r"best\.ckpt but there is none"):
         load(tmp_path / "best.ckpt")
 
 

@@ -12,7 +12,13 @@ from tunesmith.run.record import Run, read
 @pytest.fixture
 def cfg(tmp_path):
     return OmegaConf.create(
-        {"name": "x", "seed": 0, "tags": [], "api_key": "sesame", "paths": {"logs": str(tmp_path / "logs"), "run": None}}
+        {
+            "name": "x",
+            "seed": 0,
+            "tags": [],
+            "api_key": "sesame",
+            "paths": {"logs": str(tmp_path / "logs"), "run": None},
+        }
     )
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -182,3 +184,72 @@ def test_every_optimizer_works_with_every_schedule(quick, optimizer, scheduler):
 def test_gradient_accumulation_and_clipping(quick):
     result = train(quick("trainer.accumulate_grad_batches=2", "trainer.gradient_clip_val=0.5", "data.batch_size=16"))
     assert result.metrics["train/loss"] > 0
+
+
+def test_any_optimizer_by_its_target(quick):
+    result = train(quick("optimizer._target_=torch.optim.RAdam", "test=null", samples=60))
+    assert result.metrics["train/loss"] > 0
+
+
+def test_early_stopping_stops(quick):
+    """With a rate of zero nothing improves after the first epoch."""
+    cfg = quick(
+        "callback=[quiet,early_stopping]",
+        "callback.early_stopping.patience=1",
+        "optimizer.lr=0",
+        "trainer.max_epochs=9",
+    )
+    result = train(cfg)
+    assert sum("val/accuracy" in row for row in metrics_log.read(result.folder)) == 2
+
+
+def test_the_other_loggers_write_into_the_run_folder(quick):
+    result = train(quick("logger=[csv,tensorboard]", samples=60))
+    assert "val/accuracy" in (result.folder / "csv" / "metrics.csv").read_text()
+    assert list((result.folder / "tensorboard").glob("events.out.*"))
+
+
+def test_rates_are_logged_by_named_group(quick):
+    result = train(quick("rates=layer_decay", samples=60))
+    (row, *_) = (row for row in metrics_log.read(result.folder) if "lr-AdamW/head" in row)
+    assert row["lr-AdamW/stage1"] == pytest.approx(row["lr-AdamW/head"] * 0.8**3)
+
+
+def test_the_choices_are_what_the_command_line_chose(tmp_path):
+    words = ["data.samples=60", "policy=linear_probe", "logger=none", "callback=quiet", "trainer.max_epochs=1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tunesmith", "train", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("logs/synthetic/*/run.json")
+    record = json.loads(path.read_text())
+    assert record["choices"]["policy"] == "linear_probe" and record["choices"]["data"] == "synthetic"
+    assert record["overrides"] == words
+    assert record["command"] == " ".join(["tunesmith train", *words])
+
+
+def test_two_processes_equal_one_with_the_doubled_batch(quick, tmp_path):
+    """Only the head trains: the statistics of BatchNorm would be those of each process's own half."""
+    common = [
+        "data=digits",
+        "policy=linear_probe",
+        "optimizer=sgd",
+        "logger=none",
+        "callback=quiet",
+        "trainer.max_epochs=1",
+    ]
+    words = [*common, "trainer=ddp", "trainer.accelerator=cpu", "data.batch_size=32"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tunesmith", "train", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "logs" / "digits").iterdir()
+    alone = train(quick(*common, "data.batch_size=64"))
+    one, two = state(alone.folder), state(folder)
+    assert all(torch.allclose(one[k], two[k], atol=1e-5) for k in one)
+    recorded = json.loads((folder / "run.json").read_text())["metrics"]
+    for name in ("test/accuracy", "test/loss", "val/accuracy", "val/loss"):
+        assert recorded[name] == pytest.approx(alone.metrics[name], abs=1e-4), name
+    assert len(pd.read_parquet(folder / "predictions.parquet")) == len(
+        pd.read_parquet(alone.folder / "predictions.parquet")
+    )

@@ -12,6 +12,7 @@ import pytest
 
 from tunesmith.run.train import train
 
+
 def records(data: bytes) -> Iterator[bytes]:
     """Split W&B's file into records: 7 bytes of header, then LevelDB's log format in blocks of 32 KiB."""
     position, whole = 7, b""

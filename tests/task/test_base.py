@@ -66,7 +66,10 @@ def make(*phases: tuple[int, str], **options) -> Classification:
         metrics=metrics,
         table=table(backbone, head, *phases),
         optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9),
-        scheduler=lambda optimizer, total, per_epoch: (torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: 1), "step"),
+        scheduler=lambda optimizer, total, per_epoch: (
+            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: 1),
+            "step",
+        ),
         monitor="val/accuracy",
         mode="max",
         **options,
@@ -81,8 +84,14 @@ def loader(n: int = 16) -> DataLoader:
 
 def fit(task, epochs: int = 1, **options) -> Trainer:
     trainer = Trainer(
-        accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, **options,
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
     )
     with quiet():
         trainer.fit(task, loader(), loader())

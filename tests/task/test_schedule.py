@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -44,7 +46,7 @@ def test_cosine_ends_near_its_floor_and_falls_all_the_way():
     assert seen[0] == 1.0
     assert seen[50] == pytest.approx(0.55)
     assert seen[-1] == pytest.approx(0.1, abs=1e-3)
-    assert all(a > b for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(seen))
 
 
 def test_step_falls_every_few_epochs():

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
+from rich.progress import BarColumn
 from torch import Tensor
 
 
@@ -41,13 +42,17 @@ class ProgressBar(RichProgressBar):
     """A bar an epoch, with the loss and the monitored metric of the last validation."""
 
     def configure_columns(self, trainer: Trainer) -> list[Any]:
-        """Lightning's columns without the speed, which `Throughput` measures better."""
-        return [c for c in super().configure_columns(trainer) if not isinstance(c, ProcessingSpeedColumn)]
+        """Lightning's columns, within 80: a short bar, and no speed, which `Throughput` measures better."""
+        columns = [c for c in super().configure_columns(trainer) if not isinstance(c, ProcessingSpeedColumn)]
+        for column in columns:
+            if isinstance(column, BarColumn):
+                column.bar_width = 14
+        return columns
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands beside the bar; short, so that a terminal of 80 columns holds it."""
         values = trainer.progress_bar_metrics
-        shown = {"loss": values.get("train/loss_step")}
+        shown: dict[str, Any] = {"loss": values.get("train/loss_step")}
         monitor = getattr(pl_module, "monitor", None)
         if monitor:
             shown[monitor.rpartition("/")[2]] = trainer.callback_metrics.get(monitor)

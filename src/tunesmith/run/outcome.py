@@ -36,7 +36,7 @@ class Predictions:
     targets: NDArray[np.int64] | None = None
 
     def table(self) -> pa.Table:
-        """Columns ``file``, ``target`` where known, ``label`` (the predicted class), and ``p_<class>`` for each class."""
+        """Columns ``file``, ``target`` where known, ``label`` (the class predicted), ``p_<class>`` for each class."""
         names = np.array(self.class_names, dtype=object)
         columns: dict[str, Any] = {"file": self.files}
         if self.targets is not None:
@@ -91,7 +91,7 @@ def test(parts: Parts, folder: Path, weights: Literal["best", "last"]) -> Outcom
     """
     if "test" not in parts.data.counts():
         return None
-    if not parts.trainer.fast_dev_run:  # which saves none
+    if (folder / "checkpoints").is_dir():  # else nothing was ever saved: debug=fast_dev_run, callback=none
         load_weights(parts.task, folder / "checkpoints" / f"{weights}.ckpt")
     return test_split(parts, weights, "test")
 
@@ -139,10 +139,10 @@ def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str
     wrong = np.flatnonzero(chosen != found.targets)
     worst = wrong[np.argsort(-found.probabilities[wrong, chosen[wrong]], kind="stable")][:most]
     dataset, names = data.test_dataloader().dataset, found.class_names
-    captions = [
-        f"{found.files[i]}: {names[chosen[i]]} ({found.probabilities[i, chosen[i]]:.0%}), in truth {names[found.targets[i]]}"
-        for i in worst
-    ]
+    captions = []
+    for i in worst:
+        said, sure, truth = names[chosen[i]], found.probabilities[i, chosen[i]], names[found.targets[i]]
+        captions.append(f"{found.files[i]}: {said} ({sure:.0%}), in truth {truth}")
     return [(c, dataset[int(i)]["input"].permute(1, 2, 0).numpy()) for c, i in zip(captions, worst, strict=True)]
 
 

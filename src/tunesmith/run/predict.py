@@ -45,7 +45,7 @@ def predict(cfg: DictConfig) -> Predictions:
         trainer = trainer_for(found.cfg, found.folder, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None
-    probabilities = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload, index]  # our predict_step
+    probabilities = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
     predictions = Predictions([str(file) for file in files], probabilities.numpy(), found.spec.class_names)
     predictions.save(output)
     console = Console()
@@ -79,7 +79,9 @@ def find_files(source: str) -> list[Path]:
     if missing:
         raise DataError(f"Expected every file in {source} to be there but {len(missing)} are not, first {missing[0]}.")
     if not files:
-        raise DataError(f"Expected pictures at '{source}' but found none: give a folder, a glob, or a .csv or .parquet.")
+        raise DataError(
+            f"Expected pictures at '{source}' but found none: give a folder, a glob, or a .csv or .parquet."
+        )
     return files
 
 

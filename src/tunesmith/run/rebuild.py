@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from lightning.pytorch import Callback, Trainer
-from tunesmith.run.callback import ProgressBar
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.build import accepts, build
@@ -15,8 +16,11 @@ from tunesmith.config.check import check
 from tunesmith.contracts import DataSpec, Preprocess
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run.assemble import assemble_task
+from tunesmith.run.callback import ProgressBar
 from tunesmith.run.checkpoint import load_weights
 from tunesmith.run.record import read
+
+T = TypeVar("T", DataSpec, Preprocess)
 
 
 @dataclass(frozen=True)
@@ -62,19 +66,17 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
     # The checkpoint holds every tensor: nothing is downloaded, and no package has to carry the original weights.
     if accepts(saved.backbone, "weights"):
         saved.backbone.weights = None
-    spec = DataSpec(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in record["data"].items() if k in _fields(DataSpec)}
-    )
-    preprocess = Preprocess(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in record["data"]["preprocess"].items()}
-    )
+    spec, preprocess = restore(DataSpec, record["data"]), restore(Preprocess, record["data"]["preprocess"])
     task = assemble_task(saved, build(saved.backbone), spec)
     load_weights(task, folder / "checkpoints" / f"{checkpoint}.ckpt")
     return Rebuilt(folder, record, saved, spec, preprocess, task)
 
 
-def _fields(kind: type) -> set[str]:
-    return set(kind.__dataclass_fields__)  # type: ignore[attr-defined]  # mypy does not see a dataclass in a `type`
+def restore(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Make a frozen dataclass of what JSON kept of it: lists become tuples again, what is not its own is left out."""
+    own = {field.name for field in dataclasses.fields(kind)}
+    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in own}
+    return kind(**kept)
 
 
 def trainer_for(cfg: DictConfig, folder: Path, callbacks: list[Callback]) -> Trainer:

@@ -60,7 +60,7 @@ class Run:
             "name": cfg.name,
             "status": "running",
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "command": redact_text(" ".join([command, *overrides])),
+            "command": redact_text(" ".join(["tunesmith", command, *overrides])),
             "overrides": [redact_text(o) for o in overrides],
             "choices": choices,
             "config_hash": config_hash(saved),

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 _PACKAGES = (
-    "tunesmith torch torchvision lightning hydra-core omegaconf torchmetrics wandb timm scikit-learn numpy pillow".split()
+    *("tunesmith", "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "timm"),
+    *("scikit-learn", "numpy", "pandas", "pillow"),
 )
 
 

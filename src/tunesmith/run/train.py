@@ -64,7 +64,7 @@ def train(cfg: DictConfig) -> Result:
 
 def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:
     """Leave predictions and pictures in the folder, send them to W&B, and say where everything is."""
-    pictures = plot.draw_all(run.folder, outcome and outcome.predictions, parts.task.monitor)
+    pictures = plot.draw_all(run.folder, outcome.predictions if outcome else None, parts.task.monitor)
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
         outcome.predictions.save(run.folder / "predictions.parquet")

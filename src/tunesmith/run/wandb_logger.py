@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyLogger
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from tunesmith.run.outcome import Outcome
@@ -38,7 +37,7 @@ def wandb_logger(
         group: W&B's group, such as a sweep's name.
         entity: W&B's user or team.
     """
-    if rank_zero_only.rank:
+    if int(os.environ.get("LOCAL_RANK", "0")):
         return DummyLogger()
     import wandb
 

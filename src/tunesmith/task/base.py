@@ -54,7 +54,7 @@ class Task(LightningModule, ABC):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone: Any = backbone  # a Backbone, with its stages; nn.Module says Tensor | Module
         self.head = head
         self.loss = loss
         self.table = table
@@ -98,7 +98,7 @@ class Task(LightningModule, ABC):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Task:
-        """Set training mode; frozen parts stay in eval, so that BatchNorm and dropout in them are those of inference."""
+        """Set training mode; frozen parts stay in eval: BatchNorm and dropout in them work as in inference."""
         super().train(mode)
         if mode:
             net = self.backbone.net

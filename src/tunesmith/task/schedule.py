@@ -38,9 +38,7 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, floor: 
     )
 
 
-def step(
-    optimizer: Optimizer, total_steps: int, steps_per_epoch: int, every: int = 10, gamma: float = 0.1
-) -> LambdaLR:
+def step(optimizer: Optimizer, total_steps: int, steps_per_epoch: int, every: int = 10, gamma: float = 0.1) -> LambdaLR:
     """Multiply the rate by a factor every few epochs.
 
     Args:
