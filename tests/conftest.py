@@ -28,6 +28,12 @@ def quick(tmp_path: Path) -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
+def quick_below() -> Callable[..., DictConfig]:
+    """As `quick`, with the folder for the logs as the first argument: for fixtures that outlive a test."""
+    return _compose
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A finished run on the digits, partly frozen; tests read it and leave it as it is."""
     logs = tmp_path_factory.mktemp("finished") / "logs"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunesmith import __version__
-from tunesmith.errors import ConfigError, TunesmithError, nearest
+from tunesmith.errors import ConfigError, TunesmithError, is_interruption, is_termination, nearest
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command line and exit: 0 well, 1 a failure, 2 a mistake that one sentence explains, 130 interrupted.
+    """Run the command line and exit.
+
+    The code is 0 where all went well, 1 after a failure, 2 after a mistake that one sentence explains, 130 when
+    interrupted and 143 when terminated.
 
     ``sys.argv`` is left as it is: Lightning starts the other processes of a distributed run with the same one.
     """
@@ -38,10 +41,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `tunesmith … | head` is no failure
         code = 0
     except SystemExit as stop:
-        # Lightning turns Ctrl-C into exit code 1.
-        if not isinstance(stop.__context__, KeyboardInterrupt):
+        if not is_interruption(stop):
             raise
-        code = _interrupted()
+        code = 143 if is_termination(stop) else _interrupted()
     sys.exit(code)
 
 
@@ -134,7 +136,7 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     if shows:
         show(hydra, root, args, ready, dirs)
         return 0
-    jobs = Jobs(command, ready.sweep, dirs)
+    jobs = Jobs(command, ready.sweep, dirs, lambda: hydra_app.describe_job(hydra, root))
     hydra_app.run(hydra, root, ready.overrides, jobs, ready.sweep)
     return jobs.code
 
@@ -160,15 +162,17 @@ class Jobs:
         command: The command.
         sweep: Whether a job that fails lets the others go on.
         dirs: Folders of configurations.
+        describe: Completes Hydra's description of the present job.
 
     Attributes:
         code: 0 where every job ended well, 2 where all failures were mistakes of the user's, else 1.
     """
 
-    def __init__(self, command: str, sweep: bool, dirs: Sequence[Path]) -> None:
+    def __init__(self, command: str, sweep: bool, dirs: Sequence[Path], describe: Callable[[], None]) -> None:
         self.command = command
         self.sweep = sweep
         self.dirs = dirs
+        self.describe = describe
         self.code = 0
 
     def __call__(self, cfg: DictConfig) -> Any:
@@ -197,6 +201,7 @@ class Jobs:
         from tunesmith.config import find, hydra_app
         from tunesmith.config.check import mistakes
 
+        self.describe()
         cfg = hydra_app.settled(cfg)
         found = mistakes(cfg, self.command, find.group_names(self.dirs))
         if found:

@@ -61,6 +61,21 @@ class MissingExtraError(TunesmithError):
         )
 
 
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether an exception means that somebody stopped the process: Ctrl-C, or a signal that Lightning turned into one.
+
+    Lightning ends a fit that was interrupted by `SystemExit`, and raises a `SystemExit` of its own at SIGTERM.
+    """
+    if isinstance(error, SystemExit):
+        return isinstance(error.__context__, KeyboardInterrupt) or is_termination(error)
+    return isinstance(error, KeyboardInterrupt)
+
+
+def is_termination(error: BaseException) -> bool:
+    """Whether an exception is Lightning's for SIGTERM; by name, so that Lightning need not be imported."""
+    return type(error).__name__ == "SIGTERMException"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Say which valid names come nearest, as the end of an error sentence.
 

@@ -49,11 +49,10 @@ OVERRIDES = [
     f"backbone.name={NAME}",
     "backbone.weights=null",
     "callback=none",
+    "test=last",
     "logger=none",
     "trainer=cpu",
     "trainer.max_epochs=1",
-    "trainer.enable_progress_bar=false",
-    "trainer.enable_checkpointing=false",
 ]
 OURS = {
     "tunesmith, plain loop's settings": ["task.channels_last=false"],

@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from tunesmith.config.redact import REDACTED, config_hash, is_secret, redact, redact_text
+from tunesmith.config.redact import REDACTED, config_hash, is_secret, redact, redact_override, redact_text
 
 
 @pytest.mark.parametrize(
@@ -63,9 +63,36 @@ def test_no_secret(key):
     assert redact(OmegaConf.create({key: "plain"})) == {key: "plain"}
 
 
-def test_only_texts_are_secrets():
-    plain = {"auth": True, "token": None, "secret": 3}
+def test_what_hides_nothing_stays():
+    plain = {"auth": True, "token": None, "count": 3}
     assert redact(OmegaConf.create(plain)) == plain
+
+
+def test_a_number_can_be_a_secret():
+    assert redact(OmegaConf.create({"password": 12345678})) == {"password": REDACTED}
+
+
+def test_the_default_of_a_secret_from_the_environment_goes():
+    assert redact(OmegaConf.create({"password": "${oc.env:X,sesame}"})) == {"password": "${oc.env:X}"}
+
+
+@pytest.mark.parametrize(
+    ("typed", "saved"),
+    [
+        ("+x.password=my sesame", f"+x.password={REDACTED}"),
+        ("+x.api_key=[a,sesame]", f"+x.api_key={REDACTED}"),
+        (r"password=a\,sesame", f"password={REDACTED}"),
+        ("password=12345678", f"password={REDACTED}"),
+        ("+logger.x={api_key: sesame}", f"+logger.x={REDACTED}"),
+        ("x.url=https://me:sesame@host/a", f"x.url=https://{REDACTED}@host/a"),
+        ("x.password=${oc.env:PW}", "x.password=${oc.env:PW}"),
+        ("backbone.use_cls_token=true", "backbone.use_cls_token=true"),
+        ("policy.phases=[{train: [head]}]", "policy.phases=[{train: [head]}]"),
+        ("~callback.ema", "~callback.ema"),
+    ],
+)
+def test_overrides(typed, saved):
+    assert redact_override(typed) == saved
 
 
 def test_a_secret_is_hidden_below_and_wherever_it_is_referred_to():

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torchmetrics.classification import MulticlassCalibrationError
 
 from tunesmith.run import plot
 from tunesmith.run.metrics_log import MetricsLog
@@ -35,5 +37,9 @@ def test_the_confusion_matrix_counts(tmp_path):
     assert "98.0% of 50" in axes.get_title()
 
 
-def test_the_calibration_error_is_the_gap(tmp_path):
-    assert "0.100" in plot.draw_reliability(predictions(2, sure=0.9)).axes[0].get_title()
+def test_the_calibration_error_is_that_of_the_metrics():
+    rng = np.random.default_rng(0)
+    found = predictions(3, n=300)
+    found.probabilities[:] = rng.dirichlet([1, 1, 1], size=300)
+    metric = MulticlassCalibrationError(3)(torch.tensor(found.probabilities), torch.tensor(found.targets))
+    assert f"{metric.item():.3f}" in plot.draw_reliability(found).axes[0].get_title()

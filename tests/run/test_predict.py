@@ -7,6 +7,7 @@ from PIL import Image
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import DataError
+from tunesmith.run.evaluate import evaluate
 from tunesmith.run.predict import find_files, predict
 from tunesmith.run.train import train
 
@@ -25,12 +26,12 @@ def pictures(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def run(pictures, tmp_path_factory):
-    from tests.conftest import _compose
-
-    options = ["data=image_folder", f"data.root={pictures}", "data.batch_size=8", "test=last"]
-    return train(_compose(tmp_path_factory.mktemp("logs"), *options)).folder
+@pytest.fixture(scope="module", params=["32-true", "bf16-mixed"])
+def run(request, pictures, quick_below, tmp_path_factory):
+    """As the demo is: averaged weights, a network with the convolutions that bf16-mixed leaves to float32."""
+    options = ["data=image_folder", f"data.root={pictures}", "data.batch_size=8", "test=last", "callback=[quiet,ema]"]
+    network = ["backbone=timm", "backbone.weights=null", "backbone.image_size=32", f"trainer.precision={request.param}"]
+    return train(quick_below(tmp_path_factory.mktemp("logs"), *options, *network, "trainer.max_epochs=1")).folder
 
 
 def call(run, source, output, *more):
@@ -53,6 +54,12 @@ def test_files_get_the_probabilities_that_the_run_gave_them(run, pictures, tmp_p
     assert (both["label"] == recorded["label"]).all()
 
 
+def test_other_data_with_the_same_classes_can_be_evaluated(run, pictures):
+    words = [f"run={run}", "data=image_folder", f"data.root={pictures}", "data.split.seed=1", "checkpoint=last"]
+    outcome = evaluate(compose("evaluate", words))
+    assert len(outcome.predictions.files) == 10
+
+
 def test_the_training_data_may_be_gone(run, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("tunesmith.data.image_folder.ImageFolder.load", lambda self: 1 / 0)
     assert len(call(run, pictures / "red" / "*.png", tmp_path / "out.csv").files) == 10
@@ -65,6 +72,14 @@ def test_a_table_names_files_from_its_own_folder_in_its_own_order(pictures):
         assert find_files(str(table)) == [pictures / "red/01.png", pictures / "blue/00.jpg"]
     finally:
         table.unlink()
+
+
+def test_a_picture_may_be_called_like_a_pattern_or_a_number(tmp_path):
+    for name in ("cell[1].png", "001"):
+        Image.new("L", (4, 4)).save(tmp_path / name, format="png")
+    pd.DataFrame({"file": ["001"]}).to_csv(tmp_path / "list.csv", index=False)
+    assert find_files(str(tmp_path / "cell[1].png")) == [tmp_path / "cell[1].png"]
+    assert find_files(str(tmp_path / "list.csv")) == [tmp_path / "001"]
 
 
 def test_one_picture_is_enough(pictures):

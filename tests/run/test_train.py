@@ -14,7 +14,7 @@ from PIL import Image
 from tunesmith.errors import ConfigError, PolicyError, TunesmithError
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import assemble
-from tunesmith.run.checkpoint import load
+from tunesmith.run.checkpoint import load, read_manifest
 from tunesmith.run.train import train
 
 
@@ -68,6 +68,14 @@ def test_the_record_says_everything(finished):
 def test_best_is_the_best_epoch(finished):
     values = [row["val/accuracy"] for row in metrics_log.read(finished.folder) if "val/accuracy" in row]
     assert finished.metrics["best/val/accuracy"] == max(values)
+
+
+def test_last_is_the_last_epoch_also_when_the_best_was_another(quick):
+    """With a rate of zero nothing changes: the first epoch stays the best."""
+    result = train(quick("optimizer.lr=0", "policy=linear_probe", "trainer.max_epochs=3"))
+    manifest = read_manifest(result.folder / "checkpoints")
+    assert manifest["best.ckpt"]["epoch"] == 0
+    assert manifest["last.ckpt"]["epoch"] == 2
 
 
 def test_predictions_give_the_recorded_accuracy(finished):
@@ -148,6 +156,31 @@ def test_without_validation_the_last_weights_are_tested(quick):
     assert not any(k.startswith(("val/", "best/")) for k in result.metrics)
 
 
+def test_without_checkpoints_the_weights_in_memory_are_tested(quick):
+    result = train(quick("callback=ema", "test=last"))
+    assert "test/accuracy" in result.metrics
+    assert not list(result.folder.rglob("*.ckpt"))
+
+
+def test_an_interrupted_fit_is_stopped_and_not_failed(quick, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tunesmith.task.base.Task.validation_step", interrupt)
+    cfg = quick()
+    with pytest.raises(SystemExit):
+        train(cfg)
+    (path,) = Path(cfg.paths.logs).rglob("run.json")
+    assert json.loads(path.read_text())["status"] == "stopped"
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+def test_a_compiled_model_trains_in_mixed_precision(quick):
+    words = ["task.compile=true", "trainer.precision=bf16-mixed", "callback=[quiet,ema]", "data.drop_last=true"]
+    result = train(quick(*words, "trainer.max_epochs=1", "data.split.test=0", "data.split.val=0"))
+    assert result.metrics["train/loss"] > 0
+
+
 def test_without_a_test_split_nothing_is_tested(quick):
     result = train(quick("data.split.test=0"))
     assert not (result.folder / "predictions.parquet").exists()
@@ -157,6 +190,11 @@ def test_without_a_test_split_nothing_is_tested(quick):
     ("overrides", "error", "sentence"),
     [
         (["data.split.val=0", "callback=[quiet,early_stopping]"], ConfigError, "validation split for early stopping"),
+        (["data.split.val=0", "scheduler=reduce_on_plateau"], ConfigError, "validation split for a schedule"),
+        (["trainer.limit_val_batches=0", "callback=[quiet,early_stopping]"], ConfigError, "validation split"),
+        (["task.monitor=val/loss"], ConfigError, "task.mode=min"),
+        (["task.monitor=val/acuracy"], ConfigError, "val/accuracy"),
+        (["callback=ema"], ConfigError, "test=last"),
         (["policy=first_frozen", "policy.stages=9"], PolicyError, "stage1"),
         (["rates=layer_decay", "rates.decay=1.0"], PolicyError, "no effect"),
     ],

@@ -62,6 +62,28 @@ def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeyp
     assert config["policy"]["trainable"] == record["policy"]["trainable"]
 
 
+@pytest.mark.parametrize(("key", "found"), [("api_key", False), ("note", True)])
+def test_no_secret_in_any_byte_that_a_sweep_leaves(tmp_path, key, found):
+    """Beside it the negative control: a word that is no secret's would be found."""
+    words = ["data.samples=60", "trainer.max_epochs=1", "callback=quiet", f"+backbone.{key}=open sesame"]
+    (tmp_path / "conf" / "backbone").mkdir(parents=True)
+    (tmp_path / "conf" / "backbone" / "open.yaml").write_text("_target_: plug.Open\n")
+    (tmp_path / "plug.py").write_text(
+        "from tunesmith.backbone.tiny import Tiny\n\n\ndef Open(**anything):\n    return Tiny()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "tunesmith", "train", "-m", "backbone=open", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "logs").rglob("*.wandb"))
+    hits = [p for p in (tmp_path / "logs").rglob("*") if p.is_file() and b"sesame" in p.read_bytes()]
+    assert bool(hits) is found
+
+
 def test_nothing_of_wandb_is_imported_without_it(tmp_path):
     """It takes a second that a run without it should not pay."""
     code = (

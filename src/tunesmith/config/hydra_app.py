@@ -15,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import Container, DictConfig, OmegaConf, open_dict
+from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 
@@ -64,6 +64,24 @@ def run(hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[Di
     launch = hydra.multirun if sweep else hydra.run
     with translated():
         launch(config_name=command, task_function=task, overrides=[*overrides, f"hydra.mode={mode}"])
+
+
+def describe_job(hydra: Hydra, command: str) -> None:
+    """Complete what Hydra says of the present job, and take away what it should not have written.
+
+    Its choices leave out the groups that a list chooses. Its sweeper writes the whole configuration, secrets included,
+    before the first job; each run folder holds what there is to know of it.
+    """
+    job: Any = HydraConfig.get()
+    (Path(job.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
+    found = hydra.config_loader.compute_defaults_list(command, list(job.overrides.task), RunMode.RUN)
+    listed: dict[str, list[str]] = {}
+    for default in found.defaults:
+        group, _, option = (default.config_path or "").partition("/")
+        if option and group != "hydra" and group not in job.runtime.choices:
+            listed.setdefault(group, []).append(option)
+    with read_write(job), open_dict(job):
+        job.runtime.choices.update(listed)
 
 
 def settled(cfg: DictConfig) -> DictConfig:

@@ -39,8 +39,10 @@ def redact(cfg: DictConfig) -> dict[str, Any]:
     held: dict[str, str] = {}
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         for node, key, secret in list(_leaves(cfg, False)):
-            raw = node._get_node(key)._value()
+            raw = str(node._get_node(key)._value())
             if _ENVIRONMENT in raw:
+                if secret:
+                    raw = re.sub(r"(\$\{oc\.env:[^,}]*),[^}]*\}", r"\1}", raw)  # its default would be the secret
                 mark = f"\0{len(held)}\0"
                 held[mark] = raw
                 node[key] = mark
@@ -48,6 +50,17 @@ def redact(cfg: DictConfig) -> dict[str, Any]:
                 node[key] = REDACTED
     plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]  # a DictConfig gives a dict
     return {k: _cleaned(v, held) for k, v in plain.items()}
+
+
+def redact_override(override: str) -> str:
+    """Take the secret out of one override as typed, ``key=value``: all of the value, however it is written.
+
+    Within a dict, a secret's key hides the whole dict: its grammar is not worth reading for what may be shown of it.
+    """
+    key, equals, value = override.partition("=")
+    inner = [word for word in re.findall(r"[\w-]+(?=\s*:)", value) if is_secret(word)]
+    hide = is_secret(re.split(r"[./@]", key.strip("+~"))[-1]) and _ENVIRONMENT not in value and not _is_plain(value)
+    return f"{key}={REDACTED}" if equals and (hide or inner) else redact_text(override)
 
 
 def redact_text(text: str) -> str:
@@ -87,7 +100,7 @@ def config_hash(container: Mapping[str, Any]) -> str:
 
 
 def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
-    """Every text in a configuration: its container, its key, and whether it stands under a secret's key."""
+    """Every text, and every number under a secret's key: its container, its key, and whether it is under one."""
     if node._is_none() or node._is_missing() or node._is_interpolation():
         return
     keys = list(node) if isinstance(node, DictConfig) else range(len(node))
@@ -96,8 +109,12 @@ def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
         child = node._get_node(key)
         if isinstance(child, DictConfig | ListConfig) and not child._is_interpolation():
             yield from _leaves(child, hidden)
-        elif isinstance(child._value(), str) and not child._is_missing():
+        elif not child._is_missing() and (isinstance(child._value(), str) or (hidden and _is_number(child._value()))):
             yield node, key, hidden
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _cleaned(value: Any, held: Mapping[str, str]) -> Any:
@@ -117,5 +134,5 @@ def _without_user(text: str) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether a value is no text: a number, true, false or null."""
-    return bool(re.fullmatch(r"true|false|null|[-+0-9.e]+", value, re.IGNORECASE))
+    """Whether a value is true, false or null, which hide nothing."""
+    return value.lower() in ("true", "false", "null")

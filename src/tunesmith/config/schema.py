@@ -33,6 +33,7 @@ class Evaluate:
     split: Literal["train", "val", "test"]
     checkpoint: Literal["best", "last"]
     seed: int
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
 
 
@@ -45,4 +46,5 @@ class Predict:
     output: str
     checkpoint: Literal["best", "last"]
     batch_size: int
+    accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -18,8 +21,8 @@ from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build
 from tunesmith.contracts import HEAD, DataSpec, Parameter, ParameterTable, Policy, Preprocess, Rates, Row
-from tunesmith.errors import ConfigError, PolicyError
-from tunesmith.run.callback import Collect, ProgressBar, Throughput
+from tunesmith.errors import ConfigError, PolicyError, nearest
+from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.metrics_log import MetricsLog
 
@@ -35,6 +38,7 @@ class Parts:
     trainer: Trainer
     throughput: Throughput
     collect: Collect
+    data_seconds: float
 
 
 def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
@@ -50,6 +54,7 @@ def assemble_task(cfg: DictConfig, backbone: nn.Module, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
     head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=spec.num_outputs)
     metrics = {name: build(node, num_classes=spec.num_outputs) for name, node in cfg.task.metrics.items()}
+    _check_monitor(cfg.task, cfg.scheduler, metrics)
     return build(
         cfg.task,
         backbone=backbone,
@@ -67,15 +72,21 @@ def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -
     throughput, collect = Throughput(), Collect()
     callbacks: list[Callback] = [throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
-        raise ConfigError("Expected a validation split for early stopping but got data.split.val=0.")
+        raise ConfigError("Expected a validation split for early stopping but got none.")
     loggers: list[Logger] = [MetricsLog(folder)]
     for node in cfg.logger.values():
         offered = {"folder": folder, "record": record}
         loggers.append(build(node, **{k: v for k, v in offered.items() if accepts(node, k)}))
     own = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder), "plugins": [CheckpointIO()]}
-    # Lightning would add a bar of its own.
-    bar = {} if any(isinstance(c, ProgressBar) for c in callbacks) else {"enable_progress_bar": False}
-    trainer = build(cfg.trainer, **own, **bar)
+    # Lightning would add a bar and checkpoints of its own where there are none of ours.
+    flags = {
+        flag: False
+        for flag, kind in (("enable_progress_bar", RichProgressBar), ("enable_checkpointing", ModelCheckpoint))
+        if not any(isinstance(c, kind) for c in callbacks)
+    }
+    if "enable_checkpointing" in flags and cfg.test == "best":
+        raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
+    trainer = build(cfg.trainer, **own, **flags)
     return trainer, throughput, collect
 
 
@@ -86,15 +97,40 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     as the best.
     """
     backbone = build(cfg.backbone)
+    start = time.perf_counter()
     data = assemble_data(cfg.data, backbone.preprocess)
-    if "val" not in data.counts():
+    data_seconds = time.perf_counter() - start
+    if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
     trainer, throughput, collect = assemble_trainer(cfg, folder, record)
-    if trainer.world_size > 1 and len(task.table.phases) > 1:
+    if trainer.world_size > 1:
+        _check_distributed(task.table)
+    return Parts(data, task, trainer, throughput, collect, data_seconds)
+
+
+def _check_distributed(table: ParameterTable) -> None:
+    if len(table.phases) > 1:
         # A parameter that starts to train later is unknown to DDP's reducer: ranks would drift apart in silence.
         raise PolicyError("Expected a policy with one phase on several devices but got several; use trainer.devices=1.")
-    return Parts(data, task, trainer, throughput, collect)
+    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
+        # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
+        raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
+
+
+def _check_monitor(task: DictConfig, scheduler: DictConfig, metrics: Mapping[str, Any]) -> None:
+    if task.monitor is None:
+        if str(scheduler.get("_target_", "")).endswith("ReduceLROnPlateau"):
+            raise ConfigError("Expected a validation split for a schedule that waits for a plateau but got none.")
+        return
+    valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
+    if task.monitor not in valid:
+        raise ConfigError(
+            f"Expected task.monitor to be a metric but got '{task.monitor}'.{nearest(task.monitor, valid)}"
+        )
+    mode = "max" if valid[task.monitor] else "min"
+    if valid[task.monitor] is not None and task.mode != mode:
+        raise ConfigError(f"Expected task.mode={mode} with task.monitor={task.monitor} but got {task.mode}.")
 
 
 def make_table(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
@@ -38,6 +38,19 @@ class EMA(WeightAveraging):
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
+class LastCheckpoint(ModelCheckpoint):
+    """``last.ckpt``, the weights at the end of each epoch.
+
+    `ModelCheckpoint`'s own ``save_last`` saves only together with a new best (Lightning 2.6.6).
+
+    Args:
+        dirpath: The folder.
+    """
+
+    def __init__(self, dirpath: str | None = None) -> None:
+        super().__init__(dirpath=dirpath, filename="last", enable_version_counter=False)
+
+
 class ProgressBar(RichProgressBar):
     """A bar an epoch, with the loss and the monitored metric of the last validation."""
 
@@ -66,7 +79,6 @@ class Throughput(Callback):
         self.images = 0
         self.seconds = 0.0
         self._since = 0.0
-        self._in_epoch = 0
 
     @property
     def images_per_second(self) -> float | None:
@@ -76,16 +88,13 @@ class Throughput(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._since = time.perf_counter()
-        self._in_epoch = 0
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Count; the clock is read here so that validation inside an epoch stays out."""
         now = time.perf_counter()
-        count = len(batch["index"]) * trainer.world_size
-        self.images += count
-        self._in_epoch += count
+        self.images += len(batch["index"]) * trainer.world_size
         self.seconds += now - self._since
         self._since = now
 

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from tunesmith.errors import DataError
 from tunesmith.run import plot, report
-from tunesmith.run.assemble import Parts, assemble_data
+from tunesmith.run.assemble import assemble_data
 from tunesmith.run.atomic import write_text
-from tunesmith.run.callback import Collect, Throughput
+from tunesmith.run.callback import Collect
 from tunesmith.run.outcome import Outcome, test_split
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import rebuild, trainer_for
@@ -37,9 +37,9 @@ def evaluate(cfg: DictConfig) -> Outcome:
         if other is None and data.spec.fingerprint != found.spec.fingerprint:
             console.print("[yellow]The data are not what the run was trained on: their fingerprint is another.[/]")
         collect = Collect()
-        trainer = trainer_for(found.cfg, found.folder, [collect])
-        parts = Parts(data, found.task, trainer, Throughput(), collect)
-        outcome = test_split(parts, cfg.checkpoint, cfg.split)
+        trainer = trainer_for(found, cfg.accelerator, [collect])
+        in_train = found.record["data"]["splits"]["train"]
+        outcome = test_split(data, found.task, trainer, collect, in_train, cfg.checkpoint, cfg.split)
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
         folder = found.folder / "evaluations" / f"{now}-{cfg.split}"
         folder.mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from argparse import Namespace
 from collections.abc import Iterator
@@ -38,7 +39,8 @@ class MetricsLog(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Append one line: ``step``, then the metrics."""
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **{k: float(v) for k, v in metrics.items()}}) + "\n")
+            values = {k: float(v) if math.isfinite(v) else None for k, v in metrics.items()}  # JSON has no NaN
+            file.write(json.dumps({"step": step, **values}) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -63,5 +65,5 @@ def read(folder: Path) -> Iterator[dict[str, float]]:
 
 def series(folder: Path, name: str) -> tuple[list[float], list[float]]:
     """Epochs and values of one metric, such as ``val/accuracy``."""
-    points = [(row["epoch"], row[name]) for row in read(folder) if name in row and "epoch" in row]
+    points = [(row["epoch"], row[name]) for row in read(folder) if row.get(name) is not None and "epoch" in row]
     return [epoch for epoch, _ in points], [value for _, value in points]

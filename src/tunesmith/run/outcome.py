@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,11 +12,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import torch
+from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import Parts
 from tunesmith.run.atomic import atomic
+from tunesmith.run.callback import Collect
 from tunesmith.run.checkpoint import load_weights
 
 
@@ -91,28 +94,34 @@ def test(parts: Parts, folder: Path, weights: Literal["best", "last"]) -> Outcom
     """
     if "test" not in parts.data.counts():
         return None
-    if (folder / "checkpoints").is_dir():  # else nothing was ever saved: debug=fast_dev_run, callback=none
+    if (folder / "checkpoints").is_dir():  # else nothing was to be saved, and the last weights are those in memory
         load_weights(parts.task, folder / "checkpoints" / f"{weights}.ckpt")
-    return test_split(parts, weights, "test")
+    in_train = parts.data.counts()["train"]
+    return test_split(parts.data, parts.task, parts.trainer, parts.collect, in_train, weights, "test")
 
 
-def test_split(parts: Parts, weights: str, split: str) -> Outcome:
+def test_split(
+    data: Any, task: Any, trainer: Trainer, collect: Collect, in_train: Mapping[str, int], weights: str, split: str
+) -> Outcome:
     """Test the task's present weights.
 
     Args:
-        parts: Data, task, trainer and the callback that collects.
+        data: The data module.
+        task: The task.
+        trainer: With ``collect`` among its callbacks.
+        collect: Gives the predictions.
+        in_train: Samples of each class that the weights were trained on; the commonest is the baseline.
         weights: What these weights are called.
         split: Which split.
     """
-    parts.data.evaluate_on(split)
-    (logged,) = parts.trainer.test(parts.task, datamodule=parts.data, verbose=False)
-    found = parts.collect.collected()
-    spec, table = parts.data.spec, parts.data.table
-    in_train = parts.data.counts().get("train") or parts.data.counts()[split]
+    data.evaluate_on(split)
+    (logged,) = trainer.test(task, datamodule=data, verbose=False)
+    found = collect.collected()
+    spec, table = data.spec, data.table
     common = max(in_train, key=lambda name: in_train[name])
     constant = torch.zeros_like(found["predictions"])
     constant[:, spec.class_names.index(common)] = 1.0
-    metrics = parts.task.test_metrics.clone(prefix=f"{split}/").to("cpu")
+    metrics = task.test_metrics.clone(prefix=f"{split}/").to("cpu")
     metrics.reset()
     majority = {name: value.item() for name, value in metrics(constant, found["target"]).items()}
     predictions = Predictions(
@@ -150,7 +159,7 @@ def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:
     """Metrics at the end, and under ``best/`` those of the epoch with the best monitored value."""
     last = {k: float(v) for k, v in parts.trainer.callback_metrics.items() if not k.endswith("_step")}
     monitor, sign = parts.task.monitor, 1 if parts.task.mode == "max" else -1
-    rows = [row for row in metrics_log.read(folder) if monitor in row]
+    rows = [row for row in metrics_log.read(folder) if monitor is not None and row.get(monitor) is not None]
     if not rows:
         return last
     best = max(rows, key=lambda row: sign * row[monitor])

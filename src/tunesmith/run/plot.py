@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from tunesmith.run import metrics_log
 from tunesmith.run.outcome import Predictions
@@ -65,7 +66,8 @@ def draw_confusion_matrix(predictions: Predictions) -> Figure:
     assert predictions.targets is not None
     names = predictions.class_names
     chosen = predictions.probabilities.argmax(axis=1)
-    counts = confusion_matrix(predictions.targets, chosen, labels=range(len(names)))
+    found = multiclass_confusion_matrix(torch.tensor(chosen), torch.tensor(predictions.targets), len(names))
+    counts = found.numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(12.0, 3.0 + 0.55 * len(names))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -82,13 +84,16 @@ def draw_confusion_matrix(predictions: Predictions) -> Figure:
     return figure
 
 
-def draw_reliability(predictions: Predictions, bins: int = 10) -> Figure:
-    """How often the model is right when it says it is p sure (Guo et al., On Calibration, 2017)."""
+def draw_reliability(predictions: Predictions, bins: int = 15) -> Figure:
+    """How often the model is right when it says it is p sure (Guo et al., On Calibration, 2017).
+
+    The bins are torchmetrics' own, so the calibration error in the title is the one in the table of metrics.
+    """
     assert predictions.targets is not None
     confidence = predictions.probabilities.max(axis=1)
     right = predictions.probabilities.argmax(axis=1) == predictions.targets
     lowest = 1 / len(predictions.class_names)
-    edges = np.linspace(lowest, 1, bins + 1)
+    edges = np.linspace(0, 1, bins + 1)
     place = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
     counts = np.bincount(place, minlength=bins)
     filled = counts > 0
@@ -99,7 +104,7 @@ def draw_reliability(predictions: Predictions, bins: int = 10) -> Figure:
     upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     upper.plot([lowest, 1], [lowest, 1], "--", color=_GREY, label="perfect")
     upper.plot(said, accuracy, "o-", color=_ORANGE, label="model")
-    upper.set(ylabel="right", ylim=(0, 1.02), title=f"reliability; expected calibration error {error:.3f}")
+    upper.set(ylabel="right", ylim=(0, 1.02), title=f"calibration error {error:.3f}")
     upper.legend(frameon=False, loc="upper left")
     upper.grid(alpha=0.3)
     lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_BLUE)

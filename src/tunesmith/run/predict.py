@@ -11,13 +11,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tunesmith.config.build import build
+from tunesmith.data.decode import SUFFIXES
 from tunesmith.errors import DataError
 from tunesmith.run.outcome import Predictions
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import rebuild, trainer_for
 from tunesmith.run.record import shorten
-
-PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 
 
 def predict(cfg: DictConfig) -> Predictions:
@@ -42,7 +41,7 @@ def predict(cfg: DictConfig) -> Predictions:
         data = build(found.cfg.data)
         data.connect(found.preprocess)
         data.predict_on(files, found.spec)
-        trainer = trainer_for(found.cfg, found.folder, [])
+        trainer = trainer_for(found, cfg.accelerator, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None
     probabilities = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
@@ -71,8 +70,10 @@ def find_files(source: str) -> list[Path]:
     path = Path(source).expanduser()
     if path.suffix in (".csv", ".parquet") and path.is_file():
         files = _listed(path)
+    elif path.is_file():
+        files = [path]
     elif path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     else:
         files = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
     missing = [str(file) for file in files if not file.is_file()]
@@ -86,7 +87,7 @@ def find_files(source: str) -> list[Path]:
 
 
 def _listed(path: Path) -> list[Path]:
-    table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    table = pd.read_csv(path, dtype={"file": str}) if path.suffix == ".csv" else pd.read_parquet(path)
     if "file" not in table.columns:
         raise DataError(f"Expected a column 'file' in {path} but got {', '.join(map(str, table.columns))}.")
     return [path.parent / str(name) for name in table["file"]]

@@ -79,15 +79,16 @@ def restore(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**kept)
 
 
-def trainer_for(cfg: DictConfig, folder: Path, callbacks: list[Callback]) -> Trainer:
-    """Build a trainer for evaluation: the run's accelerator and precision, one device, nothing written."""
-    kept = {k: cfg.trainer[k] for k in ("_target_", "accelerator", "precision") if k in cfg.trainer}
+def trainer_for(found: Rebuilt, accelerator: str, callbacks: list[Callback]) -> Trainer:
+    """Build a trainer for evaluation: the run's precision, one device, nothing written."""
+    kept = {k: found.cfg.trainer[k] for k in ("_target_", "precision") if k in found.cfg.trainer}
     trainer: Trainer = build(
         OmegaConf.create(kept),
+        accelerator=accelerator,
         devices=1,
         logger=False,
         callbacks=[*callbacks, ProgressBar(leave=True)],
         enable_checkpointing=False,
-        default_root_dir=str(folder),
+        default_root_dir=str(found.folder),
     )
     return trainer

@@ -1,4 +1,4 @@
-"""The run folder and its run.json: made before anything heavy, true at every moment, `failed` when the run dies."""
+"""The run folder and its run.json: made before anything is built, true at every moment, `failed` when the run dies."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from types import TracebackType
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
 from tunesmith import STARTED
-from tunesmith.config.redact import config_hash, redact, redact_text
-from tunesmith.errors import RunError
+from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
+from tunesmith.errors import RunError, is_interruption
 from tunesmith.run.atomic import write_text
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -49,8 +50,8 @@ class Run:
     """
 
     def __init__(self, cfg: DictConfig, command: str) -> None:
-        self.main = int(os.environ.get("LOCAL_RANK", "0")) == 0
-        self.folder = self._make_folder(cfg) if self.main else Path(os.environ[_FOLDER_VARIABLE])
+        self.main = is_main()
+        self.folder = self._make_folder(cfg) if self.main else _shared_folder()
         cfg.paths.run = str(self.folder)
         saved = redact(cfg)
         overrides, choices = _typed()
@@ -60,8 +61,8 @@ class Run:
             "name": cfg.name,
             "status": "running",
             "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "command": redact_text(" ".join(["tunesmith", command, *overrides])),
-            "overrides": [redact_text(o) for o in overrides],
+            "command": " ".join(["tunesmith", command, *overrides]),
+            "overrides": overrides,
             "choices": choices,
             "config_hash": config_hash(saved),
             "seed": cfg.seed,
@@ -115,14 +116,25 @@ class Run:
         if error is None:
             self.update(status="completed")
         else:
-            status = "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+            status = "stopped" if is_interruption(error) else "failed"
             # Not on the screen, where the error itself is about to appear.
             logging.getLogger("tunesmith").info("The run ended early.", exc_info=error)
-            self.update(status=status, error={"type": type(error).__name__, "message": redact_text(str(error))})
+            self._end_early(status, {"type": type(error).__name__, "message": redact_text(str(error))})
             if self.main and isinstance(error, Exception):
                 print(f"The run failed; what there is of it lies in {shorten(self.folder)}", file=sys.stderr)  # noqa: T201 - the console may be what failed
         self._logged.close()
         os.environ.pop(_FOLDER_VARIABLE, None)
+
+    def _end_early(self, status: str, error: dict[str, str]) -> None:
+        if not self.main:
+            # Lightning kills the first rank when another dies, so this one says it, if nobody has.
+            found = read(self.folder)
+            if found["status"] != "running":
+                return
+            self.record = found
+            error = {**error, "rank": str(rank_zero_only.rank)}  # type: ignore[attr-defined]  # set by Lightning
+        self.record.update(status=status, error=error)
+        self._save()
 
     def update(self, **sections: Any) -> None:
         """Put new values into run.json; dicts go into the section of that name, key by key."""
@@ -166,13 +178,27 @@ class _Redacted(logging.Formatter):
         return redact_text(super().format(record))
 
 
+def is_main() -> bool:
+    """Whether this process is the first rank, as Lightning counts them: torchrun and SLURM included."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _shared_folder() -> Path:
+    if _FOLDER_VARIABLE not in os.environ:
+        raise RunError(
+            "Expected the first process to start the others (trainer=ddp) but got one that something else started: "
+            f"set {_FOLDER_VARIABLE} to one run folder for all of them."
+        )
+    return Path(os.environ[_FOLDER_VARIABLE])
+
+
 def _typed() -> tuple[list[str], dict[str, Any]]:
     """What the user typed, and the chosen option of each config group; empty when called from Python."""
     if not HydraConfig.initialized():
         return [], {}
     hydra = HydraConfig.get()
     choices = {k: v for k, v in hydra.runtime.choices.items() if not k.startswith("hydra/")}
-    return list(hydra.overrides.task), choices
+    return [redact_override(o) for o in hydra.overrides.task], choices
 
 
 def shorten(path: Path) -> str:

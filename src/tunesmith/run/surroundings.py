@@ -1,4 +1,4 @@
-"""What a run ran on: code, packages, hardware; gathered without importing anything heavy."""
+"""What a run ran on: code, packages, hardware."""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ def train(cfg: DictConfig) -> Result:
     with quiet(), Run(cfg, "train") as run, wandb_logger.finished():
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
-        with run.timed("data"):
+        with run.timed("assemble"):
             parts = assemble(cfg, run.folder, run.record)
+        run.update(timing={"data": round(parts.data_seconds, 3)})
         about = describe(parts)
         run.update(**about)
         for logger in parts.trainer.loggers:

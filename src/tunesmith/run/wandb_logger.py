@@ -17,6 +17,7 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import OmegaConf
 
 from tunesmith.run.outcome import Outcome
+from tunesmith.run.record import is_main
 
 
 def wandb_logger(
@@ -37,7 +38,7 @@ def wandb_logger(
         group: W&B's group, such as a sweep's name.
         entity: W&B's user or team.
     """
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if not is_main():
         return DummyLogger()
     import wandb
 

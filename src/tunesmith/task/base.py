@@ -150,10 +150,13 @@ class Task(LightningModule, ABC):
         if stage != "train" and self.trainer.world_size > 1:
             kept = index >= 0
             outputs, target, index = outputs[kept], target[kept], index[kept]
-        loss = self.loss(outputs, target)
         predictions = self.predict(outputs.detach())
         metrics: MetricCollection = getattr(self, f"{stage}_metrics")
-        metrics.update(predictions, target)
+        if len(target):
+            loss = self.loss(outputs, target)
+            metrics.update(predictions, target)
+        else:  # nothing but padding, which only keeps this rank in step: a loss of weight 0
+            loss = outputs.sum()
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(target))
         self.log(
             f"{stage}/loss",
