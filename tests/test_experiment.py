@@ -13,7 +13,7 @@ from tunesmith.config.compose import compose
 from tunesmith.run.train import train
 
 CONF = Path(__file__).parents[1] / "conf" / "experiment"
-SMALL = {"solar_cells": ["backbone=tiny", "~backbone.name", "backbone.weights=null", "policy.stages=1"], "digits": []}
+SMALL = {"solar_cells": ["backbone=tiny", "backbone.weights=null", "policy.stages=1"], "digits": []}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from tunesmith.errors import RunError
@@ -79,7 +80,7 @@ def test_a_bad_record_is_one_sentence(tmp_path, content, sentence):
 def test_other_ranks_share_the_folder_and_write_nothing(cfg, monkeypatch):
     first = Run(cfg, "train")
     before = {p: p.read_bytes() for p in first.folder.rglob("*")}
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
     monkeypatch.setenv("TUNESMITH_RUN_FOLDER", str(first.folder))
     with Run(cfg, "train") as other:
         other.update(metrics={"a": 1.0})
@@ -87,3 +88,20 @@ def test_other_ranks_share_the_folder_and_write_nothing(cfg, monkeypatch):
         other.say("x")
     assert other.folder == first.folder
     assert {p: p.read_bytes() for p in first.folder.rglob("*")} == before
+
+
+def test_another_rank_that_dies_says_so(cfg, monkeypatch):
+    first = Run(cfg, "train")
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    with pytest.raises(ValueError, match="boom"), Run(cfg, "train"):
+        raise ValueError("boom")
+    record = read(first.folder)
+    assert record["status"] == "failed"
+    assert record["error"] == {"type": "ValueError", "message": "boom", "rank": "1"}
+
+
+def test_a_rank_without_a_folder_is_one_sentence(cfg, monkeypatch):
+    monkeypatch.delenv("TUNESMITH_RUN_FOLDER", raising=False)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    with pytest.raises(RunError, match="trainer=ddp"):
+        Run(cfg, "train")

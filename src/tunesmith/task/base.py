@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tunesmith.contracts import Batch, ParameterTable
 from tunesmith.task.freeze import apply_trainable, freeze_modes
@@ -72,6 +72,8 @@ class Task(LightningModule, ABC):
         self.train_metrics.prefix = "train/"
         self.val_metrics = collection.clone(prefix="val/")
         self.test_metrics = collection.clone(prefix="test/")
+        # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
+        self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.to(memory_format=self._memory_format)
         if compile:
             backbone.compile()
@@ -152,20 +154,14 @@ class Task(LightningModule, ABC):
             outputs, target, index = outputs[kept], target[kept], index[kept]
         predictions = self.predict(outputs.detach())
         metrics: MetricCollection = getattr(self, f"{stage}_metrics")
+        loss_mean: MeanMetric = getattr(self, f"{stage}_loss")
+        loss = outputs.sum()  # of nothing but padding, which only keeps this rank in step
         if len(target):
             loss = self.loss(outputs, target)
+            loss_mean.update(loss.detach(), len(target))
             metrics.update(predictions, target)
-        else:  # nothing but padding, which only keeps this rank in step: a loss of weight 0
-            loss = outputs.sum()
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(target))
-        self.log(
-            f"{stage}/loss",
-            loss,
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(target),
-            sync_dist=stage != "train",
-        )
+        self.log(f"{stage}/loss", loss_mean, on_step=False, on_epoch=True)
         return {"loss": loss, "predictions": predictions, "target": target, "index": index}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
