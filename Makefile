@@ -19,10 +19,10 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores, no account, no GPU
+demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 5 minutes on 2 cores, no account, no GPU
 	$(BIN)/tunesmith train experiment=solar_cells
 
-test: setup ## run the tests, except the slow tiers
+test: setup ## run the tests
 	$(PYTEST) -n 2 --dist worksteal tests
 
 check: format lint types layers test ## what CI runs: format, lint, types, layers, tests

@@ -148,6 +148,7 @@ class Weights:
 class Backbone(Protocol):
     """A pretrained network cut into stages; see `tunesmith.backbone.base.Backbone` for the class to derive from."""
 
+    net: Any
     feature_dim: int
     stages: tuple[Stage, ...]
     preprocess: Preprocess

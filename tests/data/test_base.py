@@ -40,9 +40,7 @@ def test_what_is_published(squares):
         "val": {"a": 2, "b": 2, "c": 2},
         "test": {"a": 4, "b": 4, "c": 4},
     }
-    names = data.names("test")
-    assert list(names) == data.indices["test"].tolist()
-    assert all(name == f"p{row:03d}.png" for row, name in names.items())
+    assert all(data.table.names[row] == f"p{row:03d}.png" for row in data.indices["test"])
 
 
 def test_setup_reads_once(squares, monkeypatch):
@@ -121,7 +119,6 @@ def test_prediction_prepares_pictures_as_evaluation_does(squares, tmp_path, chan
     assert [input for b in predicted for input in b[0]] == evaluated
     assert [t for b in predicted for t in b[1]] == [-1] * 12
     assert [i for b in predicted for i in b[2]] == list(range(12))
-    assert data.names("predict") == {i: str(file) for i, file in enumerate(files)}
     assert data.spec == trained.spec
 
 
@@ -141,8 +138,6 @@ def test_without_a_split_there_is_no_loader(squares):
     data.evaluate_on("val")
     with pytest.raises(DataError, match="Expected a split with pictures but got 'val'"):
         data.test_dataloader()
-    with pytest.raises(DataError, match="Expected a split with pictures but got 'test'"):
-        data.names("test")
     with pytest.raises(DataError, match="call predict_on first"):
         data.predict_dataloader()
     with pytest.raises(DataError, match="at least one picture to predict on"):

@@ -39,7 +39,7 @@ def test_predefined_splits(tmp_path, val):
     module.setup("fit")
     assert {s: sum(n.values()) for s, n in module.counts().items()} == {"train": 16, "val": 16, "test": 16}
     assert module.spec.split_unit == "folder"
-    assert all(name.startswith("test/") for name in module.names("test").values())
+    assert all(name.startswith("test/") for name in module.table.names[module.indices["test"]])
     with pytest.raises(DataError, match=r"use data.split.by=folder"):
         data(root, split=Split()).setup()
 

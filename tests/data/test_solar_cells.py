@@ -26,8 +26,7 @@ def test_the_real_set_splits_as_the_published_numbers_do():
     batch = next(iter(data.test_dataloader()))
     assert batch["input"].shape == (32, 1, 32, 32)
     assert batch["input"].float().std() > 20
-    names = data.names("test")
-    assert names[int(batch["index"][0])].startswith("images/cell")
+    assert data.table.names[int(batch["index"][0])].startswith("images/cell")
 
 
 def test_the_real_set_in_four_classes():

@@ -132,13 +132,6 @@ class PictureData(LightningDataModule, ABC):
         sizes = {s: np.bincount(self.table.targets[rows], minlength=len(names)) for s, rows in self.indices.items()}
         return {s: dict(zip(names, n.tolist(), strict=True)) for s, n in sizes.items()}
 
-    def names(self, split: str) -> dict[int, str]:
-        """Name of each picture of a split (``predict``: of the files), by its ``index`` in a batch."""
-        if split == "predict":
-            return {i: str(file) for i, file in enumerate(self._files or ())}
-        self._check_split(split)
-        return {int(row): str(self.table.names[row]) for row in self.indices[split]}
-
     def evaluate_on(self, split: str) -> None:
         """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""
         if split not in SPLITS:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build
-from tunesmith.contracts import HEAD, DataSpec, Parameter, ParameterTable, Policy, Preprocess, Rates, Row
+from tunesmith.contracts import HEAD, Backbone, DataSpec, Parameter, ParameterTable, Policy, Preprocess, Rates, Row
 from tunesmith.errors import ConfigError, PolicyError, nearest
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
@@ -50,7 +50,7 @@ def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
     return data
 
 
-def assemble_task(cfg: DictConfig, backbone: nn.Module, spec: DataSpec) -> Any:
+def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
     head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=spec.num_outputs)
     metrics = {name: build(node, num_classes=spec.num_outputs) for name, node in cfg.task.metrics.items()}
@@ -134,7 +134,7 @@ def _check_monitor(task: DictConfig, scheduler: DictConfig, metrics: Mapping[str
 
 
 def make_table(
-    backbone: Any, head: nn.Module, policy: Policy, rates: Rates, weight_decay: float = 0.0
+    backbone: Backbone, head: nn.Module, policy: Policy, rates: Rates, weight_decay: float = 0.0
 ) -> ParameterTable:
     """Lay policy and rates over the parameters of backbone and head: one row each.
 
@@ -152,7 +152,7 @@ def make_table(
     return ParameterTable(tuple(rows), tuple(phases))
 
 
-def _parameters(backbone: Any, head: nn.Module) -> list[Parameter]:
+def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
     units: list[tuple[str, int, str, nn.Module]] = [
         (stage.name, depth, f"backbone.net.{member}.", backbone.net.get_submodule(member))
         for depth, stage in enumerate(backbone.stages)

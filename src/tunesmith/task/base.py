@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Batch, ParameterTable
+from tunesmith.contracts import Backbone, Batch, Head, ParameterTable
 from tunesmith.task.freeze import apply_trainable, freeze_modes
 from tunesmith.task.precision import depthwise_in_float32
 
@@ -41,8 +41,8 @@ class Task(LightningModule, ABC):
     def __init__(
         self,
         *,
-        backbone: nn.Module,
-        head: nn.Module,
+        backbone: Backbone,
+        head: Head,
         loss: nn.Module,
         metrics: Mapping[str, Metric],
         table: ParameterTable,
@@ -54,8 +54,9 @@ class Task(LightningModule, ABC):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        self.backbone: Any = backbone  # a Backbone, with its stages; nn.Module says Tensor | Module
-        self.head = head
+        # Any, because nn.Module says that its attributes are Tensor | Module.
+        self.backbone: Any = backbone
+        self.head: Any = head
         self.loss = loss
         self.table = table
         self.monitor = monitor
@@ -76,8 +77,8 @@ class Task(LightningModule, ABC):
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.to(memory_format=self._memory_format)
         if compile:
-            backbone.compile()
-            head.compile()
+            self.get_submodule("backbone").compile()
+            self.get_submodule("head").compile()
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
