@@ -73,6 +73,18 @@ class Throughput(Callback):
         """Mean over all epochs; ``None`` before the first batch."""
         return self.images / self.seconds if self.seconds else None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Images and seconds so far."""
+        return {"images": self.images, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.images, self.seconds = state_dict["images"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; a resumed run may be in the middle of an epoch."""
+        self._since = time.perf_counter()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._since = time.perf_counter()
