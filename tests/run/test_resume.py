@@ -132,10 +132,18 @@ def whole(tmp_path_factory):
     return of
 
 
-@pytest.fixture
-def stopped(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def died(tmp_path_factory):
     """The folder of a run that died in the middle of its second epoch, with two checkpoints."""
-    return killed(configured(tmp_path / "logs"), monkeypatch, (Task, "training_step"), 12)
+    logs = tmp_path_factory.mktemp("died")
+    with pytest.MonkeyPatch.context() as patched:
+        return killed(configured(logs), patched, (Task, "training_step"), 12)
+
+
+@pytest.fixture
+def stopped(died, tmp_path):
+    """A copy of it for the test."""
+    return Path(shutil.copytree(died, tmp_path / "logs" / "synthetic" / died.name))
 
 
 # 6 batches an epoch, 3 epochs; saved every 2 steps and at every start of an epoch.
@@ -148,8 +156,15 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("setting", ["plain", "ema", "accumulation", "phases"])
+CROSSED = {
+    "plain": [*PLACES],
+    "ema": ["middle", "validation", "save"],
+    "accumulation": ["first epoch", "middle", "save"],
+    "phases": ["middle", "boundary"],
+}
+
+
+@pytest.mark.parametrize(("setting", "place"), [(s, place) for s, places in CROSSED.items() for place in places])
 def test_a_killed_run_ends_with_the_same_bits(setting, place, tmp_path, monkeypatch, whole):
     folder = killed(configured(tmp_path, setting), monkeypatch, *PLACES[place])
     assert go_on(folder).folder == folder
@@ -215,7 +230,7 @@ main()
 def test_kill_9_twice_at_random_steps(tmp_path, whole):
     """As a user meets it: the same command line again and again, in processes of their own."""
     steps = [random.randint(2, 9), random.randint(2, 5), -1]
-    words = [w for w in [*BASE, f"paths.logs={tmp_path}", "resume=auto"]]
+    words = [*BASE, f"paths.logs={tmp_path}", "resume=auto"]
     codes = [
         subprocess.run([sys.executable, "-c", DRIVER, "train", *words, str(n)], cwd=tmp_path, check=False).returncode
         for n in steps
