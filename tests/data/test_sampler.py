@@ -58,3 +58,13 @@ def test_only_evaluation_marks_what_fills_up(processes, shuffle):
     assert sum(k.padding for k in keys) == (0 if shuffle else 2)
     if not shuffle:
         assert sorted(k.position for k in keys if not k.padding) == list(range(10))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_the_first_epoch_can_begin_in_its_middle_and_only_that(processes, world):
+    for rank in range(world):
+        processes(rank, world)
+        whole, later = EpochSampler(20, seed=1), EpochSampler(20, seed=1, epoch=3, skip=6)
+        assert order(later, 3) == order(whole, 3)[6:]
+        assert order(later, 4) == order(whole, 4)
+        assert len(later) == len(whole)

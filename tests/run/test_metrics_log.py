@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import pytest
+
+from tunesmith.errors import RunError
 from tunesmith.run.metrics_log import MetricsLog, read, series
 
 
@@ -23,3 +26,14 @@ def test_a_line_cut_short_is_passed_over(tmp_path):
 
 def test_no_file_is_no_metrics(tmp_path):
     assert list(read(tmp_path)) == []
+
+
+def test_what_came_after_a_checkpoint_can_be_dropped(tmp_path):
+    log = MetricsLog(tmp_path)
+    log.log_metrics({"a": 1.0}, step=1)
+    size = log.size
+    log.log_metrics({"a": 2.0}, step=2)
+    log.cut(size)
+    assert [row["step"] for row in read(tmp_path)] == [1]
+    with pytest.raises(RunError, match="altered"):
+        log.cut(size + 1)

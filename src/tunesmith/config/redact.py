@@ -87,15 +87,15 @@ def is_secret(key: str) -> bool:
 
 
 def config_hash(container: Mapping[str, Any]) -> str:
-    """Digest of a configuration's content, independent of the order of keys and of where things are put.
+    """Digest of a configuration's content, independent of the order of keys and of where it runs.
 
     Args:
         container: Plain data, as `redact` gives it.
 
     Returns:
-        Hex digest (SHA-256) of everything but ``paths``.
+        Hex digest (SHA-256) of everything but ``paths`` and ``resume``.
     """
-    content = {k: v for k, v in container.items() if k != "paths"}
+    content = {k: v for k, v in container.items() if k not in ("paths", "resume")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -22,6 +22,7 @@ class Train:
     seed: int
     tags: list[str]
     test: Literal["best", "last"] | None
+    resume: str | None
     paths: Paths
 
 

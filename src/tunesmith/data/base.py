@@ -87,6 +87,7 @@ class PictureData(LightningDataModule, ABC):
         self.drop_last = drop_last
         self.preprocess = Preprocess()
         self.tested = "test"
+        self._start = (0, 0)
         self._files: Sequence[Path] | None = None
         self._datasets: dict[tuple[str, bool], PictureDataset] = {}
 
@@ -137,6 +138,10 @@ class PictureData(LightningDataModule, ABC):
         if split not in SPLITS:
             raise DataError(f"Expected a split but got '{split}'.{nearest(split, SPLITS)}")
         self.tested = split
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
+        self._start = (epoch, batch)
 
     def predict_on(self, files: Sequence[Path], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve files; the data that were trained on may be gone.
@@ -190,11 +195,14 @@ class PictureData(LightningDataModule, ABC):
     def _loader(self, split: str, training: bool = False) -> Loader:
         dataset = self._dataset(split, training)
         workers = self._auto_workers(dataset) if self.workers == "auto" else self.workers
-        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        # Lightning makes the loader of a resumed run before it knows the epoch.
+        first, batch = self._start
+        epoch = max(first, self.trainer.current_epoch if self.trainer is not None else 0)
+        skip = batch * self.batch_size if training and epoch == first else 0
         return DataLoader(
             dataset,
             batch_size=self.batch_size,  # by name, since Lightning makes the loader anew to predict
-            sampler=EpochSampler(len(dataset), self.seed, shuffle=training, epoch=epoch),
+            sampler=EpochSampler(len(dataset), self.seed, shuffle=training, epoch=epoch, skip=skip),
             drop_last=training and self.drop_last,
             num_workers=workers,
             persistent_workers=workers > 0,

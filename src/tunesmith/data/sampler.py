@@ -41,20 +41,22 @@ class EpochSampler(Sampler[Key]):
         shuffle: Whether to draw a new order for every epoch; without, the order is the split's.
         epoch: The epoch to begin with. Lightning tells the epoch only after it has started the first iteration of a
             resumed run, which would replay the order of epoch 0.
+        skip: Samples of this process to leave out at the start of that epoch, and of no other.
     """
 
-    def __init__(self, count: int, seed: int = 0, shuffle: bool = True, epoch: int = 0) -> None:
+    def __init__(self, count: int, seed: int = 0, shuffle: bool = True, epoch: int = 0, skip: int = 0) -> None:
         self.count = count
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = epoch
+        self._skipped = (epoch, skip)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; Lightning calls this."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Number of samples of this process, equal for all of them."""
+        """Number of samples of this process in a whole epoch, equal for all of them."""
         return -(-self.count // _world()[1])
 
     def __iter__(self) -> Iterator[Key]:
@@ -65,7 +67,9 @@ class EpochSampler(Sampler[Key]):
             if self.shuffle
             else torch.arange(self.count)
         )
-        for place in range(rank, len(self) * world, world):
+        first, skip = self._skipped
+        begin = rank + world * (skip if epoch == first else 0)
+        for place in range(begin, len(self) * world, world):
             extra = place >= self.count
             yield Key(epoch, int(order[place % self.count]), padding=extra and not self.shuffle)
 

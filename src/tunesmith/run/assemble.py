@@ -24,6 +24,7 @@ from tunesmith.contracts import HEAD, Backbone, DataSpec, Parameter, ParameterTa
 from tunesmith.errors import ConfigError, PolicyError, nearest
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_log import MetricsLog
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
@@ -71,6 +72,7 @@ def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
     throughput, collect = Throughput(), Collect()
     callbacks: list[Callback] = [throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
+    callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
         raise ConfigError("Expected a validation split for early stopping but got none.")
     loggers: list[Logger] = [MetricsLog(folder)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
@@ -36,19 +36,6 @@ class EMA(WeightAveraging):
         step = int(count)
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(averages, weights, 1 - decay)
-
-
-class LastCheckpoint(ModelCheckpoint):
-    """``last.ckpt``, the weights at the end of each epoch.
-
-    `ModelCheckpoint`'s own ``save_last`` saves only together with a new best (Lightning 2.6.6).
-
-    Args:
-        dirpath: The folder.
-    """
-
-    def __init__(self, dirpath: str | None = None) -> None:
-        super().__init__(dirpath=dirpath, filename="last", enable_version_counter=False)
 
 
 class ProgressBar(RichProgressBar):
@@ -84,6 +71,18 @@ class Throughput(Callback):
     def images_per_second(self) -> float | None:
         """Mean over all epochs; ``None`` before the first batch."""
         return self.images / self.seconds if self.seconds else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Images and seconds so far."""
+        return {"images": self.images, "seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on counting."""
+        self.images, self.seconds = state_dict["images"], state_dict["seconds"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock; a resumed run may be in the middle of an epoch."""
+        self._since = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""

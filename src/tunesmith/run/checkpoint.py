@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tunesmith.errors import RunError
 from tunesmith.run.atomic import atomic, write_text
 
 MANIFEST = "manifest.json"
+POSITION = "resume"  # where a checkpoint that can be gone on from says where
 
 
 class CheckpointIO(TorchCheckpointIO):
@@ -33,7 +35,10 @@ class CheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
             digest = _digest(temporary)
         manifest = read_manifest(target.parent)
-        manifest[target.name] = {"step": checkpoint["global_step"], "epoch": checkpoint["epoch"], "blake2b": digest}
+        entry = {"step": checkpoint["global_step"], "epoch": checkpoint["epoch"], "blake2b": digest}
+        position = checkpoint.get(POSITION, {})
+        entry |= {key: position[key] for key in ("batch", "seconds") if key in position}
+        manifest[target.name] = entry
         _write_manifest(target.parent, manifest)
 
     def load_checkpoint(self, path: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -49,6 +54,34 @@ class CheckpointIO(TorchCheckpointIO):
             _write_manifest(target.parent, manifest)
 
 
+def keep_as(path: Path, name: str) -> None:
+    """Keep a checkpoint under a second name too, so that a new one under its own can fail.
+
+    A checkpoint that is not what was written is not kept: what already has the second name is better. At every moment
+    the manifest vouches for one of the two.
+
+    Args:
+        path: The checkpoint; nothing happens where there is none.
+        name: The second name, in the same folder.
+    """
+    if not holds(path):
+        return
+    with atomic(path.with_name(name)) as temporary:
+        try:
+            temporary.hardlink_to(path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(path, temporary)
+    manifest = read_manifest(path.parent)
+    manifest[name] = manifest[path.name]
+    _write_manifest(path.parent, manifest)
+
+
+def holds(path: Path) -> bool:
+    """Whether a checkpoint is there and is what the manifest vouches for."""
+    entry = read_manifest(path.parent).get(path.name)
+    return entry is not None and path.is_file() and entry["blake2b"] == _digest(path)
+
+
 def load(path: Path) -> dict[str, Any]:
     """Load a checkpoint onto the CPU.
 
@@ -61,8 +94,7 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise RunError(f"Expected a checkpoint at {path} but there is none.")
-    entry = read_manifest(path.parent).get(path.name)
-    if entry is None or entry["blake2b"] != _digest(path):
+    if not holds(path):
         raise RunError(f"Expected {path} to be the checkpoint that {MANIFEST} vouches for but its digest is another.")
     try:
         # weights_only is passed although it is the default: an environment variable could switch the default off.
@@ -86,9 +118,16 @@ def load_weights(module: nn.Module, path: Path) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read the manifest of a checkpoint folder; empty where there is none."""
+    """Read the manifest of a checkpoint folder; empty where there is none.
+
+    Raises:
+        RunError: It is no manifest any more.
+    """
     path = folder / MANIFEST
-    manifest: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        manifest: dict[str, dict[str, Any]] = json.loads(path.read_bytes()) if path.is_file() else {}
+    except ValueError as error:
+        raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
     return manifest
 
 

@@ -14,6 +14,8 @@ _SILENCED = {
     r".*is smaller than the logging interval Trainer\(log_every_n_steps.*": UserWarning,
     # The folder is ours: the run made it, and the manifest was written there.
     ".*Checkpoint directory .* exists and is not empty.*": UserWarning,
+    # The sampler begins at the batch, which Lightning cannot know.
+    ".*your dataloader is not resumable.*": UserWarning,
     # Frozen parts are in eval mode on purpose; Lightning counts them at the start of fit.
     ".*module.s. in eval mode at the start of training.*": UserWarning,
     # Lightning 2.6 against torch 2.15; its own business.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities import rank_zero_only
@@ -24,8 +24,12 @@ from rich.logging import RichHandler
 from tunesmith import STARTED
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
+from tunesmith.run import process
 from tunesmith.run.atomic import write_text
 from tunesmith.run.surroundings import git, hardware, packages
+
+if TYPE_CHECKING:
+    from tunesmith.run.resume import Found
 
 SCHEMA = 1
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
@@ -39,9 +43,10 @@ class Run:
     Args:
         cfg: The whole configuration; ``paths.run`` in it is set to the folder.
         command: The sub-command, such as ``train``.
+        found: A run that has ended early, to go on with in its own folder; ``None`` for a new one.
 
     Raises:
-        RunError: The folder cannot be made.
+        RunError: The folder cannot be made, or another process has just gone on with the run.
 
     Attributes:
         folder: The run folder.
@@ -49,40 +54,49 @@ class Run:
         console: Prints on the terminal and into log.txt.
     """
 
-    def __init__(self, cfg: DictConfig, command: str) -> None:
+    def __init__(self, cfg: DictConfig, command: str, found: Found | None = None) -> None:
         self.main = is_main()
+        self._logged = contextlib.ExitStack()
+        self.console = Console(quiet=not self.main)
+        if found is not None:
+            self.folder, self.record = found.folder, found.record
+            cfg.paths.run = str(self.folder)
+            if self.main:
+                self._go_on(found)
+            return
+        config = hash_of(cfg)
         self.folder = self._make_folder(cfg) if self.main else _shared_folder()
         cfg.paths.run = str(self.folder)
-        saved = redact(cfg)
-        overrides, choices = _typed()
-        self.record: dict[str, Any] = {
-            "schema": SCHEMA,
-            "id": self.folder.name.rpartition("-")[2],
-            "name": cfg.name,
-            "status": "running",
-            "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "command": " ".join(["tunesmith", command, *overrides]),
-            "overrides": overrides,
-            "choices": choices,
-            "config_hash": config_hash(saved),
-            "seed": cfg.seed,
-            "tags": list(cfg.tags),
-            "git": git(),
-            "packages": packages(),
-            "hardware": hardware(),
-            "data": {},
-            "weights": {},
-            "policy": {},
-            "metrics": {},
-            "timing": {"import": round(time.monotonic() - STARTED, 3)},
-            "error": None,
-        }
-        self._logged = contextlib.ExitStack()
+        self.record = _new_record(cfg, command, self.folder) | {"config_hash": config}
         if self.main:
-            write_text(self.folder / "config.yaml", OmegaConf.to_yaml(saved))
+            write_text(self.folder / "config.yaml", OmegaConf.to_yaml(redact(cfg)))
             write_text(self.folder / "overrides.yaml", OmegaConf.to_yaml(self.record["overrides"]))
             self._save()
-        self.console = Console(quiet=not self.main)
+
+    def _go_on(self, found: Found) -> None:
+        """Take over a run that has ended; of two processes that try, one does.
+
+        Raises:
+            RunError: Another process was faster.
+        """
+        with process.locked(self.folder / "log.txt"):
+            if read(self.folder)["updated"] != self.record["updated"]:
+                raise RunError(f"Expected {self.folder} to have ended but another process has just gone on with it.")
+            os.environ[_FOLDER_VARIABLE] = str(self.folder)
+            self.record["resumed"].append(
+                {
+                    "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "checkpoint": found.checkpoint.name if found.checkpoint else None,
+                    "step": found.entry.get("step", 0),
+                    "epoch": found.entry.get("epoch", 0),
+                    "batch": found.entry.get("batch", 0),
+                    "said": list(found.said),
+                }
+            )
+            # Seconds of work that was lost are left out.
+            timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
+            self.update(status="running", error=None, process=process.identity(), timing=timing)
+        self.add_time("import", time.monotonic() - STARTED)
 
     @staticmethod
     def _make_folder(cfg: DictConfig) -> Path:
@@ -148,10 +162,14 @@ class Run:
 
     @contextlib.contextmanager
     def timed(self, what: str) -> Iterator[None]:
-        """Note the seconds that a part of the run takes, under ``timing``."""
+        """Add the seconds that a part of the run takes to what it took before a resume, under ``timing``."""
         start = time.perf_counter()
         yield
-        self.update(timing={what: round(time.perf_counter() - start, 3)})
+        self.add_time(what, time.perf_counter() - start)
+
+    def add_time(self, what: str, seconds: float) -> None:
+        """Add seconds under ``timing``."""
+        self.update(timing={what: round(self.record["timing"].get(what, 0) + seconds, 3)})
 
     def write(self, name: str, text: str) -> None:
         """Write a text file into the run folder."""
@@ -167,8 +185,48 @@ class Run:
             Console(file=file, width=120).print(*renderables, highlight=False)
 
     def _save(self) -> None:
-        self.record["updated"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self.record["updated"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         write_text(self.folder / "run.json", json.dumps(self.record, indent=1, default=str) + "\n")
+
+
+def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
+    overrides, choices = typed()
+    return {
+        "schema": SCHEMA,
+        "id": folder.name.rpartition("-")[2],
+        "name": cfg.name,
+        "status": "running",
+        "started": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        "process": process.identity(),
+        "resumed": [],
+        "command": " ".join(["tunesmith", command, *overrides]),
+        "overrides": overrides,
+        "choices": choices,
+        "config_hash": "",
+        "seed": cfg.seed,
+        "tags": list(cfg.tags),
+        "git": git(),
+        "packages": packages(),
+        "hardware": hardware(),
+        "data": {},
+        "weights": {},
+        "policy": {},
+        "metrics": {},
+        "timing": {"import": round(time.monotonic() - STARTED, 3)},
+        "error": None,
+    }
+
+
+def hash_of(cfg: DictConfig) -> str:
+    """Digest of a configuration, the same wherever and however often it is run."""
+    cfg = cfg.copy()
+    cfg.paths.run = None  # others refer to it
+    return config_hash(redact(cfg))
+
+
+def run_folder() -> Path | None:
+    """The run folder, in a process of a distributed run that is not the first."""
+    return None if is_main() else _shared_folder()
 
 
 class _Redacted(logging.Formatter):
@@ -192,7 +250,7 @@ def _shared_folder() -> Path:
     return Path(os.environ[_FOLDER_VARIABLE])
 
 
-def _typed() -> tuple[list[str], dict[str, Any]]:
+def typed() -> tuple[list[str], dict[str, Any]]:
     """What the user typed, and the chosen option of each config group; empty when called from Python."""
     if not HydraConfig.initialized():
         return [], {}

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
+from rich.console import Console
 
-from tunesmith.run import plot, report, wandb_logger
+from tunesmith.run import plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
+from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.last import BEFORE
+from tunesmith.run.metrics_log import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.quiet import quiet
-from tunesmith.run.record import Run
+from tunesmith.run.record import Run, shorten
 
 
 @dataclass(frozen=True)
@@ -36,15 +41,23 @@ def train(cfg: DictConfig) -> Result:
         cfg: The whole configuration, checked.
 
     Raises:
-        TunesmithError: Data, weights or policy are not as expected; the run folder then says ``failed`` and why.
+        TunesmithError: Data, weights or policy are not as expected; the run folder then says ``failed`` and why. Or
+            the run to go on with cannot be gone on with.
     """
-    with quiet(), Run(cfg, "train") as run, wandb_logger.finished():
+    found = resume.find(cfg)
+    if found and found.completed:
+        Console().print(f"Nothing to do: {shorten(found.folder)} is completed.", highlight=False)
+        return Result(found.folder, found.record["metrics"])
+    cfg = found.cfg if found else cfg
+    with quiet(), Run(cfg, "train", found) as run, wandb_logger.finished():
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
             parts = assemble(cfg, run.folder, run.record)
         run.update(timing={"data": round(parts.data_seconds, 3)})
         about = describe(parts)
+        if found:
+            start(run, found, about)
         run.update(**about)
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
@@ -52,15 +65,26 @@ def train(cfg: DictConfig) -> Result:
         run.say(report.data_table(parts.data.counts(), parts.data.spec), report.parameter_table(parts.task.table))
 
         with run.timed("fit"):
-            parts.trainer.fit(parts.task, datamodule=parts.data)
+            checkpoint = found.checkpoint if found else None
+            parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
 
         with run.timed("test"):
             outcome = test(parts, run.folder, cfg.test) if cfg.test else None
         if run.main:
+            CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
             finish(run, parts, outcome)
     return Result(run.folder, run.record["metrics"])
+
+
+def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
+    """Say where the run goes on, and refuse other data."""
+    found.check_data(about["data"])
+    entry = run.record["resumed"][-1]
+    run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said)
+    if found.checkpoint is None and run.main:
+        MetricsLog(run.folder).cut(0)
 
 
 def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:

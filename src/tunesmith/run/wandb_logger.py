@@ -51,6 +51,7 @@ def wandb_logger(
         group=group,
         mode=mode,
         id=record["id"],
+        resume="allow",  # a run that goes on is the same run; steps after its checkpoint are there twice
         name=f"{record['name']}-{record['id']}",
         dir=folder,
         tags=list(record["tags"]),

@@ -120,6 +120,10 @@ class Task(LightningModule, ABC):
             self.train()
             self.apply_policy(self.current_epoch)
 
+    def on_train_start(self) -> None:
+        """Apply the policy of the epoch that a resumed run is in the middle of: no epoch starts then."""
+        self.apply_policy(self.current_epoch)
+
     def on_train_epoch_start(self) -> None:
         """Open the gates of the phase that begins."""
         if self.table.phase(self.current_epoch) != self._phase:

@@ -1,0 +1,201 @@
+"""Find the run to go on with, and the checkpoint in it that holds; what is in that checkpoint is `run/last.py`'s."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.config.check import check
+from tunesmith.config.redact import REDACTED
+from tunesmith.errors import ConfigError, RunError
+from tunesmith.run import process
+from tunesmith.run.checkpoint import holds, read_manifest
+from tunesmith.run.last import BEFORE, LAST, relocated
+from tunesmith.run.record import hash_of, read, run_folder, typed
+from tunesmith.run.surroundings import hardware, packages
+
+AUTO = "auto"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run to go on with.
+
+    Attributes:
+        folder: Its folder.
+        record: Its run.json, as the run left it.
+        cfg: Its configuration, whatever the present command line says.
+        checkpoint: Where it goes on from; ``None`` where it came to no checkpoint: it begins again.
+        entry: What the manifest says of the checkpoint: ``step`` and ``epoch``.
+        said: Sentences that the user must see: what was passed over, and what is not as it was.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    cfg: DictConfig
+    checkpoint: Path | None = None
+    entry: dict[str, Any] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+
+    @property
+    def completed(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(self.record["status"] == "completed")
+
+    def check_data(self, data: Mapping[str, Any]) -> None:
+        """Compare the data with what the run was trained on.
+
+        Args:
+            data: The section of that name, as it would be recorded now.
+
+        Raises:
+            RunError: They are other data.
+        """
+        before, now = self.record["data"].get("fingerprint"), data["fingerprint"]
+        if before not in (None, now):
+            raise RunError(
+                f"Expected the data that {self.folder.name} was trained on (fingerprint {before}) but got other data "
+                f"(fingerprint {now}); start a new run without resume."
+            )
+
+
+def find(cfg: DictConfig) -> Found | None:
+    """Find the run that ``resume`` asks for.
+
+    Args:
+        cfg: The configuration of the present command line.
+
+    Returns:
+        ``None`` for a new run.
+
+    Raises:
+        RunError: There is no such run, it is under way, or none of its checkpoints holds.
+        ConfigError: The command line says more than which run.
+    """
+    joined = run_folder()
+    if joined is not None:  # a further process of a distributed run does what the first one decided
+        return _rejoin(joined)
+    if cfg.resume is None:
+        return None
+    if cfg.resume == AUTO:
+        folder = _newest_unfinished(cfg)
+        return None if folder is None else _open(folder)
+    others = [word for word in typed()[0] if word.partition("=")[0].lstrip("+") != "resume"]
+    if others:
+        raise ConfigError(
+            f"Expected resume alone, since the run has its own configuration, but got {', '.join(others)}."
+        )
+    return _open(Path(cfg.resume).expanduser().absolute())
+
+
+def _open(folder: Path) -> Found:
+    record = read(folder)
+    if record["status"] == "completed":
+        return Found(folder, record, DictConfig({}))
+    if is_live(record):
+        raise RunError(
+            f"Expected a run that has ended but {folder} is under way, as process {record['process']['pid']}."
+        )
+    checkpoint, entry, said = choose(folder / "checkpoints")
+    if checkpoint is None:
+        said.append(f"{folder.name} came to no checkpoint: it begins again.")
+    return Found(folder, record, _recorded(folder), checkpoint, entry, (*said, *_changed(record)))
+
+
+def _rejoin(folder: Path) -> Found | None:
+    record = read(folder)
+    if not record["resumed"]:
+        return None
+    name = record["resumed"][-1]["checkpoint"]
+    return Found(folder, record, _recorded(folder), folder / "checkpoints" / name if name else None)
+
+
+def is_live(record: Mapping[str, Any]) -> bool:
+    """Whether a run is under way in a process of this host."""
+    return record["status"] == "running" and process.alive(record.get("process", {}))
+
+
+def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
+    """Choose the newest checkpoint that holds, by its step in the manifest: clocks and copies lie.
+
+    Args:
+        folder: The folder of checkpoints.
+
+    Returns:
+        The checkpoint, or ``None`` where none was ever saved; what the manifest says of it; and which ones were passed
+        over, a sentence each.
+
+    Raises:
+        RunError: There are checkpoints, and none of them holds.
+    """
+    there = [name for name in (LAST, BEFORE) if (folder / name).exists()]
+    manifest = read_manifest(folder)
+    listed = [name for name in (LAST, BEFORE) if name in manifest]
+    names = sorted({*there, *listed}, key=lambda name: (-manifest.get(name, {"step": -1})["step"], name != LAST))
+    said: list[str] = []
+    for name in names:
+        if holds(folder / name):
+            return folder / name, manifest[name], said
+        said.append(f"Passed over {name}: it is missing, or not what was written.")
+    if names:
+        raise RunError(
+            f"Expected a checkpoint in {folder} to go on from but got none that holds ({', '.join(names)}: missing, or "
+            "not what was written); start a new run without resume."
+        )
+    return None, {}, said
+
+
+def _newest_unfinished(cfg: DictConfig) -> Path | None:
+    wanted = hash_of(cfg)
+    found = []
+    for folder, record in _runs(Path(cfg.paths.logs, cfg.name)):
+        if record["status"] == "completed" or record["config_hash"] != wanted or is_live(record):
+            continue
+        if record["status"] == "running" and process.elsewhere(record.get("process", {})):
+            host = record.get("process", {}).get("host")
+            log.warning(f"Left {folder.name} alone: it may be under way on {host}; if not, use resume={folder}.")
+            continue
+        found.append((record["started"], folder))
+    return max(found)[1].absolute() if found else None
+
+
+def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(logs.glob("*/run.json")):
+        try:
+            yield path.parent, read(path.parent)
+        except RunError as error:
+            log.warning(f"Passed over {path.parent.name}: {error}")
+
+
+def _recorded(folder: Path) -> DictConfig:
+    cfg = OmegaConf.load(folder / "config.yaml")
+    if not isinstance(cfg, DictConfig):
+        raise ConfigError(f"Expected {folder / 'config.yaml'} to be a mapping.")
+    plain = OmegaConf.to_container(cfg, resolve=False)
+    cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
+    if REDACTED in OmegaConf.to_yaml(cfg):
+        raise ConfigError(
+            f"Expected the secrets of {folder.name} to come from the environment, as ${{oc.env:NAME}}, but they were "
+            "typed, and typed secrets are not recorded."
+        )
+    cfg.resume = None
+    check(cfg)
+    return cfg
+
+
+def _changed(record: Mapping[str, Any]) -> list[str]:
+    """What may change a bit: versions, and the number of threads and the devices that sums are split over."""
+    before = {**record["packages"], **{k: record["hardware"].get(k) for k in ("threads", "accelerators")}}
+    now = {**packages(), **{k: v for k, v in hardware().items() if k in ("threads", "accelerators")}}
+    names = ("tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm", "threads", "accelerators")
+    return [
+        f"The run began with {name} {before.get(name)} and goes on with {now.get(name)}: bits may differ."
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
