@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ def test_an_ended_process_is_dead_even_before_it_is_waited_for():
         recorded = json.loads(child.stdout.readline())
         assert alive(recorded)
         child.kill()
-        child.stdout.read()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         assert not alive(recorded)
     assert not alive(recorded)
 
