@@ -196,7 +196,6 @@ def test_rarer_kinds_of_runs_too(setting, step, tmp_path, monkeypatch, whole):
     [
         ("tunesmith.run.exact.restore_streams", lambda *a: None),
         ("tunesmith.run.exact.restore_metrics", lambda *a: None),
-        ("tunesmith.run.exact.add_sums", lambda *a: None),
         ("tunesmith.data.base.PictureData.start_at", lambda *a: None),
     ],
 )

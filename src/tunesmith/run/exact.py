@@ -1,7 +1,7 @@
 """What a run is between two batches, beyond weights and optimizer: all that the next bit depends on.
 
 Plain containers and tensors only, so that a checkpoint loads with ``weights_only=True``. Lightning (2.6) saves neither
-random streams nor half-grown epoch means, and enters a resumed epoch by guessing from counters where it was killed:
+random streams nor the states of metrics, and enters a resumed epoch by guessing from counters where it was killed:
 `settle` writes those counters as they are between two batches, for which the guess is right.
 """
 
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
 from torchmetrics import Metric
 
 State = dict[str, Any]
@@ -47,31 +46,6 @@ def restore_streams(state: State, device: torch.device) -> None:
         torch.cuda.set_rng_state(state["device"], device)
     elif "device" in state and device.type == "mps":
         torch.mps.set_rng_state(state["device"])
-
-
-def sums(trainer: Trainer) -> State:
-    """What Lightning has added up so far for the means of the epoch, by its own keys."""
-    found: State = {}
-    for key, result in trainer.fit_loop.epoch_loop._results.items():
-        if result.is_tensor and result.meta.on_epoch and not result.has_reset:
-            found[key] = {name: getattr(result, name).detach().cpu().clone() for name in result._defaults}
-    return found
-
-
-def add_sums(state: State, trainer: Trainer) -> None:
-    """Add what was summed before a kill to what the first batch after it gave.
-
-    Addition commutes bit for bit, so ``first + before`` is what ``before + first`` would have been.
-    """
-    results = trainer.fit_loop.epoch_loop._results
-    for key, before in state.items():
-        result = results[key]
-        for name, value in before.items():
-            now: Tensor = getattr(result, name)
-            value = value.to(now.device)
-            largest_or_least = result.meta.is_max_reduction or result.meta.is_min_reduction
-            setattr(result, name, result.meta.reduce_fx(value, now) if largest_or_least else value + now)
-        result._computed = None
 
 
 def metrics(module: LightningModule) -> State:

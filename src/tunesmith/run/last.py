@@ -98,7 +98,7 @@ class LastCheckpoint(Callback):
             "metrics": {k: v.detach().cpu().clone() for k, v in trainer.callback_metrics.items()},
             "logged": log.size if log is not None else 0,
             "seconds": self._before + time.perf_counter() - self._began,
-            "shares": _gathered(_share(trainer, module, batch), trainer.world_size),
+            "shares": _gathered(_share(module), trainer.world_size),
             "folder": str(self.folder),
         }
         if trainer.is_global_zero:
@@ -161,18 +161,11 @@ class LastCheckpoint(Callback):
         exact.restore_streams(self._share["streams"], module.device)
         exact.restore_metrics(self._share["train_metrics"], module)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Add what the epoch had come to before."""
-        exact.add_sums(self._share.pop("sums", {}), trainer)
 
-
-def _share(trainer: Trainer, module: LightningModule, batch: int) -> exact.State:
+def _share(module: LightningModule) -> exact.State:
     """What each process has for itself."""
     return {
         "streams": exact.streams(module.device),
-        "sums": exact.sums(trainer) if batch else {},
         "train_metrics": exact.metrics(module),
     }
 
