@@ -19,7 +19,7 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
-demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 5 minutes on 2 cores, no account, no GPU
+demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores, no account, no GPU
 	$(BIN)/tunesmith train experiment=solar_cells
 
 test: setup ## run the tests
@@ -43,7 +43,7 @@ fix: setup ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## measure: training step against a plain loop (about 5 minutes on 2 cores)
+bench: setup ## measure: training step against a plain loop (about 6 minutes on 2 cores)
 	$(BIN)/python tests/benchmark/train_step.py
 
 clean: ## remove what was built; .venv and logs stay

@@ -58,3 +58,9 @@ def test_every_shipped_option_begins_by_saying_what_it_is():
     for path in (ROOT / "conf").rglob("*.yaml"):
         lines = [line for line in path.read_text(encoding="utf-8").splitlines() if "@package" not in line]
         assert lines[0].startswith("# "), path
+
+
+def test_no_placeholder_is_left():
+    marks = ("@" + "@", "TB" + "D")
+    for path in [*ROOT.glob("*.md"), *(ROOT / "conf").rglob("*.yaml")]:
+        assert not any(mark in path.read_text(encoding="utf-8") for mark in marks), path

@@ -165,8 +165,8 @@ def show(median: dict[str, float]) -> list[str]:
 def main() -> None:
     """Measure in turns and print the table; exit code 1 where it is slower than asked."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--rounds", type=int, default=4)
-    arguments.add_argument("--steps", type=int, default=8, help="a round and side")
+    arguments.add_argument("--rounds", type=int, default=2)
+    arguments.add_argument("--steps", type=int, default=6, help="a round and side")
     arguments.add_argument("--side", choices=SIDES, help="measure one side, once, and print seconds as JSON")
     options = arguments.parse_args()
     if options.side:
