@@ -54,7 +54,7 @@ def train(cfg: DictConfig) -> Result:
         keep_freed_memory()
         with run.timed("assemble"):
             parts = assemble(cfg, run.folder, run.record)
-        run.update(timing={"data": round(parts.data_seconds, 3)})
+        run.add_time("data", parts.data_seconds)
         about = describe(parts)
         if found:
             start(run, found, about)
