@@ -254,7 +254,7 @@ def test_rates_are_logged_by_named_group(quick):
 
 
 def test_the_choices_are_what_the_command_line_chose(tmp_path):
-    words = ["data.samples=60", "policy=linear_probe", "logger=none", "callback=quiet", "trainer.max_epochs=1"]
+    words = ["data.samples=60", "policy=linear_probe", "logger=none", "callback=[quiet,ema]", "trainer.max_epochs=1"]
     done = subprocess.run(
         [sys.executable, "-m", "tunesmith", "train", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -262,6 +262,7 @@ def test_the_choices_are_what_the_command_line_chose(tmp_path):
     (path,) = tmp_path.glob("logs/synthetic/*/run.json")
     record = json.loads(path.read_text())
     assert record["choices"]["policy"] == "linear_probe" and record["choices"]["data"] == "synthetic"
+    assert record["choices"]["callback"] == ["default", "quiet", "ema"]
     assert record["overrides"] == words
     assert record["command"] == " ".join(["tunesmith train", *words])
 

@@ -255,7 +255,8 @@ def typed() -> tuple[list[str], dict[str, Any]]:
     if not HydraConfig.initialized():
         return [], {}
     hydra = HydraConfig.get()
-    choices = {k: v for k, v in hydra.runtime.choices.items() if not k.startswith("hydra/")}
+    chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
+    choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
     return [redact_override(o) for o in hydra.overrides.task], choices
 
 
