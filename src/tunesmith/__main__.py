@@ -61,7 +61,7 @@ def command_line(argv: Sequence[str]) -> int:
     """
     first, *rest = argv or ["--help"]
     if first == "--version" or "--version" in rest:
-        print(f"tunesmith {__version__}")  # noqa: T201
+        print(f"tunesmith {__version__}")  # noqa: T201 - what was asked for
     elif first in ("--help", "-h"):
         from tunesmith.config import help as pages
 

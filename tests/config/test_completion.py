@@ -1,7 +1,6 @@
 """Shell completion, through the command."""
 
 import os
-import shutil
 import subprocess
 import sys
 
@@ -45,7 +44,6 @@ def test_requests_that_make_no_sense(request_):
         completion.complete(request_)
 
 
-@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 def test_in_bash(tmp_path):
     program = tmp_path / "bin" / "tunesmith"
     program.parent.mkdir()

@@ -46,7 +46,7 @@ def _query(shell: str) -> None:
     typing_command = len(words) < 2 or (len(words) == 2 and not line[-1:].isspace())
     if typing_command:
         begun = words[1] if len(words) > 1 else ""
-        print(*(c for c in [*find.commands(), "--help", "--version"] if c.startswith(begun)), sep="\n")  # noqa: T201
+        print(*(c for c in [*find.commands(), "--help", "--version"] if c.startswith(begun)), sep="\n")  # noqa: T201 - the shell reads it
         return
     command = words[1]
     if command not in find.commands():
@@ -55,7 +55,7 @@ def _query(shell: str) -> None:
     out = io.StringIO()
     with contextlib.suppress(Exception, SystemExit), contextlib.redirect_stdout(out), _silent():
         _application(command).shell_completion(config_name=command, overrides=[f"query={shell}"])
-    print(out.getvalue(), end="")  # noqa: T201
+    print(out.getvalue(), end="")  # noqa: T201 - the shell reads it
 
 
 def _silent() -> contextlib.AbstractContextManager[object]:

@@ -174,7 +174,7 @@ def _is_name(node: ast.expr, name: str) -> bool:
 def _popped(call: ast.Call, rest: str) -> str | None:
     """The ``x`` of ``kwargs.pop("x", …)`` or ``kwargs.get("x", …)``."""
     is_pop = isinstance(call.func, ast.Attribute) and call.func.attr in ("pop", "get", "setdefault")
-    if is_pop and _is_name(call.func.value, rest) and call.args:  # type: ignore[attr-defined]
+    if is_pop and _is_name(call.func.value, rest) and call.args:  # type: ignore[attr-defined]  # a pop is a call of an attribute
         key = call.args[0]
         return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
     return None
