@@ -90,7 +90,13 @@ def test_a_target_that_is_no_class(cfg):
 
 @pytest.mark.parametrize(
     ("path", "names"),
-    [("head", ("feature_dim", "num_outputs")), ("task.metrics.x", ("num_classes",)), ("task.metrics", ()), ("x", ())],
+    [
+        ("head", ("feature_dim", "num_outputs", "level_dims")),
+        ("loggers", ()),
+        ("logger.x", ("folder", "record")),
+        ("task.metrics", ()),
+        ("x", ()),
+    ],
 )
 def test_supplied(path, names):
     assert supplied(path) == names

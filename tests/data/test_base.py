@@ -33,7 +33,14 @@ def read(loader, epochs=1):
 
 def test_what_is_published(squares):
     data = squares()
-    assert data.spec == DataSpec(("a", "b", "c"), 3, data.spec.fingerprint, "sample")
+    assert data.spec == DataSpec(
+        ("a", "b", "c"),
+        3,
+        data.spec.fingerprint,
+        "sample",
+        train_counts=tuple(data.counts()["train"].values()),
+        train_size=len(data.indices["train"]),
+    )
     assert data.spec.fingerprint.startswith("content:")
     assert data.counts() == {
         "train": {"a": 10, "b": 10, "c": 10},

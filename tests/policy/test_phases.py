@@ -1,8 +1,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from tunesmith.contracts import HEAD, Parameter
 from tunesmith.errors import PolicyError
+from tunesmith.parameters import HEAD, Parameter
 from tunesmith.policy.phases import Phases
 
 STAGES = ("stem", "layer1", "layer2", "blocks.3")

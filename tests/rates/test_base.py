@@ -1,6 +1,6 @@
 import pytest
 
-from tunesmith.contracts import HEAD, Parameter, Rate
+from tunesmith.parameters import HEAD, Parameter, Rate
 from tunesmith.rates.head_multiplier import HeadMultiplier
 from tunesmith.rates.layer_decay import LayerDecay
 from tunesmith.rates.uniform import Uniform

@@ -1,4 +1,4 @@
-from tunesmith.contracts import HEAD, Parameter
+from tunesmith.parameters import HEAD, Parameter
 from tunesmith.rates.uniform import Uniform
 
 

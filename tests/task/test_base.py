@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
-from tunesmith.contracts import HEAD, Features, Parameter, ParameterTable, Phase, Row, Stage
+from tunesmith.contracts import DataSpec, Features, Stage
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Row
 from tunesmith.run.quiet import quiet
 from tunesmith.task.classification import Classification
 
@@ -27,7 +28,10 @@ class Net(nn.Module):
         )
         self.asked: list[int] = []
 
-    def forward(self, x, frozen=0):
+    def members(self, stage):
+        return {name: self.net.get_submodule(name) for name in stage.members}
+
+    def forward(self, x, frozen=0, levels=False):
         self.asked.append(frozen)
         return Features(self.net["two"](self.net["one"](x)).mean((2, 3)))
 
@@ -65,6 +69,7 @@ def make(*phases: tuple[int, str], **options) -> Classification:
         loss=nn.CrossEntropyLoss(),
         metrics=metrics,
         table=table(backbone, head, *phases),
+        spec=DataSpec(("a", "b"), 1, "", "sample"),
         optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9),
         scheduler=lambda optimizer, total, per_epoch: (
             torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: 1),

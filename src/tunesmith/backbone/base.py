@@ -19,8 +19,7 @@ class Backbone(nn.Module, ABC):
     """A pretrained network without its classifier, run stage by stage.
 
     Stages run one after another and own every parameter and buffer exactly once, so the network can be cut between any
-    two of them. The stages' submodules are resolved here, once: replacing a whole member of a stage later (to wrap it,
-    say) has no effect on the forward pass, while changes inside a member have.
+    two of them.
 
     Args:
         net: The library's module, its classifier removed; parameter names and state dict keys stay the library's own.
@@ -45,34 +44,54 @@ class Backbone(nn.Module, ABC):
         self.feature_dim = feature_dim
         self.preprocess = preprocess
         self.weights = weights
-        # Tuples are not registered by nn.Module, so the state dict holds each tensor once.
-        self._members = {s.name: tuple(net.get_submodule(member) for member in s.members) for s in self.stages}
-        _check_cover(net, self.stages)
+        _check_cover(self)
 
     @abstractmethod
     def pool(self, x: Tensor) -> Features:
         """Turn the last stage's output ``(B, C, H, W)`` into features, with ``pooled`` of shape ``(B, D)``."""
 
+    def level(self, x: Tensor) -> Tensor:
+        """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, to ``(B, C)`` by its mean."""
+        return x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
+
+    def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
+        """The submodules, or parameters, that a stage owns, by their names in ``net``, in the order they run."""
+        # Resolved at each call: an adapter may have put another module in a member's place.
+        return {name: _resolve(self.net, name) for name in stage.members}
+
     def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
-        """Run one stage; by default its members, in order."""
-        for member in self._members[stage.name]:
-            x = member(x)
+        """Run one stage; by default its submodules, in order."""
+        for member in self.members(stage).values():
+            if isinstance(member, nn.Module):
+                x = member(x)
         return x
 
-    def forward(self, x: Tensor, frozen: int = 0) -> Features:
+    def forward(self, x: Tensor, frozen: int = 0, levels: bool = False) -> Features:
         """Map pictures to features.
 
         Args:
             x: ``(B, C, H, W)``, normalised as `preprocess` says.
             frozen: Number of stages, from the shallowest, that run without gradients.
+            levels: Whether the pooled output of every stage is wanted too.
 
         Returns:
-            The pooled features ``(B, D)`` and the last map.
+            The pooled features ``(B, D)``, the last map or tokens, and the levels if wanted.
         """
+        found: list[Tensor] | None = [] if levels else None
         if frozen:
             with torch.no_grad():
-                x = self._run(x, 0, frozen)
-        return self._finish(x, frozen)
+                x = self._run(x, 0, frozen, found)
+        x = self._run(x, frozen, len(self.stages), found)
+        return self.pool(x)._replace(levels=tuple(found or ()))
+
+    def level_dims(self) -> tuple[int, ...]:
+        """Widths ``D_i`` of the levels, found by a forward pass on one blank picture."""
+        training, size = self.training, self.preprocess.size
+        weight = next(self.parameters())
+        with torch.no_grad():
+            levels = self.eval()(weight.new_zeros(1, self.preprocess.channels, size, size), levels=True).levels
+        self.train(training)
+        return tuple(level.shape[1] for level in levels)
 
     def prefix(self, k: int) -> Callable[[Tensor], Tensor]:
         """Give the function that runs the first ``k`` stages, 0 to the number of stages, on ``(B, C, H, W)``."""
@@ -82,9 +101,11 @@ class Backbone(nn.Module, ABC):
         """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit."""
         return partial(self._finish, begin=self._checked(k))
 
-    def _run(self, x: Tensor, begin: int, end: int) -> Tensor:
+    def _run(self, x: Tensor, begin: int, end: int, levels: list[Tensor] | None = None) -> Tensor:
         for stage in self.stages[begin:end]:
             x = self.run_stage(stage, x)
+            if levels is not None:
+                levels.append(self.level(x))
         return x
 
     def _finish(self, x: Tensor, begin: int) -> Features:
@@ -96,14 +117,23 @@ class Backbone(nn.Module, ABC):
         return k
 
 
-def _check_cover(net: nn.Module, stages: Sequence[Stage]) -> None:
+def _resolve(net: nn.Module, name: str) -> nn.Module | nn.Parameter:
+    owner, _, leaf = name.rpartition(".")
+    found = getattr(net.get_submodule(owner), leaf, None)
+    if not isinstance(found, nn.Module | nn.Parameter):
+        raise ValueError(f"Expected '{name}' to be a submodule or a parameter of the network but got {found!r}.")
+    return found
+
+
+def _check_cover(backbone: Backbone) -> None:
     """Hold the stages to their promise; by identity, so that tensors shared between stages are found too."""
     owned = Counter(
         id(tensor)
-        for stage in stages
-        for member in stage.members
-        for tensor in chain(net.get_submodule(member).parameters(), net.get_submodule(member).buffers())
+        for stage in backbone.stages
+        for member in backbone.members(stage).values()
+        for tensor in (chain(member.parameters(), member.buffers()) if isinstance(member, nn.Module) else (member,))
     )
+    net = backbone.net
     names = {id(tensor): name for name, tensor in chain(net.named_parameters(), net.named_buffers())}
     left = [name for key, name in names.items() if not owned[key]]
     doubled = [name for key, name in names.items() if owned[key] > 1]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import signature
@@ -67,3 +67,13 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def accepts(node: DictConfig | Mapping[str, Any] | None, name: str) -> bool:
     """Whether the target of a node names an argument ``name``; read from its source, without importing it."""
     return node is not None and name in signature.read(node["_target_"]).parameters
+
+
+def build_accepted(node: DictConfig | Mapping[str, Any] | None, **offered: Any) -> Any:
+    """Build as `build` does, supplying of what is offered only the arguments that the target names."""
+    return build(node, **{name: value for name, value in offered.items() if accepts(node, name)})
+
+
+def target(node: DictConfig | Mapping[str, Any]) -> Any:
+    """Import what a node's ``_target_`` names, without calling it."""
+    return get_object(node["_target_"])

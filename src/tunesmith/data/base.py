@@ -118,12 +118,15 @@ class PictureData(LightningDataModule, ABC):
                 f"{len(self.duplicates)} pictures stand in two splits, such as {one} and {other}: "
                 "their content is the same, so the test is easier than the world is."
             )
+        train = table.targets[self.indices["train"]]
         self.spec = DataSpec(
             class_names=table.class_names,
             channels=table.channels,
             fingerprint=fingerprint(table, digests, whole),
             split_unit=self.split.unit(table),
             group=table.group_unit,
+            train_counts=tuple(np.bincount(train, minlength=len(table.class_names)).tolist()),
+            train_size=len(train),
         )
         self.table = table
 

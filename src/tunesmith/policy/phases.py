@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tunesmith.contracts import HEAD, Parameter, Phase
 from tunesmith.errors import PolicyError, nearest
+from tunesmith.parameters import HEAD, Parameter, Phase
 
 WORDS: Mapping[str, Callable[[Parameter], bool]] = {
     "all": lambda p: True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from tunesmith.contracts import HEAD, Parameter, Rate
+from tunesmith.parameters import HEAD, Parameter, Rate
 
 
 class Rates(ABC):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.contracts import Parameter
+from tunesmith.parameters import Parameter
 from tunesmith.rates.base import Rates
 
 

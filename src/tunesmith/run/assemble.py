@@ -19,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
-from tunesmith.config.build import accepts, build
-from tunesmith.contracts import HEAD, Backbone, DataSpec, Parameter, ParameterTable, Policy, Preprocess, Rates, Row
+from tunesmith.config.build import accepts, build, build_accepted, target
+from tunesmith.contracts import Backbone, DataSpec, Preprocess
 from tunesmith.errors import ConfigError, PolicyError, nearest
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
@@ -53,18 +54,22 @@ def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
 
 def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
-    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=spec.num_outputs)
-    metrics = {name: build(node, num_classes=spec.num_outputs) for name, node in cfg.task.metrics.items()}
+    outputs = target(cfg.task).num_outputs(spec)
+    levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
+    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels)
+    names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
+    metrics = {name: build_accepted(node, **names) for name, node in cfg.task.metrics.items()}
     _check_monitor(cfg.task, cfg.scheduler, metrics)
     return build(
         cfg.task,
         backbone=backbone,
         head=head,
-        loss=build(cfg.loss),
+        loss=build_accepted(cfg.loss, train_counts=spec.train_counts, train_size=spec.train_size),
         metrics=metrics,
         table=make_table(backbone, head, build(cfg.policy), build(cfg.rates), _weight_decay(cfg.optimizer)),
         optimizer=functools.partial(_make_optimizer, cfg.optimizer),
         scheduler=functools.partial(_make_scheduler, cfg.scheduler),
+        spec=spec,
     )
 
 
@@ -77,8 +82,7 @@ def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -
         raise ConfigError("Expected a validation split for early stopping but got none.")
     loggers: list[Logger] = [MetricsLog(folder)]
     for node in cfg.logger.values():
-        offered = {"folder": folder, "record": record}
-        loggers.append(build(node, **{k: v for k, v in offered.items() if accepts(node, k)}))
+        loggers.append(build_accepted(node, folder=folder, record=record))
     own = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder), "plugins": [CheckpointIO()]}
     # Lightning would add a bar and checkpoints of its own where there are none of ours.
     flags = {
@@ -155,19 +159,21 @@ def make_table(
 
 
 def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
-    units: list[tuple[str, int, str, nn.Module]] = [
-        (stage.name, depth, f"backbone.net.{member}.", backbone.net.get_submodule(member))
-        for depth, stage in enumerate(backbone.stages)
-        for member in stage.members
-    ]
-    units.append((HEAD, len(backbone.stages), "head.", head))
     found = []
-    for stage, depth, prefix, unit in units:
+    units = [
+        (stage.name, depth, f"backbone.net.{name}", member)
+        for depth, stage in enumerate(backbone.stages)
+        for name, member in backbone.members(stage).items()
+    ]
+    for stage, depth, prefix, unit in [*units, (HEAD, len(backbone.stages), HEAD, head)]:
+        if isinstance(unit, nn.Parameter):
+            found.append(Parameter(prefix, stage, depth, norm=False, bias=False, ndim=unit.ndim, numel=unit.numel()))
+            continue
         norms = {f"{n}." if n else "" for n, m in unit.named_modules() if isinstance(m, _NORMS)}
         for name, p in unit.named_parameters():
             owner, _, leaf = name.rpartition(".")
             norm = (f"{owner}." if owner else "") in norms
-            found.append(Parameter(prefix + name, stage, depth, norm, leaf == "bias", p.ndim, p.numel()))
+            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, leaf == "bias", p.ndim, p.numel()))
     return found
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from tunesmith.contracts import DataSpec, ParameterTable
+from tunesmith.contracts import DataSpec
+from tunesmith.parameters import ParameterTable
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.record import shorten
 

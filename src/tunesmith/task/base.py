@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Backbone, Batch, Head, ParameterTable
+from tunesmith.contracts import Backbone, Batch, DataSpec, Head
+from tunesmith.errors import ConfigError
+from tunesmith.parameters import ParameterTable
 from tunesmith.task.freeze import apply_trainable, freeze_modes
 from tunesmith.task.precision import depthwise_in_float32
 
@@ -29,6 +32,7 @@ class Task(LightningModule, ABC):
         metrics: Metrics by name; cloned for each stage. Training keeps only the monitored one, since the others store
             every score of an epoch.
         table: Which parameter trains when, and how fast.
+        spec: What the data are.
         optimizer: Builds the optimizer from parameter groups.
         scheduler: Builds the schedule from the optimizer, the total number of optimizer steps and the steps an epoch;
             returns it with its interval.
@@ -38,6 +42,9 @@ class Task(LightningModule, ABC):
         compile: Compile backbone and head with `torch.compile`.
     """
 
+    targets: ClassVar[tuple[str, ...]] = ("class",)
+    """Kinds of target, as `DataSpec` has them, that the task is for."""
+
     def __init__(
         self,
         *,
@@ -46,6 +53,7 @@ class Task(LightningModule, ABC):
         loss: nn.Module,
         metrics: Mapping[str, Metric],
         table: ParameterTable,
+        spec: DataSpec,
         optimizer: Callable[[list[dict[str, Any]]], Optimizer],
         scheduler: Callable[[Optimizer, int, int], tuple[Any, Literal["step", "epoch"]]],
         monitor: str | None = "val/loss",
@@ -54,6 +62,11 @@ class Task(LightningModule, ABC):
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if spec.target not in self.targets:
+            raise ConfigError(
+                f"Expected data whose target is {' or '.join(self.targets)} for {type(self).__name__} "
+                f"but got '{spec.target}'; choose another task."
+            )
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head
@@ -65,6 +78,7 @@ class Task(LightningModule, ABC):
         self._make_scheduler = scheduler
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
+        self._levels = "level_dims" in inspect.signature(type(head).__init__).parameters
         self._phase = 0
         self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
@@ -80,6 +94,11 @@ class Task(LightningModule, ABC):
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
 
+    @classmethod
+    def num_outputs(cls, spec: DataSpec) -> int:
+        """Outputs K that the head needs for such data."""
+        return len(spec.class_names)
+
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
         """Turn outputs ``(B, K)`` into what metrics and prediction files take: probabilities ``(B, K)``."""
@@ -88,7 +107,7 @@ class Task(LightningModule, ABC):
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
         if x.ndim == 4:
             x = x.contiguous(memory_format=self._memory_format)
-        outputs: Tensor = self.head(self.backbone(x, frozen=self._frozen_stages))
+        outputs: Tensor = self.head(self.backbone(x, frozen=self._frozen_stages, levels=self._levels))
         return outputs
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -104,9 +123,8 @@ class Task(LightningModule, ABC):
         """Set training mode; frozen parts stay in eval: BatchNorm and dropout in them work as in inference."""
         super().train(mode)
         if mode:
-            net = self.backbone.net
             for stage in self.backbone.stages:
-                freeze_modes([net.get_submodule(member) for member in stage.members])
+                freeze_modes([m for m in self.backbone.members(stage).values() if isinstance(m, nn.Module)])
             freeze_modes([self.head])
         return self
 

@@ -1,0 +1,139 @@
+"""The parameter table: every parameter of a model once, when it trains and how fast; policies and rates make it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+HEAD = "head"
+"""The stage name that the head's parameters carry in the parameter table."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What policies and rates see of one parameter.
+
+    Attributes:
+        name: Full name in the task, such as ``backbone.net.layer4.0.conv1.weight``.
+        stage: Name of its stage, or ``head``.
+        depth: Index of its stage from the shallowest, 0; the head's is the number of stages.
+        norm: Whether it belongs to a normalisation layer.
+        bias: Whether it is a bias.
+        ndim: Number of its dimensions.
+        numel: Number of its elements.
+    """
+
+    name: str
+    stage: str
+    depth: int
+    norm: bool
+    bias: bool
+    ndim: int
+    numel: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of epochs and the parameters that train in it.
+
+    Attributes:
+        first_epoch: The epoch the phase begins with, counted from 0.
+        trainable: Full names of the parameters that train.
+    """
+
+    first_epoch: int
+    trainable: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast one parameter trains.
+
+    Attributes:
+        multiplier: Factor on the optimizer's learning rate.
+        decay: Factor on the optimizer's weight decay.
+    """
+
+    multiplier: float = 1.0
+    decay: float = 1.0
+
+
+class Policy(Protocol):
+    """Which parameters train, when: a pure function of the epoch."""
+
+    def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
+        """Lay out the phases, ordered by first epoch, beginning with epoch 0."""
+        ...
+
+
+class Rates(Protocol):
+    """How fast each parameter trains, whatever the policy."""
+
+    def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
+        """Give every parameter its rate, keyed by full name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the parameter table: a parameter, when it trains and how fast."""
+
+    parameter: Parameter
+    first_epoch: int | None
+    multiplier: float
+    weight_decay: float
+
+    @property
+    def group(self) -> str:
+        """Name of the optimizer group the parameter belongs to, from step 0 to the end."""
+        return self.parameter.stage + ("" if self.weight_decay else "/no_decay")
+
+
+@dataclass(frozen=True)
+class ParameterTable:
+    """Every parameter of the model, exactly once: what trains, when, and how fast.
+
+    Attributes:
+        rows: One row a parameter, shallow to deep, the head last.
+        phases: The policy's phases.
+    """
+
+    rows: tuple[Row, ...]
+    phases: tuple[Phase, ...] = field(repr=False)
+
+    def phase(self, epoch: int) -> int:
+        """Index of the phase that ``epoch`` falls in."""
+        return max(i for i, p in enumerate(self.phases) if p.first_epoch <= epoch)
+
+    def trainable(self, epoch: int) -> frozenset[str]:
+        """Full names of the parameters that train in ``epoch``."""
+        return self.phases[self.phase(epoch)].trainable
+
+    def boundary(self, epoch: int) -> int:
+        """Number of stages, from the shallowest, in which nothing trains in ``epoch``."""
+        trainable = self.trainable(epoch)
+        return min((r.parameter.depth for r in self.rows if r.parameter.name in trainable), default=0)
+
+    def counts(self, epoch: int) -> dict[str, int]:
+        """Number of trainable and of frozen parameter elements in ``epoch``."""
+        trainable = self.trainable(epoch)
+        total = sum(r.parameter.numel for r in self.rows)
+        trains = sum(r.parameter.numel for r in self.rows if r.parameter.name in trainable)
+        return {"trainable": trains, "frozen": total - trains}
+
+    def groups(self) -> dict[tuple[str, float, float], list[str]]:
+        """Full names by optimizer group: (group name, multiplier, weight decay), in the table's order."""
+        grouped: dict[tuple[str, float, float], list[str]] = {}
+        for row in self.rows:
+            grouped.setdefault((row.group, row.multiplier, row.weight_decay), []).append(row.parameter.name)
+        return grouped
+
+    def as_tsv(self) -> str:
+        """The whole table as tab-separated text, for params.tsv."""
+        lines = ["name\tstage\telements\ttrains_from_epoch\trate_multiplier\tweight_decay"]
+        for row in self.rows:
+            when = "never" if row.first_epoch is None else str(row.first_epoch)
+            cells: list[Any] = [row.parameter.name, row.parameter.stage, row.parameter.numel, when]
+            lines.append("\t".join(map(str, [*cells, f"{row.multiplier:g}", f"{row.weight_decay:g}"])))
+        return "\n".join(lines) + "\n"
