@@ -20,9 +20,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
-from tunesmith.contracts import Backbone, DataSpec, Preprocess
+from tunesmith.contracts import Backbone, DataSpec, FittedHead, Preprocess
 from tunesmith.errors import ConfigError, PolicyError, nearest
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
+from tunesmith.run import fitted
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
@@ -56,9 +57,12 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
-    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels)
+    kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
+    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind)
     names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
-    metrics = {name: build_accepted(node, **names) for name, node in cfg.task.metrics.items()}
+    # The k best of k classes always hold the right one: such a metric is left out.
+    nodes = {n: m for n, m in cfg.task.metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
+    metrics = {name: build_accepted(node, **names) for name, node in nodes.items()}
     _check_monitor(cfg.task, cfg.scheduler, metrics)
     return build(
         cfg.task,
@@ -109,7 +113,11 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
+    if task.decides and "val" not in data.counts():
+        raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
+    fitted.settle(cfg, task.head)
     trainer, throughput, collect = assemble_trainer(cfg, folder, record)
+    fitted.check(task, trainer)
     if trainer.world_size > 1:
         _check_distributed(task.table)
     return Parts(data, task, trainer, throughput, collect, data_seconds)
@@ -153,6 +161,8 @@ def make_table(
     """
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
+    if isinstance(head, FittedHead):  # no step is ever taken
+        plan = plan | {p.name: Rate(0.0, 0.0) for p in parameters if p.stage == HEAD}
     first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
     rows = [Row(p, first[p.name], plan[p.name].multiplier, weight_decay * plan[p.name].decay) for p in parameters]
     return ParameterTable(tuple(rows), tuple(phases))
@@ -169,12 +179,18 @@ def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
         if isinstance(unit, nn.Parameter):
             found.append(Parameter(prefix, stage, depth, norm=False, bias=False, ndim=unit.ndim, numel=unit.numel()))
             continue
-        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if isinstance(m, _NORMS)}
+        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if _is_norm(m)}
         for name, p in unit.named_parameters():
             owner, _, leaf = name.rpartition(".")
             norm = (f"{owner}." if owner else "") in norms
-            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, leaf == "bias", p.ndim, p.numel()))
+            bias = leaf == "bias" or leaf.endswith("_bias")  # in_proj_bias of torch's attention
+            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, bias, p.ndim, p.numel()))
     return found
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """By class, or by its name: the libraries have normalisations of their own, such as timm's RmsNorm."""
+    return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
 
 
 def _weight_decay(node: DictConfig) -> float:
@@ -202,7 +218,7 @@ def describe(parts: Parts) -> dict[str, Any]:
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
     phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
-        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts()},
+        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts(), "bad_files": data.bad_files},
         "weights": asdict(weights),
         "policy": {**table.counts(0), "phases": phases, "stages": [s.name for s in parts.task.backbone.stages]},
     }
