@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,10 +40,19 @@ class Phase:
     Attributes:
         first_epoch: The epoch the phase begins with, counted from 0.
         trainable: Full names of the parameters that train.
+        optimizer: The optimizer that the phase has for itself, as configured; ``None`` for the run's.
+        scheduler: The schedule that the phase has for itself, as configured; ``None`` for the run's.
     """
 
     first_epoch: int
     trainable: frozenset[str]
+    optimizer: Mapping[str, Any] | None = None
+    scheduler: Mapping[str, Any] | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the phase has an optimizer and a schedule of its own, built when it begins."""
+        return self.optimizer is not None or self.scheduler is not None
 
 
 @dataclass(frozen=True)
@@ -77,17 +86,26 @@ class Rates(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the parameter table: a parameter, when it trains and how fast."""
+    """One line of the parameter table: a parameter, when it trains and how fast.
+
+    Attributes:
+        parameter: The parameter.
+        first_epoch: The epoch from which it trains; ``None`` for never.
+        multiplier: Factor on the learning rate.
+        weight_decay: With the run's own optimizer.
+        decay: Factor on the weight decay of whatever optimizer.
+    """
 
     parameter: Parameter
     first_epoch: int | None
     multiplier: float
     weight_decay: float
+    decay: float
 
     @property
     def group(self) -> str:
-        """Name of the optimizer group the parameter belongs to, from step 0 to the end."""
-        return self.parameter.stage + ("" if self.weight_decay else "/no_decay")
+        """Name of the optimizer group the parameter belongs to, from step 0 to the end, in every optimizer."""
+        return self.parameter.stage + ("" if self.decay else "/no_decay")
 
 
 @dataclass(frozen=True)
@@ -110,6 +128,26 @@ class ParameterTable:
         """Full names of the parameters that train in ``epoch``."""
         return self.phases[self.phase(epoch)].trainable
 
+    def optimizer_phase(self, epoch: int) -> int:
+        """Index of the phase whose optimizer and schedule are at work in ``epoch``.
+
+        Neighbouring phases without any of their own share the run's: it is the first of them.
+        """
+        index = self.phase(epoch)
+        while index and not self.phases[index].apart and not self.phases[index - 1].apart:
+            index -= 1
+        return index
+
+    def span(self, index: int) -> tuple[int, int | None]:
+        """First epoch of the optimizer of a phase and the epoch after its last; ``None`` where the run ends first.
+
+        Args:
+            index: As `optimizer_phase` gives it.
+        """
+        later = (p.first_epoch for i, p in enumerate(self.phases) if i > index)
+        ends = (epoch for epoch in later if self.optimizer_phase(epoch) != index)
+        return self.phases[index].first_epoch, next(ends, None)
+
     def boundary(self, epoch: int) -> int:
         """Number of stages, from the shallowest, in which nothing trains in ``epoch``."""
         trainable = self.trainable(epoch)
@@ -123,10 +161,10 @@ class ParameterTable:
         return {"trainable": trains, "frozen": total - trains}
 
     def groups(self) -> dict[tuple[str, float, float], list[str]]:
-        """Full names by optimizer group: (group name, multiplier, weight decay), in the table's order."""
+        """Full names by optimizer group: (group name, multiplier, decay factor), in the table's order."""
         grouped: dict[tuple[str, float, float], list[str]] = {}
         for row in self.rows:
-            grouped.setdefault((row.group, row.multiplier, row.weight_decay), []).append(row.parameter.name)
+            grouped.setdefault((row.group, row.multiplier, row.decay), []).append(row.parameter.name)
         return grouped
 
     def as_tsv(self) -> str:

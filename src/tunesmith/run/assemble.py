@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -23,11 +24,12 @@ from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, Preprocess
 from tunesmith.errors import ConfigError, PolicyError, nearest
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
-from tunesmith.run.callback import Collect, Throughput
+from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_log import MetricsLog
 
+log = logging.getLogger(__name__)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
@@ -59,14 +61,18 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels)
     names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
     metrics = {name: build_accepted(node, **names) for name, node in cfg.task.metrics.items()}
-    _check_monitor(cfg.task, cfg.scheduler, metrics)
+    _check_monitor(cfg.task, metrics)
+    for schedule in (cfg.scheduler, *(p.get("scheduler") for p in cfg.policy.get("phases", ()))):
+        _check_schedule(cfg.task, schedule or {})
+    # Optimizers and schedules of phases are built when their phase begins.
+    policy = build(cfg.policy, _recursive_=False)
     return build(
         cfg.task,
         backbone=backbone,
         head=head,
         loss=build_accepted(cfg.loss, train_counts=spec.train_counts, train_size=spec.train_size),
         metrics=metrics,
-        table=make_table(backbone, head, build(cfg.policy), build(cfg.rates), _weight_decay(cfg.optimizer)),
+        table=make_table(backbone, head, policy, build(cfg.rates), _weight_decay(cfg.optimizer)),
         optimizer=functools.partial(_make_optimizer, cfg.optimizer),
         scheduler=functools.partial(_make_scheduler, cfg.scheduler),
         spec=spec,
@@ -76,7 +82,7 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
 def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> tuple[Trainer, Throughput, Collect]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
     throughput, collect = Throughput(), Collect()
-    callbacks: list[Callback] = [throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
+    callbacks: list[Callback] = [EnterEpoch(), throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
         raise ConfigError("Expected a validation split for early stopping but got none.")
@@ -110,6 +116,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
     trainer, throughput, collect = assemble_trainer(cfg, folder, record)
+    _check_late(task.table, trainer)
     if trainer.world_size > 1:
         _check_distributed(task.table)
     return Parts(data, task, trainer, throughput, collect, data_seconds)
@@ -124,10 +131,22 @@ def _check_distributed(table: ParameterTable) -> None:
         raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
 
 
-def _check_monitor(task: DictConfig, scheduler: DictConfig, metrics: Mapping[str, Any]) -> None:
+def _check_late(table: ParameterTable, trainer: Any) -> None:
+    late = [p.first_epoch for p in table.phases if 0 <= (trainer.max_epochs or -1) <= p.first_epoch]
+    if late and not trainer.fast_dev_run:
+        log.warning(
+            f"Expected a run long enough for all phases of the policy but {len(late)} of {len(table.phases)} begin at "
+            f"epoch {late[0]} or later, and trainer.max_epochs is {trainer.max_epochs}."
+        )
+
+
+def _check_schedule(task: DictConfig, schedule: Mapping[str, Any]) -> None:
+    if task.monitor is None and str(schedule.get("_target_", "")).endswith("ReduceLROnPlateau"):
+        raise ConfigError("Expected a validation split for a schedule that waits for a plateau but got none.")
+
+
+def _check_monitor(task: DictConfig, metrics: Mapping[str, Any]) -> None:
     if task.monitor is None:
-        if str(scheduler.get("_target_", "")).endswith("ReduceLROnPlateau"):
-            raise ConfigError("Expected a validation split for a schedule that waits for a plateau but got none.")
         return
     valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
     if task.monitor not in valid:
@@ -154,7 +173,10 @@ def make_table(
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
     first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
-    rows = [Row(p, first[p.name], plan[p.name].multiplier, weight_decay * plan[p.name].decay) for p in parameters]
+    rows = [
+        Row(p, first[p.name], rate.multiplier, weight_decay * rate.decay, rate.decay)
+        for p, rate in ((p, plan[p.name]) for p in parameters)
+    ]
     return ParameterTable(tuple(rows), tuple(phases))
 
 
@@ -183,16 +205,25 @@ def _weight_decay(node: DictConfig) -> float:
     return float(probe.defaults.get("weight_decay", 0.0))
 
 
-def _make_optimizer(node: DictConfig, groups: list[dict[str, Any]]) -> Optimizer:
-    optimizer: Optimizer = build(node, params=groups)
+def _make_optimizer(node: DictConfig, groups: list[dict[str, Any]], own: Mapping[str, Any] | None = None) -> Optimizer:
+    optimizer: Optimizer = build(_for_phase(node, own), params=groups)
     return optimizer
 
 
+def _for_phase(node: DictConfig, own: Mapping[str, Any] | None) -> DictConfig:
+    """What a phase has for itself: a target of its own, or the run's node with other arguments."""
+    if own is None:
+        return node
+    inherited = {} if "_target_" in own else {str(key): value for key, value in node.items()}
+    return OmegaConf.create({**inherited, **own})
+
+
 def _make_scheduler(
-    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int
+    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, own: Mapping[str, Any] | None = None
 ) -> tuple[Any, Literal["step", "epoch"]]:
+    node = _for_phase(node, own)
     offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    taken = {k: v for k, v in offered.items() if accepts(node, k)}
+    taken: dict[str, Any] = {k: v for k, v in offered.items() if accepts(node, k)}
     return build(node, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tunesmith.contracts import Backbone, Batch, DataSpec, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, make_optimizer, steps
 from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
@@ -33,9 +33,9 @@ class Task(LightningModule, ABC):
             every score of an epoch.
         table: Which parameter trains when, and how fast.
         spec: What the data are.
-        optimizer: Builds the optimizer from parameter groups.
-        scheduler: Builds the schedule from the optimizer, the total number of optimizer steps and the steps an epoch;
-            returns it with its interval.
+        optimizer: Builds the optimizer from parameter groups, and what a phase has for itself.
+        scheduler: Builds the schedule from the optimizer, its number of steps, the steps an epoch, and what a phase has
+            for itself; returns it with its interval.
         monitor: Name of the metric that decides which weights are best; ``None`` without a validation split.
         mode: Whether more or less of it is better.
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
@@ -54,8 +54,8 @@ class Task(LightningModule, ABC):
         metrics: Mapping[str, Metric],
         table: ParameterTable,
         spec: DataSpec,
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int, int], tuple[Any, Literal["step", "epoch"]]],
+        optimizer: MakeOptimizer,
+        scheduler: MakeScheduler,
         monitor: str | None = "val/loss",
         mode: Literal["min", "max"] = "min",
         channels_last: bool = True,
@@ -79,7 +79,7 @@ class Task(LightningModule, ABC):
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
         self._levels = "level_dims" in inspect.signature(type(head).__init__).parameters
-        self._phase = 0
+        self._phase = self._optimizer_phase = 0
         self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
         collection = MetricCollection(dict(metrics))
@@ -140,30 +140,35 @@ class Task(LightningModule, ABC):
 
     def on_train_start(self) -> None:
         """Apply the policy of the epoch that a resumed run is in the middle of: no epoch starts then."""
-        self.apply_policy(self.current_epoch)
+        self.enter(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Open the gates of the phase that begins."""
         if self.table.phase(self.current_epoch) != self._phase:
-            self.apply_policy(self.current_epoch)
+            self.enter(self.current_epoch)
+
+    def enter(self, epoch: int) -> None:
+        """Let train what the table says for ``epoch``, with the optimizer and the schedule of its phase."""
+        self.apply_policy(epoch)
+        index = self.table.optimizer_phase(epoch)
+        if index != self._optimizer_phase:
+            self._optimizer_phase = index
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say whose optimizer state the checkpoint holds."""
+        checkpoint["optimizer_phase"] = self._optimizer_phase
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Learn whose optimizer state it is, before the optimizer is built."""
+        self._optimizer_phase = checkpoint["optimizer_phase"]
 
     def configure_optimizers(self) -> Any:
-        """Build all groups, named, from step 0: thawing opens a gate and never adds a group."""
-        parameters = dict(self.named_parameters())
-        groups = [
-            {
-                "params": [parameters[n] for n in names],
-                "name": name,
-                "multiplier": multiplier,
-                "weight_decay": weight_decay,
-            }
-            for (name, multiplier, weight_decay), names in self.table.groups().items()
-        ]
-        optimizer = self._make_optimizer(groups)
-        for group in optimizer.param_groups:
-            group["lr"] *= group["multiplier"]
-        total = int(self.trainer.estimated_stepping_batches)
-        scheduler, interval = self._make_scheduler(optimizer, total, max(1, total // (self.trainer.max_epochs or 1)))
+        """Build the optimizer and the schedule of the present phase."""
+        index = self._optimizer_phase
+        optimizer = make_optimizer(self, self.table, index, self._make_optimizer)
+        total, per_epoch = steps(self.trainer, self.table.span(index))
+        scheduler, interval = self._make_scheduler(optimizer, total, per_epoch, self.table.phases[index].scheduler)
         config = {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}
         return {"optimizer": optimizer, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
 
