@@ -22,12 +22,13 @@ from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, Preprocess
-from tunesmith.errors import ConfigError, PolicyError, nearest
+from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
 from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.task.distributed import check_phases
 
 log = logging.getLogger(__name__)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
@@ -117,15 +118,13 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     task = assemble_task(cfg, backbone, data.spec)
     trainer, throughput, collect = assemble_trainer(cfg, folder, record)
     _check_late(task.table, trainer)
+    check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
-        _check_distributed(task.table)
+        _check_distributed()
     return Parts(data, task, trainer, throughput, collect, data_seconds)
 
 
-def _check_distributed(table: ParameterTable) -> None:
-    if len(table.phases) > 1:
-        # A parameter that starts to train later is unknown to DDP's reducer: ranks would drift apart in silence.
-        raise PolicyError("Expected a policy with one phase on several devices but got several; use trainer.devices=1.")
+def _check_distributed() -> None:
     if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
         # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
         raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")

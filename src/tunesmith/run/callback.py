@@ -111,7 +111,7 @@ class Throughput(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean so far."""
-        pl_module.log("train/images_per_second", self.images_per_second or 0.0)
+        pl_module.log("train/images_per_second", self.images_per_second or 0.0, sync_dist=True)
 
 
 class Collect(Callback):

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from tunesmith.contracts import Backbone, Batch, DataSpec, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
+from tunesmith.task.distributed import rewrap
 from tunesmith.task.freeze import apply_trainable, freeze_modes
 from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, make_optimizer, steps
 from tunesmith.task.precision import depthwise_in_float32
@@ -149,7 +150,10 @@ class Task(LightningModule, ABC):
 
     def enter(self, epoch: int) -> None:
         """Let train what the table says for ``epoch``, with the optimizer and the schedule of its phase."""
+        before = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         self.apply_policy(epoch)
+        if self.table.trainable(epoch) != before:
+            rewrap(self.trainer.strategy, self)
         index = self.table.optimizer_phase(epoch)
         if index != self._optimizer_phase:
             self._optimizer_phase = index
