@@ -28,6 +28,7 @@ from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.self_check import SelfCheck
 from tunesmith.task.distributed import check_phases
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Parts:
     trainer: Trainer
     throughput: Throughput
     collect: Collect
+    self_check: SelfCheck
     data_seconds: float
 
 
@@ -80,10 +82,18 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     )
 
 
-def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> tuple[Trainer, Throughput, Collect]:
+def assemble_trainer(
+    cfg: DictConfig, folder: Path, record: Mapping[str, Any]
+) -> tuple[Trainer, Throughput, Collect, SelfCheck]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
-    throughput, collect = Throughput(), Collect()
-    callbacks: list[Callback] = [EnterEpoch(), throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
+    throughput, collect, self_check = Throughput(), Collect(), SelfCheck()
+    callbacks: list[Callback] = [
+        EnterEpoch(),
+        throughput,
+        collect,
+        self_check,
+        *(build(n) for n in cfg.callback.values() if n),
+    ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
         raise ConfigError("Expected a validation split for early stopping but got none.")
@@ -100,7 +110,7 @@ def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
     trainer = build(cfg.trainer, **own, **flags)
-    return trainer, throughput, collect
+    return trainer, throughput, collect, self_check
 
 
 def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
@@ -116,12 +126,12 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
-    trainer, throughput, collect = assemble_trainer(cfg, folder, record)
+    trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
     _check_late(task.table, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
         _check_distributed()
-    return Parts(data, task, trainer, throughput, collect, data_seconds)
+    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds)
 
 
 def _check_distributed() -> None:
