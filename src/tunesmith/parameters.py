@@ -62,10 +62,31 @@ class Rate:
     Attributes:
         multiplier: Factor on the optimizer's learning rate.
         decay: Factor on the optimizer's weight decay.
+        start: Share of that rate with which it begins the run, above 0, at most 1.
+        ramp: Share of the run over which it comes to the whole.
+        warmup: Epochs over which it rises from nothing when it thaws; not where it trains from the start.
     """
 
     multiplier: float = 1.0
     decay: float = 1.0
+    start: float = 1.0
+    ramp: float = 0.0
+    warmup: float = 0.0
+
+    def gate(self, step: int, total_steps: int, since_thaw: float | None) -> float:
+        """Share of the schedule's present rate, above 0 and never above 1: a pure function of the step.
+
+        Args:
+            step: The optimizer step, counted from 0.
+            total_steps: Those of the whole run.
+            since_thaw: Epochs since it thawed, those of this step included; ``None`` where it trains from the start.
+        """
+        left = 1 - min(1.0, step / (self.ramp * total_steps)) if self.ramp else 0.0
+        # In the exponent, so that a decay by depth stays one: decay**depth becomes (decay**left)**depth.
+        share = float(self.start**left)
+        if since_thaw is None or since_thaw >= self.warmup:
+            return share
+        return share * max(since_thaw, 0.0) / self.warmup
 
 
 class Policy(Protocol):
@@ -91,21 +112,36 @@ class Row:
     Attributes:
         parameter: The parameter.
         first_epoch: The epoch from which it trains; ``None`` for never.
-        multiplier: Factor on the learning rate.
+        rate: How fast, with whatever optimizer.
         weight_decay: With the run's own optimizer.
-        decay: Factor on the weight decay of whatever optimizer.
     """
 
     parameter: Parameter
     first_epoch: int | None
-    multiplier: float
+    rate: Rate
     weight_decay: float
-    decay: float
 
     @property
-    def group(self) -> str:
-        """Name of the optimizer group the parameter belongs to, from step 0 to the end, in every optimizer."""
-        return self.parameter.stage + ("" if self.decay else "/no_decay")
+    def multiplier(self) -> float:
+        """Factor on the learning rate."""
+        return self.rate.multiplier
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of every optimizer of a run, from step 0 to the end.
+
+    Attributes:
+        name: Its name, which no other group has: the stage, and what tells it from others of the stage.
+        rate: The rate of all its parameters.
+        thaw: The epoch in which they begin to train, where they warm up then; else 0.
+        parameters: Their full names, in the table's order.
+    """
+
+    name: str
+    rate: Rate
+    thaw: int
+    parameters: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -160,12 +196,19 @@ class ParameterTable:
         trains = sum(r.parameter.numel for r in self.rows if r.parameter.name in trainable)
         return {"trainable": trains, "frozen": total - trains}
 
-    def groups(self) -> dict[tuple[str, float, float], list[str]]:
-        """Full names by optimizer group: (group name, multiplier, decay factor), in the table's order."""
-        grouped: dict[tuple[str, float, float], list[str]] = {}
+    def groups(self) -> list[Group]:
+        """The optimizer groups, in the table's order; every parameter is in one."""
+        members: dict[tuple[str, Rate, int], list[str]] = {}
         for row in self.rows:
-            grouped.setdefault((row.group, row.multiplier, row.decay), []).append(row.parameter.name)
-        return grouped
+            thaw = row.first_epoch or 0 if row.rate.warmup else 0
+            members.setdefault((row.parameter.stage, row.rate, thaw), []).append(row.parameter.name)
+        kinds: dict[str, list[tuple[Rate, int]]] = {}
+        for stage, rate, thaw in members:
+            kinds.setdefault(stage, []).append((rate, thaw))
+        return [
+            Group(_group_name(stage, rate, thaw, kinds[stage]), rate, thaw, tuple(names))
+            for (stage, rate, thaw), names in members.items()
+        ]
 
     def as_tsv(self) -> str:
         """The whole table as tab-separated text, for params.tsv."""
@@ -175,3 +218,15 @@ class ParameterTable:
             cells: list[Any] = [row.parameter.name, row.parameter.stage, row.parameter.numel, when]
             lines.append("\t".join(map(str, [*cells, f"{row.multiplier:g}", f"{row.weight_decay:g}"])))
         return "\n".join(lines) + "\n"
+
+
+def _group_name(stage: str, rate: Rate, thaw: int, kinds: Sequence[tuple[Rate, int]]) -> str:
+    """The stage, with what differs within it."""
+    name = stage
+    if len({kind.multiplier for kind, _ in kinds}) > 1:
+        name += f"/x{rate.multiplier!r}"
+    if len({epoch for _, epoch in kinds}) > 1:
+        name += f"/from_{thaw}"
+    if rate.decay not in (0.0, 1.0):
+        name += f"/decay_x{rate.decay!r}"
+    return name + ("" if rate.decay else "/no_decay")

@@ -70,8 +70,8 @@ def test_every_parameter_is_in_one_group_that_has_one_name(family, quick, plans)
     )
     for policy, rates in itertools.product(*plans):
         groups = make_table(backbone, head, policy, rates, 0.1).groups()
-        assert sorted(name for members in groups.values() for name in members) == names
-        assert len({name for name, *_ in groups}) == len(groups)
+        assert sorted(name for group in groups for name in group.parameters) == names
+        assert len({group.name for group in groups}) == len(groups)
 
 
 def test_a_phase_trains_by_its_own_optimizer_and_schedule_and_the_log_says_so(quick):
@@ -84,6 +84,17 @@ def test_a_phase_trains_by_its_own_optimizer_and_schedule_and_the_log_says_so(qu
     adam, first, second = (next(iter(r.values())) for r in rates)
     assert (adam, first) == (pytest.approx(3e-3), pytest.approx(5e-3))
     assert second == pytest.approx(2.5e-3)  # half of the phase's own cosine, not two thirds of the run's
+
+
+def test_rates_that_ramp_and_warm_up_do_so_in_the_log(quick):
+    words = ["policy=gradual", "policy.stages=1", "rates=ramp", "rates.over=1.0", "+rates.thaw_warmup=1.0"]
+    cfg = quick(*words, "scheduler=constant", "trainer.max_epochs=4", "test=null", "optimizer.lr=1.0", samples=60)
+    rows = [row for row in metrics_log.read(train(cfg).folder) if "lr-AdamW/stage3" in row]
+    # From epoch 1 on; half of the first epoch's two steps when it begins. Decay 0.5 relaxes over the run.
+    assert [row["lr-AdamW/stage3"] for row in rows] == pytest.approx(
+        [0.5**1.0 * 1e-9, 0.5**0.75 * 0.5, 0.5**0.5, 0.5**0.25], abs=1e-6
+    )
+    assert [row["lr-AdamW/head"] for row in rows] == [1.0] * 4
 
 
 def test_a_phase_that_never_begins_is_said(quick, tmp_path, caplog):

@@ -44,7 +44,7 @@ SETTINGS = {
         *(PAIRS, "callback=[quiet,ema]", "trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=2"),
         *("callback.last.every_n_train_steps=1", "rates=layer_decay", "optimizer.lr=7"),
     ],
-    "gradual": ["policy=gradual", "policy.stages=2"],
+    "gates": ["policy=gradual", "rates=ramp", "rates.over=1.0", "+rates.thaw_warmup=1.5", "scheduler=step"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
     "limited_in_steps": ["+trainer.max_steps=17"],
@@ -171,7 +171,7 @@ CROSSED = {
     "accumulation": ["first epoch", "middle", "save"],
     "phases": ["middle", "boundary"],
     "pairs": ["first epoch", "middle", "boundary", "validation", "save"],
-    "gradual": ["boundary"],
+    "gates": ["middle", "boundary"],
 }
 
 

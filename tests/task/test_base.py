@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from tunesmith.contracts import DataSpec, Features, Stage
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Row
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
 from tunesmith.run.quiet import quiet
 from tunesmith.task.classification import Classification
 
@@ -53,7 +53,7 @@ def table(backbone: nn.Module, head: nn.Module, *phases: tuple) -> ParameterTabl
     for name, p in named:
         stage = HEAD if name.startswith("head") else name.split(".")[2]
         row = Parameter(name, stage, places[stage], False, name.endswith("bias"), p.ndim, p.numel())
-        rows.append(Row(row, 0, 0.5 ** (2 - places[stage]), 0.1, 1.0 if p.ndim > 1 else 0.0))
+        rows.append(Row(row, 0, Rate(0.5 ** (2 - places[stage]), float(p.ndim > 1)), 0.1))
     names = [n for n, _ in named]
     plan = [Phase(e, frozenset(n for n in names if n.startswith(("head", prefix))), *own) for e, prefix, *own in phases]
     return ParameterTable(tuple(rows), tuple(plan))

@@ -182,10 +182,7 @@ def make_table(
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
     first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
-    rows = [
-        Row(p, first[p.name], rate.multiplier, weight_decay * rate.decay, rate.decay)
-        for p, rate in ((p, plan[p.name]) for p in parameters)
-    ]
+    rows = [Row(p, first[p.name], plan[p.name], weight_decay * plan[p.name].decay) for p in parameters]
     return ParameterTable(tuple(rows), tuple(phases))
 
 

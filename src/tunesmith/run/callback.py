@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
@@ -44,6 +44,14 @@ class EnterEpoch(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do what the task would do when they are all done."""
         pl_module.on_train_epoch_start()
+
+
+class LearningRates(LearningRateMonitor):
+    """Lightning's, with the rates that groups have while they ramp or warm up, and not only those of the schedule."""
+
+    def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
+        gate = param_group.get("gate", 1.0)
+        return super()._extract_lr({**param_group, "lr": param_group["lr"] * gate}, name)
 
 
 class ProgressBar(RichProgressBar):

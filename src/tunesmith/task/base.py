@@ -17,7 +17,7 @@ from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.distributed import rewrap
 from tunesmith.task.freeze import apply_trainable, freeze_modes
-from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, make_optimizer, steps
+from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, gated, make_optimizer, set_gates, steps
 from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
@@ -81,6 +81,7 @@ class Task(LightningModule, ABC):
         self._frozen_stages = 0
         self._levels = "level_dims" in inspect.signature(type(head).__init__).parameters
         self._phase = self._optimizer_phase = 0
+        self._clock = (1, 1)  # optimizer steps of the run, and of an epoch
         self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
         collection = MetricCollection(dict(metrics))
@@ -171,10 +172,17 @@ class Task(LightningModule, ABC):
         """Build the optimizer and the schedule of the present phase."""
         index = self._optimizer_phase
         optimizer = make_optimizer(self, self.table, index, self._make_optimizer)
+        self._clock = steps(self.trainer, (0, None))
+        set_gates(optimizer.param_groups, self.trainer.global_step, self._clock)
         total, per_epoch = steps(self.trainer, self.table.span(index))
         scheduler, interval = self._make_scheduler(optimizer, total, per_epoch, self.table.phases[index].scheduler)
         config = {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}
         return {"optimizer": optimizer, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take a step, with the rates of groups that ramp or warm up held below the schedule's."""
+        with gated(optimizer.param_groups, self.trainer.global_step, self._clock):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

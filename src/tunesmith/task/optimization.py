@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, fields
 from typing import Any, Literal
 
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import Optimizer
 
-from tunesmith.parameters import ParameterTable
+from tunesmith.parameters import ParameterTable, Rate
 
 Node = Mapping[str, Any] | None
 MakeOptimizer = Callable[[list[dict[str, Any]], Node], Optimizer]
@@ -28,8 +30,8 @@ def make_optimizer(module: nn.Module, table: ParameterTable, index: int, make: M
     """
     parameters = dict(module.named_parameters())
     groups: list[dict[str, Any]] = [
-        {"params": [parameters[n] for n in names], "name": name, "multiplier": multiplier, "decay": decay}
-        for (name, multiplier, decay), names in table.groups().items()
+        {"params": [parameters[n] for n in g.parameters], "name": g.name, "thaw": g.thaw, **asdict(g.rate)}
+        for g in table.groups()
     ]
     optimizer = make(groups, table.phases[index].optimizer)
     for group in optimizer.param_groups:
@@ -51,3 +53,41 @@ def steps(trainer: Trainer, span: tuple[int, int | None]) -> tuple[int, int]:
     first, end = span
     last = total if end is None else min(total, end * per_epoch)
     return max(1, last - first * per_epoch), per_epoch
+
+
+@contextlib.contextmanager
+def gated(groups: list[dict[str, Any]], step: int, clock: tuple[int, int]) -> Iterator[None]:
+    """Hold the rates of groups that ramp or warm up below the schedule's, for one step.
+
+    The rates are put back as they were: schedules of torch go on from what they find.
+
+    Args:
+        groups: The optimizer's.
+        step: The optimizer step, counted from 0.
+        clock: Optimizer steps of the whole run, and of an epoch.
+    """
+    scheduled = [group["lr"] for group in groups]
+    set_gates(groups, step, clock)
+    for group in groups:
+        group["lr"] = group["lr"] * group["gate"]
+    try:
+        yield
+    finally:
+        for group, lr in zip(groups, scheduled, strict=True):
+            group["lr"] = lr
+        set_gates(groups, step + 1, clock)
+
+
+def set_gates(groups: list[dict[str, Any]], step: int, clock: tuple[int, int]) -> None:
+    """Let every group say by its ``gate`` which share of the schedule's rate it gets.
+
+    Args:
+        groups: The optimizer's.
+        step: The optimizer step, counted from 0.
+        clock: Optimizer steps of the whole run, and of an epoch.
+    """
+    total_steps, steps_per_epoch = clock
+    for group in groups:
+        rate = Rate(**{field.name: group[field.name] for field in fields(Rate)})
+        since = (step + 1) / steps_per_epoch - group["thaw"] if group["thaw"] else None
+        group["gate"] = rate.gate(step, total_steps, since)
