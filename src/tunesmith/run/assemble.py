@@ -24,6 +24,7 @@ from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, Preprocess
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
+from tunesmith.run import probe
 from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
@@ -46,6 +47,7 @@ class Parts:
     collect: Collect
     self_check: SelfCheck
     data_seconds: float
+    gradients: dict[str, float]
 
 
 def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
@@ -67,19 +69,27 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     _check_monitor(cfg.task, metrics)
     for schedule in (cfg.scheduler, *(p.get("scheduler") for p in cfg.policy.get("phases", ()))):
         _check_schedule(cfg.task, schedule or {})
-    # Optimizers and schedules of phases are built when their phase begins.
-    policy = build(cfg.policy, _recursive_=False)
     return build(
         cfg.task,
         backbone=backbone,
         head=head,
         loss=build_accepted(cfg.loss, train_counts=spec.train_counts, train_size=spec.train_size),
         metrics=metrics,
-        table=make_table(backbone, head, policy, build(cfg.rates), _weight_decay(cfg.optimizer)),
+        table=_table(cfg, backbone, head),
         optimizer=functools.partial(_make_optimizer, cfg.optimizer),
         scheduler=functools.partial(_make_scheduler, cfg.scheduler),
         spec=spec,
     )
+
+
+def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTable:
+    return make_table(backbone, head, _policy(cfg), build(cfg.rates), _weight_decay(cfg.optimizer))
+
+
+def _policy(cfg: DictConfig) -> Policy:
+    # Optimizers and schedules of phases are built when their phase begins.
+    policy: Policy = build(cfg.policy, _recursive_=False)
+    return policy
 
 
 def assemble_trainer(
@@ -127,11 +137,14 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
     trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
+    gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
+    if gradients:
+        task.table = _table(cfg, backbone, task.head)
     _check_late(task.table, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
         _check_distributed()
-    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds)
+    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients)
 
 
 def _check_distributed() -> None:
@@ -241,5 +254,10 @@ def describe(parts: Parts) -> dict[str, Any]:
     return {
         "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts()},
         "weights": asdict(weights),
-        "policy": {**table.counts(0), "phases": phases, "stages": [s.name for s in parts.task.backbone.stages]},
+        "policy": {
+            **({"gradients": parts.gradients} if parts.gradients else {}),
+            **table.counts(0),
+            "phases": phases,
+            "stages": [s.name for s in parts.task.backbone.stages],
+        },
     }

@@ -64,6 +64,9 @@ def train(cfg: DictConfig) -> Result:
         run.write("params.tsv", parts.task.table.as_tsv())
         run.say(report.data_table(parts.data.counts(), parts.data.spec), report.parameter_table(parts.task.table))
 
+        if parts.gradients:
+            run.say(report.gradient_table(parts.gradients, cfg.policy.chosen))
+
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
