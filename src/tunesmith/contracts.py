@@ -18,6 +18,8 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "backbone": (),
     "data": (),
     "policy": (),
+    "policy.phases.*.optimizer": ("params",),
+    "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "rates": (),
     "loss": ("train_counts", "train_size"),
     "head": ("feature_dim", "num_outputs", "level_dims", "target"),

@@ -206,13 +206,6 @@ def test_what_cannot_work_is_said_in_one_sentence(quick, overrides, error, sente
     assert isinstance(caught.value, TunesmithError)
 
 
-def test_phases_on_several_devices_are_refused(quick, tmp_path):
-    cfg = quick("policy.phases=[{train: [head], epochs: 1}, {train: [all]}]")
-    cfg.trainer.devices = 2
-    with pytest.raises(PolicyError, match="one phase"):
-        assemble(cfg, tmp_path, {})
-
-
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("scheduler", ["constant", "step", "cosine", "one_cycle", "reduce_on_plateau"])
 def test_every_optimizer_works_with_every_schedule(quick, optimizer, scheduler):

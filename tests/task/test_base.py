@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from tunesmith.contracts import DataSpec, Features, Stage
 from tunesmith.errors import ConfigError
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Row
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
 from tunesmith.run.quiet import quiet
 from tunesmith.task.classification import Classification
 from tunesmith.task.decision import Decision
@@ -47,21 +47,26 @@ class Top(nn.Module):
         return self.linear(features.pooled)
 
 
-def table(backbone: nn.Module, head: nn.Module, *phases: tuple[int, str]) -> ParameterTable:
-    """Phases as (first epoch, prefix of what trains); the head always trains."""
+def table(backbone: nn.Module, head: nn.Module, *phases: tuple) -> ParameterTable:
+    """Phases as (first epoch, prefix of what trains[, optimizer of its own]); the head always trains."""
     named = [(f"backbone.{n}", p) for n, p in backbone.named_parameters()]
     named += [(f"head.{n}", p) for n, p in head.named_parameters()]
     rows, places = [], {"one": 0, "two": 1, HEAD: 2}
     for name, p in named:
         stage = HEAD if name.startswith("head") else name.split(".")[2]
         row = Parameter(name, stage, places[stage], False, name.endswith("bias"), p.ndim, p.numel())
-        rows.append(Row(row, 0, 0.5 ** (2 - places[stage]), 0.1 if p.ndim > 1 else 0.0))
+        rows.append(Row(row, 0, Rate(0.5 ** (2 - places[stage]), float(p.ndim > 1)), 0.1))
     names = [n for n, _ in named]
-    plan = [Phase(e, frozenset(n for n in names if n.startswith(("head", prefix)))) for e, prefix in phases]
+    plan = [Phase(e, frozenset(n for n in names if n.startswith(("head", prefix))), *own) for e, prefix, *own in phases]
     return ParameterTable(tuple(rows), tuple(plan))
 
 
-def make(*phases: tuple[int, str], **options) -> Classification:
+def make_optimizer(groups, own):
+    own = dict(own or {})
+    return own.pop("kind", torch.optim.SGD)(groups, **{"lr": 1.0, "weight_decay": 0.1, **own})
+
+
+def make(*phases: tuple, **options) -> Classification:
     torch.manual_seed(0)
     backbone, head = Net(), Top()
     metrics = {"accuracy": MulticlassAccuracy(2), "auroc": MulticlassAUROC(2)}
@@ -72,8 +77,8 @@ def make(*phases: tuple[int, str], **options) -> Classification:
         metrics=metrics,
         table=table(backbone, head, *phases),
         spec=DataSpec(("a", "b"), 1, "", "sample"),
-        optimizer=lambda groups: torch.optim.SGD(groups, lr=1.0, momentum=0.9),
-        scheduler=lambda optimizer, total, per_epoch: (
+        optimizer=make_optimizer,
+        scheduler=lambda optimizer, total, per_epoch, own: (
             torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: 1),
             "step",
         ),
@@ -163,6 +168,25 @@ def test_a_phase_opens_its_gate_and_no_group_is_added():
     assert [e for _, e, _ in seen] == [False, False, True]
     assert len({groups for _, _, groups in seen}) == 1
     assert not torch.equal(task.backbone.net["one"][0].weight, start)
+
+
+def test_a_phase_has_its_own_optimizer_from_its_first_step_on():
+    adam = {"kind": torch.optim.Adam, "lr": 0.25}
+    task = make((0, "head", adam), (1, "backbone"), (2, "backbone.net.two"), (3, "head", {"lr": 0.5}))
+    seen = []
+
+    def watch(optimizer):
+        groups = optimizer.param_groups
+        seen.append((task.current_epoch, type(optimizer), groups[-1]["lr"], [g["name"] for g in groups], optimizer))
+
+    task.on_before_optimizer_step = watch
+    trainer = fit(task, epochs=4)
+    kinds = {epoch: (kind, lr) for epoch, kind, lr, *_ in seen}
+    sgd = torch.optim.SGD
+    assert kinds == {0: (torch.optim.Adam, 0.25), 1: (sgd, 1.0), 2: (sgd, 1.0), 3: (sgd, 0.5)}
+    assert len({tuple(names) for *_, names, _ in seen}) == 1
+    assert len({id(optimizer) for *_, optimizer in seen}) == 3
+    assert trainer.lr_scheduler_configs[0].scheduler.optimizer is seen[-1][-1]
 
 
 def test_groups_are_named_and_hold_every_parameter_once_at_its_own_rate():

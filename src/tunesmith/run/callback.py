@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
@@ -36,6 +36,22 @@ class EMA(WeightAveraging):
         step = int(count)
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(averages, weights, 1 - decay)
+
+
+class EnterEpoch(Callback):
+    """Lets the task enter an epoch before other callbacks look at its optimizer."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do what the task would do when they are all done."""
+        pl_module.on_train_epoch_start()
+
+
+class LearningRates(LearningRateMonitor):
+    """Lightning's, with the rates that groups have while they ramp or warm up, and not only those of the schedule."""
+
+    def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
+        gate = param_group.get("gate", 1.0)
+        return super()._extract_lr({**param_group, "lr": param_group["lr"] * gate}, name)
 
 
 class ProgressBar(RichProgressBar):
@@ -103,7 +119,7 @@ class Throughput(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean so far."""
-        pl_module.log("train/images_per_second", self.images_per_second or 0.0)
+        pl_module.log("train/images_per_second", self.images_per_second or 0.0, sync_dist=True)
 
 
 class Collect(Callback):

@@ -68,6 +68,14 @@ def parameter_table(table: ParameterTable, fitted: bool = False) -> Table:
     return short
 
 
+def gradient_table(gradients: Mapping[str, float], chosen: Sequence[str]) -> Table:
+    """What a policy chose its stages by."""
+    table = Table("stage", "relative gradient", "trains", title="Gradients before training")
+    for stage, value in gradients.items():
+        table.add_row(stage, f"{value:.3g}", "yes" if stage in chosen else "no")
+    return table
+
+
 def _span(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"

@@ -68,9 +68,13 @@ def train(cfg: DictConfig) -> Result:
             report.parameter_table(parts.task.table, parts.task.head_fit is not None),
         )
 
+        if parts.gradients:
+            run.say(report.gradient_table(parts.gradients, cfg.policy.chosen))
+
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
 
@@ -92,6 +96,15 @@ def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
     run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said)
     if found.checkpoint is None and run.main:
         MetricsLog(run.folder).cut(0)
+
+
+def check_frozen(run: Run, parts: Parts) -> None:
+    """Record what moved and what did not, and fail a run that moved what its policy freezes."""
+    verdict = parts.self_check.verdict
+    if verdict is not None:
+        run.update(policy={"check": asdict(verdict)})
+        run.say(*verdict.sentences())
+        verdict.enforce()
 
 
 def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:

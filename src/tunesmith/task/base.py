@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tunesmith.contracts import Backbone, Batch, DataSpec, Features, FittedHead, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
+from tunesmith.task.distributed import rewrap
 from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes
 from tunesmith.task.loss import check_loss, mean_loss
 from tunesmith.task.metric import check_scalar, update
+from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
 from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
@@ -37,9 +38,9 @@ class Task(LightningModule, ABC):
             every score of an epoch.
         table: Which parameter trains when, and how fast.
         spec: What the data are.
-        optimizer: Builds the optimizer from parameter groups.
-        scheduler: Builds the schedule from the optimizer, the total number of optimizer steps and the steps an epoch;
-            returns it with its interval.
+        optimizer: Builds the optimizer from parameter groups, and what a phase has for itself.
+        scheduler: Builds the schedule from the optimizer, its number of steps, the steps an epoch, and what a phase has
+            for itself; returns it with its interval.
         monitor: Name of the metric that decides which weights are best; ``None`` without a validation split.
         mode: Whether more or less of it is better.
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
@@ -68,8 +69,8 @@ class Task(LightningModule, ABC):
         metrics: Mapping[str, Metric],
         table: ParameterTable,
         spec: DataSpec,
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int, int], tuple[Any, Literal["step", "epoch"]]],
+        optimizer: MakeOptimizer,
+        scheduler: MakeScheduler,
         monitor: str | None = "val/loss",
         mode: Literal["min", "max"] = "min",
         channels_last: bool = True,
@@ -92,14 +93,12 @@ class Task(LightningModule, ABC):
         self.table = table
         self.monitor = monitor
         self.mode = mode
-        self._make_optimizer = optimizer
-        self._make_scheduler = scheduler
+        self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
         self._levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
-        self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
         self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
         self.train_metrics.prefix = "train/"
@@ -194,44 +193,49 @@ class Task(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Apply the policy before a strategy wraps the module: DDP looks at what trains when it wraps."""
-        on_cpu = self.trainer.strategy.root_device.type == "cpu"
-        if on_cpu and self.trainer.precision == "bf16-mixed" and not self._depthwise_settled:
+        if self.trainer.strategy.root_device.type == "cpu" and self.trainer.precision == "bf16-mixed":
             depthwise_in_float32(self.backbone)
-            self._depthwise_settled = True
         if stage == "fit":
             self.train()
             self.apply_policy(self.current_epoch)
 
     def on_train_start(self) -> None:
         """Apply the policy of the epoch that a resumed run is in the middle of: no epoch starts then."""
-        self.apply_policy(self.current_epoch)
+        self.enter(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Open the gates of the phase that begins."""
         if self.table.phase(self.current_epoch) != self._phase:
-            self.apply_policy(self.current_epoch)
+            self.enter(self.current_epoch)
+
+    def enter(self, epoch: int) -> None:
+        """Let train what the table says for ``epoch``, with the optimizer and the schedule of its phase."""
+        before = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        self.apply_policy(epoch)
+        if self.table.trainable(epoch) != before:
+            rewrap(self.trainer.strategy, self)
+        if self.optimization.enter(self.table, epoch):
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say whose optimizer state the checkpoint holds."""
+        checkpoint["optimizer_phase"] = self.optimization.phase
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Learn whose optimizer state it is, before the optimizer is built."""
+        self.optimization.phase = checkpoint["optimizer_phase"]
 
     def configure_optimizers(self) -> Any:
-        """Build all groups, named, from step 0: thawing opens a gate and never adds a group."""
+        """Build the optimizer and the schedule of the present phase."""
         if self.head_fit is not None:
             return None
-        parameters = dict(self.named_parameters())
-        groups = [
-            {
-                "params": [parameters[n] for n in names],
-                "name": name,
-                "multiplier": multiplier,
-                "weight_decay": weight_decay,
-            }
-            for (name, multiplier, weight_decay), names in self.table.groups().items()
-        ]
-        optimizer = self._make_optimizer(groups)
-        for group in optimizer.param_groups:
-            group["lr"] *= group["multiplier"]
-        total = int(self.trainer.estimated_stepping_batches)
-        scheduler, interval = self._make_scheduler(optimizer, total, max(1, total // (self.trainer.max_epochs or 1)))
-        config = {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}
-        return {"optimizer": optimizer, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
+        optimizer, schedule = self.optimization.build(self, self.table, self.trainer)
+        return {"optimizer": optimizer, "lr_scheduler": schedule | ({"monitor": self.monitor} if self.monitor else {})}
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take a step, with the rates of groups that ramp or warm up held below the schedule's."""
+        with self.optimization.gated(optimizer, self.trainer.global_step):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
