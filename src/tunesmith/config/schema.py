@@ -8,10 +8,14 @@ from typing import Literal
 
 @dataclass
 class Paths:
-    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made."""
+    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made.
+
+    ``cache`` is the folder of what all runs share; ``None`` for the platform's place for caches.
+    """
 
     logs: str
     run: str | None = None
+    cache: str | None = None
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from tunesmith.contracts import Batch, DataSpec, Preprocess
 from tunesmith.data.augment import Preset, augmentation, has_margin
-from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.dataset import Kept, PictureDataset
 from tunesmith.data.decode import Front
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
 from tunesmith.data.memory import available_bytes, cores
@@ -53,12 +53,14 @@ class PictureData(LightningDataModule, ABC):
     Attributes:
         table: All pictures; after `setup`.
         indices: Rows of the table that each split holds; after `setup`.
+        digests: Of each picture's content, in the table's order, and whether they are over whole files; after `setup`.
         duplicates: Pairs of rows with the same content in different splits; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
     """
 
     table: Table
     indices: dict[str, Ints]
+    digests: tuple[list[bytes], bool]
     duplicates: list[tuple[int, int]]
     spec: DataSpec
 
@@ -88,6 +90,7 @@ class PictureData(LightningDataModule, ABC):
         self.preprocess = Preprocess()
         self.tested = "test"
         self._start = (0, 0)
+        self._kept: Callable[[str], Kept | None] = lambda split: None
         self._files: Sequence[Path] | None = None
         self._datasets: dict[tuple[str, bool], PictureDataset] = {}
 
@@ -110,7 +113,7 @@ class PictureData(LightningDataModule, ABC):
             return
         table = self.load()
         self.indices = self.split(table)
-        digests, whole = digest_all(table.pictures)
+        self.digests = digests, whole = digest_all(table.pictures)
         self.duplicates = shared(digests, self.indices)
         if self.duplicates:
             one, other = (table.names[row] for row in self.duplicates[0])
@@ -145,6 +148,25 @@ class PictureData(LightningDataModule, ABC):
     def start_at(self, epoch: int, batch: int) -> None:
         """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
         self._start = (epoch, batch)
+
+    def serve(self, kept: Callable[[str], Kept | None]) -> None:
+        """Let batches hold what is kept of the pictures of each split, in their place; call it before the loaders."""
+        self._kept = kept
+        self._datasets.clear()
+
+    @property
+    def augmented(self) -> bool:
+        """Whether training pictures are others in every epoch."""
+        return self.augment != "none"
+
+    def pictures(self, rows: Ints) -> PictureDataset:
+        """Rows of the table as in evaluation, decoded when they are asked for."""
+        front = Front(self.preprocess.size, self._channels(), self.preprocess.interpolation)
+        return PictureDataset(self.table.pictures, self.table.targets, rows, front)
+
+    def training_pictures(self) -> PictureDataset:
+        """Train as in training, augmented."""
+        return self._dataset("train", training=True)
 
     def predict_on(self, files: Sequence[Path], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve files; the data that were trained on may be gone.
@@ -184,8 +206,10 @@ class PictureData(LightningDataModule, ABC):
             raise DataError("Expected files to predict on but got none; call predict_on first.")
         return self._loader("predict")
 
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
         """Make the float input ``(B, 3, H, W)`` of uint8 ``(B, C, H, W)``, on the device, once a batch."""
+        if isinstance(batch["input"], Mapping):
+            return batch  # type: ignore[return-value]  # activations, on the device and as the backbone left them
         done = Batch(input=normalise(batch["input"], self.preprocess), target=batch["target"], index=batch["index"])
         if self.trainer is not None:  # half precision wants half inputs
             done["input"] = self.trainer.precision_plugin.convert_input(done["input"])
@@ -229,7 +253,8 @@ class PictureData(LightningDataModule, ABC):
         rows = self.indices[split]
         random = augmentation(self.augment, self.preprocess.size) if training else None
         dataset = PictureDataset(self.table.pictures, self.table.targets, rows, front, random, self.seed)
-        if self._fits(dataset):
+        dataset.kept = self._kept(split)
+        if self._needs_pictures(dataset) and self._fits(dataset):
             dataset.remember(f"Decoding {split} pictures")
         return self._datasets.setdefault((split, training), dataset)
 
@@ -238,10 +263,16 @@ class PictureData(LightningDataModule, ABC):
             return self.in_memory
         return len(dataset) * dataset.front.max_bytes * self._processes() < available_bytes() / 4
 
+    @staticmethod
+    def _needs_pictures(dataset: PictureDataset) -> bool:
+        return dataset.kept is None or not dataset.kept.complete
+
     def _auto_workers(self, dataset: PictureDataset) -> int:
         # Measured with EfficientNet-Lite0, all layers, ELPV at 224 px, batches of 32, 2 cores: images per second, the
         # best of three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 decoding each time, 24.6 / 22.4 / 17.7 from memory.
-        return 0 if dataset.memory is not None else min(max(cores() // self._processes() - 1, 0), 8)
+        if dataset.memory is not None or not self._needs_pictures(dataset):
+            return 0
+        return min(max(cores() // self._processes() - 1, 0), 8)
 
     def _processes(self) -> int:
         return self.trainer.num_devices if self.trainer is not None else 1

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tunesmith.contracts import Activations
 from tunesmith.data.decode import Front
 from tunesmith.data.memory import Memory, decode_all
 from tunesmith.data.randomness import derive, preserved, seed_streams
 from tunesmith.data.sampler import Key
 from tunesmith.data.table import Ints, Pictures
+
+
+class Kept(Protocol):
+    """What is served in place of pictures.
+
+    Attributes:
+        complete: Whether no picture is needed from now on.
+    """
+
+    complete: bool
+
+    def find(self, epoch: int, row: int) -> Activations | None:
+        """What is kept of a row of the table, for an epoch; ``None`` where the picture itself is needed."""
+        ...
 
 
 class PictureDataset(Dataset[dict[str, Any]]):
@@ -45,6 +60,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.augmentation = augmentation
         self.seed = seed
         self.memory: Memory | None = None
+        self.kept: Kept | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -53,7 +69,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
         """One sample: ``input`` uint8 ``(C, H, W)``, ``target``, ``index``.
 
         Args:
-            key: From `EpochSampler`; a plain position (of a foreign sampler) counts as epoch 0.
+            key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
+                picture) counts as epoch 0 and is never served from what is kept.
         """
         return self.__getitems__([key])[0]
 
@@ -83,8 +100,14 @@ class PictureDataset(Dataset[dict[str, Any]]):
     def _sample(self, key: Key | int) -> dict[str, Any]:
         epoch, position, padding = key if isinstance(key, Key) else Key(0, key)
         row = int(self.rows[position])
+        kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
+        shown = self._picture(epoch, position, row) if kept is None else kept
+        return {"input": shown, "target": int(self.targets[row]), "index": -1 if padding else row}
+
+    def _picture(self, epoch: int, position: int, row: int) -> Tensor:
         picture = self.memory[position] if self.memory is not None else self.decode(position)
-        if self.augmentation is not None:
-            seed_streams(derive("augment", self.seed, epoch, row))
-            picture = self.augmentation(picture)
-        return {"input": picture, "target": int(self.targets[row]), "index": -1 if padding else row}
+        if self.augmentation is None:
+            return picture
+        seed_streams(derive("augment", self.seed, epoch, row))
+        augmented: Tensor = self.augmentation(picture)
+        return augmented

@@ -76,7 +76,13 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
 def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> tuple[Trainer, Throughput, Collect]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
     throughput, collect = Throughput(), Collect()
-    callbacks: list[Callback] = [throughput, collect, *(build(n) for n in cfg.callback.values() if n)]
+    cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
+    callbacks: list[Callback] = [
+        throughput,
+        collect,
+        *([cache] if cache else []),
+        *(build(n) for n in cfg.callback.values() if n),
+    ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
         raise ConfigError("Expected a validation split for early stopping but got none.")

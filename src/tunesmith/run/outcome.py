@@ -15,9 +15,9 @@ import torch
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 
+from tunesmith.atomic import atomic
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import Parts
-from tunesmith.run.atomic import atomic
 from tunesmith.run.callback import Collect
 from tunesmith.run.checkpoint import load_weights
 

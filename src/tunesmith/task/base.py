@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Backbone, Batch, DataSpec, Head
+from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.freeze import apply_trainable, freeze_modes
@@ -103,12 +103,15 @@ class Task(LightningModule, ABC):
     def predict(self, outputs: Tensor) -> Tensor:
         """Turn outputs ``(B, K)`` into what metrics and prediction files take: probabilities ``(B, K)``."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Activations) -> Tensor:
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=self._memory_format)
+        x = {name: self.laid_out(kept) for name, kept in x.items()} if isinstance(x, Mapping) else self.laid_out(x)
         outputs: Tensor = self.head(self.backbone(x, frozen=self._frozen_stages, levels=self._levels))
         return outputs
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """Bring pictures or a map ``(B, C, H, W)`` into the memory order that the backbone runs in."""
+        return x.contiguous(memory_format=self._memory_format) if x.ndim == 4 else x
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
 
