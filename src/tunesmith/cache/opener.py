@@ -146,7 +146,9 @@ class Opener:
             self.say(f"{what} are not there, and cache=read_only adds nothing.")
             return None
         (probe,) = source.batches([range(min(BATCH, layout.rows))])
-        estimate = Estimate(count, spared, row_bytes, layout.rows, self.frozen.seconds(probe, cut))
+        estimate = Estimate(
+            count, spared, row_bytes, layout.rows, self.frozen.seconds(probe, cut), entry.about["view"] is not None
+        )
         room = min(self.max_bytes - self.store.size(), int(0.9 * self.store.free()))
         objection = estimate.objection(room, available_bytes() // 2)
         if objection:
@@ -175,7 +177,7 @@ class Opener:
 def _what(entry: Entry, layout: Layout, row_bytes: int) -> str:
     about = entry.about
     part = "Features" if about["cut"]["pooled"] else f"Activations after {about['after']}"
-    shown = "pictures" if about["view"] is None else f"training pictures (view {about['view']})"
+    shown = "pictures" if about["view"] is None else f"training pictures, view {about['view'][0]}"
     return f"{part} of {layout.rows:,} {shown}, {in_bytes(layout.rows * row_bytes)},"
 
 

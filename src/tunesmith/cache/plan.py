@@ -77,6 +77,7 @@ class Estimate:
         row_bytes: Bytes that one of them takes.
         rows: Rows that are read from.
         seconds: Seconds that computing one takes.
+        asked: Whether the user asked for it: then it need not pay in this run.
     """
 
     pictures: int
@@ -84,6 +85,7 @@ class Estimate:
     row_bytes: int
     rows: int
     seconds: float
+    asked: bool = False
 
     @property
     def size(self) -> int:
@@ -98,10 +100,10 @@ class Estimate:
             memory: Bytes that are free in memory.
         """
         read = self.row_bytes / (READ if self.size < memory else READ_DISK)
-        if self.spared <= self.pictures:
+        if self.spared < self.pictures and not self.asked:
             return f"this run needs {self.spared:,} of them, and keeping them takes {self.pictures:,}"
         if read * WORTH > self.seconds:
-            return f"reading one takes {read * 1e3:.1f} ms, and computing it {self.seconds * 1e3:.1f} ms"
+            return f"reading one takes {read * 1e3:.2g} ms, and computing it {self.seconds * 1e3:.2g} ms"
         if self.pictures * self.row_bytes > room:
             return f"it takes {in_bytes(self.size)}, and there is room for {in_bytes(max(room, 0))} (cache.max_gb)"
         return None

@@ -1,4 +1,4 @@
-"""Where activations are kept: a folder an entry, named by the digest of what went into it, with a file for some rows."""
+"""Where activations are kept: a folder an entry, named by the digest of what went into it; a file for some rows."""
 
 from __future__ import annotations
 
