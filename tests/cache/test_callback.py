@@ -7,12 +7,13 @@ import json
 import pytest
 import torch
 
+from tunesmith.backbone.tiny import Tiny
 from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.parameters import ParameterTable
 from tunesmith.run.checkpoint import load
 from tunesmith.run.train import train
 
-GRADUAL = "policy.phases=[{train: [head], epochs: 1}, {train: [head, 'stage: -1:'], epochs: 1}, {train: [all]}]"
+GRADUAL = "policy.phases=[{train: [head], epochs: 2}, {train: [head, 'stage: -1:'], epochs: 2}, {train: [all]}]"
 # 96, 48 and 96 pictures: whole batches of 32, and one of 16, which give the same last bit; see frozen.BATCH.
 DATA = ["data.split.val=0.2", "data.split.test=0.4", "data.augment=none", "trainer.max_epochs=3"]
 
@@ -29,6 +30,31 @@ def trained(quick, tmp_path, everything_pays):
     return make
 
 
+@pytest.fixture
+def first_stage(monkeypatch):
+    """Counts the pictures that run through the first stage."""
+    counted = []
+    run_stage = Tiny.run_stage
+
+    def counting(self, stage, x):
+        if stage.name == "stage1":
+            counted.append(len(x))
+        return run_stage(self, stage, x)
+
+    monkeypatch.setattr(Tiny, "run_stage", counting)
+    return counted
+
+
+@pytest.mark.parametrize("policy", [["policy=linear_probe"], ["policy=last_stages", "policy.stages=1"]])
+def test_no_picture_runs_in_training_validation_and_test(trained, first_stage, monkeypatch, policy):
+    trained(*policy)
+    assert len(first_stage) <= 3 + 8  # looks, a probe, and all of them once
+    del first_stage[:]
+    monkeypatch.setattr("tunesmith.data.dataset.PictureDataset.remember", None)  # nor are all of them decoded
+    trained(*policy)
+    assert len(first_stage) <= 2  # the look at a few
+
+
 def same(one, other):
     return all(torch.equal(one[0][k], other[0][k]) for k in one[0]) and one[1] == other[1]
 
@@ -40,7 +66,7 @@ def same(one, other):
         (["policy=linear_probe", "head=mlp", "callback=[quiet,ema]"], 240),
         (["policy=last_stages", "policy.stages=1"], 240),
         (["policy=last_stages", "policy.stages=2", "trainer.precision=bf16-mixed"], 240),
-        ([GRADUAL, "trainer.max_epochs=4"], 240),
+        ([GRADUAL, "trainer.max_epochs=5"], 480),
         (["policy=linear_probe", "data.augment=light"], 144),
         (["policy=linear_probe", "data.augment=light", "cache.views=3"], 144 + 3 * 96),
     ],

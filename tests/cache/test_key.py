@@ -16,9 +16,7 @@ PROBE = Cut(3, True, False)
 
 @pytest.fixture
 def describe(assembled):
-    def make(
-        *overrides, cut=PROBE, rows=ROWS, precision="32-true", dtype="exact", view=None, change=None
-    ):
+    def make(*overrides, cut=PROBE, rows=ROWS, precision="32-true", dtype="exact", view=None, change=None):
         parts = assembled(*overrides)
         if change:
             change(parts)

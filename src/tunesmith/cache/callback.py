@@ -63,16 +63,22 @@ class ActivationCache(Callback):
         self.seconds = 0.0
         self.record: dict[str, Any] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide and fill: the task is on its device and brought back by now, and no loader has been made."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Decide and fill, before the optimizer asks for its number of steps, for which the loaders are made.
+
+        The task is brought to where Lightning is about to bring it. A resumed run has not taken up its checkpoint yet:
+        what is in front of a cut is as it was when the run began, and as it still is.
+        """
         task: Any = pl_module
         run: Any = trainer  # some attributes are set by its connectors, unseen by type checkers
-        data = run.datamodule
-        if self.mode == "off" or run.fast_dev_run or run.overfit_batches or not hasattr(data, "serve"):
+        data, limited = run.datamodule, run.fast_dev_run or run.overfit_batches
+        if stage != "fit" or self.mode == "off" or limited or not hasattr(data, "serve"):
             return
         start = time.perf_counter()
-        spans = plan.spans(task.table, trainer.current_epoch, _epochs(trainer))
+        spans = plan.spans(task.table, _epochs(trainer))
         if any(span.stages for span in spans):
+            task.setup(stage)
+            run.precision_plugin.convert_module(task).to(run.strategy.root_device)
             frozen = Frozen(task, trainer, data.preprocess)
             opener = Opener(self.store, self.mode, self.max_bytes, self.dtype, frozen, data, str(trainer.precision))
             with preserved():

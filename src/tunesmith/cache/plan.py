@@ -32,24 +32,22 @@ class Span:
     stages: int
 
 
-def spans(table: ParameterTable, present: int, epochs: int) -> list[Span]:
-    """The cut of each phase that is still to come.
+def spans(table: ParameterTable, epochs: int) -> list[Span]:
+    """The cut of each phase.
 
     What is kept are the outputs of the weights that the run began with. So a stage counts until it first trains, also
     where a later phase freezes it again: it is another one by then.
 
     Args:
         table: What trains when.
-        present: The present epoch.
         epochs: Number of epochs of the run.
     """
     found, deepest = [], len(table.phases) and table.boundary(0)
     ends = [phase.first_epoch for phase in table.phases[1:]] + [epochs]
     for phase, end in zip(table.phases, ends, strict=True):
         deepest = min(deepest, table.boundary(phase.first_epoch))
-        first = max(phase.first_epoch, present)
-        if first < min(end, epochs):
-            found.append(Span(first, min(end, epochs), deepest))
+        if phase.first_epoch < epochs:
+            found.append(Span(phase.first_epoch, min(end, epochs), deepest))
     return found
 
 
@@ -119,4 +117,7 @@ def in_bytes(size: int) -> str:
 
 def in_time(seconds: float) -> str:
     """Seconds for people."""
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.2g} s"
+    for unit, factor in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * factor:
+            return f"{seconds / factor:.0f} {unit}"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"

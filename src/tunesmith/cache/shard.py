@@ -7,7 +7,7 @@ import json
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError
@@ -30,53 +30,40 @@ class Shard:
 
     Args:
         path: As `write` wrote it.
+        verify: Whether to read the whole file and compare its digest.
 
     Raises:
-        BrokenShardError: The file is missing, or its header and its length are not of one piece.
+        BrokenShardError: The file is missing, or not what was written.
 
     Attributes:
         tensors: By name.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, verify: bool = True) -> None:
         self.path = path
         try:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
                 header: dict[str, Any] = json.loads(file.read(length))
+                expected = header.pop(_META)["digest"]
                 # Copy on write, since torch takes no memory that is read-only; nobody writes.
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            self._digest = header.pop(_META)["digest"]
-            self._spans = {n: [8 + length + offset for offset in e["data_offsets"]] for n, e in header.items()}
-            if len(self._map) != max(end for _, end in self._spans.values()):
-                raise ValueError("its length is another")
-            self.tensors = {n: self._view(n, _DTYPES[e["dtype"]], e["shape"]) for n, e in header.items()}
+                spans = {n: [8 + length + offset for offset in e["data_offsets"]] for n, e in header.items()}
+                if len(self._map) != max(end for _, end in spans.values()):
+                    raise ValueError("its length is another")
+                self.tensors = {n: self._view(e["dtype"], e["shape"], *spans[n]) for n, e in header.items()}
+                # From the file that was mapped: the name may stand for a newer one by now.
+                if verify and _digest(file, self.tensors, spans) != expected:
+                    raise ValueError("its content is not what was written")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
             raise BrokenShardError(f"{path.name}: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shard, (self.path,)  # a map cannot be sent to another process
+        return Shard, (self.path, False)  # a map cannot be sent to another process
 
-    def _view(self, name: str, dtype: torch.dtype, shape: list[int]) -> Tensor:
-        begin, end = self._spans[name]
-        return torch.frombuffer(self._map, dtype=dtype, count=(end - begin) // dtype.itemsize, offset=begin).view(shape)
-
-    def verify(self) -> None:
-        """Read the whole file and compare the digest.
-
-        Raises:
-            BrokenShardError: It is another.
-            OSError: The file cannot be read.
-        """
-        digest = hashlib.blake2b(_outline(self.tensors), digest_size=16)
-        # Read, and not mapped: what is only looked through must not count as memory of this process.
-        with self.path.open("rb") as file:
-            for _, (begin, end) in sorted(self._spans.items()):
-                file.seek(begin)
-                for offset in range(begin, end, _BLOCK):
-                    digest.update(file.read(min(_BLOCK, end - offset)))
-        if digest.hexdigest() != self._digest:
-            raise BrokenShardError(f"{self.path.name}: its content is not what was written")
+    def _view(self, dtype: str, shape: list[int], begin: int, end: int) -> Tensor:
+        kind = _DTYPES[dtype]
+        return torch.frombuffer(self._map, dtype=kind, count=(end - begin) // kind.itemsize, offset=begin).view(shape)
 
     def let_go(self) -> None:
         """Give back the pages that were touched; the system may well hold them for the next time."""
@@ -102,6 +89,16 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
             save_file(dict(tensors), temporary, metadata={"digest": digest.hexdigest()})
         except SafetensorError as error:  # what it makes of a full disk
             raise OSError(f"{path.name}: {error}") from error
+
+
+def _digest(file: BinaryIO, tensors: Mapping[str, Tensor], spans: Mapping[str, list[int]]) -> str:
+    """Digest a file by reading it: the pages of a map that are only looked through would count as this process's."""
+    digest = hashlib.blake2b(_outline(tensors), digest_size=16)
+    for _, (begin, end) in sorted(spans.items()):
+        file.seek(begin)
+        for offset in range(begin, end, _BLOCK):
+            digest.update(file.read(min(_BLOCK, end - offset)))
+    return digest.hexdigest()
 
 
 def _outline(tensors: Mapping[str, Tensor]) -> bytes:

@@ -95,7 +95,6 @@ class Entry:
             return None
         try:
             found = Shard(path)
-            found.verify()
             if any(len(t) != len(layout.span(shard)) for t in found.tensors.values()):
                 raise BrokenShardError(f"{path.name}: it has another number of rows")
         except (BrokenShardError, OSError) as error:
@@ -164,6 +163,14 @@ class Store:
                 continue
             found.append(Listed(path.parent, about, size, time.time() - used))
         yield from sorted(found, key=lambda listed: listed.age)
+
+    def remove(self, listed: Listed) -> None:
+        """Remove an entry; a run that reads it keeps what it has open.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        shutil.rmtree(listed.folder)
 
     def size(self) -> int:
         """Bytes of all entries."""

@@ -53,3 +53,13 @@ class Predict:
     batch_size: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
+
+
+@dataclass
+class Cache:
+    """Root keys of ``tunesmith cache``."""
+
+    action: Literal["list", "verify", "prune"]
+    unused_days: float | None
+    max_gb: float | None
+    paths: Paths
