@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -40,10 +40,19 @@ class Phase:
     Attributes:
         first_epoch: The epoch the phase begins with, counted from 0.
         trainable: Full names of the parameters that train.
+        optimizer: The optimizer that the phase has for itself, as configured; ``None`` for the run's.
+        scheduler: The schedule that the phase has for itself, as configured; ``None`` for the run's.
     """
 
     first_epoch: int
     trainable: frozenset[str]
+    optimizer: Mapping[str, Any] | None = None
+    scheduler: Mapping[str, Any] | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether the phase has an optimizer and a schedule of its own, built when it begins."""
+        return self.optimizer is not None or self.scheduler is not None
 
 
 @dataclass(frozen=True)
@@ -53,10 +62,31 @@ class Rate:
     Attributes:
         multiplier: Factor on the optimizer's learning rate.
         decay: Factor on the optimizer's weight decay.
+        start: Share of that rate with which it begins the run, above 0, at most 1.
+        ramp: Share of the run over which it comes to the whole.
+        warmup: Epochs over which it rises from nothing when it thaws; not where it trains from the start.
     """
 
     multiplier: float = 1.0
     decay: float = 1.0
+    start: float = 1.0
+    ramp: float = 0.0
+    warmup: float = 0.0
+
+    def gate(self, step: int, total_steps: int, since_thaw: float | None) -> float:
+        """Share of the schedule's present rate, above 0 and never above 1: a pure function of the step.
+
+        Args:
+            step: The optimizer step, counted from 0.
+            total_steps: Those of the whole run.
+            since_thaw: Epochs since it thawed, those of this step included; ``None`` where it trains from the start.
+        """
+        left = 1 - min(1.0, step / (self.ramp * total_steps)) if self.ramp else 0.0
+        # In the exponent, so that a decay by depth stays one: decay**depth becomes (decay**left)**depth.
+        share = float(self.start**left)
+        if since_thaw is None or since_thaw >= self.warmup:
+            return share
+        return share * max(since_thaw, 0.0) / self.warmup
 
 
 class Policy(Protocol):
@@ -77,17 +107,41 @@ class Rates(Protocol):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the parameter table: a parameter, when it trains and how fast."""
+    """One line of the parameter table: a parameter, when it trains and how fast.
+
+    Attributes:
+        parameter: The parameter.
+        first_epoch: The epoch from which it trains; ``None`` for never.
+        rate: How fast, with whatever optimizer.
+        weight_decay: With the run's own optimizer.
+    """
 
     parameter: Parameter
     first_epoch: int | None
-    multiplier: float
+    rate: Rate
     weight_decay: float
 
     @property
-    def group(self) -> str:
-        """Name of the optimizer group the parameter belongs to, from step 0 to the end."""
-        return self.parameter.stage + ("" if self.weight_decay else "/no_decay")
+    def multiplier(self) -> float:
+        """Factor on the learning rate."""
+        return self.rate.multiplier
+
+
+@dataclass(frozen=True)
+class Group:
+    """One group of every optimizer of a run, from step 0 to the end.
+
+    Attributes:
+        name: Its name, which no other group has: the stage, and what tells it from others of the stage.
+        rate: The rate of all its parameters.
+        thaw: The epoch in which they begin to train, where they warm up then; else 0.
+        parameters: Their full names, in the table's order.
+    """
+
+    name: str
+    rate: Rate
+    thaw: int
+    parameters: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -110,6 +164,26 @@ class ParameterTable:
         """Full names of the parameters that train in ``epoch``."""
         return self.phases[self.phase(epoch)].trainable
 
+    def optimizer_phase(self, epoch: int) -> int:
+        """Index of the phase whose optimizer and schedule are at work in ``epoch``.
+
+        Neighbouring phases without any of their own share the run's: it is the first of them.
+        """
+        index = self.phase(epoch)
+        while index and not self.phases[index].apart and not self.phases[index - 1].apart:
+            index -= 1
+        return index
+
+    def span(self, index: int) -> tuple[int, int | None]:
+        """First epoch of the optimizer of a phase and the epoch after its last; ``None`` where the run ends first.
+
+        Args:
+            index: As `optimizer_phase` gives it.
+        """
+        later = (p.first_epoch for i, p in enumerate(self.phases) if i > index)
+        ends = (epoch for epoch in later if self.optimizer_phase(epoch) != index)
+        return self.phases[index].first_epoch, next(ends, None)
+
     def boundary(self, epoch: int) -> int:
         """Number of stages, from the shallowest, in which nothing trains in ``epoch``."""
         trainable = self.trainable(epoch)
@@ -122,12 +196,19 @@ class ParameterTable:
         trains = sum(r.parameter.numel for r in self.rows if r.parameter.name in trainable)
         return {"trainable": trains, "frozen": total - trains}
 
-    def groups(self) -> dict[tuple[str, float, float], list[str]]:
-        """Full names by optimizer group: (group name, multiplier, weight decay), in the table's order."""
-        grouped: dict[tuple[str, float, float], list[str]] = {}
+    def groups(self) -> list[Group]:
+        """The optimizer groups, in the table's order; every parameter is in one."""
+        members: dict[tuple[str, Rate, int], list[str]] = {}
         for row in self.rows:
-            grouped.setdefault((row.group, row.multiplier, row.weight_decay), []).append(row.parameter.name)
-        return grouped
+            thaw = row.first_epoch or 0 if row.rate.warmup else 0
+            members.setdefault((row.parameter.stage, row.rate, thaw), []).append(row.parameter.name)
+        kinds: dict[str, list[tuple[Rate, int]]] = {}
+        for stage, rate, thaw in members:
+            kinds.setdefault(stage, []).append((rate, thaw))
+        return [
+            Group(_group_name(stage, rate, thaw, kinds[stage]), rate, thaw, tuple(names))
+            for (stage, rate, thaw), names in members.items()
+        ]
 
     def as_tsv(self) -> str:
         """The whole table as tab-separated text, for params.tsv."""
@@ -137,3 +218,15 @@ class ParameterTable:
             cells: list[Any] = [row.parameter.name, row.parameter.stage, row.parameter.numel, when]
             lines.append("\t".join(map(str, [*cells, f"{row.multiplier:g}", f"{row.weight_decay:g}"])))
         return "\n".join(lines) + "\n"
+
+
+def _group_name(stage: str, rate: Rate, thaw: int, kinds: Sequence[tuple[Rate, int]]) -> str:
+    """The stage, with what differs within it."""
+    name = stage
+    if len({kind.multiplier for kind, _ in kinds}) > 1:
+        name += f"/x{rate.multiplier!r}"
+    if len({epoch for _, epoch in kinds}) > 1:
+        name += f"/from_{thaw}"
+    if rate.decay not in (0.0, 1.0):
+        name += f"/decay_x{rate.decay!r}"
+    return name + ("" if rate.decay else "/no_decay")

@@ -100,3 +100,32 @@ def test_a_target_that_is_no_class(cfg):
 )
 def test_supplied(path, names):
     assert supplied(path) == names
+
+
+PHASED = "policy.phases=[{train: [head], epochs: 1, optimizer: %s, scheduler: %s}, {train: [all]}]"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "scheduler", "words"),
+    [
+        ("{lr: 1e-3}", "{}", None),
+        ("{_target_: torch.optim.SGD, lr: 1e-3, momentum: 0.9}", "{_target_: tunesmith.task.schedule.constant}", None),
+        ("null", "{warmup: 0.1}", None),
+        ("{lrr: 1e-3}", "{}", "policy.phases.0.optimizer.lrr'. Did you mean 'policy.phases.0.optimizer.lr'"),
+        ("{momentum: 0.9}", "{}", "policy.phases.0.optimizer.momentum"),
+        ("{lr: fast}", "{}", "policy.phases.0.optimizer.lr to be float"),
+        ("{_target_: torch.optim.Adem}", "{}", "there is no 'Adem' in 'torch.optim'"),
+        ("{params: []}", "{}", "policy.phases.0.optimizer.params to be left out"),
+        ("{}", "{total_steps: 3}", "policy.phases.0.scheduler.total_steps to be left out"),
+        ("{}", "{_target_: torch.optim.lr_scheduler.StepLR}", "policy.phases.0.scheduler.step_size to be given"),
+    ],
+)
+def test_optimizers_and_schedules_of_phases(optimizer, scheduler, words):
+    cfg = compose("train", [PHASED % (optimizer, scheduler)])
+    before = OmegaConf.to_yaml(cfg)
+    if words is None:
+        check(cfg)
+    else:
+        (mistake,) = mistakes(cfg)
+        assert words in mistake
+    assert OmegaConf.to_yaml(cfg) == before

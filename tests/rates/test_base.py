@@ -1,8 +1,10 @@
 import pytest
 
+from tunesmith.errors import PolicyError
 from tunesmith.parameters import HEAD, Parameter, Rate
 from tunesmith.rates.head_multiplier import HeadMultiplier
 from tunesmith.rates.layer_decay import LayerDecay
+from tunesmith.rates.ramp import Ramp
 from tunesmith.rates.uniform import Uniform
 
 KINDS = {
@@ -22,7 +24,7 @@ def make_parameters(stages=4):
     ]
 
 
-@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay])
+@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay, Ramp])
 def test_every_parameter_has_one_rate_and_only_weights_decay(rates):
     parameters = make_parameters()
     plan = rates().plan(parameters)
@@ -31,7 +33,7 @@ def test_every_parameter_has_one_rate_and_only_weights_decay(rates):
     assert all(r.multiplier > 0 for r in plan.values())
 
 
-@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay])
+@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay, Ramp])
 def test_all_decay_where_asked(rates):
     assert {r.decay for r in rates(decay_norm_and_bias=True).plan(make_parameters()).values()} == {1.0}
 
@@ -43,3 +45,10 @@ def test_no_parameters_no_rates():
 def test_rates_depend_on_no_other_parameter():
     parameters = make_parameters()
     assert Uniform().plan(parameters)["2.w"] == Uniform().plan(parameters[::-1])["2.w"] == Rate(1.0, 1.0)
+
+
+@pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay, Ramp])
+def test_what_thaws_may_warm_up(rates):
+    assert {r.warmup for r in rates(thaw_warmup=0.5).plan(make_parameters()).values()} == {0.5}
+    with pytest.raises(PolicyError, match="thaw_warmup to be at least 0 epochs but got -1"):
+        rates(thaw_warmup=-1)

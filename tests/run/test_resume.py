@@ -31,11 +31,20 @@ BASE = [
     *("head=mlp", "test=null", "callback.last.every_n_train_steps=2", "callback.last.every_n_minutes=null"),
 ]
 TWO_PHASES = "policy.phases=[{train: [head], epochs: 1}, {train: [all]}]"
+PAIRS = (
+    "policy.phases=[{train: [head], epochs: 1, optimizer: {_target_: torch.optim.Adam, lr: 1e-3}},"
+    "{train: [all], optimizer: {_target_: torch.optim.SGD, lr: 5e-4, momentum: 0.9}, scheduler: {}}]"
+)
 SETTINGS = {
     "plain": [],
     "ema": ["callback=[quiet,ema]"],
     "accumulation": ["trainer.accumulate_grad_batches=2", "callback.last.every_n_train_steps=1"],
     "phases": [TWO_PHASES, "rates=layer_decay"],
+    "pairs": [
+        *(PAIRS, "callback=[quiet,ema]", "trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=2"),
+        *("callback.last.every_n_train_steps=1", "rates=layer_decay", "optimizer.lr=7"),
+    ],
+    "gates": ["policy=gradual", "rates=ramp", "rates.over=1.0", "+rates.thaw_warmup=1.5", "scheduler=step"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
     "limited_in_steps": ["+trainer.max_steps=17"],
@@ -161,6 +170,8 @@ CROSSED = {
     "ema": ["middle", "validation", "save"],
     "accumulation": ["first epoch", "middle", "save"],
     "phases": ["middle", "boundary"],
+    "pairs": ["first epoch", "middle", "boundary", "validation", "save"],
+    "gates": ["middle", "boundary"],
 }
 
 

@@ -37,6 +37,7 @@ def test_the_run_folder_is_complete(finished):
         "metrics.jsonl",
         "log.txt",
         "predictions.parquet",
+        "per_class.tsv",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "checkpoints/manifest.json",
@@ -203,13 +204,6 @@ def test_what_cannot_work_is_said_in_one_sentence(quick, overrides, error, sente
     with pytest.raises(error, match=sentence) as caught:
         train(quick(*overrides))
     assert isinstance(caught.value, TunesmithError)
-
-
-def test_phases_on_several_devices_are_refused(quick, tmp_path):
-    cfg = quick("policy.phases=[{train: [head], epochs: 1}, {train: [all]}]")
-    cfg.trainer.devices = 2
-    with pytest.raises(PolicyError, match="one phase"):
-        assemble(cfg, tmp_path, {})
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])

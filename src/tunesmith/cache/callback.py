@@ -91,7 +91,9 @@ class ActivationCache(Callback):
 
     def _open(self, opener: Opener, spans: list[Span], data: Any, sizes: dict[str, int]) -> dict[str, Kept]:
         """Open what is worth it for each cut; give what is kept of each split."""
-        if data.augmented and not self.views:
+        if data.mixing.wanted:
+            opener.say("Training pictures are mixed with each other, so each epoch computes them.")
+        elif data.augmented and not self.views:
             opener.say(
                 "Training pictures are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
                 "views of each."
@@ -107,7 +109,7 @@ class ActivationCache(Callback):
         """Views of each split at one cut; no split where they are not to be had."""
         if not stages:
             return {}
-        plain = [split for split in data.indices if split != "train" or not data.augmented]
+        plain = [split for split in data.indices if split != "train" or not (data.augmented or data.mixing.wanted)]
         found: dict[str, list[Rows]] = {}
         if plain:
             # In the table's order, and all of it where training is not augmented: another split selects other rows.
@@ -115,7 +117,7 @@ class ActivationCache(Callback):
             spared = plan.served(spans, stages, **{split: sizes[split] if split in plain else 0 for split in SPLITS})
             opened = opener.open(Wanted(stages, rows, None, spared))
             found = {split: [opened] for split in plain} if opened else {}
-        if data.augmented and self.views:
+        if data.augmented and self.views and not data.mixing.wanted:
             spared = plan.served(spans, stages, sizes["train"], 0, 0) // self.views
             wanted = [Wanted(stages, data.indices["train"], view, spared) for view in range(self.views)]
             views = [view for view in map(opener.open, wanted) if view]

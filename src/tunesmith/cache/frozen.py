@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from tunesmith.backbone.base import POOLED
 from tunesmith.contracts import Features, Preprocess
-from tunesmith.data.base import normalise
+from tunesmith.data.inputs import normalise
 from tunesmith.errors import PolicyError
 
 BATCH = 32
@@ -81,7 +80,7 @@ class Frozen:
     def wanted(self, pictures: Sequence[Tensor], stages: int) -> Cut:
         """See what the head takes of the features: all of the last map is kept only where it looks at it."""
         head = self.task.head
-        levels = "level_dims" in inspect.signature(type(head).__init__).parameters
+        levels = self.task._levels
         if stages < len(self.backbone.stages):
             return Cut(stages, pooled=False, levels=levels)
         modes = [(module, module.training) for module in head.modules()]

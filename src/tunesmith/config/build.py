@@ -19,7 +19,8 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
     Args:
         node: With ``_target_`` and its arguments; interpolations are resolved in its configuration.
         **supplied: Arguments that the configuration cannot hold; they win over the node's, and reach
-            the target as they are.
+            the target as they are. ``_recursive_=False`` is Hydra's: the target gets the nodes below as plain
+            containers.
 
     Returns:
         What the target returns; a partial where the node says ``_partial_: true``; ``None`` for an empty node.
@@ -29,6 +30,7 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
     """
     if not node:
         return None
+    recursive = supplied.pop("_recursive_", True)
     config = node if isinstance(node, DictConfig) else OmegaConf.create(dict(node))
     stays_partial = bool(config.get("_partial_", False))
     if any(name in config for name in supplied):
@@ -42,7 +44,7 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
     try:
         # Supplied objects are given to the partial, so that they never pass through OmegaConf, which would copy them,
         # and so that an error of the target itself comes out undisguised.
-        partial = instantiate(config, _partial_=True, _convert_="all")
+        partial = instantiate(config, _partial_=True, _convert_="all", _recursive_=recursive)
     except InstantiationException as error:
         for cause in _causes(error):
             if isinstance(cause, TunesmithError):

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith.config import annotation, find, signature
@@ -60,6 +60,7 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str]) -> list[Mista
     cfg = cfg.copy()
     if OmegaConf.select(cfg, "paths") is not None and OmegaConf.select(cfg, "paths.run", default="") is None:
         OmegaConf.update(cfg, "paths.run", "<run>")  # known once the run folder is made
+    _complete_phases(cfg)
     root = root_signature(command)
     groups = set(groups) - set(root.parameters)
     for key in cfg:
@@ -74,6 +75,18 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str]) -> list[Mista
     for key in [k for k in cfg if k in groups]:
         checker.node(cfg, key, str(key))
     return checker.found
+
+
+def _complete_phases(cfg: DictConfig) -> None:
+    """Give what a phase changes of the run's optimizer or schedule the run's target, by which it is checked."""
+    phases = OmegaConf.select(cfg, "policy.phases", throw_on_resolution_failure=False, default=())
+    for phase in phases if isinstance(phases, ListConfig) else ():
+        for name in ("optimizer", "scheduler"):
+            node = phase.get(name) if isinstance(phase, DictConfig) else None
+            target = OmegaConf.select(cfg, f"{name}._target_", default=None)
+            if isinstance(node, DictConfig) and "_target_" not in node and target:
+                with flag_override(node, "struct", False):
+                    node.update(_target_=target, _partial_=True)  # partial: the run's node gives the other arguments
 
 
 def root_signature(command: str) -> Signature:

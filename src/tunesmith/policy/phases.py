@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import HEAD, Parameter, Phase
+from tunesmith.parameters import Parameter, Phase
+from tunesmith.policy.selector import Selector, parse, select
 
-WORDS: Mapping[str, Callable[[Parameter], bool]] = {
-    "all": lambda p: True,
-    HEAD: lambda p: p.stage == HEAD,
-    "norm": lambda p: p.norm,
-    "bias": lambda p: p.bias,
-}
-"""Selectors of one word, and the parameters that they mean, anywhere in backbone and head."""
-
-KEYS = ("stage", "re")
-"""Selectors that take an argument: ``stage: -2:``, ``re: layer4.*conv``."""
+KEYS = ("train", "freeze", "epochs", "optimizer", "scheduler")
+"""What a phase may say."""
 
 
 class Phases:
     """Which parameters train, when: a pure function of the epoch.
 
-    Each phase is a mapping with ``train``, a list of selectors that are added up, and ``epochs``, how long it lasts;
-    the last phase has no ``epochs`` and lasts to the end of the run. Selectors: ``all``, ``head``, ``norm``, ``bias``,
-    ``stage: <name, index or slice over the backbone's stages>``, ``re: <regular expression found in the full name>``.
+    Each phase is a mapping with ``train``, a list of selectors that are added up; ``freeze``, a list of selectors that
+    are then taken away; and ``epochs``, how long it lasts; the last phase has no ``epochs`` and lasts to the end of the
+    run. Selectors: ``all``, ``head``, ``norm``, ``bias``, ``stage: <name, index or slice over the backbone's stages>``,
+    ``re: <regular expression found in the full name>``.
 
-    Linear probing is one phase; probing before fine-tuning (Kumar et al. 2022) is two; gradual thawing (Howard and
-    Ruder 2018) is one more for each stage.
+    A phase with an ``optimizer`` or a ``scheduler`` has them for itself: they are built when it begins, and its
+    schedule runs over its own steps. Such a node has a ``_target_``, or changes arguments of the run's own: ``{lr:
+    1e-4}``; ``{}`` takes the run's own anew.
+
+    Linear probing is one phase; probing before fine-tuning (Kumar et al. 2022) is two; to train norms alone (Frankle
+    et al. 2021) or biases alone (Ben Zaken et al. 2022) is a word.
 
     Args:
         phases: The phases, first to last.
         stages: A number that the YAML puts into its selectors, kept as an argument so that it can be swept.
+        probe_epochs: A number of epochs that the YAML puts into its first phase, kept as an argument so that it can be
+            swept.
 
     Raises:
         PolicyError: A phase or a selector is malformed, ``stages`` is below 1, or another than the last phase is open.
     """
 
-    def __init__(self, phases: Sequence[Mapping[str, Any]], stages: int | None = None) -> None:
+    def __init__(
+        self, phases: Sequence[Mapping[str, Any]], stages: int | None = None, probe_epochs: int | None = None
+    ) -> None:
         if stages is not None and stages < 1:
             # A slice of the last 0 stages, "-0:", would mean all of them.
             raise PolicyError(
@@ -49,8 +50,10 @@ class Phases:
         if not phases:
             raise PolicyError("Expected policy.phases to hold at least one phase but got none.")
         for number, phase in enumerate(phases):
-            _check_keys(number, phase)
-        self._selectors = [[_as_pair(s) for s in phase["train"]] for phase in phases]
+            _check(number, phase)
+        self._phases = list(phases)
+        self._train = [[parse(s) for s in phase["train"]] for phase in phases]
+        self._freeze = [[parse(s) for s in phase.get("freeze") or ()] for phase in phases]
         self._first_epochs = _first_epochs([phase.get("epochs") for phase in phases])
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
@@ -63,28 +66,37 @@ class Phases:
             The phases, ordered by first epoch, beginning with epoch 0.
 
         Raises:
-            PolicyError: A selector matches nothing.
+            PolicyError: A selector matches nothing, or nothing is left to train.
         """
-        return [
-            Phase(first, frozenset(name for selector in selectors for name in _select(selector, parameters)))
-            for first, selectors in zip(self._first_epochs, self._selectors, strict=True)
-        ]
+        plan = []
+        for number, phase in enumerate(self._phases):
+            trainable = _union(self._train[number], parameters) - _union(self._freeze[number], parameters)
+            if not trainable:
+                raise PolicyError(f"Expected policy.phases[{number}] to leave something to train but got nothing.")
+            plan.append(Phase(self._first_epochs[number], trainable, phase.get("optimizer"), phase.get("scheduler")))
+        return plan
 
 
-def _check_keys(number: int, phase: Mapping[str, Any]) -> None:
+def _union(selectors: Sequence[Selector], parameters: Sequence[Parameter]) -> frozenset[str]:
+    return frozenset(name for selector in selectors for name in select(selector, parameters))
+
+
+def _check(number: int, phase: Mapping[str, Any]) -> None:
+    path = f"policy.phases[{number}]"
     if not isinstance(phase, Mapping):
-        raise PolicyError(f"Expected policy.phases[{number}] to be a mapping with 'train' but got {phase!r}.")
+        raise PolicyError(f"Expected {path} to be a mapping with 'train' but got {phase!r}.")
     for key in phase:
-        if key not in ("train", "epochs"):
+        if key not in KEYS:
+            raise PolicyError(f"Expected {' or '.join(KEYS)} in {path} but got '{key}'.{nearest(str(key), KEYS)}")
+    train, freeze = phase.get("train"), phase.get("freeze")
+    for name, selectors in (("train", train), *([("freeze", freeze)] if freeze is not None else [])):
+        if not isinstance(selectors, Sequence) or isinstance(selectors, str) or not selectors:
             raise PolicyError(
-                f"Expected 'train' and 'epochs' in policy.phases[{number}] but got '{key}'."
-                f"{nearest(str(key), ('train', 'epochs'))}"
+                f"Expected {path}.{name} to be a list of selectors, such as [head], but got {selectors!r}."
             )
-    train = phase.get("train")
-    if not isinstance(train, Sequence) or isinstance(train, str) or not train:
-        raise PolicyError(
-            f"Expected policy.phases[{number}].train to be a list of selectors, such as [head], but got {train!r}."
-        )
+    for name in ("optimizer", "scheduler"):
+        if not isinstance(phase.get(name), Mapping | None):
+            raise PolicyError(f"Expected {path}.{name} to be a mapping, such as {{lr: 1e-4}}, but got {phase[name]!r}.")
 
 
 def _first_epochs(lengths: Sequence[Any]) -> list[int]:
@@ -103,86 +115,3 @@ def _first_epochs(lengths: Sequence[Any]) -> list[int]:
             )
         firsts.append(firsts[-1] + length)
     return firsts
-
-
-def _as_pair(selector: Any) -> tuple[str, str]:
-    """Bring a selector, a string or a mapping of one key, into the form (key, argument); words have no argument.
-
-    Raises:
-        PolicyError: It is no selector.
-    """
-    if isinstance(selector, Mapping) and len(selector) == 1:
-        ((key, argument),) = selector.items()
-        key, argument = str(key), str(argument)
-    elif isinstance(selector, str):
-        key, _, argument = (part.strip() for part in selector.partition(":"))
-    else:
-        raise PolicyError(f"Expected a selector, such as head or 'stage: -2:', but got {selector!r}.")
-    if key in WORDS and not argument:
-        return key, ""
-    if key not in KEYS or not argument:
-        valid = [*WORDS, *(f"{k}: …" for k in KEYS)]
-        wanted = f"{key}: …" if argument or key in KEYS else key
-        raise PolicyError(f"Expected a selector of the policy but got '{selector}'.{nearest(wanted, valid)}")
-    if key == "re":
-        _compiled(argument)
-    return key, argument
-
-
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise PolicyError(f"Expected a regular expression after 're:' but got '{pattern}' ({error}).") from error
-
-
-def _select(selector: tuple[str, str], parameters: Sequence[Parameter]) -> list[str]:
-    """List the full names of the parameters that a selector means, at least one."""
-    key, argument = selector
-    if key == "stage":
-        depths = _depths(argument, parameters)
-        names = [p.name for p in parameters if p.stage != HEAD and p.depth in depths]
-    elif key == "re":
-        pattern = _compiled(argument)
-        names = [p.name for p in parameters if pattern.search(p.name)]
-    else:
-        names = [p.name for p in parameters if WORDS[key](p)]
-    if not names:
-        shown = f"{key}: {argument}" if argument else key
-        hint = nearest(argument, (p.name for p in parameters)) if key == "re" else ""
-        near = (
-            hint if hint.startswith(" Did") else f" Stages here: {', '.join(_stage_names(parameters).values())}, head."
-        )
-        raise PolicyError(f"Expected the selector '{shown}' to match a parameter but got none.{near}")
-    return names
-
-
-def _depths(argument: str, parameters: Sequence[Parameter]) -> Sequence[int]:
-    """Resolve a stage's name, an index or a slice to depths; unlike Python's, a slice must lie within the stages."""
-    names = _stage_names(parameters)
-    by_name = [depth for depth, name in names.items() if name == argument]
-    if by_name:
-        return by_name
-    count = max((p.depth if p.stage == HEAD else p.depth + 1 for p in parameters), default=0)
-    bounds = re.fullmatch(r"(-?\d+)?:(-?\d+)?", argument)
-    numbers = [int(b) for b in (bounds.groups() if bounds else [argument]) if b and re.fullmatch(r"-?\d+", b)]
-    if not bounds and not numbers:
-        raise PolicyError(
-            f"Expected 'stage:' to name a stage, an index or a slice but got '{argument}'."
-            f"{nearest(argument, names.values())}"
-        )
-    highest = count if bounds else count - 1
-    if any(not -count <= number <= highest for number in numbers):
-        raise PolicyError(
-            f"Expected 'stage: {argument}' to lie within the {count} stages of the backbone, "
-            f"which are {', '.join(names.values())}."
-        )
-    if not bounds:
-        return [range(count)[numbers[0]]]
-    begin, end = (int(b) if b else None for b in bounds.groups())
-    return range(count)[slice(begin, end)]
-
-
-def _stage_names(parameters: Sequence[Parameter]) -> dict[int, str]:
-    """Names of the backbone's stages by depth, shallow to deep."""
-    return dict(sorted({p.depth: p.stage for p in parameters if p.stage != HEAD}.items()))

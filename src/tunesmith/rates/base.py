@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from tunesmith.errors import PolicyError
 from tunesmith.parameters import HEAD, Parameter, Rate
 
 
@@ -14,10 +16,17 @@ class Rates(ABC):
     Args:
         decay_norm_and_bias: Decay norms, biases and other parameters of at most one dimension too. To decay them
             means to pull scales and offsets to zero, which costs accuracy (He et al. 2019, bag of tricks).
+        thaw_warmup: Epochs over which a parameter that thaws rises from nothing to the schedule's present rate.
+
+    Raises:
+        PolicyError: The warm-up is below 0.
     """
 
-    def __init__(self, decay_norm_and_bias: bool = False) -> None:
+    def __init__(self, decay_norm_and_bias: bool = False, thaw_warmup: float = 0.0) -> None:
+        if not 0 <= thaw_warmup < math.inf:
+            raise PolicyError(f"Expected rates.thaw_warmup to be at least 0 epochs but got {thaw_warmup}.")
         self.decay_norm_and_bias = decay_norm_and_bias
+        self.thaw_warmup = float(thaw_warmup)
 
     @abstractmethod
     def multiplier(self, parameter: Parameter, depth_of_head: int) -> float:
@@ -35,8 +44,12 @@ class Rates(ABC):
             parameters: All parameters of backbone and head.
         """
         depth_of_head = max((p.depth if p.stage == HEAD else p.depth + 1 for p in parameters), default=0)
-        return {p.name: Rate(self.multiplier(p, depth_of_head), self._decay(p)) for p in parameters}
+        return {
+            p.name: Rate(self.multiplier(p, depth_of_head), self.decay_of(p), warmup=self.thaw_warmup)
+            for p in parameters
+        }
 
-    def _decay(self, parameter: Parameter) -> float:
+    def decay_of(self, parameter: Parameter) -> float:
+        """Give the factor on the weight decay."""
         exempt = parameter.norm or parameter.bias or parameter.ndim <= 1
         return 0.0 if exempt and not self.decay_norm_and_bias else 1.0

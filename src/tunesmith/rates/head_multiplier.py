@@ -15,13 +15,14 @@ class HeadMultiplier(Rates):
     Args:
         multiplier: How many times faster the head learns; above 0.
         decay_norm_and_bias: Decay norms, biases and other parameters of at most one dimension too.
+        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
 
     Raises:
         PolicyError: The multiplier is not a finite number above 0.
     """
 
-    def __init__(self, multiplier: float = 10.0, decay_norm_and_bias: bool = False) -> None:
-        super().__init__(decay_norm_and_bias)
+    def __init__(self, multiplier: float = 10.0, decay_norm_and_bias: bool = False, thaw_warmup: float = 0.0) -> None:
+        super().__init__(decay_norm_and_bias, thaw_warmup)
         if not (math.isfinite(multiplier) and multiplier > 0):
             raise PolicyError(f"Expected rates.multiplier to be a finite number above 0 but got {multiplier}.")
         self.head = float(multiplier)

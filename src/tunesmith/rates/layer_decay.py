@@ -19,13 +19,14 @@ class LayerDecay(Rates):
     Args:
         decay: The factor, between 0 and 1.
         decay_norm_and_bias: Weight decay for norms, biases and other parameters of at most one dimension too.
+        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
 
     Raises:
         PolicyError: The factor is not between 0 and 1, or is 1, which has no effect.
     """
 
-    def __init__(self, decay: float = 0.8, decay_norm_and_bias: bool = False) -> None:
-        super().__init__(decay_norm_and_bias)
+    def __init__(self, decay: float = 0.8, decay_norm_and_bias: bool = False, thaw_warmup: float = 0.0) -> None:
+        super().__init__(decay_norm_and_bias, thaw_warmup)
         if decay == 1:
             raise PolicyError("Expected rates.decay to be below 1 but got 1, which has no effect: use rates=uniform.")
         if not 0 < decay < 1:

@@ -11,10 +11,11 @@ class Uniform(Rates):
 
     Args:
         decay_norm_and_bias: Decay norms, biases and other parameters of at most one dimension too.
+        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
     """
 
-    def __init__(self, decay_norm_and_bias: bool = False) -> None:
-        super().__init__(decay_norm_and_bias)
+    def __init__(self, decay_norm_and_bias: bool = False, thaw_warmup: float = 0.0) -> None:
+        super().__init__(decay_norm_and_bias, thaw_warmup)
 
     def multiplier(self, parameter: Parameter, depth_of_head: int) -> float:
         """Give 1, whatever the parameter."""

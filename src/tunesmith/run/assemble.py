@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,14 +21,18 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
-from tunesmith.contracts import Backbone, DataSpec, Preprocess
-from tunesmith.errors import ConfigError, PolicyError, nearest
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
-from tunesmith.run.callback import Collect, Throughput
+from tunesmith.contracts import Backbone, DataSpec, FittedHead, Preprocess
+from tunesmith.errors import ConfigError, nearest
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
+from tunesmith.run import fitted, probe
+from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.self_check import SelfCheck
+from tunesmith.task.distributed import check_phases
 
+log = logging.getLogger(__name__)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
@@ -40,7 +45,9 @@ class Parts:
     trainer: Trainer
     throughput: Throughput
     collect: Collect
+    self_check: SelfCheck
     data_seconds: float
+    gradients: dict[str, float]
 
 
 def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
@@ -56,30 +63,49 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
-    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels)
+    kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
+    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind)
     names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
-    metrics = {name: build_accepted(node, **names) for name, node in cfg.task.metrics.items()}
-    _check_monitor(cfg.task, cfg.scheduler, metrics)
+    # The k best of k classes always hold the right one: such a metric is left out.
+    nodes = {n: m for n, m in cfg.task.metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
+    metrics = {name: build_accepted(node, **names) for name, node in nodes.items()}
+    _check_monitor(cfg.task, metrics)
+    for schedule in (cfg.scheduler, *(p.get("scheduler") for p in cfg.policy.get("phases", ()))):
+        _check_schedule(cfg.task, schedule or {})
     return build(
         cfg.task,
         backbone=backbone,
         head=head,
         loss=build_accepted(cfg.loss, train_counts=spec.train_counts, train_size=spec.train_size),
         metrics=metrics,
-        table=make_table(backbone, head, build(cfg.policy), build(cfg.rates), _weight_decay(cfg.optimizer)),
+        table=_table(cfg, backbone, head),
         optimizer=functools.partial(_make_optimizer, cfg.optimizer),
         scheduler=functools.partial(_make_scheduler, cfg.scheduler),
         spec=spec,
     )
 
 
-def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> tuple[Trainer, Throughput, Collect]:
+def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTable:
+    return make_table(backbone, head, _policy(cfg), build(cfg.rates), _weight_decay(cfg.optimizer))
+
+
+def _policy(cfg: DictConfig) -> Policy:
+    # Optimizers and schedules of phases are built when their phase begins.
+    policy: Policy = build(cfg.policy, _recursive_=False)
+    return policy
+
+
+def assemble_trainer(
+    cfg: DictConfig, folder: Path, record: Mapping[str, Any]
+) -> tuple[Trainer, Throughput, Collect, SelfCheck]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
-    throughput, collect = Throughput(), Collect()
+    throughput, collect, self_check = Throughput(), Collect(), SelfCheck()
     cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
     callbacks: list[Callback] = [
+        EnterEpoch(),
         throughput,
         collect,
+        self_check,
         *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
@@ -99,7 +125,7 @@ def assemble_trainer(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
     trainer = build(cfg.trainer, **own, **flags)
-    return trainer, throughput, collect
+    return trainer, throughput, collect, self_check
 
 
 def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
@@ -115,25 +141,43 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
-    trainer, throughput, collect = assemble_trainer(cfg, folder, record)
+    if task.decides and "val" not in data.counts():
+        raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
+    fitted.settle(cfg, task.head)
+    trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
+    fitted.check(task, trainer)
+    gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
+    if gradients:
+        task.table = _table(cfg, backbone, task.head)
+    _check_late(task.table, trainer)
+    check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
-        _check_distributed(task.table)
-    return Parts(data, task, trainer, throughput, collect, data_seconds)
+        _check_distributed()
+    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients)
 
 
-def _check_distributed(table: ParameterTable) -> None:
-    if len(table.phases) > 1:
-        # A parameter that starts to train later is unknown to DDP's reducer: ranks would drift apart in silence.
-        raise PolicyError("Expected a policy with one phase on several devices but got several; use trainer.devices=1.")
+def _check_distributed() -> None:
     if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
         # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
         raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
 
 
-def _check_monitor(task: DictConfig, scheduler: DictConfig, metrics: Mapping[str, Any]) -> None:
+def _check_late(table: ParameterTable, trainer: Any) -> None:
+    late = [p.first_epoch for p in table.phases if 0 <= (trainer.max_epochs or -1) <= p.first_epoch]
+    if late and not trainer.fast_dev_run:
+        log.warning(
+            f"Expected a run long enough for all phases of the policy but {len(late)} of {len(table.phases)} begin at "
+            f"epoch {late[0]} or later, and trainer.max_epochs is {trainer.max_epochs}."
+        )
+
+
+def _check_schedule(task: DictConfig, schedule: Mapping[str, Any]) -> None:
+    if task.monitor is None and str(schedule.get("_target_", "")).endswith("ReduceLROnPlateau"):
+        raise ConfigError("Expected a validation split for a schedule that waits for a plateau but got none.")
+
+
+def _check_monitor(task: DictConfig, metrics: Mapping[str, Any]) -> None:
     if task.monitor is None:
-        if str(scheduler.get("_target_", "")).endswith("ReduceLROnPlateau"):
-            raise ConfigError("Expected a validation split for a schedule that waits for a plateau but got none.")
         return
     valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
     if task.monitor not in valid:
@@ -159,8 +203,10 @@ def make_table(
     """
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
+    if isinstance(head, FittedHead):  # no step is ever taken
+        plan = plan | {p.name: Rate(0.0, 0.0) for p in parameters if p.stage == HEAD}
     first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
-    rows = [Row(p, first[p.name], plan[p.name].multiplier, weight_decay * plan[p.name].decay) for p in parameters]
+    rows = [Row(p, first[p.name], plan[p.name], weight_decay * plan[p.name].decay) for p in parameters]
     return ParameterTable(tuple(rows), tuple(phases))
 
 
@@ -175,12 +221,18 @@ def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
         if isinstance(unit, nn.Parameter):
             found.append(Parameter(prefix, stage, depth, norm=False, bias=False, ndim=unit.ndim, numel=unit.numel()))
             continue
-        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if isinstance(m, _NORMS)}
+        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if _is_norm(m)}
         for name, p in unit.named_parameters():
             owner, _, leaf = name.rpartition(".")
             norm = (f"{owner}." if owner else "") in norms
-            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, leaf == "bias", p.ndim, p.numel()))
+            bias = leaf == "bias" or leaf.endswith("_bias")  # in_proj_bias of torch's attention
+            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, bias, p.ndim, p.numel()))
     return found
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """By class, or by its name: the libraries have normalisations of their own, such as timm's RmsNorm."""
+    return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
 
 
 def _weight_decay(node: DictConfig) -> float:
@@ -189,16 +241,25 @@ def _weight_decay(node: DictConfig) -> float:
     return float(probe.defaults.get("weight_decay", 0.0))
 
 
-def _make_optimizer(node: DictConfig, groups: list[dict[str, Any]]) -> Optimizer:
-    optimizer: Optimizer = build(node, params=groups)
+def _make_optimizer(node: DictConfig, groups: list[dict[str, Any]], own: Mapping[str, Any] | None = None) -> Optimizer:
+    optimizer: Optimizer = build(_for_phase(node, own), params=groups)
     return optimizer
 
 
+def _for_phase(node: DictConfig, own: Mapping[str, Any] | None) -> DictConfig:
+    """What a phase has for itself: a target of its own, or the run's node with other arguments."""
+    if own is None:
+        return node
+    inherited = {} if "_target_" in own else {str(key): value for key, value in node.items()}
+    return OmegaConf.create({**inherited, **own})
+
+
 def _make_scheduler(
-    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int
+    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, own: Mapping[str, Any] | None = None
 ) -> tuple[Any, Literal["step", "epoch"]]:
+    node = _for_phase(node, own)
     offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    taken = {k: v for k, v in offered.items() if accepts(node, k)}
+    taken: dict[str, Any] = {k: v for k, v in offered.items() if accepts(node, k)}
     return build(node, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"
 
 
@@ -208,7 +269,12 @@ def describe(parts: Parts) -> dict[str, Any]:
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
     phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
-        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts()},
+        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts(), "bad_files": data.bad_files},
         "weights": asdict(weights),
-        "policy": {**table.counts(0), "phases": phases, "stages": [s.name for s in parts.task.backbone.stages]},
+        "policy": {
+            **({"gradients": parts.gradients} if parts.gradients else {}),
+            **table.counts(0),
+            "phases": phases,
+            "stages": [s.name for s in parts.task.backbone.stages],
+        },
     }

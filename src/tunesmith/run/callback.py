@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
@@ -36,6 +36,22 @@ class EMA(WeightAveraging):
         step = int(count)
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(averages, weights, 1 - decay)
+
+
+class EnterEpoch(Callback):
+    """Lets the task enter an epoch before other callbacks look at its optimizer."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Do what the task would do when they are all done."""
+        pl_module.on_train_epoch_start()
+
+
+class LearningRates(LearningRateMonitor):
+    """Lightning's, with the rates that groups have while they ramp or warm up, and not only those of the schedule."""
+
+    def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
+        gate = param_group.get("gate", 1.0)
+        return super()._extract_lr({**param_group, "lr": param_group["lr"] * gate}, name)
 
 
 class ProgressBar(RichProgressBar):
@@ -103,11 +119,13 @@ class Throughput(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean so far."""
-        pl_module.log("train/images_per_second", self.images_per_second or 0.0)
+        pl_module.log("train/images_per_second", self.images_per_second or 0.0, sync_dist=True)
 
 
 class Collect(Callback):
     """Keeps what test steps give, from all ranks."""
+
+    _KEYS = ("index", "target", "predictions", "outputs")
 
     def __init__(self) -> None:
         self._steps: list[dict[str, Tensor]] = []
@@ -126,7 +144,7 @@ class Collect(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a batch on the CPU."""
-        self._steps.append({k: outputs[k].detach().cpu() for k in ("index", "target", "predictions")})
+        self._steps.append({k: outputs[k].detach().cpu() for k in self._KEYS})
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the ranks' shares together."""
@@ -136,7 +154,7 @@ class Collect(Callback):
             self._steps = [step for share in shares for step in share]
 
     def collected(self) -> dict[str, Tensor]:
-        """``index`` ``(N,)``, ``target`` ``(N,)`` and ``predictions`` ``(N, K)``, in the order of the data's table."""
-        whole = {k: torch.cat([step[k] for step in self._steps]) for k in ("index", "target", "predictions")}
+        """``index`` ``(N,)``, ``target``, ``predictions`` ``(N, K)`` and ``outputs``, in the order of the table."""
+        whole = {k: torch.cat([step[k] for step in self._steps]) for k in self._KEYS}
         order = whole["index"].argsort()
         return {k: v[order] for k, v in whole.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from tunesmith.run import plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
 from tunesmith.run.metrics_log import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
@@ -63,17 +64,27 @@ def train(cfg: DictConfig) -> Result:
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
-        run.say(report.data_table(parts.data.counts(), parts.data.spec), report.parameter_table(parts.task.table))
+        run.say(
+            report.data_table(parts.data.counts(), parts.data.spec),
+            report.parameter_table(parts.task.table, parts.task.head_fit is not None),
+        )
+
+        if parts.gradients:
+            run.say(report.gradient_table(parts.gradients, cfg.policy.chosen))
 
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
         record_cache(run, parts)
 
         with run.timed("test"):
-            outcome = test(parts, run.folder, cfg.test) if cfg.test else None
+            decisions = fit_decisions(parts, run.folder)
+            if decisions:
+                run.update(decision={weights: asdict(decision) for weights, decision in decisions.items()})
+            outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
             finish(run, parts, outcome)
@@ -98,12 +109,21 @@ def record_cache(run: Run, parts: Parts) -> None:
             run.add_time("fit", -callback.seconds)
 
 
+def check_frozen(run: Run, parts: Parts) -> None:
+    """Record what moved and what did not, and fail a run that moved what its policy freezes."""
+    verdict = parts.self_check.verdict
+    if verdict is not None:
+        run.update(policy={"check": asdict(verdict)})
+        run.say(*verdict.sentences())
+        verdict.enforce()
+
+
 def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:
     """Leave predictions and pictures in the folder, send them to W&B, and say where everything is."""
     pictures = plot.draw_all(run.folder, outcome.predictions if outcome else None, parts.task.monitor)
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
-        outcome.predictions.save(run.folder / "predictions.parquet")
+        report.save(outcome, run.folder)
         wandb_logger.log_outcome(outcome, pictures, show_mistakes(parts.data, outcome))
-        run.say(report.metric_table(outcome))
+        run.say(*report.tables(outcome, parts.task.decision))
     run.say(report.places({"run folder": run.folder, "W&B run": wandb_logger.address()}, pictures))

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Head
+from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
+from tunesmith.task.decision import Decision
+from tunesmith.task.distributed import rewrap
+from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.loss import check_loss, mean_loss
+from tunesmith.task.metric import check_scalar, update
+from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
 from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
@@ -28,22 +33,32 @@ class Task(LightningModule, ABC):
     Args:
         backbone: Pictures ``(B, C, H, W)`` to features.
         head: Features to outputs ``(B, K)``.
-        loss: Outputs ``(B, K)`` and targets ``(B,)`` to a scalar.
+        loss: Outputs ``(B, K)`` and targets, as `encode` gives them, to a scalar.
         metrics: Metrics by name; cloned for each stage. Training keeps only the monitored one, since the others store
             every score of an epoch.
         table: Which parameter trains when, and how fast.
         spec: What the data are.
-        optimizer: Builds the optimizer from parameter groups.
-        scheduler: Builds the schedule from the optimizer, the total number of optimizer steps and the steps an epoch;
-            returns it with its interval.
+        optimizer: Builds the optimizer from parameter groups, and what a phase has for itself.
+        scheduler: Builds the schedule from the optimizer, its number of steps, the steps an epoch, and what a phase has
+            for itself; returns it with its interval.
         monitor: Name of the metric that decides which weights are best; ``None`` without a validation split.
         mode: Whether more or less of it is better.
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
         compile: Compile backbone and head with `torch.compile`.
+
+    Raises:
+        ConfigError: The data, the loss or a metric is not for such a task.
+
+    Attributes:
+        spec: What the data are.
+        decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("class",)
     """Kinds of target, as `DataSpec` has them, that the task is for."""
+
+    own_labels: ClassVar[bool] = False
+    """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
     def __init__(
         self,
@@ -54,8 +69,8 @@ class Task(LightningModule, ABC):
         metrics: Mapping[str, Metric],
         table: ParameterTable,
         spec: DataSpec,
-        optimizer: Callable[[list[dict[str, Any]]], Optimizer],
-        scheduler: Callable[[Optimizer, int, int], tuple[Any, Literal["step", "epoch"]]],
+        optimizer: MakeOptimizer,
+        scheduler: MakeScheduler,
         monitor: str | None = "val/loss",
         mode: Literal["min", "max"] = "min",
         channels_last: bool = True,
@@ -67,24 +82,28 @@ class Task(LightningModule, ABC):
                 f"Expected data whose target is {' or '.join(self.targets)} for {type(self).__name__} "
                 f"but got '{spec.target}'; choose another task."
             )
+        check_loss(loss, spec.target)
+        check_scalar(metrics)
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head
         self.loss = loss
+        self.spec = spec
+        self.decision = Decision()
         self.table = table
         self.monitor = monitor
         self.mode = mode
-        self._make_optimizer = optimizer
-        self._make_scheduler = scheduler
+        self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
-        self._levels = "level_dims" in inspect.signature(type(head).__init__).parameters
+        self._levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
+        self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
-        self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
-        collection = MetricCollection(dict(metrics))
         self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
         self.train_metrics.prefix = "train/"
+        # Without compute groups, whose members are all updated with the same.
+        collection = MetricCollection(dict(metrics), compute_groups=False)
         self.val_metrics = collection.clone(prefix="val/")
         self.test_metrics = collection.clone(prefix="test/")
         # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
@@ -99,15 +118,59 @@ class Task(LightningModule, ABC):
         """Outputs K that the head needs for such data."""
         return len(spec.class_names)
 
+    # ── what a kind of task is ──────────────────────────────────────────────────────────────────────────────────────
+
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
-        """Turn outputs ``(B, K)`` into what metrics and prediction files take: probabilities ``(B, K)``."""
+        """Turn outputs ``(…, K)`` into what metrics and prediction files take: probabilities or values ``(…, K)``."""
+
+    def labels(self, predictions: Tensor) -> Tensor:
+        """Turn predictions ``(B, K)`` into what a picture is said to be: the most probable class ``(B,)``."""
+        return predictions.argmax(dim=-1)
+
+    def truth(self, target: Tensor) -> Tensor:
+        """What metrics compare with: the class ``(B,)``, which is that of the larger part of a mixture ``(B, K)``."""
+        return target.argmax(dim=-1) if target.ndim == 2 else target
+
+    def encode(self, target: Tensor) -> Tensor:
+        """What the loss compares with: the target as the data have it."""
+        return target
+
+    @property
+    def decides(self) -> bool:
+        """Whether a decision is to be fitted on validation when training is over."""
+        return False
+
+    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
+        """Fit a decision.
+
+        Args:
+            outputs: Of validation, ``(N, K)``, or ``(N, V, K)`` of V views.
+            target: As `truth` gives it.
+        """
+        return Decision()
+
+    def predictions(self, outputs: Tensor, decision: Decision | None = None) -> Tensor:
+        """Predictions ``(B, K)`` by a decision, the present one by default.
+
+        Args:
+            outputs: ``(B, K)``, or ``(B, V, K)`` of V views, whose predictions are averaged.
+            decision: Gives the temperature.
+        """
+        temperature = (decision or self.decision).temperature
+        found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
+        return found.mean(dim=1) if found.ndim == 3 else found
 
     def forward(self, x: Tensor | Activations) -> Tensor:
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
-        x = {name: self.laid_out(kept) for name, kept in x.items()} if isinstance(x, Mapping) else self.laid_out(x)
-        outputs: Tensor = self.head(self.backbone(x, frozen=self._frozen_stages, levels=self._levels))
+        outputs: Tensor = self.head(self.features(x))
         return outputs
+
+    def features(self, x: Tensor | Activations) -> Features:
+        """Map pictures ``(B, C, H, W)``, or what is kept of them, to what the head takes."""
+        x = {name: self.laid_out(kept) for name, kept in x.items()} if isinstance(x, Mapping) else self.laid_out(x)
+        features: Features = self.backbone(x, frozen=self._frozen_stages, levels=self._levels)
+        return features
 
     def laid_out(self, x: Tensor) -> Tensor:
         """Bring pictures or a map ``(B, C, H, W)`` into the memory order that the backbone runs in."""
@@ -133,77 +196,102 @@ class Task(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Apply the policy before a strategy wraps the module: DDP looks at what trains when it wraps."""
-        on_cpu = self.trainer.strategy.root_device.type == "cpu"
-        if on_cpu and self.trainer.precision == "bf16-mixed" and not self._depthwise_settled:
+        if self.trainer.strategy.root_device.type == "cpu" and self.trainer.precision == "bf16-mixed":
             depthwise_in_float32(self.backbone)
-            self._depthwise_settled = True
         if stage == "fit":
             self.train()
             self.apply_policy(self.current_epoch)
 
     def on_train_start(self) -> None:
         """Apply the policy of the epoch that a resumed run is in the middle of: no epoch starts then."""
-        self.apply_policy(self.current_epoch)
+        self.enter(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Open the gates of the phase that begins."""
         if self.table.phase(self.current_epoch) != self._phase:
-            self.apply_policy(self.current_epoch)
+            self.enter(self.current_epoch)
+
+    def enter(self, epoch: int) -> None:
+        """Let train what the table says for ``epoch``, with the optimizer and the schedule of its phase."""
+        before = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        self.apply_policy(epoch)
+        if self.table.trainable(epoch) != before:
+            rewrap(self.trainer.strategy, self)
+        if self.optimization.enter(self.table, epoch):
+            self.trainer.strategy.setup_optimizers(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say whose optimizer state the checkpoint holds."""
+        checkpoint["optimizer_phase"] = self.optimization.phase
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Learn whose optimizer state it is, before the optimizer is built."""
+        self.optimization.phase = checkpoint["optimizer_phase"]
 
     def configure_optimizers(self) -> Any:
-        """Build all groups, named, from step 0: thawing opens a gate and never adds a group."""
-        parameters = dict(self.named_parameters())
-        groups = [
-            {
-                "params": [parameters[n] for n in names],
-                "name": name,
-                "multiplier": multiplier,
-                "weight_decay": weight_decay,
-            }
-            for (name, multiplier, weight_decay), names in self.table.groups().items()
-        ]
-        optimizer = self._make_optimizer(groups)
-        for group in optimizer.param_groups:
-            group["lr"] *= group["multiplier"]
-        total = int(self.trainer.estimated_stepping_batches)
-        scheduler, interval = self._make_scheduler(optimizer, total, max(1, total // (self.trainer.max_epochs or 1)))
-        config = {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}
-        return {"optimizer": optimizer, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
+        """Build the optimizer and the schedule of the present phase."""
+        if self.head_fit is not None:
+            return None
+        optimizer, schedule = self.optimization.build(self, self.table, self.trainer)
+        return {"optimizer": optimizer, "lr_scheduler": schedule | ({"monitor": self.monitor} if self.monitor else {})}
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Take a step, with the rates of groups that ramp or warm up held below the schedule's."""
+        with self.optimization.gated(optimizer, self.trainer.global_step):
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _step(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        target, index = batch["target"], batch["index"]
-        outputs = self(batch["input"])
+    def _outputs(self, pictures: Tensor | Activations) -> Tensor:
+        """Outputs ``(B, K)``, or ``(B, V, K)`` of V views ``(B, V, C, H, W)``."""
+        outputs: Tensor
+        if isinstance(pictures, Mapping) or pictures.ndim != 5:
+            outputs = self(pictures)
+            return outputs
+        outputs = self(pictures.flatten(0, 1))
+        return outputs.view(*pictures.shape[:2], -1)
+
+    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Tensor]:
+        target, index, weight = batch["target"], batch["index"], batch.get("weight")
+        outputs = self._outputs(batch["input"]) if outputs is None else outputs
         if stage != "train" and self.trainer.world_size > 1:
             kept = index >= 0
             outputs, target, index = outputs[kept], target[kept], index[kept]
-        predictions = self.predict(outputs.detach())
+            weight = None if weight is None else weight[kept]
+        predictions, truth = self.predictions(outputs.detach()), self.truth(target)
         metrics: MetricCollection = getattr(self, f"{stage}_metrics")
         loss_mean: MeanMetric = getattr(self, f"{stage}_loss")
         loss = outputs.sum()  # of nothing but padding, which only keeps this rank in step
         if len(target):
-            loss = self.loss(outputs, target)
-            loss_mean.update(loss.detach(), len(target))
-            metrics.update(predictions, target)
+            loss = mean_loss(self.loss, outputs, self.encode(target), weight)
+            loss_mean.update(loss.detach(), len(target) if weight is None else weight.sum())
+            own = self.own_labels or self.decision.threshold is not None
+            update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(target))
         self.log(f"{stage}/loss", loss_mean, on_step=False, on_epoch=True)
-        return {"loss": loss, "predictions": predictions, "target": target, "index": index}
+        return {"loss": loss, "predictions": predictions, "target": truth, "index": index, "outputs": outputs.detach()}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; gives the loss, a scalar."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One step; gives the loss, a scalar, or nothing where the head is to be fitted."""
+        if self.head_fit is not None:
+            return self.head_fit.collect(self, batch)
         loss = self._step(batch, "train")["loss"]
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Fit a head that is to be fitted, before validation."""
+        if self.head_fit is not None and (self.trainer.is_last_batch or self.trainer.should_stop):
+            self.head_fit.solve(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""
         self._step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of testing; gives predictions ``(B, K)``, target ``(B,)`` and index ``(B,)`` for the record."""
+        """One step of testing; gives predictions, outputs, the truth and index ``(B,)`` for the record."""
         return self._step(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Predictions ``(B, K)`` and index ``(B,)`` of a batch without targets."""
-        return {"predictions": self.predict(self(batch["input"])), "index": batch["index"]}
+        return {"predictions": self.predictions(self._outputs(batch["input"])), "index": batch["index"]}

@@ -1,0 +1,58 @@
+"""Several processes through a change of what trains.
+
+`DistributedDataParallel` looks at what trains when it wraps the module, and never again: the gradients of a parameter
+that thaws later are not exchanged, and ranks end with different weights in silence. So the module is wrapped anew.
+"""
+
+from __future__ import annotations
+
+import lightning
+from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from torch.nn.parallel import DistributedDataParallel
+
+from tunesmith.errors import PolicyError
+
+KNOWN = ("2.6.",)
+"""Versions of Lightning whose `DDPStrategy.configure_ddp` may be called again; a test trains two ranks through it."""
+
+
+def check_phases(strategy: Strategy, phases: int) -> None:
+    """Make sure that a strategy can take a policy's phases.
+
+    Args:
+        strategy: The trainer's.
+        phases: How many the policy has.
+
+    Raises:
+        PolicyError: It is another strategy than one device or DDP, or this version of Lightning is not known.
+    """
+    if phases == 1 or isinstance(strategy, SingleDeviceStrategy):
+        return
+    # DeepSpeed's strategy derives from DDP's, and wraps differently.
+    if type(strategy) is not DDPStrategy:
+        raise PolicyError(
+            f"Expected trainer.strategy=ddp for a policy with {phases} phases but got {type(strategy).__name__}; "
+            "use that or a policy with one phase."
+        )
+    if not lightning.__version__.startswith(KNOWN):
+        raise PolicyError(
+            f"Expected Lightning {' or '.join(KNOWN)}* for a policy with {phases} phases on several devices but got "
+            f"{lightning.__version__}, of which it is not known whether ranks stay equal; use trainer.devices=1."
+        )
+
+
+def rewrap(strategy: Strategy, module: LightningModule) -> None:
+    """Wrap the module anew where several processes train it; call it on all of them, between two epochs.
+
+    Args:
+        strategy: The trainer's.
+        module: With the gradients of what trains switched on.
+
+    Raises:
+        PolicyError: As `check_phases` says.
+    """
+    check_phases(strategy, phases=2)
+    if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
+        strategy.model = module
+        strategy.configure_ddp()

@@ -1,0 +1,25 @@
+import pytest
+
+from tunesmith.errors import PolicyError
+from tunesmith.parameters import HEAD, Parameter
+from tunesmith.policy.chain import Chain
+
+# The stage at depth 1 has no parameters, as a pooling layer has none.
+DEPTHS = {"stem": 0, "layer1": 2, "layer2": 3, HEAD: 4}
+PARAMETERS = [
+    Parameter(f"{stage}.{leaf}", stage, depth, False, leaf == "bias", 1, 8)
+    for stage, depth in DEPTHS.items()
+    for leaf in ("weight", "bias")
+]
+
+
+def test_the_head_then_each_stage_alone_then_all():
+    plan = Chain(epochs=2).plan(PARAMETERS)
+    assert [p.first_epoch for p in plan] == [0, 2, 4, 6, 8]
+    stages = [{name.partition(".")[0] for name in phase.trainable} for phase in plan]
+    assert stages == [{HEAD}, {"stem"}, {"layer1"}, {"layer2"}, set(DEPTHS)]
+
+
+def test_out_of_range():
+    with pytest.raises(PolicyError, match=r"policy.epochs to be at least 1"):
+        Chain(0)

@@ -1,0 +1,43 @@
+import pytest
+
+from tunesmith.errors import PolicyError
+from tunesmith.parameters import HEAD, Parameter
+from tunesmith.policy.gradual import Gradual
+
+# The stage at depth 1 has no parameters, as a pooling layer has none.
+DEPTHS = {"stem": 0, "layer1": 2, "layer2": 3, HEAD: 4}
+PARAMETERS = [
+    Parameter(f"{stage}.{leaf}", stage, depth, False, leaf == "bias", 1, 8)
+    for stage, depth in DEPTHS.items()
+    for leaf in ("weight", "bias")
+]
+
+
+def stages(phase):
+    return sorted({name.partition(".")[0] for name in phase.trainable}, key=lambda s: DEPTHS[s])
+
+
+def test_a_stage_more_from_the_head_down_until_all_train():
+    plan = Gradual(epochs=3).plan(PARAMETERS)
+    assert [p.first_epoch for p in plan] == [0, 3, 6, 9]
+    assert [stages(p) for p in plan] == [list(DEPTHS)[-n:] for n in (1, 2, 3, 4)]
+    assert plan[-1].trainable == {p.name for p in PARAMETERS}
+    assert not any(p.apart for p in plan)
+
+
+def test_only_so_many_stages():
+    assert [stages(p) for p in Gradual(stages=1).plan(PARAMETERS)] == [[HEAD], ["layer2", HEAD]]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"epochs": 0}, "policy.epochs to be at least 1"), ({"stages": 0}, "policy.stages to be at least 1")],
+)
+def test_out_of_range(options, words):
+    with pytest.raises(PolicyError, match=words):
+        Gradual(**options)
+
+
+def test_more_stages_than_there_are():
+    with pytest.raises(PolicyError, match="at most 3"):
+        Gradual(stages=4).plan(PARAMETERS)

@@ -1,0 +1,33 @@
+from itertools import pairwise
+
+import pytest
+
+from tunesmith.errors import PolicyError
+from tunesmith.parameters import HEAD, Parameter
+from tunesmith.rates.ramp import Ramp
+
+PARAMETERS = [Parameter(f"p{d}", HEAD if d == 3 else f"s{d}", d, False, False, 2, 4) for d in range(4)]
+
+
+def shares(step, **options):
+    plan = Ramp(**options).plan(PARAMETERS)
+    return [plan[f"p{d}"].multiplier * plan[f"p{d}"].gate(step, 100, None) for d in range(4)]
+
+
+def test_it_begins_as_layer_decay_and_ends_as_one_rate():
+    assert shares(0, decay=0.5, over=0.4) == pytest.approx([0.125, 0.25, 0.5, 1.0])
+    assert shares(20, decay=0.5, over=0.4) == pytest.approx([0.5**1.5, 0.5, 0.5**0.5, 1.0])
+    assert shares(40, decay=0.5, over=0.4) == shares(99, decay=0.5, over=0.4) == [1.0] * 4
+
+
+@pytest.mark.parametrize("step", range(0, 50, 7))
+def test_strictly_monotone_in_depth_by_one_factor_until_it_has_relaxed(step):
+    seen = shares(step, decay=0.3, over=0.5)
+    assert all(a < b for a, b in pairwise(seen))
+    assert len({round(a / b, 9) for a, b in pairwise(seen)}) == 1
+
+
+@pytest.mark.parametrize("over", [0, 1.5, -1, float("nan")])
+def test_out_of_range(over):
+    with pytest.raises(PolicyError, match=r"rates.over to be above 0"):
+        Ramp(over=over)
