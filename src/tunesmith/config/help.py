@@ -33,6 +33,11 @@ EXAMPLES: Mapping[str, Rows] = {
         ("tunesmith predict run=logs/digits/<run> input=photos/", "a folder"),
         ("tunesmith predict run=logs/digits/<run> input=list.csv output=labels.parquet", "the files of a table"),
     ),
+    "cache": (
+        ("tunesmith cache", "what is kept, how large it is, and when it was last used"),
+        ("tunesmith cache action=prune unused_days=30", "remove what no run has used for a month"),
+        ("tunesmith cache action=prune max_gb=10", "remove what was used longest ago"),
+    ),
 }
 
 OVERRIDES = (

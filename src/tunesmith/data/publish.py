@@ -51,6 +51,16 @@ def count(table: Table, rows: Ints) -> dict[str, int]:
     return dict(zip(names, numbers.tolist(), strict=True))
 
 
+def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
+    """Say that pictures of one content stand in two splits; they are given as pairs of rows."""
+    if duplicates:
+        one, other = (table.names[row] for row in duplicates[0])
+        log.warning(
+            f"{len(duplicates)} pictures stand in two splits, such as {one} and {other}: "
+            "their content is the same, so the test is easier than the world is."
+        )
+
+
 def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
     """Say which classes or labels a split other than train lacks: no score of that split can speak of them."""
     for split, rows in indices.items():

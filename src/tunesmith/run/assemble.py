@@ -100,11 +100,13 @@ def assemble_trainer(
 ) -> tuple[Trainer, Throughput, Collect, SelfCheck]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
     throughput, collect, self_check = Throughput(), Collect(), SelfCheck()
+    cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
     callbacks: list[Callback] = [
         EnterEpoch(),
         throughput,
         collect,
         self_check,
+        *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tunesmith import STARTED
+from tunesmith.atomic import write_text
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
 from tunesmith.run import process
-from tunesmith.run.atomic import write_text
 from tunesmith.run.surroundings import git, hardware, packages
 
 if TYPE_CHECKING:
@@ -211,6 +211,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
         "data": {},
         "weights": {},
         "policy": {},
+        "cache": {},
         "metrics": {},
         "timing": {"import": round(time.monotonic() - STARTED, 3)},
         "error": None,
