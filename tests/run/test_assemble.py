@@ -6,13 +6,17 @@ import itertools
 import logging
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 
 from tunesmith.config.build import build
 from tunesmith.errors import ConfigError
 from tunesmith.run import metrics_log
-from tunesmith.run.assemble import assemble, make_table
+from tunesmith.run.assemble import assemble, assemble_data, make_table
 from tunesmith.run.quiet import quiet
+from tunesmith.run.rebuild import rebuild
 from tunesmith.run.train import train
 
 POLICIES = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "policy").glob("*.yaml"))
@@ -111,3 +115,16 @@ def test_a_plateau_schedule_of_a_phase_needs_a_validation_split(quick, tmp_path)
     cfg = quick(f"policy.phases=[{{train: [all], scheduler: {schedule}}}]", "trainer.limit_val_batches=0")
     with pytest.raises(ConfigError, match="validation split"):
         assemble(cfg, tmp_path, {})
+
+
+@pytest.mark.parametrize("policy", ["lora", "dora", "ia3"])
+def test_a_rebuilt_run_has_its_adapters_merged_and_says_the_same(policy, quick):
+    folder = train(quick(f"policy={policy}", "optimizer.lr=0.05", samples=60)).folder
+    before = pd.read_parquet(folder / "predictions.parquet").filter(like="p_").to_numpy()
+    found = rebuild(str(folder), "best")
+    assert not any("lora" in name or "ia3" in name for name, _ in found.task.named_parameters())
+    data = assemble_data(found.cfg.data, found.preprocess)
+    with torch.no_grad():
+        batch = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+        after = found.task.eval().predict(found.task(batch["input"]))
+    assert np.allclose(after.numpy(), before[: len(after)], atol=1e-5)

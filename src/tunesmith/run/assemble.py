@@ -61,6 +61,11 @@ def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
 
 def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
+    policy = _policy(cfg)
+    if hasattr(policy, "adapt"):
+        policy.adapt(backbone)
+        if policy.contiguous:
+            OmegaConf.update(cfg, "task.channels_last", False)
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
     head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels)
