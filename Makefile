@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work right after `git clone`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types layers fix bench clean
+.PHONY: help setup demo test check format lint types layers fix docs bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,6 +42,9 @@ layers: setup
 fix: setup ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup ## build the documentation into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: setup ## measure: training step against a plain loop (about 6 minutes on 2 cores)
 	$(BIN)/python tests/benchmark/train_step.py

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from omegaconf import DictConfig
 
 from tunesmith.config.compose import compose
 from tunesmith.run.train import Result, train
+
+runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
 
 QUICK = ["logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=2"]
 
@@ -39,3 +43,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
     logs = tmp_path_factory.mktemp("finished") / "logs"
     overrides = ["data=digits", "policy=last_stages", "policy.stages=1", "tags=[a]", "seed=3"]
     return train(_compose(logs, *overrides))
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
+    """Lay a small torchvision dataset out in a folder, such as ``CIFAR10``, in the format that it is published in."""
+    sets = runpy.run_path(str(Path(__file__).with_name("published_sets.py")))["SETS"]
+    return lambda name, root: sets[name](root, monkeypatch)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run every test that takes a ``family`` for each of families.yaml, as (option of conf/backbone, overrides)."""
+    if "family" in metafunc.fixturenames:
+        listed = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text())
+        families = [(name.partition("/")[0], overrides) for name, overrides in listed.items()]
+        metafunc.parametrize("family", families, ids=list(listed))

@@ -10,7 +10,12 @@ from tunesmith.config.compose import compose
 
 CONF = find.package_conf()
 NEEDED = {"evaluate": ["run=x"], "predict": ["run=x", "input=y"]}
-BESIDE = {"data/image_folder": ["data.root=photos"]}
+BESIDE = {
+    "data/image_folder": ["data.root=photos"],
+    "data/image_table": ["data.file=labels.csv"],
+    "data/torchvision_dataset": ["data.name=SVHN"],
+    "backbone/custom": ["backbone.net._target_=torch.nn.Identity", "backbone.stages={a: [b]}", "backbone.image_size=8"],
+}
 OPTIONS = sorted(p.relative_to(CONF).with_suffix("").as_posix() for p in CONF.glob("*/**/*.yaml"))
 DEBUG = [o for o in OPTIONS if o.startswith("debug/")]
 EXPERIMENTS = [o for o in OPTIONS if o.startswith("experiment/")]

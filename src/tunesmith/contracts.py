@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from typing_extensions import NotRequired
 
@@ -22,7 +22,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "rates": (),
     "loss": ("train_counts", "train_size"),
-    "head": ("feature_dim", "num_outputs", "level_dims"),
+    "head": ("feature_dim", "num_outputs", "level_dims", "target"),
     "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
     "task.metrics.*": ("num_classes", "num_labels", "num_outputs"),
     "optimizer": ("params",),
@@ -185,9 +185,29 @@ class Backbone(Protocol):
 class Head(Protocol):
     """Features to outputs ``(B, K)``; built with ``feature_dim`` and ``num_outputs``.
 
-    A head that names ``level_dims`` too gets the widths of the backbone's levels, and features with levels.
+    A head that names ``level_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
+    attribute ``levels`` is false; one that names ``target`` gets the kind of target that the data have.
     """
 
     def __call__(self, features: Features) -> Tensor:
         """Map features to outputs ``(B, K)``."""
+        ...
+
+
+@runtime_checkable
+class FittedHead(Head, Protocol):
+    """A head that is not trained step by step but fitted, once, to what a frozen backbone gives in one epoch."""
+
+    alpha: Tensor
+
+    def vectors(self, features: Features) -> Tensor:
+        """What is collected of a batch: ``(B, D)``."""
+        ...
+
+    def fit(self, vectors: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        """Fit to all vectors ``(N, D)``, targets as the loss has them ``(N, K)`` and weights ``(N,)``, on the CPU."""
+        ...
+
+    def outputs(self, vectors: Tensor) -> Tensor:
+        """Map vectors ``(B, D)`` to outputs ``(B, K)``."""
         ...

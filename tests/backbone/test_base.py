@@ -1,99 +1,134 @@
-"""What every backbone promises, held for a small one of each family."""
+"""What every backbone promises, held for a small one of each family: a line in tests/families.yaml runs all of this."""
 
 import copy
 from collections import Counter
-from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from omegaconf import OmegaConf
 from torch import nn
 
 from tunesmith.backbone.base import Backbone
-from tunesmith.backbone.timm import Timm
 from tunesmith.backbone.tiny import Tiny
-from tunesmith.backbone.torchvision import Torchvision
+from tunesmith.config.build import accepts, build
 from tunesmith.contracts import Features, Preprocess, Stage, Weights
 from tunesmith.errors import ConfigError
+from tunesmith.task.freeze import apply_trainable, freeze_modes
 
-FAMILIES = {
-    "tiny": lambda: Tiny(width=4),
-    "torchvision/resnet18": lambda: Torchvision("resnet18", weights=None),
-    "torchvision/resnet50": lambda: Torchvision("resnet50", weights=None),
-    "timm/resnet18": lambda: Timm("resnet18", weights=None),
-    "timm/resnet26d": lambda: Timm("resnet26d", weights=None),  # a deep stem, average pools in the shortcuts
-    "timm/resnetrs50": lambda: Timm("resnetrs50", weights=None),  # a stem pool with parameters, squeeze and excitation
-    "timm/tf_efficientnet_lite0": lambda: Timm("tf_efficientnet_lite0", weights=None),
-    "timm/mobilenetv2_050": lambda: Timm("mobilenetv2_050", weights=None),
-    "timm/mobilenetv1_100": lambda: Timm("mobilenetv1_100", weights=None),  # no head convolution
-    "timm/mixnet_s": lambda: Timm("mixnet_s", weights=None),  # several kernel sizes a block
-}
+ROOT = Path(__file__).parents[2]
+BUILT = {}
 
 
-@cache
-def family(name: str) -> Backbone:
+def make(family, **overrides):
+    option, small = family
+    node = OmegaConf.load(ROOT / "conf" / "backbone" / f"{option}.yaml")
     torch.manual_seed(0)
-    backbone = FAMILIES[name]()
-    # BatchNorm gets the statistics of some pictures: with those of a new module, deep activations die out.
-    for norm in (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)):
-        norm.momentum = 0.9
-    with torch.no_grad():
-        backbone(torch.randn(8, 3, 64, 64))
-    return backbone.eval()
+    node.update({"weights": None} if "weights" in node else {})
+    return build(OmegaConf.merge(node, small, overrides))
 
 
-@pytest.fixture
-def pictures():
-    return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+def small(family):
+    """One a family, shared by the tests, in eval mode, with BatchNorm statistics of a few pictures."""
+    key = str(family)
+    if key not in BUILT:
+        backbone = make(family)
+        # With the statistics of a new module, deep activations die out.
+        for norm in (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.momentum = 0.9
+        with torch.no_grad():
+            backbone(pictures_for(backbone, 8))
+        BUILT[key] = backbone
+    return BUILT[key].eval()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_stages_own_every_parameter_and_buffer_once(name):
-    backbone = family(name)
+def pictures_for(backbone, count=2):
+    size, channels = backbone.preprocess.size, backbone.preprocess.channels
+    return torch.randn(count, channels, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def parameters_of(backbone, stage):
+    members = backbone.members(stage).values()
+    return [p for m in members for p in (m.parameters() if isinstance(m, nn.Module) else [m])]
+
+
+def same(one, other):
+    pairs = zip((one.pooled, one.map, one.tokens), (other.pooled, other.map, other.tokens), strict=True)
+    return all(torch.equal(a, b) if a is not None else b is None for a, b in pairs)
+
+
+def test_every_option_has_a_family():
+    listed = yaml.safe_load((ROOT / "tests" / "families.yaml").read_text())
+    assert {name.partition("/")[0] for name in listed} == {p.stem for p in (ROOT / "conf" / "backbone").glob("*.yaml")}
+
+
+def test_stages_own_every_parameter_and_buffer_once(family):
+    backbone = small(family)
     names = [n for n, _ in backbone.net.named_parameters()] + [n for n, _ in backbone.net.named_buffers()]
-    owners = Counter(n for n in names for s in backbone.stages for m in s.members if n.startswith(m + "."))
+    owners = Counter(n for n in names for s in backbone.stages for m in s.members if n == m or n.startswith(m + "."))
     assert owners == dict.fromkeys(names, 1)
     assert len({s.name for s in backbone.stages}) == len(backbone.stages)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_every_stage_has_parameters(name):
-    for stage in family(name).stages:
-        assert any(list(family(name).net.get_submodule(m).parameters()) for m in stage.members), stage
+def test_every_stage_has_parameters(family):
+    for stage in small(family).stages:
+        assert parameters_of(small(family), stage), stage
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_state_dict_is_the_nets_own(name):
-    backbone = family(name)
+def test_state_dict_is_the_nets_own(family):
+    backbone = small(family)
     assert list(backbone.state_dict()) == [f"net.{n}" for n in backbone.net.state_dict()]
     assert len(list(backbone.parameters())) == len(list(backbone.net.parameters()))
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", FAMILIES)
-def test_cut_anywhere_equals_the_whole(name, pictures):
-    backbone = family(name)
+def test_cut_anywhere_equals_the_whole(family):
+    backbone = small(family)
+    pictures = pictures_for(backbone)
     whole = backbone(pictures)
     assert whole.pooled.shape == (2, backbone.feature_dim)
-    assert whole.map.shape[0] == 2
     assert whole.pooled.std() > 0
     for k in range(len(backbone.stages) + 1):
         boundary = backbone.prefix(k)(pictures)
         kept = boundary.clone()
-        rest = backbone.suffix(k)(boundary)
-        assert torch.equal(rest.pooled, whole.pooled)
-        assert torch.equal(rest.map, whole.map)
+        assert same(backbone.suffix(k)(boundary), whole)
         assert torch.equal(boundary, kept), "a cached boundary must not be changed in place"
-        assert torch.equal(backbone(pictures, frozen=k).pooled, whole.pooled)
+        assert same(backbone(pictures, frozen=k), whole)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-def test_no_gradient_reaches_frozen_stages(name, pictures):
-    backbone = family(name)
+@torch.no_grad()
+def test_map_and_tokens_are_as_wide_as_the_pooled_features(family):
+    """A head that looks at a map is built with the width of the pooled features."""
+    backbone = small(family)
+    features = backbone(pictures_for(backbone))
+    if features.map is not None:
+        assert features.map.shape[:2] == (2, backbone.feature_dim) and features.map.ndim == 4
+    if features.tokens is not None:
+        assert features.tokens.shape[::2] == (2, backbone.feature_dim) and features.tokens.ndim == 3
+
+
+@torch.no_grad()
+def test_levels_are_the_pooled_stages(family):
+    backbone = small(family)
+    pictures = pictures_for(backbone)
+    features = backbone(pictures, levels=True)
+    assert same(features, backbone(pictures))
+    assert len(features.levels) == len(backbone.stages)
+    assert backbone.level_dims() == tuple(level.shape[1] for level in features.levels)
+    # A level pools space away: channels last or first, its width is that of the layer that made it.
+    sides = {s for k in range(len(backbone.stages)) for s in backbone.prefix(k + 1)(pictures).shape[1:]}
+    assert all(level.shape[0] == 2 and level.ndim == 2 and level.shape[1] in sides for level in features.levels)
+
+
+def test_no_gradient_reaches_frozen_stages(family):
+    backbone = small(family)
+    pictures = pictures_for(backbone)
     for frozen in {0, 1, len(backbone.stages) - 1}:
         backbone.zero_grad()
         backbone(pictures, frozen=frozen).pooled.square().sum().backward()
         for depth, stage in enumerate(backbone.stages):
-            grads = [p.grad for m in stage.members for p in backbone.net.get_submodule(m).parameters()]
+            grads = [p.grad for p in parameters_of(backbone, stage)]
             if depth < frozen:
                 assert all(g is None for g in grads)
             else:
@@ -102,16 +137,60 @@ def test_no_gradient_reaches_frozen_stages(name, pictures):
     assert not backbone(pictures, frozen=len(backbone.stages)).pooled.requires_grad
 
 
+def test_frozen_stages_stay_in_eval_mode_and_keep_every_bit(family):
+    """BatchNorm, dropout and stochastic depth: a frozen half gives the same output twice, and none of it changes."""
+    backbone = make(family)
+    half = len(backbone.stages) // 2
+    trainable = {id(p) for s in backbone.stages[half:] for p in parameters_of(backbone, s)}
+    apply_trainable(backbone, {n for n, p in backbone.named_parameters() if id(p) in trainable})
+    backbone.train()
+    for stage in backbone.stages:
+        freeze_modes([m for m in backbone.members(stage).values() if isinstance(m, nn.Module)])
+    before = {n: t.clone() for n, t in backbone.state_dict().items()}
+    pictures = pictures_for(backbone)
+    assert torch.equal(backbone.prefix(half)(pictures), backbone.prefix(half)(pictures))
+    backbone(pictures, frozen=half)
+    frozen = [m for s in backbone.stages[:half] for m in s.members]
+    changed = [n.removeprefix("net.") for n, t in backbone.state_dict().items() if not torch.equal(t, before[n])]
+    assert not [n for n in changed if any(n == m or n.startswith(m + ".") for m in frozen)]
+    norms = [m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    assert bool(changed) == bool(norms)  # those that train do follow their batches
+
+
+@torch.no_grad()
+def test_memory_order_changes_no_number(family):
+    backbone = make(family).eval()
+    pictures = pictures_for(backbone)
+    before = backbone(pictures).pooled
+    after = backbone.to(memory_format=torch.channels_last)(
+        pictures.contiguous(memory_format=torch.channels_last)
+    ).pooled
+    assert torch.allclose(before, after, rtol=1e-3, atol=1e-4 * before.abs().max())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [1, 5])
+def test_other_channels_are_taken(family, channels):
+    option, _ = family
+    if not accepts(OmegaConf.load(ROOT / "conf" / "backbone" / f"{option}.yaml"), "in_channels"):
+        with pytest.raises(TypeError, match="in_channels"):
+            make(family, in_channels=channels)
+        return
+    backbone = make(family, in_channels=channels).eval()
+    assert backbone.preprocess.channels == channels == len(backbone.preprocess.std)
+    assert backbone(pictures_for(backbone)).pooled.shape == (2, backbone.feature_dim)
+
+
 @pytest.mark.parametrize("k", [-1, 4])
 def test_a_cut_outside_the_stages_is_refused(k):
-    for cut in (family("tiny").prefix, family("tiny").suffix):
+    for cut in (Tiny().prefix, Tiny().suffix):
         with pytest.raises(ValueError, match=r"between 0 and 3"):
             cut(k)
 
 
-def test_a_copy_runs_on_its_own_weights(pictures):
+def test_a_copy_runs_on_its_own_weights():
     """An average of the weights copies the model: the copy must not run on the original's stages."""
-    original = family("tiny")
+    original, pictures = Tiny(), torch.randn(2, 3, 32, 32)
     other = copy.deepcopy(original)
     nn.init.zeros_(other.net.stage1[0].weight)
     assert not torch.equal(other(pictures).pooled, original(pictures).pooled)

@@ -1,43 +1,69 @@
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 import timm
 import torch
-from timm.models.efficientnet import EfficientNet
-from timm.models.resnet import ResNet
+import yaml
 
-from tunesmith.backbone import timm as adapter
+from tunesmith.backbone import timm_weights
 from tunesmith.backbone.timm import Timm
 from tunesmith.contracts import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
 
+LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text())
+SMALL = {o["name"]: o["image_size"] for family, o in LISTED.items() if family.startswith("timm/")}
+
+
+def library_model(name, size, **options):
+    sized = {"img_size": size, "dynamic_img_size": False} if Timm(name, weights=None)._family.sized else {}
+    return timm.create_model(name, **sized, **options).eval()
+
 
 @torch.no_grad()
-@pytest.mark.parametrize(
-    "name", ["resnet18", "resnet26d", "tf_efficientnet_lite0", "mobilenetv2_050", "mobilenetv1_100"]
-)
-def test_features_are_the_librarys_own(name, tmp_path):
+@pytest.mark.parametrize(("name", "size"), SMALL.items())
+def test_a_saved_state_dict_gives_the_librarys_own_features(name, size, tmp_path):
     torch.manual_seed(4)
-    library = timm.create_model(name, pretrained=False).eval()
+    library = library_model(name, size)
     torch.save(library.state_dict(), tmp_path / "saved.pth")
-    backbone = Timm(name, weights=str(tmp_path / "saved.pth")).eval()
-    pictures = torch.randn(2, 3, 64, 64)
+    backbone = Timm(name, weights=str(tmp_path / "saved.pth"), image_size=size).eval()
+    pictures = torch.randn(2, 3, size, size)
     own = library.forward_head(library.forward_features(pictures), pre_logits=True)
     assert torch.equal(backbone(pictures).pooled, own)
     assert backbone.feature_dim == own.shape[1]
-    assert len(backbone.weights.ignored) == 2
+    assert all("head" in n or "classifier" in n or "fc" in n for n in backbone.weights.ignored)
+    assert not torch.equal(Timm(name, weights=None, image_size=size).eval()(pictures).pooled, own)
 
 
-def test_stages_of_an_efficientnet():
-    names = [s.name for s in Timm("tf_efficientnet_lite0", weights=None).stages]
-    assert names == ["stem", *(f"blocks.{i}" for i in range(7)), "head_conv"]
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [(n, SMALL[n]) for n in ("resnet18", "mobilenetv3_small_050", "regnetx_002", "test_convnext", "small_deit")],
+)
+def test_surplus_and_missing_tensors_are_refused_by_name(name, size, tmp_path):
+    tensors = dict(Timm(name, weights=None, image_size=size).net.state_dict())
+    lost = next(reversed([n for n in tensors if n.endswith("weight")]))
+    del tensors[lost]
+    torch.save({**tensors, "surplus.weight": torch.zeros(1)}, tmp_path / "saved.pth")
+    with pytest.raises(WeightsError, match=rf"1 unknown \(surplus.weight\), 1 missing \({lost}\)"):
+        Timm(name, weights=str(tmp_path / "saved.pth"), image_size=size)
 
 
-def test_stages_of_a_resnet():
-    names = [s.name for s in Timm("resnet18", weights=None).stages]
-    assert names == ["stem", "layer1", "layer2", "layer3", "layer4"]
-
-
-def test_a_model_that_ends_with_its_blocks_has_no_head_stage():
-    assert Timm("mobilenetv1_100", weights=None).stages[-1].name == "blocks.4"
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [
+        ("tf_efficientnet_lite0", ["stem", *(f"blocks.{i}" for i in range(7)), "head_conv"]),
+        ("mobilenetv1_100", ["stem", *(f"blocks.{i}" for i in range(5))]),  # it ends with its blocks
+        ("mobilenetv3_small_050", ["stem", *(f"blocks.{i}" for i in range(6)), "head_conv"]),
+        ("resnet18", ["stem", "layer1", "layer2", "layer3", "layer4"]),
+        ("regnetx_002", ["stem", "s1", "s2", "s3", "s4"]),
+        ("regnetz_005", ["stem", "s1", "s2", "s3", "s4", "final_conv"]),
+        ("test_convnext", ["stem", *(f"stages.{i}" for i in range(4))]),
+        ("test_vit", ["patch_embed", *(f"blocks.{i}" for i in range(6))]),
+        ("small_timm_swin", ["patch_embed", *(f"layers.{i}" for i in range(4))]),
+    ],
+)
+def test_stages(name, stages):
+    assert [s.name for s in Timm(name, weights=None).stages] == stages
 
 
 def test_preprocess_is_the_weights_own():
@@ -52,9 +78,9 @@ def test_drop_path_reaches_the_model():
     def drops(backbone):
         return [m.drop_prob for m in backbone.net.modules() if type(m).__name__ == "DropPath" and m.drop_prob]
 
-    assert not drops(Timm("resnet18", weights=None))
-    assert drops(Timm("resnet18", weights=None, drop_path_rate=0.2))
-    assert drops(Timm("tf_efficientnet_lite0", weights=None, drop_path_rate=0.2))
+    for name in ("resnet18", "tf_efficientnet_lite0", "test_vit", "small_timm_swin", "test_convnext"):
+        assert not drops(Timm(name, weights=None))
+        assert drops(Timm(name, weights=None, drop_path_rate=0.2))
     with pytest.raises(ConfigError, match=r"drop_path_rate.*got 1.5"):
         Timm("resnet18", weights=None, drop_path_rate=1.5)
 
@@ -63,10 +89,12 @@ def test_drop_path_reaches_the_model():
     ("name", "sentence"),
     [
         ("tf_eficientnet_lite0", "Did you mean 'tf_efficientnet_lite0'"),
+        ("vit_tiny_patch16_244", "Did you mean 'vit_tiny_patch16_224'"),
         ("resnet18.a1_in2k", "Did you mean 'resnet18.a1_in1k'"),
-        ("convnext_tiny", "EfficientNet or ResNet families"),
+        ("beit_base_patch16_224", r"a supported family of timm \(ResNet, .*Swin\).*Did you mean .*'deit_base_patch16"),
         ("zzz", "timm.list_models"),
         ("hf-hub:somebody/something", "Expected backbone.name to be a model of timm"),
+        ("vit_small_patch16_rope_mixed_224", "share trained rotary positions"),
     ],
 )
 def test_names_that_do_not_fit_are_refused_at_once(name, sentence):
@@ -74,40 +102,47 @@ def test_names_that_do_not_fit_are_refused_at_once(name, sentence):
         Timm(name)
 
 
-def test_the_supported_modules_hold_only_the_two_classes():
-    for module in adapter.MODULES:
-        for name in timm.list_models(module=module)[
-            ::25
-        ]:  # all of them take 30 s, and were seen to pass with timm 1.0.31
-            with torch.device("meta"):
-                net = timm.create_model(name, num_classes=0)
-            assert isinstance(net, (EfficientNet, ResNet)), name
-            assert adapter._stages(net)
-            assert adapter._preprocess(net.pretrained_cfg).channels == 3
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": "test_vit", "image_size": 40}, "multiple of the model's patches, 16 pixels, but got 40"),
+        ({"name": "small_timm_swin", "image_size": 30}, "multiple of the model's patches, 4 pixels, but got 30"),
+        ({"name": "test_convnext", "image_size": 31}, "at least 32 pixels but got 31"),
+        ({"name": "test_vit", "image_size": 0}, "at least 1 pixel but got 0"),
+        ({"name": "resnet18", "in_channels": 0}, "in_channels to be at least 1 channel but got 0"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(options, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        Timm(weights=None, **options)
 
 
 def test_pretrained_is_the_librarys_download(monkeypatch):
-    create = timm.create_model
     torch.manual_seed(5)
-    library = create("resnet18", pretrained=False)
+    library = timm.create_model("test_vit")
+    asked = []
 
-    def download(name, pretrained, **options):
-        return library if pretrained else create(name, pretrained=False, **options)
+    def download(name):
+        asked.append(name)
+        return library.state_dict()
 
-    monkeypatch.setattr(timm, "create_model", download)
-    backbone = Timm("resnet18")
-    assert torch.equal(backbone.net.conv1.weight, library.conv1.weight)
-    assert (backbone.weights.source, backbone.weights.matched) == ("pretrained", 120)
+    monkeypatch.setattr("tunesmith.backbone.timm.download", download)
+    backbone = Timm("test_vit", image_size=32, in_channels=1)
+    assert torch.equal(backbone.net.blocks[5].mlp.fc2.weight, library.blocks[5].mlp.fc2.weight)
+    assert torch.equal(backbone.net.patch_embed.proj.weight, library.patch_embed.proj.weight.sum(1, keepdim=True))
+    assert backbone.net.pos_embed.shape == (1, 1 + 4, 64)
+    assert (backbone.weights.source, backbone.weights.matched) == ("pretrained", len(library.state_dict()) - 2)
+    assert asked == ["test_vit"]
 
 
 def test_a_failed_download_says_what_to_do(monkeypatch):
-    create = timm.create_model
-
-    def download(name, pretrained, **options):
+    def create(name, pretrained=False, **options):
         if pretrained:
             raise ConnectionError("no route to host\nand a long story")
-        return create(name, pretrained=False, **options)
+        return made(name, **options)
 
-    monkeypatch.setattr(timm, "create_model", download)
+    made = timm.create_model
+    monkeypatch.setattr(timm, "create_model", create)
+    monkeypatch.setattr(timm_weights, "quick_failure", nullcontext)
     with pytest.raises(WeightsError, match=r"\(no route to host\): connect to the network.*backbone.weights=<path>"):
         Timm("resnet18")

@@ -1,13 +1,15 @@
 import pytest
 import torch
 
-from tunesmith.data.augment import QuarterTurn, ScaledCrop, augmentation, has_margin
+from tunesmith.contracts import Preprocess
+from tunesmith.data.augment import Augment, QuarterTurn, ScaledCrop, augmentation
+from tunesmith.errors import DataError
 
-PRESETS = ("none", "light", "rotations", "auto")
+PRESETS = ("none", "light", "rotations", "slight", "auto", "randaugment")
 
 
 def varied(preset, channels):
-    height, width = (37, 60) if has_margin(preset) else (32, 32)
+    height, width = (37, 60) if Augment(preset).margin else (32, 32)
     picture = torch.arange(channels * height * width).remainder(251).to(torch.uint8).view(channels, height, width)
     augment = augmentation(preset, 32)
     return [augment(picture) for _ in range(60)]
@@ -51,3 +53,49 @@ def test_a_crop_reaches_every_edge_and_never_goes_past():
 def test_a_picture_of_the_size_is_not_changed_by_the_crop():
     picture = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
     assert torch.equal(ScaledCrop(16)(picture), picture)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_erased_is_nothing_once_it_is_normalised(channels):
+    torch.manual_seed(0)
+    preprocess = Preprocess(size=32, mean=(0.2, 0.4, 0.6), std=(0.5, 0.5, 0.5))
+    augment = Augment("none", erase=1.0).build(preprocess, channels)
+    white = torch.full((channels, 32, 32), 255, dtype=torch.uint8)
+    erased = augment(white)
+    assert (erased.dtype, erased.shape) == (torch.uint8, white.shape)
+    share = float((erased != 255).float().mean())
+    assert 0.01 < share < 0.4
+    fill = [51, 102, 153] if channels == 3 else [102]
+    for channel, value in zip(erased, fill, strict=True):
+        assert set(channel.unique().tolist()) == {value, 255}
+
+
+def test_erasing_happens_as_often_as_asked():
+    torch.manual_seed(0)
+    augment = Augment("none", erase=0.25).build(Preprocess(size=16), 3)
+    white = torch.full((3, 16, 16), 255, dtype=torch.uint8)
+    assert 60 < sum(bool((augment(white) != 255).any()) for _ in range(400)) < 140
+    assert Augment("none").build(Preprocess(size=16), 3) is None
+
+
+def test_magnitude_is_the_strength_of_randaugment():
+    picture = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
+
+    def change(magnitude):
+        light, augment = augmentation("light", 32), augmentation("randaugment", 32, magnitude)
+        total = 0.0
+        for seed in range(30):
+            results = []
+            for step in (light, augment):
+                torch.manual_seed(seed)
+                results.append(step(picture).float())
+            total += float((results[0] - results[1]).abs().mean())
+        return total
+
+    assert change(0) < change(9) < change(30)
+
+
+@pytest.mark.parametrize("arguments", [{"erase": 1.1}, {"erase": -0.1}, {"magnitude": 31}, {"magnitude": -1}])
+def test_strengths_out_of_range(arguments):
+    with pytest.raises(DataError, match=r"data.erase from 0 to 1 and data.magnitude from 0 to 30"):
+        Augment("light", **arguments)

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from torchvision.transforms import v2
 
 from tunesmith.contracts import DataSpec, Preprocess
-from tunesmith.data.base import normalise
 from tunesmith.data.split import Split
 from tunesmith.errors import DataError
 
@@ -169,19 +167,6 @@ def test_evaluation_in_two_processes_marks_what_fills_up(squares, processes):
     assert sorted(seen) == [-1, *data.indices["test"].tolist()]
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker")  # none of them is started
-def test_memory_is_used_where_there_is_enough(squares, monkeypatch):
-    monkeypatch.setattr("tunesmith.data.base.cores", lambda: 64)
-    roomy = squares(augment="none").train_dataloader()
-    assert roomy.dataset.memory is not None
-    assert roomy.num_workers == 0
-    monkeypatch.setattr("tunesmith.data.base.available_bytes", lambda: 4 * 30 * 3 * 8 * 8)
-    tight = squares(augment="none").train_dataloader()
-    assert tight.dataset.memory is None
-    assert tight.num_workers == 8
-    assert squares(augment="none", in_memory=True).train_dataloader().dataset.memory is not None
-
-
 def test_pictures_are_decoded_once_a_run(squares):
     data = squares(in_memory=True)
     assert data.train_dataloader().dataset is data.train_dataloader().dataset
@@ -189,16 +174,6 @@ def test_pictures_are_decoded_once_a_run(squares):
     data.connect(Preprocess(size=10))
     assert data.train_dataloader().dataset is not before
     assert next(iter(data.train_dataloader()))["input"].shape == (30, 3, 10, 10)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_normalising_equals_torchvisions(channels):
-    pictures = torch.randint(0, 256, (4, channels, 6, 6), dtype=torch.uint8)
-    p = Preprocess()
-    expected = v2.functional.normalize(pictures.expand(-1, 3, -1, -1) / 255, p.mean, p.std)
-    result = normalise(pictures, p)
-    assert result.dtype == torch.float32
-    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_grey_pictures_travel_as_one_channel(squares):

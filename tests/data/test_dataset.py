@@ -93,3 +93,18 @@ def test_augmentation_alone_would_disturb_them(streams):
 
 def test_a_worker_can_be_sent_one():
     assert same(pickle.loads(pickle.dumps(make()))[Key(1, 1)], make()[Key(1, 1)])
+
+
+def test_values_and_weights_come_with_the_sample():
+    values, weights = np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20, dtype=np.float32)
+    sample = PictureDataset(PIXELS, values, ROWS, Front(8, 3), weights=weights)[Key(0, 2)]
+    assert sample["target"].tolist() == [16, 17]
+    assert sample["weight"].item() == 8
+    assert sample["target"].dtype == sample["weight"].dtype == torch.float32
+    assert "weight" not in make()[Key(0, 2)]
+
+
+def test_a_sample_that_comes_again_in_an_epoch_is_augmented_anew():
+    rounds = [make()[Key(0, 2, round=r)]["input"].numpy().tobytes() for r in range(6)]
+    assert len(set(rounds)) > 3
+    assert rounds[0] == make()[Key(0, 2)]["input"].numpy().tobytes()

@@ -83,15 +83,57 @@ def test_32_bit_is_refused(tmp_path):
         Front(8, 1)(path)
 
 
-def test_exif_orientation_is_applied(tmp_path):
+def test_16_bit_pgm_is_scaled_and_not_clipped(tmp_path):
+    # Pillow reads it as 32 bits.
+    for value, expected in ((65535, 255), (32896, 128), (0, 0)):
+        path = tmp_path / f"{value}.pgm"
+        path.write_bytes(b"P5 10 10 65535 " + np.full((10, 10), value, ">u2").tobytes())
+        assert centre(path) == [expected] * 3
+
+
+def test_16_bit_colour(tmp_path):
+    path = tmp_path / "a.ppm"
+    path.write_bytes(b"P6 10 10 65535 " + np.full((10, 10, 3), (65535, 32896, 0), ">u2").tobytes())
+    assert centre(path) == pytest.approx([255, 128, 0], abs=1)
+    rows = b"".join(b"\0" + np.full((10, 3), (65535, 32896, 0), ">u2").tobytes() for _ in range(10))
+    assert centre(png(tmp_path / "a.png", 10, 16, zlib.compress(rows))) == pytest.approx([255, 128, 0], abs=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    # The tag says how the camera was held: each value has its way back.
+    way = Image.Transpose
+    stored = [None, None, way.FLIP_LEFT_RIGHT, way.ROTATE_180, way.FLIP_TOP_BOTTOM, way.TRANSPOSE, way.ROTATE_90,
+              way.TRANSVERSE, way.ROTATE_270][orientation]  # fmt: skip
+    upright = gradient(64, 64)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
-    image = gradient(64, 64)
-    path = save(tmp_path / "a.png", image, exif=exif)
-    upright = save(tmp_path / "b.png", image.transpose(Image.Transpose.ROTATE_270))
-    sideways = save(tmp_path / "c.png", image)
-    assert torch.equal(Front(16, 3)(path), Front(16, 3)(upright))
-    assert not torch.equal(Front(16, 3)(path), Front(16, 3)(sideways))
+    exif[0x0112] = orientation
+    options = {"quality": 95, "subsampling": 0} if suffix == "jpg" else {}
+    path = save(tmp_path / f"a.{suffix}", upright.transpose(stored) if stored is not None else upright, exif=exif)
+    expected = Front(16, 3)(save(tmp_path / f"b.{suffix}", upright, **options)).float()
+    assert (Front(16, 3)(path).float() - expected).abs().mean() < 2
+    if stored is not None:
+        sideways = save(tmp_path / f"c.{suffix}", upright.transpose(stored))
+        assert (Front(16, 3)(sideways).float() - expected).abs().mean() > 20
+
+
+def test_a_phones_several_pictures_in_one_jpeg(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (20, 10), RED).save(
+        path, format="MPO", save_all=True, append_images=[Image.new("RGB", (20, 10), (0, 0, 254))]
+    )
+    assert centre(path) == pytest.approx(RED, abs=3)
+
+
+def test_colours_under_half_transparent_pixels_are_seen_on_white(tmp_path):
+    path = save(tmp_path / "a.png", Image.new("RGBA", (10, 10), (255, 0, 0, 128)))
+    assert centre(path) == pytest.approx([255, 127, 127], abs=1)
+
+
+def test_cmyk_tiff(tmp_path):
+    path = save(tmp_path / "a.tif", Image.new("CMYK", (16, 16), (0, 255, 255, 0)))
+    assert centre(path) == pytest.approx([255, 0, 0], abs=6)
 
 
 def test_the_file_is_not_touched(tmp_path):
@@ -161,21 +203,21 @@ def test_other_formats_are_not_even_tried(tmp_path):
         Front(8, 3)(path.rename(tmp_path / "a.png"))
 
 
-def bomb(path: Path, side: int) -> Path:
-    """A PNG whose header promises more than the file holds."""
+def png(path: Path, side: int, bits: int = 8, body: bytes = b"") -> Path:
+    """A colour PNG, put together by hand."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    header = struct.pack(">IIBBBBB", side, side, bits, 2, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
     return path
 
 
 @pytest.mark.parametrize("side", [9_000, 60_000])
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, side):
     with pytest.raises(DataError, match=r"bomb\.png.*pixels"):
-        Front(8, 3)(bomb(tmp_path / "bomb.png", side))
+        Front(8, 3)(png(tmp_path / "bomb.png", side))
 
 
 def test_an_error_survives_a_workers_traceback():

@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from tunesmith.data.sampler import EpochSampler, Key
 
@@ -68,3 +69,46 @@ def test_the_first_epoch_can_begin_in_its_middle_and_only_that(processes, world)
         assert order(later, 3) == order(whole, 3)[6:]
         assert order(later, 4) == order(whole, 4)
         assert len(later) == len(whole)
+
+
+CLASSES = torch.tensor([0] * 40 + [1] * 7 + [2] * 3)
+
+
+def balanced_keys(sampler, epoch=0):
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_a_balanced_epoch_has_equally_many_of_each_class():
+    keys = balanced_keys(EpochSampler(50, classes=CLASSES))
+    drawn = torch.tensor([k.position for k in keys])
+    assert sorted(CLASSES[drawn].bincount().tolist()) == [16, 17, 17]
+    often = drawn.bincount(minlength=50)
+    for label in range(3):
+        own = often[label == CLASSES]
+        assert int(own.max() - own.min()) <= 1
+    assert not torch.equal(CLASSES[drawn], CLASSES[drawn].sort().values)
+
+
+def test_each_time_a_sample_comes_in_an_epoch_is_a_round_of_its_own():
+    keys = balanced_keys(EpochSampler(50, classes=CLASSES))
+    assert len({(k.position, k.round) for k in keys}) == 50
+    assert {k.round for k in keys if CLASSES[k.position] == 2} == set(range(6))
+    assert {k.round for k in EpochSampler(50)} == {0}
+
+
+def test_the_balanced_order_is_a_function_of_seed_and_epoch(streams):
+    before = streams()
+    one, other = EpochSampler(50, seed=1, classes=CLASSES), EpochSampler(50, seed=1, classes=CLASSES)
+    first = [balanced_keys(one, e) for e in range(3)]
+    assert [balanced_keys(other, e) for e in (2, 0, 1)] == [first[2], first[0], first[1]]
+    assert [k.position for k in first[0]] != [k.position for k in first[1]]
+    assert streams() == before
+
+
+def test_the_balanced_order_is_dealt_and_can_begin_in_its_middle(processes):
+    alone = balanced_keys(EpochSampler(50, classes=CLASSES), 2)
+    for rank in range(2):
+        processes(rank, 2)
+        assert balanced_keys(EpochSampler(50, classes=CLASSES), 2) == alone[rank::2]
+        assert balanced_keys(EpochSampler(50, epoch=2, skip=5, classes=CLASSES), 2) == alone[rank + 10 :: 2]

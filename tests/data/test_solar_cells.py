@@ -34,6 +34,22 @@ def test_the_real_set_in_four_classes():
     assert counts.tolist() == [1508, 295, 106, 715]
 
 
+def test_the_real_set_with_the_probability_as_a_value():
+    data = SolarCells(split=Split(val=0), classes="probability")
+    data.setup()
+    assert (data.spec.target, data.spec.class_names) == ("value", ("defect_probability",))
+    assert np.unique(data.table.targets).tolist() == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert data.spec.target_mean == pytest.approx((0.338,), abs=0.002)
+    parts = [data.table.targets[rows].mean() for rows in data.indices.values()]
+    assert parts[0] == pytest.approx(parts[1], abs=0.002)  # stratified by the four levels
+
+
+def test_the_real_set_in_an_order():
+    four, ordinal = (SolarCells(split=Split(), classes=c).load() for c in ("four", "ordinal"))
+    assert (ordinal.kind, ordinal.class_names) == ("ordinal", four.class_names)
+    assert np.array_equal(ordinal.targets, four.targets)
+
+
 def test_the_real_set_has_as_many_blocks_as_modules():
     table = SolarCells(split=Split()).load()
     sizes = np.bincount(table.groups)

@@ -51,7 +51,7 @@ def test_collected_predictions_are_in_the_order_of_the_table():
     collect = Collect()
     for index in ([5, 2], [9]):
         step = {"index": torch.tensor(index), "target": torch.tensor(index) % 2}
-        step["predictions"] = torch.tensor(index, dtype=torch.float32)[:, None]
+        step["predictions"] = step["outputs"] = torch.tensor(index, dtype=torch.float32)[:, None]
         collect.on_test_batch_end(None, None, step, None, 0)
     found = collect.collected()
     assert found["index"].tolist() == [2, 5, 9]

@@ -37,6 +37,7 @@ def test_the_run_folder_is_complete(finished):
         "metrics.jsonl",
         "log.txt",
         "predictions.parquet",
+        "per_class.tsv",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "checkpoints/manifest.json",

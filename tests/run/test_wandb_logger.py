@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from tunesmith.run.predictions import Predictions
 from tunesmith.run.train import train
+from tunesmith.run.wandb_logger import charts
 
 
 def records(data: bytes) -> Iterator[bytes]:
@@ -60,6 +63,23 @@ def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeyp
     config = read["config"]
     assert config["config"]["policy"]["phases"] == [{"train": ["head"]}]
     assert config["policy"]["trainable"] == record["policy"]["trainable"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("class", {"confusion_matrix", "roc", "precision_recall"}),
+        ("ordinal", {"confusion_matrix", "roc", "precision_recall"}),
+        ("multilabel", {"f1", "average_precision"}),
+        ("value", {"predicted/a", "predicted/b"}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
+def test_every_kind_of_target_has_its_charts(kind, keys):
+    p = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
+    labels = {"multilabel": (p > 0.5).astype(int), "value": p}.get(kind, p.argmax(1))
+    found = Predictions(list("xyz"), p, labels, ("a", "b"), labels[::-1].copy(), kind)
+    assert set(charts(found)) == keys
 
 
 @pytest.mark.parametrize(("key", "found"), [("api_key", False), ("note", True)])

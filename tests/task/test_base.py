@@ -8,9 +8,11 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
 from tunesmith.contracts import DataSpec, Features, Stage
+from tunesmith.errors import ConfigError
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
 from tunesmith.run.quiet import quiet
 from tunesmith.task.classification import Classification
+from tunesmith.task.decision import Decision
 
 
 class Net(nn.Module):
@@ -71,7 +73,7 @@ def make(*phases: tuple, **options) -> Classification:
     return Classification(
         backbone=backbone,
         head=head,
-        loss=nn.CrossEntropyLoss(),
+        loss=options.pop("loss", nn.CrossEntropyLoss()),
         metrics=metrics,
         table=table(backbone, head, *phases),
         spec=DataSpec(("a", "b"), 1, "", "sample"),
@@ -228,3 +230,60 @@ def test_a_batch_of_nothing_but_padding_counts_for_nothing(monkeypatch):
     found = task.test_step({**batch, "index": torch.tensor([-1, -1])}, 1)
     assert len(found["predictions"]) == 0
     assert (task.test_loss.compute(), task.test_metrics.compute()) == before
+
+
+def stub_logging(task, monkeypatch, world_size: int = 1):
+    trainer = fit(task)
+    monkeypatch.setattr(type(trainer), "world_size", world_size)
+    monkeypatch.setattr(task, "log", lambda *args, **options: None)
+    monkeypatch.setattr(task, "log_dict", lambda *args, **options: None)
+    return task.eval()
+
+
+def test_predictions_of_views_are_averaged(monkeypatch):
+    task = stub_logging(make((0, "backbone")), monkeypatch)
+    views = torch.randn(4, 3, 1, 8, 8)
+    batch = {"input": views, "target": torch.tensor([0, 1, 0, 1]), "index": torch.arange(4)}
+    found = task.test_step(batch, 0)
+    each = torch.stack([task(view).softmax(-1) for view in views.unbind(1)], dim=1)
+    assert torch.allclose(found["predictions"], each.mean(1), atol=1e-6)
+    assert found["outputs"].shape == (4, 3, 2)
+    assert torch.equal(task.predict_step(batch, 0)["predictions"], found["predictions"])
+
+
+def test_metrics_of_a_mixture_see_its_larger_part(monkeypatch):
+    task = stub_logging(make((0, "backbone")), monkeypatch)
+    mixed = torch.tensor([[0.7, 0.3], [0.4, 0.6]])
+    found = task._step({"input": torch.randn(2, 1, 8, 8), "target": mixed, "index": torch.arange(2)}, "train")
+    assert found["target"].tolist() == [0, 1]
+    assert torch.allclose(found["loss"], nn.functional.cross_entropy(found["outputs"], mixed))
+
+
+def test_weights_reach_the_loss_and_its_mean_over_an_epoch(monkeypatch):
+    task = stub_logging(make((0, "backbone")), monkeypatch)
+    batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
+    task.test_loss.reset()
+    losses = [task.test_step({**batch, "weight": torch.tensor(w)}, 0)["loss"] for w in ([1.0, 0.0], [0.0, 3.0])]
+    each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
+    assert torch.allclose(torch.stack(losses), each)
+    assert torch.allclose(task.test_loss.compute(), (each * torch.tensor([1.0, 3.0])).sum() / 4)
+
+
+def test_a_threshold_moves_metrics_of_labels_alone(monkeypatch):
+    task = stub_logging(make((0, "backbone")), monkeypatch)
+    batch = {"input": torch.randn(8, 1, 8, 8), "target": torch.tensor([0, 1] * 4), "index": torch.arange(8)}
+    found = []
+    for decision in (Decision(), Decision(1.0, (0.0,)), Decision(1.0, (1.0,))):
+        task.decision = decision
+        task.test_metrics.reset()
+        task.test_step(batch, 0)
+        found.append(task.test_metrics.compute())
+    assert len({m["test/auroc"].item() for m in found}) == 1
+    for said, metrics in enumerate(reversed(found[1:])):  # all of the first class, then all of the second
+        expected = MulticlassAccuracy(2)(torch.full((8,), said), batch["target"])
+        assert metrics["test/accuracy"] == expected
+
+
+def test_a_loss_for_another_kind_of_target_is_refused():
+    with pytest.raises(ConfigError, match="use loss=cross_entropy"):
+        make((0, "backbone"), loss=nn.MSELoss())

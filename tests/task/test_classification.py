@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 
 from tunesmith.task.classification import Classification
+from tunesmith.task.decision import Decision
 
 
 def test_predictions_are_probabilities_in_full_precision():
@@ -10,3 +13,9 @@ def test_predictions_are_probabilities_in_full_precision():
     found = Classification.predict(None, outputs)
     assert found.dtype is torch.float32
     assert torch.allclose(found, outputs.float().softmax(-1))
+
+
+def test_the_second_of_two_classes_may_have_a_threshold():
+    predictions = torch.tensor([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]])
+    assert Classification.labels(SimpleNamespace(decision=Decision()), predictions).tolist() == [0, 1, 0]
+    assert Classification.labels(SimpleNamespace(decision=Decision(1.0, (0.2,))), predictions).tolist() == [1, 1, 0]

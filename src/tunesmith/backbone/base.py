@@ -51,7 +51,9 @@ class Backbone(nn.Module, ABC):
         """Turn the last stage's output ``(B, C, H, W)`` into features, with ``pooled`` of shape ``(B, D)``."""
 
     def level(self, x: Tensor) -> Tensor:
-        """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, to ``(B, C)`` by its mean."""
+        """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, by its mean; ``(B, C)`` stays."""
+        if x.ndim == 2:
+            return x
         return x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
@@ -82,7 +84,9 @@ class Backbone(nn.Module, ABC):
             with torch.no_grad():
                 x = self._run(x, 0, frozen, found)
         x = self._run(x, frozen, len(self.stages), found)
-        return self.pool(x)._replace(levels=tuple(found or ()))
+        # Pooling may have parameters, which belong to the last stage and are frozen with it.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
+            return self.pool(x)._replace(levels=tuple(found or ()))
 
     def level_dims(self) -> tuple[int, ...]:
         """Widths ``D_i`` of the levels, found by a forward pass on one blank picture."""
@@ -125,18 +129,23 @@ def _resolve(net: nn.Module, name: str) -> nn.Module | nn.Parameter:
     return found
 
 
-def _check_cover(backbone: Backbone) -> None:
-    """Hold the stages to their promise; by identity, so that tensors shared between stages are found too."""
+def cover(net: nn.Module, stages: Sequence[Stage]) -> tuple[list[str], list[str]]:
+    """Name the parameters and buffers that no stage owns, and those that several own.
+
+    By identity, so that tensors shared between stages are found too.
+    """
+    members = [_resolve(net, name) for stage in stages for name in stage.members]
     owned = Counter(
         id(tensor)
-        for stage in backbone.stages
-        for member in backbone.members(stage).values()
+        for member in members
         for tensor in (chain(member.parameters(), member.buffers()) if isinstance(member, nn.Module) else (member,))
     )
-    net = backbone.net
     names = {id(tensor): name for name, tensor in chain(net.named_parameters(), net.named_buffers())}
-    left = [name for key, name in names.items() if not owned[key]]
-    doubled = [name for key, name in names.items() if owned[key] > 1]
+    return [n for key, n in names.items() if not owned[key]], [n for key, n in names.items() if owned[key] > 1]
+
+
+def _check_cover(backbone: Backbone) -> None:
+    left, doubled = cover(backbone.net, backbone.stages)
     if left or doubled:
         raise ValueError(
             "Expected the stages to own every parameter and buffer exactly once but got "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -102,11 +102,12 @@ def read_pretrained(download: Callable[[], Mapping[str, Tensor]] | None) -> dict
         ) from error
 
 
-def read_file(source: str) -> dict[str, Tensor]:
+def read_file(source: str, words: Sequence[str] = ()) -> dict[str, Tensor]:
     """Read a file that holds tensors and nothing else; a file that could run code is refused.
 
     Args:
         source: Path of a ``.safetensors``, ``.pth`` or ``.pt`` file.
+        words: What else the user could have written, for the error where there is no such file.
 
     Returns:
         The tensors by name, taken out of a ``{"state_dict": …}`` wrapper where there is one.
@@ -114,7 +115,7 @@ def read_file(source: str) -> dict[str, Tensor]:
     Raises:
         WeightsError: The path is a network address, a folder or no such file, or the file is not one of tensors only.
     """
-    path = _checked_path(source)
+    path = _checked_path(source, words)
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except pickle.UnpicklingError as error:
@@ -135,7 +136,7 @@ def _unpickle(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _checked_path(source: str) -> Path:
+def _checked_path(source: str, words: Sequence[str]) -> Path:
     if "://" in source:
         raise WeightsError(
             f"Expected backbone.weights to be a local file but got the network address '{source}': download it first."
@@ -146,10 +147,11 @@ def _checked_path(source: str) -> Path:
             f"Expected backbone.weights to be a file but got the folder '{source}': name the file in it."
         )
     if not path.is_file():
-        words = [PRETRAINED, *(PACKAGE + name for name in PACKAGES)]
+        valid = [PRETRAINED, *words, *(PACKAGE + name for name in PACKAGES)]
+        others = "".join(f" '{word}'," for word in words)
         raise WeightsError(
-            f"Expected backbone.weights to be null, '{PRETRAINED}', '{PACKAGE}<name>' or an existing file "
-            f"but got '{source}'.{nearest(source, words)}"
+            f"Expected backbone.weights to be null, '{PRETRAINED}',{others} '{PACKAGE}<name>' or an existing file "
+            f"but got '{source}'.{nearest(source, valid)}"
         )
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise WeightsError(f"Expected a weights file to end in .safetensors, .pth or .pt but got '{source}'.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,9 @@ def load_weights(
     source: str | None,
     *,
     pretrained: Callable[[], Mapping[str, Tensor]] | None = None,
+    named: Mapping[str, Callable[[], Mapping[str, Tensor]]] = MappingProxyType({}),
+    classifier: tuple[str, ...] = CLASSIFIERS,
+    adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
     strict: bool = True,
 ) -> Weights:
     """Load weights into a network without classifier.
@@ -55,6 +59,9 @@ def load_weights(
         net: The network, changed in place.
         source: ``pretrained``, ``package:<name>``, the path of a file, or ``None`` to keep the random weights.
         pretrained: The library's own download of its weights; ``None`` where it has none.
+        named: Further downloads of the library's, by the words that they are asked for with.
+        classifier: How the names of the classifier's entries begin.
+        adapt: Fits a source's tensors, by the network's names, to another number of channels or picture size.
         strict: Refuse unknown and missing tensors. Tensors of another shape, or a source of which nothing fits, are
             refused in any case.
 
@@ -70,10 +77,13 @@ def load_weights(
     own = net.state_dict()
     if source.startswith(sources.PACKAGE):
         package = sources.find_package(source)
-        match = _match_positions(own, sources.read_package(package), package, source)
+        match = _match_positions(own, sources.read_package(package), package, source, adapt)
     else:
-        tensors = sources.read_pretrained(pretrained) if source == sources.PRETRAINED else sources.read_file(source)
-        match = _match_names(own, _unwrapped(tensors, own))
+        downloads = {sources.PRETRAINED: pretrained, **named}
+        known = source in downloads
+        tensors = sources.read_pretrained(downloads[source]) if known else sources.read_file(source, tuple(named))
+        tensors = _unwrapped(tensors, own)
+        match = _match_names(own, adapt(tensors) if adapt else tensors, classifier)
     _refuse_misfits(match, source, strict)
     net.load_state_dict(match.fits, strict=False)
     return Weights(
@@ -105,19 +115,23 @@ def _unwrapped(tensors: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[st
     return tensors
 
 
-def _match_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> _Match:
+def _match_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], classifier: tuple[str, ...]) -> _Match:
     match = _Match()
     for name, tensor in tensors.items():
         if name in own:
             _place(match, name, tensor, own[name])
         else:
-            (match.ignored if name.startswith(CLASSIFIERS) else match.surplus).append(name)
+            (match.ignored if name.startswith(classifier) else match.surplus).append(name)
     match.missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
     return match
 
 
 def _match_positions(
-    own: Mapping[str, Tensor], tensors: dict[str, Tensor], package: sources.Package, source: str
+    own: Mapping[str, Tensor],
+    tensors: dict[str, Tensor],
+    package: sources.Package,
+    source: str,
+    adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None,
 ) -> _Match:
     """Match by position, where only the names differ; shapes and the last parts of the names must still agree."""
     match = _Match(ignored=[name for name in tensors if name in package.classifier])
@@ -128,8 +142,9 @@ def _match_positions(
             f"Expected a backbone with the {len(theirs)} tensors of '{source}', in their order, but got one with "
             f"{len(own)} or of another order: these weights are for {package.fits}."
         )
-    for ours, name in zip(own, theirs, strict=True):
-        _place(match, ours, tensors[name], own[ours])
+    renamed = {ours: tensors[name] for ours, name in zip(own, theirs, strict=True)}
+    for ours, tensor in (adapt(renamed) if adapt else renamed).items():
+        _place(match, ours, tensor, own[ours])
     return match
 
 

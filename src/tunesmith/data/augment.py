@@ -1,10 +1,11 @@
-"""Random augmentation of uint8 pictures, as presets.
+"""Random augmentation of uint8 pictures: presets, and random erasing after them.
 
 Random numbers come from torch's global stream, which the dataset seeds for each sample.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,32 +13,75 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-Preset = Literal["none", "light", "rotations", "auto"]
+from tunesmith.contracts import Preprocess
+from tunesmith.errors import DataError
+
+Preset = Literal["none", "light", "rotations", "slight", "auto", "randaugment"]
 
 
-def has_margin(preset: Preset) -> bool:
-    """Whether the preset cuts a random crop, and so needs a picture larger than what the backbone sees."""
-    return preset in ("light", "auto")
+@dataclass(frozen=True)
+class Augment:
+    """What happens to a training picture.
+
+    Attributes:
+        preset: See `augmentation`.
+        magnitude: Of the operations of ``randaugment``, 0 to 30.
+        erase: Probability that a rectangle of 2 to 33 % of the picture is erased (Zhong et al., 2017,
+            https://arxiv.org/abs/1708.04896).
+    """
+
+    preset: Preset
+    magnitude: int = 9
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.erase <= 1 and 0 <= self.magnitude <= 30):
+            raise DataError(
+                "Expected data.erase from 0 to 1 and data.magnitude from 0 to 30 "
+                f"but got {self.erase} and {self.magnitude}."
+            )
+
+    @property
+    def margin(self) -> bool:
+        """Whether a random crop is cut, which needs a picture larger than what the backbone sees."""
+        return self.preset in ("light", "auto", "randaugment")
+
+    def build(self, preprocess: Preprocess, channels: Literal[1, 3]) -> nn.Module | None:
+        """Build it for pictures of 1 or 3 channels; ``None`` where there is nothing random."""
+        steps = [augmentation(self.preset, preprocess.size, self.magnitude)]
+        if self.erase:
+            mean = preprocess.mean  # what is erased becomes 0 when it is normalised
+            fill = [255 * m for m in mean] if channels == len(mean) else 255 * sum(mean) / len(mean)
+            steps.append(v2.RandomErasing(self.erase, value=fill))
+        found = [step for step in steps if step is not None]
+        return v2.Compose(found) if found else None
 
 
-def augmentation(preset: Preset, size: int) -> nn.Module | None:
+def augmentation(preset: Preset, size: int, magnitude: int = 9) -> nn.Module | None:
     """Build a preset: uint8 ``(C, H, W)``, C 1 or 3, to uint8 ``(C, size, size)``.
 
     Args:
         preset: ``light`` crops and flips left to right; ``rotations`` takes one of the eight symmetries of the square,
-            for pictures without an up and a down; ``auto`` is ``light`` and then TrivialAugment (Müller and Hutter,
-            2021, https://arxiv.org/abs/2103.10158); ``none`` is nothing.
+            for pictures without an up and a down; ``slight`` is ``rotations`` and then a turn by up to 3 degrees and a
+            scale within 2 % (Deitsch et al., 2019, https://arxiv.org/abs/1807.02894); ``auto`` is ``light`` and then
+            TrivialAugment (Müller and Hutter, 2021, https://arxiv.org/abs/2103.10158); ``randaugment`` is ``light`` and
+            then two operations of RandAugment (Cubuk et al., 2019, https://arxiv.org/abs/1909.13719); ``none`` is
+            nothing.
         size: Height and width in pixels of what comes out.
+        magnitude: Of RandAugment's operations.
 
     Returns:
         The augmentation, or ``None`` where there is nothing random.
     """
     light: list[nn.Module] = [ScaledCrop(size), v2.RandomHorizontalFlip()]
+    symmetry: list[nn.Module] = [v2.RandomHorizontalFlip(), QuarterTurn()]
     chosen: dict[str, list[nn.Module]] = {
         "none": [],
         "light": light,
-        "rotations": [v2.RandomHorizontalFlip(), QuarterTurn()],
+        "rotations": symmetry,
+        "slight": [*symmetry, v2.RandomAffine(3, scale=(0.98, 1.02), interpolation=InterpolationMode.BILINEAR)],
         "auto": [*light, v2.TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)],
+        "randaugment": [*light, v2.RandAugment(magnitude=magnitude, interpolation=InterpolationMode.BILINEAR)],
     }
     return v2.Compose(chosen[preset]) if chosen[preset] else None
 

@@ -11,15 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
-from torch import Tensor
-from torch.utils.data import DataLoader
 
 from tunesmith.contracts import Batch, DataSpec, Preprocess
-from tunesmith.data.augment import Preset, augmentation, has_margin
+from tunesmith.data.augment import Augment
+from tunesmith.data.bad_files import BadFiles, leave_out
 from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.decode import Front
+from tunesmith.data.decode import MARGIN, Front
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
-from tunesmith.data.memory import available_bytes, cores
+from tunesmith.data.inputs import Views, normalise, views
+from tunesmith.data.loader import Loader, fits, make_loader
+from tunesmith.data.mixing import Mixing
+from tunesmith.data.publish import count, publish, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.split import Split
@@ -28,18 +30,26 @@ from tunesmith.errors import DataError, nearest
 
 log = logging.getLogger(__name__)
 
-Loader = DataLoader[dict[str, Any]]
-
 
 class PictureData(LightningDataModule, ABC):
-    """Pictures with one class each: reads, splits, decodes, augments and batches them.
+    """Pictures and what is to be said of them: reads, splits, decodes, augments and batches them.
 
     A run calls `connect`, `setup` and then the loaders. Batches travel to the device as uint8, one channel where the
     pictures are grey, which is 4 to 12 times less than what they become there.
 
     Args:
         split: How to split.
-        augment: Preset of random augmentation in training.
+        augment: Preset of random augmentation in training; see `augment.augmentation`.
+        magnitude: Strength of the preset ``randaugment``, 0 to 30.
+        erase: Probability that a rectangle of a training picture is erased.
+        mixup: Strength of mixup in training, such as 0.2; 0 for none.
+        cutmix: Strength of CutMix in training, such as 1; 0 for none. With both, each batch draws one of them.
+        mix_off_epochs: Epochs at the end of training without mixup and CutMix.
+        sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
+        test_views: Views of each picture in test and prediction, whose predictions are averaged; see `inputs.views`.
+            Validation, which comes after every epoch, sees each picture once.
+        on_bad_file: What to do about a picture that cannot be read: stop with an ``error`` where it is met, or ``skip``
+            it: every file is decoded once before splitting, and those that cannot be are left out.
         batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
             channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
         workers: Loader processes; ``auto`` is 0 where the pictures are kept in memory, else one for each core but one,
@@ -53,12 +63,14 @@ class PictureData(LightningDataModule, ABC):
     Attributes:
         table: All pictures; after `setup`.
         indices: Rows of the table that each split holds; after `setup`.
+        bad_files: Name of each picture that was left out, and why; after `setup`.
         duplicates: Pairs of rows with the same content in different splits; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
     """
 
     table: Table
     indices: dict[str, Ints]
+    bad_files: BadFiles
     duplicates: list[tuple[int, int]]
     spec: DataSpec
 
@@ -66,7 +78,15 @@ class PictureData(LightningDataModule, ABC):
         self,
         *,
         split: Split,
-        augment: Literal["none", "light", "rotations", "auto"] = "light",
+        augment: Literal["none", "light", "rotations", "slight", "auto", "randaugment"] = "light",
+        magnitude: int = 9,
+        erase: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        mix_off_epochs: int = 0,
+        sampler: Literal["shuffled", "balanced"] = "shuffled",
+        test_views: Literal["none", "flips", "symmetries", "five_crops"] = "none",
+        on_bad_file: Literal["error", "skip"] = "error",
         batch_size: int = 32,
         workers: int | Literal["auto"] = "auto",
         pin_memory: bool | Literal["auto"] = "auto",
@@ -78,7 +98,11 @@ class PictureData(LightningDataModule, ABC):
         if batch_size < 1:
             raise DataError(f"Expected batch_size to be at least 1 but got {batch_size}.")
         self.split = split
-        self.augment: Preset = augment
+        self.augment = Augment(augment, magnitude, erase)
+        self.mixing = Mixing(mixup, cutmix, mix_off_epochs)
+        self.balanced = sampler == "balanced"
+        self.test_views: Views = test_views
+        self.on_bad_file = on_bad_file
         self.batch_size = batch_size
         self.workers = workers
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
@@ -89,7 +113,7 @@ class PictureData(LightningDataModule, ABC):
         self.tested = "test"
         self._start = (0, 0)
         self._files: Sequence[Path] | None = None
-        self._datasets: dict[tuple[str, bool], PictureDataset] = {}
+        self._datasets: dict[tuple[str, bool, Front], PictureDataset] = {}
 
     @abstractmethod
     def load(self) -> Table:
@@ -108,7 +132,12 @@ class PictureData(LightningDataModule, ABC):
         """
         if hasattr(self, "table") or (stage == "predict" and self._files is not None):
             return
-        table = self.load()
+        table, self.bad_files = self.load(), []
+        if self.on_bad_file == "skip":
+            channels: Literal[1, 3] = 1 if table.channels == 1 else 3
+            table, self.bad_files = leave_out(
+                table, Front(self.preprocess.size, channels, self.preprocess.interpolation)
+            )
         self.indices = self.split(table)
         digests, whole = digest_all(table.pictures)
         self.duplicates = shared(digests, self.indices)
@@ -118,23 +147,16 @@ class PictureData(LightningDataModule, ABC):
                 f"{len(self.duplicates)} pictures stand in two splits, such as {one} and {other}: "
                 "their content is the same, so the test is easier than the world is."
             )
-        train = table.targets[self.indices["train"]]
-        self.spec = DataSpec(
-            class_names=table.class_names,
-            channels=table.channels,
-            fingerprint=fingerprint(table, digests, whole),
-            split_unit=self.split.unit(table),
-            group=table.group_unit,
-            train_counts=tuple(np.bincount(train, minlength=len(table.class_names)).tolist()),
-            train_size=len(train),
-        )
+        self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
+        warn_of_gaps(table, self.indices)
+        self.mixing.check(self.spec)
+        if self.balanced and not table.classes:
+            raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
         self.table = table
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of pictures by split and class."""
-        names = self.table.class_names
-        sizes = {s: np.bincount(self.table.targets[rows], minlength=len(names)) for s, rows in self.indices.items()}
-        return {s: dict(zip(names, n.tolist(), strict=True)) for s, n in sizes.items()}
+        """Number of pictures by split and class or label; with values, of ``samples``."""
+        return {split: count(self.table, rows) for split, rows in self.indices.items()}
 
     def evaluate_on(self, split: str) -> None:
         """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""
@@ -156,7 +178,7 @@ class PictureData(LightningDataModule, ABC):
         if not files:
             raise DataError("Expected at least one picture to predict on but got none.")
         self._files, self.spec = list(files), spec
-        self._datasets.pop(("predict", False), None)
+        self._datasets = {key: dataset for key, dataset in self._datasets.items() if key[0] != "predict"}
 
     def train_dataloader(self) -> Loader:
         """Batches of train: shuffled and augmented."""
@@ -176,18 +198,36 @@ class PictureData(LightningDataModule, ABC):
         if self.tested == "test" and "test" not in self.indices:
             return []
         self._check_split(self.tested)
-        return self._loader(self.tested)
+        return self._loader(self.tested, tested=True)
 
     def predict_dataloader(self) -> Loader:
         """Batches of the files given to `predict_on`, prepared as in evaluation."""
         if self._files is None:
             raise DataError("Expected files to predict on but got none; call predict_on first.")
-        return self._loader("predict")
+        return self._loader("predict", tested=True)
 
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> Batch:
-        """Make the float input ``(B, 3, H, W)`` of uint8 ``(B, C, H, W)``, on the device, once a batch."""
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Seed the mixing of a training batch, while its ``index`` is still on the CPU."""
+        trainer = self.trainer
+        if trainer is not None and trainer.training and self.mixing.applies(trainer.current_epoch, trainer.max_epochs):
+            batch["mix"] = self.mixing.seed(self.seed, trainer.current_epoch, batch["index"].tolist())
+        return batch
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
+        """Make the float input of uint8 ``(B, C, H, W)``, on the device, once a batch.
+
+        It is ``(B, 3, H, W)``, mixed in training where that is asked for; in test and prediction it is
+        ``(B, V, 3, H, W)`` where there are several views.
+        """
         done = Batch(input=normalise(batch["input"], self.preprocess), target=batch["target"], index=batch["index"])
-        if self.trainer is not None:  # half precision wants half inputs
+        if "weight" in batch:
+            done["weight"] = batch["weight"]
+        if "mix" in batch:
+            done = self.mixing(done, batch["mix"], len(self.spec.class_names))
+        if self.trainer is not None:
+            if self.trainer.testing or self.trainer.predicting:
+                done["input"] = views(done["input"], self.test_views, self.preprocess.size)
+            # Half precision wants half inputs.
             done["input"] = self.trainer.precision_plugin.convert_input(done["input"])
         return done
 
@@ -195,53 +235,43 @@ class PictureData(LightningDataModule, ABC):
         if split not in self.indices:
             raise DataError(f"Expected a split with pictures but got '{split}'.{nearest(split, self.indices)}")
 
-    def _loader(self, split: str, training: bool = False) -> Loader:
-        dataset = self._dataset(split, training)
-        workers = self._auto_workers(dataset) if self.workers == "auto" else self.workers
+    def _loader(self, split: str, training: bool = False, tested: bool = False) -> Loader:
+        dataset = self._dataset(split, training, tested)
         # Lightning makes the loader of a resumed run before it knows the epoch.
         first, batch = self._start
         epoch = max(first, self.trainer.current_epoch if self.trainer is not None else 0)
         skip = batch * self.batch_size if training and epoch == first else 0
-        return DataLoader(
+        classes = torch.from_numpy(self.table.targets[dataset.rows]) if training and self.balanced else None
+        return make_loader(
             dataset,
-            batch_size=self.batch_size,  # by name, since Lightning makes the loader anew to predict
-            sampler=EpochSampler(len(dataset), self.seed, shuffle=training, epoch=epoch, skip=skip),
-            drop_last=training and self.drop_last,
-            num_workers=workers,
-            persistent_workers=workers > 0,
+            EpochSampler(len(dataset), self.seed, training, epoch, skip, classes),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            processes=self._processes(),
             pin_memory=self.pin_memory,
-            # `iter()` draws a number for the workers: from here, and not from the run's stream.
+            drop_last=training and self.drop_last,
             generator=private("loader", self.seed, split),
         )
 
-    def _dataset(self, split: str, training: bool) -> PictureDataset:
+    def _dataset(self, split: str, training: bool, tested: bool) -> PictureDataset:
         """The dataset of a split, made once: it may hold decoded pictures."""
-        if (split, training) in self._datasets:
-            return self._datasets[split, training]
-        margin = training and has_margin(self.augment)
-        front = Front(self.preprocess.size, self._channels(), self.preprocess.interpolation, margin)
+        size, margin = self.preprocess.size, training and self.augment.margin
+        if tested and self.test_views == "five_crops":
+            size = round(size * MARGIN)
+        front = Front(size, self._channels(), self.preprocess.interpolation, margin)
+        key = (split, training, front)
+        if key in self._datasets:
+            return self._datasets[key]
         if split == "predict":
             files = self._files or ()
             rows = np.arange(len(files))
-            return self._datasets.setdefault(
-                (split, training), PictureDataset(files, np.full(len(files), -1), rows, front)
-            )
-        rows = self.indices[split]
-        random = augmentation(self.augment, self.preprocess.size) if training else None
-        dataset = PictureDataset(self.table.pictures, self.table.targets, rows, front, random, self.seed)
-        if self._fits(dataset):
+            return self._datasets.setdefault(key, PictureDataset(files, np.full(len(files), -1), rows, front))
+        rows, table = self.indices[split], self.table
+        random = self.augment.build(self.preprocess, front.channels) if training else None
+        dataset = PictureDataset(table.pictures, table.targets, rows, front, random, self.seed, table.weights)
+        if fits(dataset, self.in_memory, self._processes()):
             dataset.remember(f"Decoding {split} pictures")
-        return self._datasets.setdefault((split, training), dataset)
-
-    def _fits(self, dataset: PictureDataset) -> bool:
-        if self.in_memory != "auto":
-            return self.in_memory
-        return len(dataset) * dataset.front.max_bytes * self._processes() < available_bytes() / 4
-
-    def _auto_workers(self, dataset: PictureDataset) -> int:
-        # Measured with EfficientNet-Lite0, all layers, ELPV at 224 px, batches of 32, 2 cores: images per second, the
-        # best of three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 decoding each time, 24.6 / 22.4 / 17.7 from memory.
-        return 0 if dataset.memory is not None else min(max(cores() // self._processes() - 1, 0), 8)
+        return self._datasets.setdefault(key, dataset)
 
     def _processes(self) -> int:
         return self.trainer.num_devices if self.trainer is not None else 1
@@ -253,14 +283,3 @@ class PictureData(LightningDataModule, ABC):
                 f"but got {self.spec.channels}; use data.channels={self.preprocess.channels}."
             )
         return 1 if self.spec.channels == 1 else 3
-
-
-def normalise(pictures: Tensor, preprocess: Preprocess) -> Tensor:
-    """Scale, centre and expand uint8 ``(B, C, H, W)``, C 1 or 3, to float ``(B, 3, H, W)``.
-
-    One channel becomes three by broadcasting against the mean, without a copy in between.
-    """
-    mean = torch.tensor(preprocess.mean, device=pictures.device).view(-1, 1, 1) * 255
-    std = torch.tensor(preprocess.std, device=pictures.device).view(-1, 1, 1) * 255
-    # Converted first: arithmetic between uint8 and float tensors is 9 times slower (13.7 against 1.5 ms a batch of 32).
-    return pictures.float().sub(mean).div_(std)

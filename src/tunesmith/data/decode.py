@@ -103,7 +103,7 @@ class Front:
                 ImageOps.exif_transpose(image, in_place=True)
                 return self._fit(_convert(image, mode))
         except Exception as err:  # a damaged file makes Pillow raise nearly anything
-            raise PictureError(f"Expected a readable picture but got {picture}: {_reason(err)}.") from err
+            raise PictureError(f"Expected a readable picture but got {picture}: {reason(err)}.") from err
 
     def _fit(self, image: Image.Image) -> Tensor:
         width, height = image.size
@@ -122,7 +122,8 @@ class Front:
 
 
 def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow would clip 16 bits to 255
+    # Pillow would clip 16 bits to 255. It holds them as 32 bits where it reads a PGM, and an older one a PNG.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise DataError("expected 8 or 16 bits a channel, not 32")
@@ -132,7 +133,8 @@ def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
-def _reason(err: Exception) -> str:
+def reason(err: BaseException) -> str:
+    """Say in a few words why a picture could not be read."""
     if isinstance(err, FileNotFoundError):
         return "there is no such file"
     if isinstance(err, UnidentifiedImageError):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,22 +23,26 @@ HEAD_BYTES = 64 * 2**10
 
 
 def fingerprint(table: Table, digests: Sequence[bytes], whole: bool = True) -> str:
-    """Digest names, labels and content.
+    """Digest names, labels (or values), weights and content.
 
     Args:
-        table: The pictures' names and labels.
+        table: The pictures' names, labels and weights.
         digests: Of each picture's content, in the table's order.
         whole: Whether the digests are over whole files.
 
     Returns:
         ``content:<hex>``, or ``head:<hex>`` where only the size and the first 64 KiB of each file were read.
     """
-    labels = (table.class_names[t] for t in table.targets)
-    rows = zip(table.names.tolist(), labels, digests, strict=True)
+    rows = zip(table.names.tolist(), _labels(table), digests, strict=True)
     total = hashlib.blake2b(repr(table.class_names).encode(), digest_size=16)
     for name, label, digest in sorted(rows):
         total.update(repr((name, label, digest)).encode())
     return f"{'content' if whole else 'head'}:{total.hexdigest()}"
+
+
+def _labels(table: Table) -> list[Any]:
+    labels = [table.class_names[t] for t in table.targets] if table.classes else table.targets.tolist()
+    return labels if table.weights is None else list(zip(labels, table.weights.tolist(), strict=True))
 
 
 def digest_all(pictures: Pictures, max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:

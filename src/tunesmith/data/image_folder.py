@@ -12,13 +12,10 @@ import numpy as np
 
 from tunesmith.data.base import PictureData
 from tunesmith.data.decode import SUFFIXES
-from tunesmith.data.table import SPLITS, Table
+from tunesmith.data.table import SPLIT_WORDS, SPLITS, Table
 from tunesmith.errors import DataError
 
 log = logging.getLogger(__name__)
-
-SPLIT_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""What the folder of a split may be called, and the split."""
 
 
 class ImageFolder(PictureData):
@@ -71,9 +68,9 @@ class ImageFolder(PictureData):
 
 def _split_folders(root: Path) -> dict[Path, str]:
     folders = _folders(root)
-    if not (root / "train").is_dir() or any(f.name not in SPLIT_FOLDERS for f in folders):
+    if not (root / "train").is_dir() or any(f.name not in SPLIT_WORDS for f in folders):
         return {}
-    found = {f: SPLIT_FOLDERS[f.name] for f in folders}
+    found = {f: SPLIT_WORDS[f.name] for f in folders}
     for split in SPLITS:
         same = [f.name for f, s in found.items() if s == split]
         if len(same) > 1:

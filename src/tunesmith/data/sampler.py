@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from tunesmith.data.randomness import private
@@ -21,11 +22,13 @@ class Key(NamedTuple):
         epoch: Counted from 0.
         position: Position in the split.
         padding: Whether the sample only fills a distributed batch and must not be counted.
+        round: How often the epoch has had the sample before, in the balanced order; it is augmented anew each time.
     """
 
     epoch: int
     position: int
     padding: bool = False
+    round: int = 0
 
 
 class EpochSampler(Sampler[Key]):
@@ -42,10 +45,21 @@ class EpochSampler(Sampler[Key]):
         epoch: The epoch to begin with. Lightning tells the epoch only after it has started the first iteration of a
             resumed run, which would replay the order of epoch 0.
         skip: Samples of this process to leave out at the start of that epoch, and of no other.
+        classes: Class of each sample ``(count,)``, where every epoch is to hold the classes in equal numbers; see
+            `balanced`. It goes with ``shuffle``.
     """
 
-    def __init__(self, count: int, seed: int = 0, shuffle: bool = True, epoch: int = 0, skip: int = 0) -> None:
+    def __init__(
+        self,
+        count: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        epoch: int = 0,
+        skip: int = 0,
+        classes: Tensor | None = None,
+    ) -> None:
         self.count = count
+        self.classes = classes
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = epoch
@@ -62,16 +76,48 @@ class EpochSampler(Sampler[Key]):
     def __iter__(self) -> Iterator[Key]:
         rank, world = _world()
         epoch = self.epoch
-        order = (
-            torch.randperm(self.count, generator=private("order", self.seed, epoch))
-            if self.shuffle
-            else torch.arange(self.count)
-        )
+        order, rounds = self._order(epoch)
         first, skip = self._skipped
         begin = rank + world * (skip if epoch == first else 0)
         for place in range(begin, len(self) * world, world):
             extra = place >= self.count
-            yield Key(epoch, int(order[place % self.count]), padding=extra and not self.shuffle)
+            at = place % self.count
+            yield Key(epoch, int(order[at]), padding=extra and not self.shuffle, round=int(rounds[at]))
+
+    def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
+        once = torch.zeros(self.count, dtype=torch.int64)
+        if not self.shuffle:
+            return torch.arange(self.count), once
+        generator = private("order", self.seed, epoch)
+        if self.classes is not None:
+            return balanced(self.classes, generator)
+        return torch.randperm(self.count, generator=generator), once
+
+
+def balanced(classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw an epoch with as many samples as there are, and equally many of each class, to within one.
+
+    A class is gone through in a new random order as often as it takes: the samples of a rare class come several times,
+    all of them equally often to within one; of a common class a part is left out.
+
+    Args:
+        classes: Class of each sample ``(N,)``.
+        generator: What it is drawn with.
+
+    Returns:
+        Positions ``(N,)``, shuffled, and how often each had come before ``(N,)``.
+    """
+    total, present = len(classes), sorted(set(classes.tolist()))
+    shares = torch.full((len(present),), total // len(present))
+    shares[torch.randperm(len(present), generator=generator)[: total % len(present)]] += 1
+    drawn, rounds = [], []
+    for label, share in zip(present, shares.tolist(), strict=True):
+        own = (classes == label).nonzero().flatten()
+        passes = [own[torch.randperm(len(own), generator=generator)] for _ in range(-(-share // len(own)))]
+        drawn.append(torch.cat([own[:0], *passes])[:share])
+        rounds.append(torch.arange(share) // len(own))
+    shuffled = torch.randperm(total, generator=generator)
+    return torch.cat(drawn)[shuffled], torch.cat(rounds)[shuffled]
 
 
 def _world() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""ELPV: electroluminescence pictures of solar cells, functional or defective.
+"""ELPV: electroluminescence pictures of solar cells, functional or defective, or how probably.
 
 2,624 grey pictures of 300 x 300 pixels, cut from 44 modules, with the defect probability that experts gave them: 0,
 1/3, 2/3 or 1. From the package ``elpv-dataset``, which carries them.
@@ -19,14 +19,19 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.base import PictureData
-from tunesmith.data.table import Ints, Strings, Table
+from tunesmith.data.table import Floats, Ints, Kind, Strings, Table
 from tunesmith.errors import DataError, MissingExtraError
 
 NAMES = {
     "binary": ("functional", "defective"),
     "four": ("functional", "possibly_defective", "probably_defective", "defective"),
+    "ordinal": ("functional", "possibly_defective", "probably_defective", "defective"),
+    "probability": ("defect_probability",),
 }
-"""Class names, in the order of the defect probability; ``binary`` parts at 0.5."""
+"""Names of the classes, in the order of the defect probability (``binary`` parts at 0.5), or of the value."""
+
+KINDS: dict[str, Kind] = {"binary": "class", "four": "class", "ordinal": "ordinal", "probability": "value"}
+"""Kind of target."""
 
 
 class SolarCells(PictureData):
@@ -37,7 +42,8 @@ class SolarCells(PictureData):
 
     Args:
         root: Folder with ``labels.csv`` and ``images/``; ``None`` for the package's.
-        classes: ``binary`` (defect probability 0.5 or more), or ``four``, one a probability.
+        classes: ``binary`` (defect probability 0.5 or more); ``four``, one a probability; ``ordinal``, the same four in
+            their order; or ``probability``: no classes, but the probability as a value.
         group_block: Cells a module, about, for the group split.
         **common: Arguments of `PictureData`.
     """
@@ -46,7 +52,7 @@ class SolarCells(PictureData):
         self,
         *,
         root: str | None = None,
-        classes: Literal["binary", "four"] = "binary",
+        classes: Literal["binary", "four", "ordinal", "probability"] = "binary",
         group_block: int = 60,
         **common: Any,
     ) -> None:
@@ -66,11 +72,16 @@ class SolarCells(PictureData):
         """
         root = _package_data() if self.root is None else Path(self.root).expanduser()
         names, probability, kind = _read_labels(root / "labels.csv")
-        targets = (probability >= 0.5) if self.classes == "binary" else np.rint(probability * 3)
+        targets: Ints | Floats = np.rint(probability * 3).astype(np.int64)
+        if self.classes == "binary":
+            targets = (probability >= 0.5).astype(np.int64)
+        elif self.classes == "probability":
+            targets = probability[:, None].astype(np.float32)
         return Table(
             pictures=[root / name for name in names],
-            targets=targets.astype(np.int64),
+            targets=targets,
             class_names=NAMES[self.classes],
+            kind=KINDS[self.classes],
             names=names,
             channels=1,
             groups=blocks(kind, self.group_block),

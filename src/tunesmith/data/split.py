@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from tunesmith.data.folds import few, one_fold
+from tunesmith.data.hold_out import By, hold_out
+from tunesmith.data.publish import count
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.errors import DataError
-
-TRIES = 100
-"""Random orders of the groups that are tried; the one that comes nearest to the asked sizes is taken."""
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,25 @@ class Split:
     """How to split.
 
     Attributes:
-        by: ``random``; ``stratified``: every part has the classes in the same proportion; ``group``: all pictures of a
-            group fall into one part; ``folder``: the source's folders train, val and test; ``auto``: ``folder`` where
-            the source has such folders, else ``stratified``.
+        by: ``random``; ``stratified``: every part has the classes in the same proportion (for labels and values see
+            `strata.strata`); ``group``: all pictures of a group fall into one part; ``folder``: the parts train, val
+            and test that the source comes in; ``auto``: ``folder`` where it comes in parts, else ``stratified``.
         val: Fraction of all pictures for validation; 0 for none. By folder: fraction of train, where val is missing.
         test: Fraction of all pictures for testing; 0 for none. By folder it is not used.
         seed: Of the split; the run's seed has no part in it, so runs with other seeds are tested on the same pictures.
+        folds: Number of folds of a cross-validation, or ``leave_one_out``: the test part is then one of the folds, in
+            place of the fraction ``test``, and over all folds each picture is tested exactly once.
+        fold: Which fold is tested, counted from 0.
+        shots: Pictures of each class to train on, drawn from what would be train; the others are not used.
     """
 
     by: Literal["auto", "random", "stratified", "group", "folder"] = "stratified"
     val: float = 0.1
     test: float = 0.25
     seed: int = 0
+    folds: int | Literal["leave_one_out"] | None = None
+    fold: int = 0
+    shots: int | None = None
 
     def __post_init__(self) -> None:
         if not (0 <= self.val < 1 and 0 <= self.test < 1 and self.val + self.test < 1):
@@ -63,10 +70,14 @@ class Split:
         by = self.resolve(table)
         if by != "folder" and table.folders is not None:
             raise DataError(
-                f"Expected data that come split into folders to be split by them but got split.by={self.by}; "
-                "use data.split.by=folder, or put all pictures into one folder a class."
+                f"Expected data that come split to be split as they are but got split.by={self.by}; "
+                "use data.split.by=folder, or a source that says nothing of splits."
             )
+        if by == "folder" and self.folds is not None:
+            raise DataError("Expected data.split.folds=null for data that come split: their test part is given.")
         parts = self._folders(table) if by == "folder" else self._fractions(table, by)
+        if self.shots is not None:
+            parts["train"] = few(table, parts["train"], self.shots, self.seed)
         parts = {name: np.sort(parts[name]) for name in SPLITS if name in parts and len(parts[name])}
         _check_classes(table, parts)
         return parts
@@ -80,99 +91,39 @@ class Split:
         parts = {name: np.flatnonzero(table.folders == name) for name in SPLITS}
         if not len(parts["train"]):
             raise DataError("Expected a folder train with pictures but found none; use data.split.by=stratified.")
+        if table.groups is not None:
+            _check_groups(table, table.groups, parts)
         if not len(parts["val"]) and self.val:
-            count = round(self.val * len(parts["train"]))
-            parts["train"], parts["val"] = hold_out(table, parts["train"], "val", count, "stratified", self.seed)
+            number = round(self.val * len(parts["train"]))
+            by: By = "stratified" if table.groups is None else "group"
+            parts["train"], parts["val"] = hold_out(table, parts["train"], "val", number, by, self.seed)
         return parts
 
-    def _fractions(self, table: Table, by: Literal["random", "stratified", "group"]) -> dict[str, Ints]:
+    def _fractions(self, table: Table, by: By) -> dict[str, Ints]:
         parts = {"train": np.arange(len(table))}
+        if self.folds is not None:
+            parts["train"], parts["test"] = one_fold(table, self.folds, self.fold, by, self.seed)
         for name, fraction in (("test", self.test), ("val", self.val)):
-            if fraction:
-                count = round(fraction * len(table))
-                parts["train"], parts[name] = hold_out(table, parts["train"], name, count, by, self.seed)
+            if fraction and name not in parts:
+                number = round(fraction * len(table))
+                parts["train"], parts[name] = hold_out(table, parts["train"], name, number, by, self.seed)
         return parts
 
 
-def hold_out(
-    table: Table, rows: Ints, name: str, count: int, by: Literal["random", "stratified", "group"], seed: int
-) -> tuple[Ints, Ints]:
-    """Part ``rows`` in two.
-
-    Args:
-        table: Where the rows' classes and groups are.
-        rows: What to part.
-        name: Of the part that is held out, for messages.
-        count: Pictures to hold out; by group, as near to it as whole groups come.
-        by: Rule.
-        seed: Of the draw.
-
-    Returns:
-        The rows that are left and the rows that are held out.
-
-    Raises:
-        DataError: It cannot be done with so few pictures or groups.
-    """
-    if not 0 < count < len(rows):
-        raise DataError(
-            f"Expected between 1 and {len(rows) - 1} pictures for {name} but split.{name} asks for {count}; "
-            "change data.split, or add pictures."
-        )
-    if by == "group":
-        return _hold_out_groups(table, rows, name, count, seed)
-    from sklearn.model_selection import train_test_split  # takes 1.6 s to import
-
-    labels = table.targets[rows] if by == "stratified" else None
-    if labels is not None:
-        _check_stratifiable(table, labels, name, count)
-    rest, held = train_test_split(rows, test_size=count, stratify=labels, random_state=seed)
-    return rest, held
-
-
-def _check_stratifiable(table: Table, labels: Ints, name: str, count: int) -> None:
-    sizes = np.bincount(labels, minlength=len(table.class_names))
-    scarce = int(sizes.argmin())
-    if sizes[scarce] < 2:
-        raise DataError(
-            f"Expected at least two pictures of every class to take {name} from but got {sizes[scarce]} of class "
-            f"'{table.class_names[scarce]}'; add pictures, leave the class out, or use data.split.by=random."
-        )
-    if min(count, len(labels) - count) < len(sizes):
-        raise DataError(
-            f"Expected {name} and what is left to hold one picture of each of the {len(sizes)} classes but {name} "
-            f"gets {count} of {len(labels)}; change data.split.{name}, or use data.split.by=random."
-        )
-
-
-def _hold_out_groups(table: Table, rows: Ints, name: str, count: int, seed: int) -> tuple[Ints, Ints]:
-    if table.groups is None:
-        raise DataError("Expected the data to have groups but they have none; use data.split.by=stratified.")
-    names, group = np.unique(table.groups[rows], return_inverse=True)
-    if len(names) < 2:
-        raise DataError(
-            f"Expected at least two groups to take {name} from but got {len(names)}; "
-            f"use data.split.{name}=0 or data.split.by=stratified."
-        )
-    # Pictures by group and class: the best draw has the asked number of each class, as nearly as whole groups come.
-    classes = np.zeros((len(names), len(table.class_names)))
-    np.add.at(classes, (group, table.targets[rows]), 1)
-    wanted = classes.sum(0) * count / len(rows)
-    rng = np.random.default_rng(seed)
-    best, chosen = np.inf, names[:0]
-    for _ in range(TRIES):
-        order = rng.permutation(len(names))
-        sizes = classes[order].sum(1).cumsum()
-        cut = int(np.abs(sizes[:-1] - count).argmin()) + 1
-        distance = float(np.abs(classes[order[:cut]].sum(0) - wanted).sum())
-        if distance < best:
-            best, chosen = distance, order[:cut]
-    held = np.isin(group, chosen)
-    return rows[~held], rows[held]
+def _check_groups(table: Table, groups: Ints, parts: dict[str, Ints]) -> None:
+    owner: dict[int, str] = {}
+    for name, rows in parts.items():
+        for group in np.unique(groups[rows]).tolist():
+            if owner.setdefault(group, name) != name:
+                some = table.names[rows[groups[rows] == group][0]]
+                raise DataError(
+                    f"Expected every {table.group_unit or 'group'} in one split but that of {some} ({name}) stands in "
+                    f"{owner[group]} too: mend the split, or name no group."
+                )
 
 
 def _check_classes(table: Table, parts: dict[str, Ints]) -> None:
-    counts = np.bincount(table.targets[parts["train"]], minlength=len(table.class_names))
-    absent = [name for name, n in zip(table.class_names, counts, strict=True) if not n]
+    absent = [name for name, number in count(table, parts["train"]).items() if not number]
     if absent:
         raise DataError(
             f"Expected pictures of every class in train but got none of {', '.join(absent)}; "

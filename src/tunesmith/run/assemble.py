@@ -21,10 +21,10 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
-from tunesmith.contracts import Backbone, DataSpec, Preprocess
+from tunesmith.contracts import Backbone, DataSpec, FittedHead, Preprocess
 from tunesmith.errors import ConfigError, nearest
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rates, Row
-from tunesmith.run import probe
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
+from tunesmith.run import fitted, probe
 from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
@@ -68,9 +68,12 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
             OmegaConf.update(cfg, "task.channels_last", False)
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
-    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels)
+    kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
+    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind)
     names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
-    metrics = {name: build_accepted(node, **names) for name, node in cfg.task.metrics.items()}
+    # The k best of k classes always hold the right one: such a metric is left out.
+    nodes = {n: m for n, m in cfg.task.metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
+    metrics = {name: build_accepted(node, **names) for name, node in nodes.items()}
     _check_monitor(cfg.task, metrics)
     for schedule in (cfg.scheduler, *(p.get("scheduler") for p in cfg.policy.get("phases", ()))):
         _check_schedule(cfg.task, schedule or {})
@@ -91,10 +94,9 @@ def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTab
     return make_table(backbone, head, _policy(cfg), build(cfg.rates), _weight_decay(cfg.optimizer))
 
 
-def _policy(cfg: DictConfig) -> Policy:
+def _policy(cfg: DictConfig) -> Any:
     # Optimizers and schedules of phases are built when their phase begins.
-    policy: Policy = build(cfg.policy, _recursive_=False)
-    return policy
+    return build(cfg.policy, _recursive_=False)
 
 
 def assemble_trainer(
@@ -141,11 +143,15 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
+    if task.decides and "val" not in data.counts():
+        raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
+    fitted.settle(cfg, task.head)
     trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
     gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
     if gradients:
         task.table = _table(cfg, backbone, task.head)
     _check_late(task.table, trainer)
+    fitted.check(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
         _check_distributed()
@@ -199,6 +205,8 @@ def make_table(
     """
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
+    if isinstance(head, FittedHead):  # no step is ever taken
+        plan = plan | {p.name: Rate(0.0, 0.0) for p in parameters if p.stage == HEAD}
     first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
     rows = [Row(p, first[p.name], plan[p.name], weight_decay * plan[p.name].decay) for p in parameters]
     return ParameterTable(tuple(rows), tuple(phases))
@@ -215,12 +223,18 @@ def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
         if isinstance(unit, nn.Parameter):
             found.append(Parameter(prefix, stage, depth, norm=False, bias=False, ndim=unit.ndim, numel=unit.numel()))
             continue
-        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if isinstance(m, _NORMS)}
+        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if _is_norm(m)}
         for name, p in unit.named_parameters():
             owner, _, leaf = name.rpartition(".")
             norm = (f"{owner}." if owner else "") in norms
-            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, leaf == "bias", p.ndim, p.numel()))
+            bias = leaf == "bias" or leaf.endswith("_bias")  # in_proj_bias of torch's attention
+            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, bias, p.ndim, p.numel()))
     return found
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """By class, or by its name: the libraries have normalisations of their own, such as timm's RmsNorm."""
+    return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
 
 
 def _weight_decay(node: DictConfig) -> float:
@@ -257,7 +271,7 @@ def describe(parts: Parts) -> dict[str, Any]:
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
     phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
-        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts()},
+        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts(), "bad_files": data.bad_files},
         "weights": asdict(weights),
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),

@@ -125,6 +125,8 @@ class Throughput(Callback):
 class Collect(Callback):
     """Keeps what test steps give, from all ranks."""
 
+    _KEYS = ("index", "target", "predictions", "outputs")
+
     def __init__(self) -> None:
         self._steps: list[dict[str, Tensor]] = []
 
@@ -142,7 +144,7 @@ class Collect(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a batch on the CPU."""
-        self._steps.append({k: outputs[k].detach().cpu() for k in ("index", "target", "predictions")})
+        self._steps.append({k: outputs[k].detach().cpu() for k in self._KEYS})
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the ranks' shares together."""
@@ -152,7 +154,7 @@ class Collect(Callback):
             self._steps = [step for share in shares for step in share]
 
     def collected(self) -> dict[str, Tensor]:
-        """``index`` ``(N,)``, ``target`` ``(N,)`` and ``predictions`` ``(N, K)``, in the order of the data's table."""
-        whole = {k: torch.cat([step[k] for step in self._steps]) for k in ("index", "target", "predictions")}
+        """``index`` ``(N,)``, ``target``, ``predictions`` ``(N, K)`` and ``outputs``, in the order of the table."""
+        whole = {k: torch.cat([step[k] for step in self._steps]) for k in self._KEYS}
         order = whole["index"].argsort()
         return {k: v[order] for k, v in whole.items()}

@@ -73,8 +73,9 @@ class LastCheckpoint(Callback):
         self._save(trainer, pl_module, trainer.current_epoch, 0, finished=True)
 
     def _may_save_here(self, trainer: Any, batch_idx: int) -> bool:
-        # Gradients are in no checkpoint; and who cannot begin at a batch must not be asked to.
-        whole_steps = batch_idx % trainer.accumulate_grad_batches == 0
+        # Neither gradients nor what a head is to be fitted to are in a checkpoint; and who cannot begin at a batch must
+        # not be asked to.
+        whole_steps = batch_idx % trainer.accumulate_grad_batches == 0 and trainer.lightning_module.head_fit is None
         return whole_steps and not trainer.overfit_batches and _data(trainer) is not None
 
     def _due(self, trainer: Trainer) -> bool:

@@ -1,4 +1,4 @@
-"""What a run came to: predictions of a split, their metrics, and those of always saying the commonest class."""
+"""What a run came to: predictions of a split, their metrics, and those of always saying the same."""
 
 from __future__ import annotations
 
@@ -8,53 +8,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import torch
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
+from torch import Tensor
 
+from tunesmith.contracts import DataSpec
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import Parts
-from tunesmith.run.atomic import atomic
 from tunesmith.run.callback import Collect
 from tunesmith.run.checkpoint import load_weights
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Probabilities of the samples of one split.
-
-    Attributes:
-        files: What each sample is called ``(N,)``.
-        probabilities: ``(N, K)``.
-        class_names: One a class ``(K,)``.
-        targets: Class index ``(N,)``; ``None`` where labels are not known.
-    """
-
-    files: list[str]
-    probabilities: NDArray[np.float32]
-    class_names: tuple[str, ...]
-    targets: NDArray[np.int64] | None = None
-
-    def table(self) -> pa.Table:
-        """Columns ``file``, ``target`` where known, ``label`` (the class predicted), ``p_<class>`` for each class."""
-        names = np.array(self.class_names, dtype=object)
-        columns: dict[str, Any] = {"file": self.files}
-        if self.targets is not None:
-            columns["target"] = names[self.targets]
-        columns["label"] = names[self.probabilities.argmax(axis=1)]
-        columns |= {f"p_{name}": self.probabilities[:, i] for i, name in enumerate(self.class_names)}
-        return pa.table(columns)
-
-    def save(self, path: Path) -> None:
-        """Write the table as Parquet or, where the name ends so, as CSV."""
-        with atomic(path) as temporary:
-            if path.suffix == ".csv":
-                pyarrow.csv.write_csv(self.table(), temporary)
-            else:
-                pyarrow.parquet.write_table(self.table(), temporary)
+from tunesmith.run.predictions import Predictions
+from tunesmith.task.decision import Decision
 
 
 @dataclass(frozen=True)
@@ -66,8 +31,9 @@ class Outcome:
         weights: Which weights were tested: ``best`` or ``last``.
         predictions: Of every sample.
         metrics: Flat, under the split's name: ``test/accuracy``, ``test/loss``, …
-        majority: The same metrics of always saying the commonest class of the training split.
-        majority_class: Its name.
+        majority: The same metrics of always saying what is commonest in the training split: its commonest class, each
+            label's majority, or the mean of each value.
+        majority_class: The class's name, or in words what is said.
     """
 
     split: str
@@ -78,13 +44,16 @@ class Outcome:
     majority_class: str
 
 
-def test(parts: Parts, folder: Path, weights: Literal["best", "last"]) -> Outcome | None:
+def test(
+    parts: Parts, folder: Path, weights: Literal["best", "last"], decisions: Mapping[str, Decision]
+) -> Outcome | None:
     """Test the best or the last weights of a run that was just trained.
 
     Args:
         parts: The assembled run.
         folder: The run folder, with its checkpoints.
         weights: Which weights.
+        decisions: What was fitted on validation for which weights.
 
     Returns:
         ``None`` where the data have no test split.
@@ -96,46 +65,53 @@ def test(parts: Parts, folder: Path, weights: Literal["best", "last"]) -> Outcom
         return None
     if (folder / "checkpoints").is_dir():  # else nothing was to be saved, and the last weights are those in memory
         load_weights(parts.task, folder / "checkpoints" / f"{weights}.ckpt")
-    in_train = parts.data.counts()["train"]
-    return test_split(parts.data, parts.task, parts.trainer, parts.collect, in_train, weights, "test")
+    parts.task.decision = decisions.get(weights, Decision())
+    return test_split(parts.data, parts.task, parts.trainer, parts.collect, weights, "test")
 
 
-def test_split(
-    data: Any, task: Any, trainer: Trainer, collect: Collect, in_train: Mapping[str, int], weights: str, split: str
-) -> Outcome:
-    """Test the task's present weights.
+def test_split(data: Any, task: Any, trainer: Trainer, collect: Collect, weights: str, split: str) -> Outcome:
+    """Test the task's present weights, with its present decision.
 
     Args:
         data: The data module.
-        task: The task.
+        task: The task; what is commonest in its own training split is the baseline.
         trainer: With ``collect`` among its callbacks.
         collect: Gives the predictions.
-        in_train: Samples of each class that the weights were trained on; the commonest is the baseline.
         weights: What these weights are called.
         split: Which split.
     """
     data.evaluate_on(split)
     (logged,) = trainer.test(task, datamodule=data, verbose=False)
     found = collect.collected()
-    spec, table = data.spec, data.table
-    common = max(in_train, key=lambda name: in_train[name])
-    constant = torch.zeros_like(found["predictions"])
-    constant[:, spec.class_names.index(common)] = 1.0
     metrics = task.test_metrics.clone(prefix=f"{split}/").to("cpu")
     metrics.reset()
-    majority = {name: value.item() for name, value in metrics(constant, found["target"]).items()}
+    constant, name = always(task.spec)
+    majority = metrics(constant.expand(found["predictions"].shape).contiguous(), found["target"])
     predictions = Predictions(
-        np.asarray(table.names)[found["index"].numpy()].tolist(),
+        np.asarray(data.table.names)[found["index"].numpy()].tolist(),
         found["predictions"].numpy(),
-        spec.class_names,
+        task.labels(found["predictions"]).numpy(),
+        task.spec.class_names,
         found["target"].numpy(),
+        task.spec.target,
     )
-    values = {f"{split}/{name.rpartition('/')[2]}": value for name, value in logged.items()}
-    return Outcome(split, weights, predictions, values, majority, common)
+    values = {f"{split}/{key.rpartition('/')[2]}": value for key, value in logged.items()}
+    return Outcome(split, weights, predictions, values, {k: v.item() for k, v in majority.items()}, name)
+
+
+def always(spec: DataSpec) -> tuple[Tensor, str]:
+    """What is commonest in train, as a prediction ``(K,)``, and its name."""
+    if spec.target == "value":
+        return torch.tensor(spec.target_mean, dtype=torch.float32), "the mean"
+    counts = torch.tensor(spec.train_counts)
+    if spec.target == "multilabel":
+        return (2 * counts > spec.train_size).float(), "each label's majority"
+    common = int(counts.argmax())
+    return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
 
 
 def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8]]]:
-    """The most confident mistakes, worst first: a caption, and the picture as the model saw it ``(H, W, C)``.
+    """The worst mistakes, worst first: a caption, and the picture as the model saw it ``(H, W, C)``.
 
     Args:
         data: The data module, which still serves the tested split.
@@ -143,16 +119,10 @@ def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str
         most: How many at the most.
     """
     found = outcome.predictions
-    assert found.targets is not None
-    chosen = found.probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(chosen != found.targets)
-    worst = wrong[np.argsort(-found.probabilities[wrong, chosen[wrong]], kind="stable")][:most]
-    dataset, names = data.test_dataloader().dataset, found.class_names
-    captions = []
-    for i in worst:
-        said, sure, truth = names[chosen[i]], found.probabilities[i, chosen[i]], names[found.targets[i]]
-        captions.append(f"{found.files[i]}: {said} ({sure:.0%}), in truth {truth}")
-    return [(c, dataset[int(i)]["input"].permute(1, 2, 0).numpy()) for c, i in zip(captions, worst, strict=True)]
+    wrongness = found.wrongness()
+    worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
+    dataset = data.test_dataloader().dataset
+    return [(found.caption(i), dataset[i]["input"].permute(1, 2, 0).numpy()) for i in worst]
 
 
 def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:

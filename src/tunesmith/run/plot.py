@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,16 @@ from matplotlib.figure import Figure
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from tunesmith.run import metrics_log
-from tunesmith.run.outcome import Predictions
+from tunesmith.run.predictions import Predictions
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 
 
 def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None) -> list[Path]:
-    """Draw training curves and, where there are predictions, the confusion matrix and the reliability diagram.
+    """Draw training curves and, where there are predictions, what shows them.
+
+    That is the confusion matrix of classes and, where they have no order, the reliability diagram; the scores of each
+    label; or predicted against true values.
 
     Args:
         folder: Of the run; the pictures go into ``plots/`` in it.
@@ -29,8 +33,7 @@ def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None)
     """
     drawings: dict[str, Callable[[], Figure | None]] = {"training_curves": lambda: training_curves(folder, monitor)}
     if predictions is not None and predictions.targets is not None:
-        drawings["confusion_matrix"] = lambda: draw_confusion_matrix(predictions)
-        drawings["reliability"] = lambda: draw_reliability(predictions)
+        drawings |= {name: functools.partial(draw, predictions) for name, draw in _DRAWINGS[predictions.kind].items()}
     places = folder / "plots"
     places.mkdir(exist_ok=True)
     paths = []
@@ -65,8 +68,7 @@ def draw_confusion_matrix(predictions: Predictions) -> Figure:
     """Counts by true class (rows) and predicted class (columns), shaded by the share of the row."""
     assert predictions.targets is not None
     names = predictions.class_names
-    chosen = predictions.probabilities.argmax(axis=1)
-    found = multiclass_confusion_matrix(torch.tensor(chosen), torch.tensor(predictions.targets), len(names))
+    found = multiclass_confusion_matrix(torch.tensor(predictions.labels), torch.tensor(predictions.targets), len(names))
     counts = found.numpy()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(12.0, 3.0 + 0.55 * len(names))
@@ -90,8 +92,8 @@ def draw_reliability(predictions: Predictions, bins: int = 15) -> Figure:
     The bins are torchmetrics' own, so the calibration error in the title is the one in the table of metrics.
     """
     assert predictions.targets is not None
-    confidence = predictions.probabilities.max(axis=1)
-    right = predictions.probabilities.argmax(axis=1) == predictions.targets
+    confidence = predictions.values.max(axis=1)
+    right = predictions.values.argmax(axis=1) == predictions.targets
     lowest = 1 / len(predictions.class_names)
     edges = np.linspace(0, 1, bins + 1)
     place = np.clip(np.digitize(confidence, edges) - 1, 0, bins - 1)
@@ -110,3 +112,48 @@ def draw_reliability(predictions: Predictions, bins: int = 15) -> Figure:
     lower.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_BLUE)
     lower.set(xlabel="confidence", ylabel="samples", xlim=(lowest, 1))
     return figure
+
+
+def draw_values(predictions: Predictions) -> Figure:
+    """Predicted against true values, a panel a value."""
+    assert predictions.targets is not None
+    names, r2 = predictions.class_names, predictions.by_class()["r2"]
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4.4 * columns, 4.4 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for i, (axes, name) in enumerate(zip(panels, names, strict=False)):
+        true, said = predictions.targets[:, i], predictions.values[:, i]
+        ends = [min(true.min(), said.min()), max(true.max(), said.max())]
+        axes.plot(ends, ends, "--", color=_GREY)
+        axes.plot(true, said, "o", color=_BLUE, markersize=4, alpha=min(1.0, max(0.15, 60 / len(true))), mew=0)
+        axes.set(xlabel="true", ylabel="predicted", title=f"{name}, R² {r2[i]:.3f}", aspect="equal")
+        axes.grid(alpha=0.3)
+    for axes in panels:  # those that no value is left for
+        axes.set_axis_off()
+    return figure
+
+
+def draw_labels(predictions: Predictions, most: int = 40) -> Figure:
+    """F1 and average precision of each label, the commonest labels above; ``most`` of them at the most."""
+    rows = predictions.by_class().sort_values("support", ascending=False, kind="stable")[:most]
+    place = np.arange(len(rows))
+    figure = Figure(figsize=(6.4, 1.4 + 0.32 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(place - 0.2, rows["f1"], 0.38, color=_BLUE, label="F1")
+    axes.barh(place + 0.2, rows["average_precision"].fillna(0), 0.38, color=_ORANGE, label="average precision")
+    names = [f"{name} ({support})" for name, support in zip(rows["label"], rows["support"], strict=True)]
+    axes.set_yticks(place, names)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), title="by label (samples with it)")
+    axes.grid(alpha=0.3, axis="x")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+_DRAWINGS: Mapping[str, Mapping[str, Callable[[Predictions], Figure]]] = {
+    "class": {"confusion_matrix": draw_confusion_matrix, "reliability": draw_reliability},
+    "ordinal": {"confusion_matrix": draw_confusion_matrix},
+    "multilabel": {"labels": draw_labels},
+    "value": {"values": draw_values},
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from omegaconf import DictConfig
@@ -13,14 +14,14 @@ from rich.console import Console
 from tunesmith.config.build import build
 from tunesmith.data.decode import SUFFIXES
 from tunesmith.errors import DataError
-from tunesmith.run.outcome import Predictions
+from tunesmith.run.predictions import Predictions
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import rebuild, trainer_for
 from tunesmith.run.record import shorten
 
 
 def predict(cfg: DictConfig) -> Predictions:
-    """Predict on files and write a table: file, label, one column of probability a class.
+    """Predict on files and write a table: file, label, one column of probability a class; or a column a value.
 
     Args:
         cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``.
@@ -44,14 +45,25 @@ def predict(cfg: DictConfig) -> Predictions:
         trainer = trainer_for(found, cfg.accelerator, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None
-    probabilities = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
-    predictions = Predictions([str(file) for file in files], probabilities.numpy(), found.spec.class_names)
+    values = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
+    labels, spec = found.task.labels(values).numpy(), found.spec
+    predictions = Predictions(list(map(str, files)), values.numpy(), labels, spec.class_names, kind=spec.target)
     predictions.save(output)
     console = Console()
-    for label, count in pd.Series(predictions.table()["label"].to_pylist()).value_counts().items():
-        console.print(f"{count:>7,} {label}", highlight=False)
+    for line in summary(predictions):
+        console.print(line, highlight=False)
     console.print(f"Predictions of {len(files):,} files are in {shorten(output)}", highlight=False)
     return predictions
+
+
+def summary(predictions: Predictions) -> list[str]:
+    """How often each class or label was predicted, or between what and what each value."""
+    found, names = predictions.labels, predictions.class_names
+    if predictions.kind == "value":
+        ends = zip(names, found.min(axis=0), np.median(found, axis=0), found.max(axis=0), strict=True)
+        return [f"{name}: {low:.4g} to {high:.4g}, median {middle:.4g}" for name, low, middle, high in ends]
+    counts = found.sum(axis=0) if found.ndim == 2 else np.bincount(found, minlength=len(names))
+    return [f"{counts[k]:>7,} {names[k]}" for k in np.argsort(-counts, kind="stable") if counts[k]]
 
 
 def find_files(source: str) -> list[Path]:

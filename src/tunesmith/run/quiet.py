@@ -20,6 +20,10 @@ _SILENCED = {
     ".*module.s. in eval mode at the start of training.*": UserWarning,
     # Lightning 2.6 against torch 2.15; its own business.
     r".*isinstance\(treespec, LeafSpec\)` is deprecated.*": FutureWarning,
+    # A head that is fitted needs neither losses nor an optimizer, so there are no rates to show; run/fitted.py.
+    ".*`training_step` returned `None`.*": UserWarning,
+    ".*configure_optimizers` returned `None`.*": UserWarning,
+    ".*`LearningRateMonitor` callback with models that have no learning rate schedulers.*": RuntimeWarning,
     # Without a validation split there is no validation loop, which the data table has already said.
     ".*Total length of `list` across ranks is zero.*": UserWarning,
 }

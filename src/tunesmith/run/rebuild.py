@@ -19,6 +19,7 @@ from tunesmith.policy.adapter import merge
 from tunesmith.run.assemble import assemble_task
 from tunesmith.run.callback import ProgressBar
 from tunesmith.run.checkpoint import load_weights
+from tunesmith.run.decision import recorded
 from tunesmith.run.record import read
 
 T = TypeVar("T", DataSpec, Preprocess)
@@ -34,7 +35,7 @@ class Rebuilt:
         cfg: Its configuration, with weights to come from the checkpoint alone.
         spec: What its data were.
         preprocess: How its pictures were prepared.
-        task: With the asked weights.
+        task: With the asked weights, and what was fitted for them on validation.
     """
 
     folder: Path
@@ -53,7 +54,8 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
         checkpoint: Which weights.
 
     Raises:
-        RunError: The folder is not a run's, the run never came to a checkpoint, or something in it was altered.
+        RunError: The folder is not a run's, the run never came to a checkpoint or to what it was to fit on validation,
+            or something in it was altered.
         ConfigError: The recorded configuration does not fit this version.
     """
     folder = Path(run).expanduser()
@@ -68,7 +70,11 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
     if accepts(saved.backbone, "weights"):
         saved.backbone.weights = None
     spec, preprocess = restore(DataSpec, record["data"]), restore(Preprocess, record["data"]["preprocess"])
+    # Without its weights a backbone does not know their picture size, on which position embeddings depend.
+    if accepts(saved.backbone, "image_size"):
+        saved.backbone.image_size = preprocess.size
     task = assemble_task(saved, build(saved.backbone), spec)
+    task.decision = recorded(record, checkpoint, task.decides)
     load_weights(task, folder / "checkpoints" / f"{checkpoint}.ckpt")
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
     return Rebuilt(folder, record, saved, spec, preprocess, task)

@@ -10,36 +10,45 @@ from rich.table import Table
 
 from tunesmith.contracts import DataSpec
 from tunesmith.parameters import ParameterTable
+from tunesmith.run.atomic import write_text
 from tunesmith.run.outcome import Outcome
+from tunesmith.run.predictions import Predictions
 from tunesmith.run.record import shorten
+from tunesmith.task.decision import Decision
 
-_PERCENT = ("accuracy", "balanced_accuracy", "macro_f1")
+FEW = 20
+"""Classes that are still printed one by one."""
+
+_PERCENT = ("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "exact_match")
 
 
 def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
-    """Samples by class and split."""
+    """Samples by class or label, and split; only their number where the target is a value."""
     unit = spec.group if spec.split_unit == "group" else spec.split_unit
     table = Table(title=f"Data, split by {unit}")
-    table.add_column("class")
+    table.add_column({"value": "", "multilabel": "label"}.get(spec.target, "class"))
     for split in counts:
         table.add_column(split, justify="right")
     table.add_column("all", justify="right")
     # A long list of classes says little; run.json has it whole.
-    shown = spec.class_names if len(spec.class_names) <= 20 else spec.class_names[:10]
+    names = list(next(iter(counts.values())))
+    shown = names if len(names) <= FEW else names[:10]
     for name in shown:
         numbers = [split[name] for split in counts.values()]
         table.add_row(name, *map(str, [*numbers, sum(numbers)]))
-    if len(shown) < len(spec.class_names):
-        table.add_row(f"… {len(spec.class_names) - len(shown)} more", *[""] * (len(counts) + 1))
-    totals = [sum(split.values()) for split in counts.values()]
-    table.add_section()
-    table.add_row("all", *map(str, [*totals, sum(totals)]))
+    if len(shown) < len(names):
+        table.add_row(f"… {len(names) - len(shown)} more", *[""] * (len(counts) + 1))
+    if spec.target in ("class", "ordinal"):  # a sample may have several labels
+        totals = [sum(split.values()) for split in counts.values()]
+        table.add_section()
+        table.add_row("all", *map(str, [*totals, sum(totals)]))
     return table
 
 
-def parameter_table(table: ParameterTable) -> Table:
-    """The parameter table in short: a line a stage."""
-    short = Table(title="Parameters")
+def parameter_table(table: ParameterTable, fitted: bool = False) -> Table:
+    """The parameter table in short: a line a stage; and whether the head is fitted instead of trained."""
+    said = "The head is fitted to the features of one epoch, without an optimizer: trainer.max_epochs is 1."
+    short = Table(title="Parameters", caption=said if fitted else None)
     for name in ("stage", "parameters", "trains from epoch", "rate ×", "weight decay"):
         short.add_column(name, justify="left" if name == "stage" else "right")
     for stage in dict.fromkeys(row.parameter.stage for row in table.rows):
@@ -72,18 +81,50 @@ def _span(values: Sequence[float]) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
+def tables(outcome: Outcome, decision: Decision) -> list[Table | str]:
+    """All that is said of a tested split: metrics, classes where they are few, and what was fitted on validation."""
+    said: list[Table | str] = [metric_table(outcome)]
+    number = len(outcome.predictions.class_names)
+    if number <= FEW and not (outcome.predictions.kind == "value" and number == 1):
+        said.append(class_table(outcome.predictions))
+    fitted = [f"temperature {decision.temperature:.3f}"] if decision.temperature != 1 else []
+    if decision.threshold:
+        fitted.append(f"threshold {', '.join(f'{t:.3f}' for t in decision.threshold)}")
+    return [*said, f"Fitted on validation: {'; '.join(fitted)}"] if fitted else said
+
+
 def metric_table(outcome: Outcome) -> Table:
-    """Metrics beside those of always saying the commonest class."""
-    number = len(outcome.predictions.files)
-    table = Table(title=f"{outcome.split}, {number:,} samples, {outcome.weights} weights")
+    """Metrics beside those of always saying what is commonest."""
+    found = outcome.predictions
+    table = Table(title=f"{outcome.split}, {len(found.files):,} samples, {outcome.weights} weights")
     table.add_column("metric")
     table.add_column("this model", justify="right", style="bold")
-    table.add_column(f"always “{outcome.majority_class}”", justify="right")
+    a_class = found.kind in ("class", "ordinal")
+    table.add_column(f"always {f'“{outcome.majority_class}”' if a_class else outcome.majority_class}", justify="right")
     for key, value in outcome.metrics.items():
         name = key.rpartition("/")[2]
         baseline = outcome.majority.get(key)
         table.add_row(name.replace("_", " "), _number(name, value), "" if baseline is None else _number(name, baseline))
     return table
+
+
+def class_table(predictions: Predictions) -> Table:
+    """Precision, recall and F1 of each class or label, or the errors of each value."""
+    rows = predictions.by_class()
+    table = Table(title=f"By {rows.columns[0]}")
+    for name in rows.columns:
+        table.add_column(str(name).replace("_", " "), justify="left" if name == rows.columns[0] else "right")
+    for row in rows.itertuples(index=False):
+        table.add_row(*(f"{x:.3f}" if isinstance(x, float) else str(x) for x in row))
+    return table
+
+
+def save(outcome: Outcome, folder: Path) -> None:
+    """Leave predictions and, by class, label or value, ``per_class.tsv`` in a folder."""
+    outcome.predictions.save(folder / "predictions.parquet")
+    write_text(
+        folder / "per_class.tsv", outcome.predictions.by_class().to_csv(sep="\t", index=False, float_format="%.6g")
+    )
 
 
 def _number(name: str, value: float) -> str:

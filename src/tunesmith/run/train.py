@@ -14,6 +14,7 @@ from tunesmith.run import plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
 from tunesmith.run.metrics_log import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
@@ -62,7 +63,10 @@ def train(cfg: DictConfig) -> Result:
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
-        run.say(report.data_table(parts.data.counts(), parts.data.spec), report.parameter_table(parts.task.table))
+        run.say(
+            report.data_table(parts.data.counts(), parts.data.spec),
+            report.parameter_table(parts.task.table, parts.task.head_fit is not None),
+        )
 
         if parts.gradients:
             run.say(report.gradient_table(parts.gradients, cfg.policy.chosen))
@@ -75,7 +79,10 @@ def train(cfg: DictConfig) -> Result:
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
 
         with run.timed("test"):
-            outcome = test(parts, run.folder, cfg.test) if cfg.test else None
+            decisions = fit_decisions(parts, run.folder)
+            if decisions:
+                run.update(decision={weights: asdict(decision) for weights, decision in decisions.items()})
+            outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
             finish(run, parts, outcome)
@@ -105,7 +112,7 @@ def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:
     pictures = plot.draw_all(run.folder, outcome.predictions if outcome else None, parts.task.monitor)
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
-        outcome.predictions.save(run.folder / "predictions.parquet")
+        report.save(outcome, run.folder)
         wandb_logger.log_outcome(outcome, pictures, show_mistakes(parts.data, outcome))
-        run.say(report.metric_table(outcome))
+        run.say(*report.tables(outcome, parts.task.decision))
     run.say(report.places({"run folder": run.folder, "W&B run": wandb_logger.address()}, pictures))

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import OmegaConf
 
 from tunesmith.run.outcome import Outcome
+from tunesmith.run.predictions import Predictions
 from tunesmith.run.record import is_main
 
 
@@ -88,26 +90,47 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
     """Log what a table of numbers cannot show, where the process has a W&B run.
 
     Args:
-        outcome: The tested split, with its predictions: confusion matrix, ROC and precision-recall curves.
+        outcome: The tested split, with its predictions: confusion matrix, ROC and precision-recall curves of classes,
+            F1 and average precision of labels, predicted against true values; and the table by class.
         pictures: The plots.
-        mistakes: Caption and picture (uint8, ``(H, W, C)``) of the most confident mistakes.
+        mistakes: Caption and picture (uint8, ``(H, W, C)``) of the worst mistakes.
     """
     run = _run()
     if run is None:
         return
     wandb = sys.modules["wandb"]
-    found = outcome.predictions
-    truth, names = found.targets, list(found.class_names)
     run.log(
         {
-            "confusion_matrix": wandb.plot.confusion_matrix(probs=found.probabilities, y_true=truth, class_names=names),
-            "roc": wandb.plot.roc_curve(truth, found.probabilities, labels=names),
-            "precision_recall": wandb.plot.pr_curve(truth, found.probabilities, labels=names),
+            **charts(outcome.predictions),
+            "per_class": wandb.Table(dataframe=outcome.predictions.by_class()),
             **{f"plots/{path.stem}": wandb.Image(str(path)) for path in pictures},
             "mistakes": [wandb.Image(picture, caption=caption) for caption, picture in mistakes],
         }
     )
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
+
+
+def charts(found: Predictions) -> dict[str, Any]:
+    """W&B's own charts for a kind of target."""
+    plot, table = sys.modules["wandb"].plot, sys.modules["wandb"].Table
+    assert found.targets is not None
+    names = list(found.class_names)
+    if found.kind == "value":
+        pairs = {n: np.stack([found.targets[:, i], found.values[:, i]], axis=1) for i, n in enumerate(names)}
+        columns = ["true", "predicted"]
+        return {
+            f"predicted/{n}": plot.scatter(table(columns, xy.tolist()), *columns, title=n) for n, xy in pairs.items()
+        }
+    if found.kind == "multilabel":
+        rows = found.by_class()
+        scores = {key: table(dataframe=rows[["label", key]]) for key in ("f1", "average_precision")}
+        return {key: plot.bar(data, "label", key, title=key) for key, data in scores.items()}
+    matrix = plot.confusion_matrix(preds=found.labels.tolist(), y_true=found.targets.tolist(), class_names=names)
+    return {
+        "confusion_matrix": matrix,
+        "roc": plot.roc_curve(found.targets, found.values, labels=names),
+        "precision_recall": plot.pr_curve(found.targets, found.values, labels=names),
+    }
 
 
 def address() -> Path | str | None:

@@ -12,12 +12,16 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Backbone, Batch, DataSpec, Head
+from tunesmith.contracts import Backbone, Batch, DataSpec, Features, FittedHead, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
+from tunesmith.task.decision import Decision
 from tunesmith.task.distributed import rewrap
+from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes
-from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, gated, make_optimizer, set_gates, steps
+from tunesmith.task.loss import check_loss, mean_loss
+from tunesmith.task.metric import check_scalar, update
+from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, configure, gated, steps
 from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
@@ -29,7 +33,7 @@ class Task(LightningModule, ABC):
     Args:
         backbone: Pictures ``(B, C, H, W)`` to features.
         head: Features to outputs ``(B, K)``.
-        loss: Outputs ``(B, K)`` and targets ``(B,)`` to a scalar.
+        loss: Outputs ``(B, K)`` and targets, as `encode` gives them, to a scalar.
         metrics: Metrics by name; cloned for each stage. Training keeps only the monitored one, since the others store
             every score of an epoch.
         table: Which parameter trains when, and how fast.
@@ -41,10 +45,20 @@ class Task(LightningModule, ABC):
         mode: Whether more or less of it is better.
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
         compile: Compile backbone and head with `torch.compile`.
+
+    Raises:
+        ConfigError: The data, the loss or a metric is not for such a task.
+
+    Attributes:
+        spec: What the data are.
+        decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
     """
 
     targets: ClassVar[tuple[str, ...]] = ("class",)
     """Kinds of target, as `DataSpec` has them, that the task is for."""
+
+    own_labels: ClassVar[bool] = False
+    """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
     def __init__(
         self,
@@ -68,10 +82,14 @@ class Task(LightningModule, ABC):
                 f"Expected data whose target is {' or '.join(self.targets)} for {type(self).__name__} "
                 f"but got '{spec.target}'; choose another task."
             )
+        check_loss(loss, spec.target)
+        check_scalar(metrics)
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head
         self.loss = loss
+        self.spec = spec
+        self.decision = Decision()
         self.table = table
         self.monitor = monitor
         self.mode = mode
@@ -79,14 +97,15 @@ class Task(LightningModule, ABC):
         self._make_scheduler = scheduler
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
-        self._levels = "level_dims" in inspect.signature(type(head).__init__).parameters
+        self._levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
+        self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = self._optimizer_phase = 0
-        self._clock = (1, 1)  # optimizer steps of the run, and of an epoch
         self._depthwise_settled = False
         monitored = (monitor or "").rpartition("/")[2]
-        collection = MetricCollection(dict(metrics))
         self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
         self.train_metrics.prefix = "train/"
+        # Without compute groups, whose members are all updated with the same.
+        collection = MetricCollection(dict(metrics), compute_groups=False)
         self.val_metrics = collection.clone(prefix="val/")
         self.test_metrics = collection.clone(prefix="test/")
         # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
@@ -101,16 +120,60 @@ class Task(LightningModule, ABC):
         """Outputs K that the head needs for such data."""
         return len(spec.class_names)
 
+    # ── what a kind of task is ──────────────────────────────────────────────────────────────────────────────────────
+
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
-        """Turn outputs ``(B, K)`` into what metrics and prediction files take: probabilities ``(B, K)``."""
+        """Turn outputs ``(…, K)`` into what metrics and prediction files take: probabilities or values ``(…, K)``."""
+
+    def labels(self, predictions: Tensor) -> Tensor:
+        """Turn predictions ``(B, K)`` into what a picture is said to be: the most probable class ``(B,)``."""
+        return predictions.argmax(dim=-1)
+
+    def truth(self, target: Tensor) -> Tensor:
+        """What metrics compare with: the class ``(B,)``, which is that of the larger part of a mixture ``(B, K)``."""
+        return target.argmax(dim=-1) if target.ndim == 2 else target
+
+    def encode(self, target: Tensor) -> Tensor:
+        """What the loss compares with: the target as the data have it."""
+        return target
+
+    @property
+    def decides(self) -> bool:
+        """Whether a decision is to be fitted on validation when training is over."""
+        return False
+
+    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
+        """Fit a decision.
+
+        Args:
+            outputs: Of validation, ``(N, K)``, or ``(N, V, K)`` of V views.
+            target: As `truth` gives it.
+        """
+        return Decision()
+
+    def predictions(self, outputs: Tensor, decision: Decision | None = None) -> Tensor:
+        """Predictions ``(B, K)`` by a decision, the present one by default.
+
+        Args:
+            outputs: ``(B, K)``, or ``(B, V, K)`` of V views, whose predictions are averaged.
+            decision: Gives the temperature.
+        """
+        temperature = (decision or self.decision).temperature
+        found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
+        return found.mean(dim=1) if found.ndim == 3 else found
 
     def forward(self, x: Tensor) -> Tensor:
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
+        outputs: Tensor = self.head(self.features(x))
+        return outputs
+
+    def features(self, x: Tensor) -> Features:
+        """Map pictures ``(B, C, H, W)`` to what the head takes."""
         if x.ndim == 4:
             x = x.contiguous(memory_format=self._memory_format)
-        outputs: Tensor = self.head(self.backbone(x, frozen=self._frozen_stages, levels=self._levels))
-        return outputs
+        features: Features = self.backbone(x, frozen=self._frozen_stages, levels=self._levels)
+        return features
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -169,55 +232,66 @@ class Task(LightningModule, ABC):
         self._optimizer_phase = checkpoint["optimizer_phase"]
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer and the schedule of the present phase."""
-        index = self._optimizer_phase
-        optimizer = make_optimizer(self, self.table, index, self._make_optimizer)
-        self._clock = steps(self.trainer, (0, None))
-        set_gates(optimizer.param_groups, self.trainer.global_step, self._clock)
-        total, per_epoch = steps(self.trainer, self.table.span(index))
-        scheduler, interval = self._make_scheduler(optimizer, total, per_epoch, self.table.phases[index].scheduler)
-        config = {"scheduler": scheduler, "interval": interval, "monitor": self.monitor}
-        return {"optimizer": optimizer, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
+        """Build the optimizer and the schedule of the present phase; a head that is fitted needs none."""
+        if self.head_fit is not None:
+            return None
+        own = self._make_optimizer, self._make_scheduler, self.monitor
+        return configure(self, self.trainer, self.table, self._optimizer_phase, *own)
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Take a step, with the rates of groups that ramp or warm up held below the schedule's."""
-        with gated(optimizer.param_groups, self.trainer.global_step, self._clock):
+        with gated(optimizer.param_groups, self.trainer.global_step, steps(self.trainer)):
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _step(self, batch: Batch, stage: Stage) -> dict[str, Tensor]:
-        target, index = batch["target"], batch["index"]
-        outputs = self(batch["input"])
+    def _outputs(self, pictures: Tensor) -> Tensor:
+        """Outputs ``(B, K)``, or ``(B, V, K)`` of V views ``(B, V, C, H, W)``."""
+        views = pictures.ndim == 5
+        outputs: Tensor = self(pictures.flatten(0, 1) if views else pictures)
+        return outputs.view(*pictures.shape[:2], -1) if views else outputs
+
+    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Tensor]:
+        target, index, weight = batch["target"], batch["index"], batch.get("weight")
+        outputs = self._outputs(batch["input"]) if outputs is None else outputs
         if stage != "train" and self.trainer.world_size > 1:
             kept = index >= 0
             outputs, target, index = outputs[kept], target[kept], index[kept]
-        predictions = self.predict(outputs.detach())
+            weight = None if weight is None else weight[kept]
+        predictions, truth = self.predictions(outputs.detach()), self.truth(target)
         metrics: MetricCollection = getattr(self, f"{stage}_metrics")
         loss_mean: MeanMetric = getattr(self, f"{stage}_loss")
         loss = outputs.sum()  # of nothing but padding, which only keeps this rank in step
         if len(target):
-            loss = self.loss(outputs, target)
-            loss_mean.update(loss.detach(), len(target))
-            metrics.update(predictions, target)
+            loss = mean_loss(self.loss, outputs, self.encode(target), weight)
+            loss_mean.update(loss.detach(), len(target) if weight is None else weight.sum())
+            own = self.own_labels or self.decision.threshold is not None
+            update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(target))
         self.log(f"{stage}/loss", loss_mean, on_step=False, on_epoch=True)
-        return {"loss": loss, "predictions": predictions, "target": target, "index": index}
+        return {"loss": loss, "predictions": predictions, "target": truth, "index": index, "outputs": outputs.detach()}
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; gives the loss, a scalar."""
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """One step; gives the loss, a scalar, or nothing where the head is to be fitted."""
+        if self.head_fit is not None:
+            return self.head_fit.collect(self, batch)
         loss = self._step(batch, "train")["loss"]
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Fit a head that is to be fitted, before validation."""
+        if self.head_fit is not None and (self.trainer.is_last_batch or self.trainer.should_stop):
+            self.head_fit.solve(self)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""
         self._step(batch, "val")
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of testing; gives predictions ``(B, K)``, target ``(B,)`` and index ``(B,)`` for the record."""
+        """One step of testing; gives predictions, outputs, the truth and index ``(B,)`` for the record."""
         return self._step(batch, "test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Predictions ``(B, K)`` and index ``(B,)`` of a batch without targets."""
-        return {"predictions": self.predict(self(batch["input"])), "index": batch["index"]}
+        return {"predictions": self.predictions(self._outputs(batch["input"])), "index": batch["index"]}

@@ -41,12 +41,39 @@ def make_optimizer(module: nn.Module, table: ParameterTable, index: int, make: M
     return optimizer
 
 
-def steps(trainer: Trainer, span: tuple[int, int | None]) -> tuple[int, int]:
+def configure(
+    module: nn.Module,
+    trainer: Trainer,
+    table: ParameterTable,
+    index: int,
+    optimizer: MakeOptimizer,
+    scheduler: MakeScheduler,
+    monitor: str | None,
+) -> dict[str, Any]:
+    """Build the optimizer and the schedule of a phase, as Lightning wants them.
+
+    Args:
+        module: Whose parameters they are.
+        trainer: Fitting.
+        table: Names the groups, and says how long the phase is.
+        index: The phase, as `ParameterTable.optimizer_phase` gives it.
+        optimizer: Builds an optimizer.
+        scheduler: Builds a schedule.
+        monitor: What a plateau schedule looks at.
+    """
+    made = make_optimizer(module, table, index, optimizer)
+    set_gates(made.param_groups, trainer.global_step, steps(trainer))
+    schedule, interval = scheduler(made, *steps(trainer, table.span(index)), table.phases[index].scheduler)
+    config = {"scheduler": schedule, "interval": interval, "monitor": monitor}
+    return {"optimizer": made, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
+
+
+def steps(trainer: Trainer, span: tuple[int, int | None] = (0, None)) -> tuple[int, int]:
     """Count the optimizer steps of a stretch of epochs, and those of one epoch.
 
     Args:
         trainer: Fitting; it knows the data and the limits.
-        span: The first epoch, and the one after the last or ``None`` for the end of the run.
+        span: The first epoch, and the one after the last or ``None`` for the end of the run; by default all of it.
     """
     total = int(trainer.estimated_stepping_batches)
     per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))

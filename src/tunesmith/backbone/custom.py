@@ -1,0 +1,180 @@
+"""A backbone made of any module of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.backbone.base import Backbone, cover
+from tunesmith.backbone.weights import load_weights
+from tunesmith.contracts import Features, Preprocess, Stage
+from tunesmith.errors import ConfigError, nearest
+from tunesmith.parameters import HEAD
+
+
+class Custom(Backbone):
+    """A module of the user's, cut into stages by the names of its parts.
+
+    The parts run one after another, stage by stage: what happens between them in the module's own ``forward``, such as
+    an activation or a skip, must be a part too. Whether they give what ``forward`` gives is tried on one picture, as
+    far as the shapes can be compared.
+
+    Args:
+        net: The network without its classifier, made from the class that ``net._target_`` names.
+        stages: The stages by name, shallow to deep; each lists submodules, or bare parameters, in the order they run.
+        image_size: Height and width of the pictures in pixels.
+        mean: Mean of each channel, on the scale 0 to 1; as many as the network takes channels.
+        std: Standard deviation of each channel, on the scale 0 to 1.
+        interpolation: How pictures are resized.
+        pool: ``auto`` takes the mean of a map ``(B, D, H, W)`` or of tokens ``(B, T, D)`` and leaves vectors ``(B, D)``
+            as they are; ``class_token`` takes the first token.
+        weights: A file of weights under the network's own names, or ``None`` to keep those that it was made with.
+        strict: Refuse a weights file with unknown or missing tensors.
+
+    Raises:
+        ConfigError: The stages do not own every parameter and buffer once, or do not run in a row, or give something
+            else than the network does.
+        WeightsError: The weights cannot be read or do not fit.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        stages: Mapping[str, Sequence[str]],
+        image_size: int,
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+        interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear",
+        pool: Literal["auto", "class_token"] = "auto",
+        weights: str | None = None,
+        strict: bool = True,
+    ) -> None:
+        if not isinstance(net, nn.Module):
+            raise ConfigError(f"Expected backbone.net to be a torch.nn.Module but got {type(net).__name__}.")
+        if len(mean) != len(std) or not mean:
+            raise ConfigError(
+                f"Expected as many numbers in backbone.std as in backbone.mean, one a channel, "
+                f"but got {len(std)} and {len(mean)}."
+            )
+        cut = tuple(Stage(str(name), tuple(members)) for name, members in stages.items())
+        _check_stages(net, cut)
+        self._class_token = pool == "class_token"
+        super().__init__(
+            net=net,
+            stages=cut,
+            feature_dim=0,  # found by the probe below
+            preprocess=Preprocess(image_size, interpolation, tuple(mean), tuple(std)),
+            weights=load_weights(net, weights, strict=strict),
+        )
+        self.feature_dim = self._probe()
+
+    def pool(self, x: Tensor) -> Features:
+        """Pool a map ``(B, D, H, W)`` or tokens ``(B, T, D)``; vectors ``(B, D)`` stay as they are."""
+        if x.ndim == 4:
+            return Features(pooled=x.mean((2, 3)), map=x)
+        if x.ndim == 3:
+            return Features(pooled=x[:, 0] if self._class_token else x.mean(1), tokens=x)
+        return Features(pooled=x)
+
+    def _probe(self) -> int:
+        """Run one picture stage by stage, and through the network's own forward pass; gives the features' width."""
+        modes = {module: module.training for module in self.modules()}
+        picture = torch.rand(
+            1,
+            self.preprocess.channels,
+            self.preprocess.size,
+            self.preprocess.size,
+            generator=torch.Generator().manual_seed(0),
+        )
+        self.eval()
+        with torch.no_grad():
+            last = self._staged(picture)
+            features = self.pool(last)
+            _compare(self.net, picture, (last, features.pooled))
+        for module, training in modes.items():
+            module.training = training
+        return features.pooled.shape[1]
+
+    def _staged(self, x: Any) -> Tensor:
+        for stage in self.stages:
+            before = tuple(x.shape)
+            try:
+                x = self.run_stage(stage, x)
+            except Exception as error:  # whatever the user's module raises
+                raise ConfigError(
+                    f"Expected the parts of stage '{stage.name}' to run one after another but failed on an input of "
+                    f"shape {before} ({_first_line(error)}): check their order, backbone.image_size and the channels "
+                    "(backbone.mean); what forward does between the parts must be a part too."
+                ) from error
+            if not isinstance(x, Tensor):
+                raise ConfigError(f"Expected stage '{stage.name}' to give a tensor but got {type(x).__name__}.")
+        kinds = "tokens (B, T, D)" if self._class_token else "a map (B, D, H, W), tokens (B, T, D) or vectors (B, D)"
+        if x.ndim not in ((3,) if self._class_token else (2, 3, 4)):
+            raise ConfigError(f"Expected the last stage to give {kinds} but got the shape {tuple(x.shape)}.")
+        result: Tensor = x
+        return result
+
+
+def _compare(net: nn.Module, picture: Tensor, outputs: Sequence[Tensor]) -> None:
+    """Hold the stages' outputs against the network's own, of the same shape; nothing where it gives something else."""
+    try:
+        whole = net(picture)
+    except Exception:  # a container without a forward pass of its own, or one that takes more than pictures
+        return
+    for output in outputs:
+        if isinstance(whole, Tensor) and whole.shape == output.shape:
+            if not torch.allclose(whole, output, rtol=1e-3, atol=1e-5):
+                raise ConfigError(
+                    "Expected the parts in backbone.stages, one after another, to give what the network's forward "
+                    f"gives, but the outputs differ by up to {float((whole - output).abs().max()):.3g}: what happens "
+                    "between the parts, such as an activation, must be a part too, and in its place."
+                )
+            return
+
+
+def _check_stages(net: nn.Module, stages: Sequence[Stage]) -> None:
+    """Hold the user's stages to what `cover` and the policies need, with the way out in each sentence."""
+    if not stages:
+        raise ConfigError("Expected backbone.stages to name at least one stage but got none.")
+    _check_names(net, stages)
+    left, doubled = cover(net, stages)
+    wanted = f"Expected backbone.stages to own every parameter and buffer of {type(net).__name__}"
+    if left:
+        owners = sorted({name.rpartition(".")[0] or name for name in left})
+        raise ConfigError(
+            f"{wanted} but {len(left)} are in no stage ({_some(left)}): add {_some(owners)} to a stage, "
+            "or give a network without it."
+        )
+    if doubled:
+        raise ConfigError(f"{wanted} once but {len(doubled)} are in more than one stage ({_some(doubled)}).")
+    for stage in stages:
+        if not any(n == m or n.startswith(f"{m}.") for n, _ in net.named_parameters() for m in stage.members):
+            raise ConfigError(
+                f"Expected every stage to have parameters but '{stage.name}' has none: join it to the one before it."
+            )
+
+
+def _check_names(net: nn.Module, stages: Sequence[Stage]) -> None:
+    names = [name for name, _ in (*net.named_modules(), *net.named_parameters()) if name]
+    for stage in stages:
+        if stage.name == HEAD:
+            raise ConfigError(f"Expected backbone.stages to leave the name '{HEAD}' to the head: choose another name.")
+        for member in stage.members:
+            if member not in names:
+                near = nearest(member, names)
+                hint = near if near.startswith(" Did") else nearest(member, (n for n, _ in net.named_children()))
+                raise ConfigError(
+                    f"Expected backbone.stages.{stage.name} to name parts of {type(net).__name__} "
+                    f"but got '{member}'.{hint}"
+                )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(f"'{n}'" for n in names[:3]) + (", …" if len(names) > 3 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

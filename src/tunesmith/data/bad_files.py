@@ -1,0 +1,62 @@
+"""Pictures that cannot be read: found by decoding every file once, and left out before the table is split.
+
+Nothing less than a decode tells: a file that was cut off begins as a whole one does. It costs about what the first
+epoch's decoding costs, with one thread a core, and is done again by every command, so that a file that was mended or
+broken meanwhile is noticed (the data's fingerprint is another then).
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tunesmith.data.decode import Front, PictureError, reason
+from tunesmith.data.memory import cores
+from tunesmith.data.progress import track
+from tunesmith.data.table import Pixels, Table
+from tunesmith.errors import DataError
+
+log = logging.getLogger(__name__)
+
+BadFiles = list[tuple[str, str]]
+"""Name of each picture that was left out, and why."""
+
+
+def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
+    """Decode every file once and leave out those that cannot be.
+
+    Args:
+        table: The pictures; the rows that stay keep their order.
+        front: Decodes.
+
+    Returns:
+        The table of the others, and what was left out.
+
+    Raises:
+        DataError: None can be read.
+    """
+    if isinstance(table.pictures, np.ndarray):
+        return table, []
+
+    def attempt(picture: Path | Pixels) -> str | None:
+        try:
+            front(picture)
+        except PictureError as err:
+            return reason(err.__cause__ or err)
+        return None
+
+    with ThreadPoolExecutor(cores()) as pool:
+        reasons = list(track(pool.map(attempt, table.pictures), "Checking pictures", len(table)))
+    bad = [(name, why) for name, why in zip(table.names.tolist(), reasons, strict=True) if why is not None]
+    if not bad:
+        return table, []
+    if len(bad) == len(table):
+        raise DataError(f"Expected pictures that can be read but none can, first {bad[0][0]}: {bad[0][1]}.")
+    log.warning(
+        f"Left out {len(bad)} of {len(table)} pictures that cannot be read, such as {bad[0][0]}: {bad[0][1]}; "
+        "data.on_bad_file=error stops at them instead."
+    )
+    return table.keep(np.flatnonzero([why is None for why in reasons])), bad

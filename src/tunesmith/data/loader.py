@@ -1,0 +1,66 @@
+"""How batches come into being beside the training: from memory or decoded anew, by how many worker processes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader
+
+from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.memory import available_bytes, cores
+from tunesmith.data.sampler import EpochSampler
+
+Loader = DataLoader[dict[str, Any]]
+
+
+def fits(dataset: PictureDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
+    """Whether a split's decoded pictures are to be kept; ``auto``: they take less than a quarter of the free memory.
+
+    Args:
+        dataset: The split.
+        in_memory: What was asked for.
+        processes: Training processes on this machine, each with pictures of its own.
+    """
+    if in_memory != "auto":
+        return in_memory
+    return len(dataset) * dataset.front.max_bytes * processes < available_bytes() / 4
+
+
+def make_loader(
+    dataset: PictureDataset,
+    sampler: EpochSampler,
+    *,
+    batch_size: int,
+    workers: int | Literal["auto"],
+    processes: int,
+    pin_memory: bool,
+    drop_last: bool,
+    generator: torch.Generator,
+) -> Loader:
+    """Build the loader of a split.
+
+    Args:
+        dataset: The split.
+        sampler: Its order.
+        batch_size: Samples a step and process.
+        workers: Loader processes; ``auto``: none from memory, else one for each core but one, at most 8.
+        processes: Training processes on this machine, which share the cores.
+        pin_memory: Whether batches are put into page-locked memory.
+        drop_last: Whether a last batch that is not full is left out.
+        generator: What ``iter()`` draws a number for the workers from, in place of the run's stream.
+    """
+    # Measured with EfficientNet-Lite0, all layers, ELPV at 224 px, batches of 32, 2 cores: images per second, the best
+    # of three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 decoding each time, 24.6 / 22.4 / 17.7 from memory.
+    wanted = 0 if dataset.memory is not None else min(max(cores() // processes - 1, 0), 8)
+    number = workers if isinstance(workers, int) else wanted
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,  # by name, since Lightning makes the loader anew to predict
+        sampler=sampler,
+        drop_last=drop_last,
+        num_workers=number,
+        persistent_workers=number > 0,
+        pin_memory=pin_memory,
+        generator=generator,
+    )

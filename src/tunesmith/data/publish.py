@@ -1,0 +1,59 @@
+"""What a data module says of its data once they are split: the `DataSpec`, and the number of samples."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from tunesmith.contracts import DataSpec
+from tunesmith.data.table import Ints, Table
+from tunesmith.errors import DataError
+
+log = logging.getLogger(__name__)
+
+SAMPLES = "samples"
+"""What `counts` calls the number of samples where there are no classes or labels to count."""
+
+
+def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit: str) -> DataSpec:
+    """Describe the data; what a loss or a task may use of the numbers is of train alone.
+
+    Raises:
+        DataError: A value is the same for all of train.
+    """
+    rows = indices["train"]
+    values = table.targets[rows] if table.kind == "value" else np.zeros((1, 0))
+    mean, std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
+    if not std.all():
+        name = table.class_names[int(std.argmin())]
+        raise DataError(f"Expected '{name}' to differ between the pictures of train but it is {mean[std.argmin()]:g}.")
+    return DataSpec(
+        class_names=table.class_names,
+        channels=table.channels,
+        fingerprint=fingerprint,
+        split_unit=split_unit,
+        group=table.group_unit,
+        target=table.kind,
+        train_counts=() if table.kind == "value" else tuple(count(table, rows).values()),
+        train_size=len(rows),
+        target_mean=tuple(mean.tolist()),
+        target_std=tuple(std.tolist()),
+    )
+
+
+def count(table: Table, rows: Ints) -> dict[str, int]:
+    """Number of samples by class, by label (a sample may have several, or none), or of ``samples`` with values."""
+    if table.kind == "value":
+        return {SAMPLES: len(rows)}
+    targets, names = table.targets[rows], table.class_names
+    numbers = np.bincount(targets, minlength=len(names)) if table.classes else targets.sum(0).astype(np.int64)
+    return dict(zip(names, numbers.tolist(), strict=True))
+
+
+def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
+    """Say which classes or labels a split other than train lacks: no score of that split can speak of them."""
+    for split, rows in indices.items():
+        absent = [name for name, number in count(table, rows).items() if not number]
+        if absent and len(rows) > 1:  # one picture is what leave-one-out tests
+            log.warning(f"No picture of {', '.join(absent)} is in {split}: its metrics say nothing about that.")

@@ -1,0 +1,75 @@
+"""What stratified splitting keeps in proportion: classes as they are, labels and values in strata made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tunesmith.data.table import Ints, Table
+
+BINS = 10
+"""Strata that values are cut into at the most."""
+
+
+def strata(table: Table, rows: Ints, smallest: int) -> Ints:
+    """Give each row the stratum that is to be spread evenly.
+
+    A class, in an order or not, is a stratum as it is. Labels: the rarest label that a picture has, or none, so that
+    rare labels come into every part; exact proportions of all labels at once there are none. Values: tenths of the
+    first value, or the values themselves where there are ten or fewer.
+
+    Args:
+        table: Where the targets are.
+        rows: Rows of the table that are to be parted ``(R,)``.
+        smallest: Rows of the smallest part: it holds no more strata than that, and each has at least two rows, so the
+            rarest labels or values may share one.
+
+    Returns:
+        Stratum of each row ``(R,)``; classes are not merged.
+    """
+    if table.classes:
+        return table.targets[rows].astype(np.int64)
+    targets = table.targets[rows]
+    found = _rarest(targets) if table.kind == "multilabel" else _tenths(targets[:, 0])
+    return _merged(found, max(1, smallest))
+
+
+def composition(table: Table, rows: Ints) -> npt.NDArray[np.float64]:
+    """What whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
+    if table.kind == "multilabel":
+        return np.column_stack([table.targets[rows], np.ones(len(rows))]).astype(np.float64)
+    if table.classes:
+        return np.eye(len(table.class_names))[table.targets[rows].astype(np.int64)]
+    found = strata(table, rows, BINS)
+    return np.eye(int(found.max()) + 1)[found]
+
+
+def _rarest(labels: npt.NDArray[Any]) -> Ints:
+    frequency = labels.sum(0)
+    order = np.argsort(frequency, kind="stable")
+    first = labels[:, order].argmax(1)
+    rarest: Ints = np.where(labels.any(1), order[first], labels.shape[1])
+    return rarest
+
+
+def _tenths(values: npt.NDArray[Any]) -> Ints:
+    different = np.unique(values)
+    edges = different[1:] if len(different) <= BINS else np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+    found: Ints = np.digitize(values, edges)
+    return found
+
+
+def _merged(found: Ints, most: int) -> Ints:
+    names, inverse, sizes = np.unique(found, return_inverse=True, return_counts=True)
+    by_size = np.argsort(-sizes, kind="stable")
+    kept = [s for s in by_size[:most] if sizes[s] >= 2]
+    if len(kept) < len(names) and len(kept) == most:
+        kept = kept[:-1]
+    rest = np.setdiff1d(np.arange(len(names)), kept)
+    stratum = np.zeros(len(names), np.int64)
+    stratum[kept] = np.arange(len(kept))
+    # What is too rare for a stratum of its own shares one; a single row goes with the commonest.
+    stratum[rest] = len(kept) if sizes[rest].sum() >= 2 else 0
+    return stratum[inverse]

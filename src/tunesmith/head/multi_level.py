@@ -1,0 +1,66 @@
+"""A head on what every stage of the backbone gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from tunesmith.contracts import Features
+from tunesmith.errors import ConfigError, nearest
+
+NORMS = ("batch", "layer", "none")
+
+
+class MultiLevel(nn.Module):
+    """Dropout and one linear layer on the pooled output of every stage, each normalised.
+
+    Shallow stages know edges and textures that the last one has forgotten. Levels have very different scales, so each
+    is normalised, without learned factors, which the linear layer has anyway.
+
+    The weight starts as normal noise of standard deviation 0.01, the bias as zero: the first loss is about log K.
+
+    Args:
+        feature_dim: Width of the pooled features, which are not used: the last level has them.
+        num_outputs: Outputs K.
+        level_dims: Width ``D_i`` of each level.
+        dropout: Probability of dropping a feature, from 0 to below 1.
+        norm: What normalises each level: ``batch``, each feature over the samples, which needs at least two pictures in
+            every training batch; ``layer``, each sample over the level's features.
+
+    Raises:
+        ConfigError: The dropout is out of range or the norm unknown.
+    """
+
+    def __init__(
+        self,
+        feature_dim: int,
+        num_outputs: int,
+        level_dims: Sequence[int],
+        dropout: float = 0.0,
+        norm: Literal["batch", "layer", "none"] = "batch",
+    ) -> None:
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"Expected head.dropout to be from 0 to below 1 but got {dropout}.")
+        if norm not in NORMS:
+            raise ConfigError(f"Expected head.norm to be batch, layer or none but got '{norm}'.{nearest(norm, NORMS)}")
+        self.norms = nn.ModuleList(_norm(norm, width) for width in level_dims)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(sum(level_dims), num_outputs)
+        nn.init.normal_(self.output.weight, std=0.01)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: Features) -> Tensor:
+        """Map features, ``levels`` of shapes ``(B, D_i)``, to outputs ``(B, K)``."""
+        levels = [norm(level) for norm, level in zip(self.norms, features.levels, strict=True)]
+        outputs: Tensor = self.output(self.dropout(torch.cat(levels, dim=1)))
+        return outputs
+
+
+def _norm(norm: str, width: int) -> nn.Module:
+    if norm == "batch":
+        return nn.BatchNorm1d(width, affine=False)
+    return nn.LayerNorm(width, elementwise_affine=False) if norm == "layer" else nn.Identity()

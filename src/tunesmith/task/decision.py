@@ -1,0 +1,123 @@
+"""How probabilities are scaled and turned into labels, fitted on validation when training is over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Criterion = Literal["accuracy", "f1", "macro_f1", "balanced_accuracy"]
+
+MOST = 20.0
+"""The highest temperature, and one over the lowest: outputs that are all right have no best one."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What stands between outputs and labels.
+
+    Attributes:
+        temperature: What outputs are divided by.
+        threshold: Above which probability a label is given: one number a label, or one, for the second of two classes.
+            ``None`` is the most probable class, or one half.
+    """
+
+    temperature: float = 1.0
+    threshold: tuple[float, ...] | None = None
+
+
+def fit_temperature(outputs: Tensor, nll: Callable[[Tensor], Tensor]) -> float:
+    """Find the temperature of least negative log-likelihood (Guo et al., On calibration of modern networks, 2017).
+
+    Args:
+        outputs: ``(N, K)``, or ``(N, V, K)`` of V views.
+        nll: Outputs ``(N, V, K)`` to a scalar, differentiable.
+
+    Returns:
+        From 1 / `MOST` to `MOST`.
+    """
+    outputs = outputs.double().reshape(len(outputs), -1, outputs.shape[-1])
+    # From the best of a few, since from 1 the first steps can lead anywhere: outputs of a new head are close to 0.
+    grid = torch.linspace(-math.log(MOST), math.log(MOST), 25, dtype=torch.float64)
+    log_t = grid[torch.stack([nll(outputs / t) for t in grid.exp()]).argmin()].clone().requires_grad_()
+    optimizer = torch.optim.LBFGS([log_t], max_iter=100, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def scaled() -> Tensor:
+        return nll(outputs / log_t.clamp(-math.log(MOST), math.log(MOST)).exp())
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = scaled()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+        return loss.item()
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch's own
+    return float(log_t.detach().clamp(-math.log(MOST), math.log(MOST)).exp())
+
+
+def nll_of_classes(outputs: Tensor, target: Tensor) -> Tensor:
+    """Mean negative log-likelihood of classes.
+
+    Args:
+        outputs: Logits ``(N, V, K)``; the probabilities of V views are averaged.
+        target: ``(N,)``.
+    """
+    log_p = outputs.log_softmax(dim=-1).logsumexp(dim=1) - math.log(outputs.shape[1])
+    return torch.nn.functional.nll_loss(log_p, target)
+
+
+def nll_of_labels(outputs: Tensor, target: Tensor) -> Tensor:
+    """Mean negative log-likelihood of labels.
+
+    Args:
+        outputs: Logits ``(N, V, K)``; the probabilities of V views are averaged.
+        target: 0 or 1 ``(N, K)``.
+    """
+    given, not_given = (torch.nn.functional.logsigmoid(o).logsumexp(dim=1) for o in (outputs, -outputs))
+    return math.log(outputs.shape[1]) - torch.where(target > 0, given, not_given).mean()
+
+
+def choose_threshold(scores: Tensor, target: Tensor, criterion: Criterion) -> float:
+    """Find the threshold that is best by a criterion; of several, the one nearest to one half.
+
+    Args:
+        scores: Probabilities ``(N,)``, float32.
+        target: 0 or 1 ``(N,)``.
+        criterion: ``f1`` is that of the ones, ``macro_f1`` the mean of that of the ones and that of the zeros.
+
+    Returns:
+        Half way between two scores (a score is above it or not), or 0.5 where it makes no difference.
+    """
+    values, order = scores.sort()
+    ones = target[order].double()
+    # Candidate i has the i lowest scores below it or at it.
+    below = torch.cat([ones.new_zeros(1), ones.cumsum(0)])
+    at_most = torch.arange(len(ones) + 1, dtype=torch.float64)
+    tp, fn = ones.sum() - below, below
+    tn, fp = at_most - below, (len(ones) - ones.sum()) - (at_most - below)
+    merit = _merit(tp, fp, fn, tn, criterion)
+    edges = torch.cat([values.new_zeros(1), values, values.new_ones(1)])
+    low, high = edges[:-1], edges[1:]
+    middle = low + (high - low) / 2
+    # Float32 may round to the upper of two neighbours, which would then not be above it.
+    middle = torch.where(middle < high, middle, low)
+    possible = torch.cat([torch.ones(1, dtype=torch.bool), values[1:] > values[:-1], torch.ones(1, dtype=torch.bool)])
+    merit = torch.where(possible, merit, -math.inf)
+    best = (merit >= merit.max() - 1e-12).nonzero().flatten()
+    return float(middle[best[(middle[best] - 0.5).abs().argmin()]])
+
+
+def _merit(tp: Tensor, fp: Tensor, fn: Tensor, tn: Tensor, criterion: Criterion) -> Tensor:
+    if criterion == "accuracy":
+        return tp + tn
+    of_ones, of_zeros = (2 * right / (2 * right + fp + fn).clamp_min(1) for right in (tp, tn))
+    if criterion == "f1":
+        return of_ones
+    if criterion == "macro_f1":
+        return of_ones + of_zeros
+    return tp / (tp + fn).clamp_min(1) + tn / (tn + fp).clamp_min(1)

@@ -1,0 +1,46 @@
+"""Fit a head to the features of one epoch, in the place of training it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tunesmith.contracts import Batch
+
+if TYPE_CHECKING:
+    from tunesmith.task.base import Task
+
+
+class HeadFit:
+    """Collects what a frozen backbone makes of each training batch, then has the head fitted to all of it.
+
+    What was collected is in no checkpoint: who is killed before the fit begins the epoch again.
+    """
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[Tensor, Any]] = []
+
+    @torch.no_grad()
+    def collect(self, task: Task, batch: Batch) -> None:
+        """Keep the vectors of a batch ``(B, D)`` on the CPU, and all of the batch but its pictures."""
+        vectors = task.head.vectors(task.features(batch["input"]))
+        self._kept.append((vectors.cpu(), {k: v for k, v in batch.items() if k != "input"}))
+
+    @torch.no_grad()
+    def solve(self, task: Task) -> None:
+        """Fit the head, and log what it makes of the training samples."""
+        kept, self._kept = self._kept, []
+        outputs = task.num_outputs(task.spec)
+        targets = [_as_matrix(task.encode(batch["target"]), outputs) for _, batch in kept]
+        weights = [batch["weight"].cpu() for _, batch in kept if "weight" in batch]
+        task.head.fit(torch.cat([v for v, _ in kept]), torch.cat(targets), torch.cat(weights) if weights else None)
+        for vectors, batch in kept:
+            task._step(batch, "train", task.head.outputs(vectors.to(task.device)))
+        task.log("head/alpha", task.head.alpha)
+
+
+def _as_matrix(target: Tensor, outputs: int) -> Tensor:
+    return (F.one_hot(target, outputs) if target.ndim == 1 else target).float().cpu()

@@ -1,0 +1,63 @@
+"""Any number of labels a picture."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, final
+
+from torch import Tensor
+
+from tunesmith.task.base import Task
+from tunesmith.task.decision import Decision, choose_threshold, fit_temperature, nll_of_labels
+
+
+@final
+class MultiLabel(Task):
+    """Multi-label classification: outputs are logits ``(B, K)``, predictions are their sigmoid.
+
+    Args:
+        temperature: Scale the outputs, when training is over, so that probabilities are right on validation (Guo et
+            al., 2017, with the sigmoid for the softmax).
+        threshold: Choose on validation, when training is over, above which probability each label is given: by its
+            ``accuracy``, ``balanced_accuracy`` or ``f1``. ``None`` is one half.
+        **common: Arguments of `Task`.
+    """
+
+    targets = ("multilabel",)
+
+    def __init__(
+        self,
+        *,
+        temperature: bool = False,
+        threshold: Literal["accuracy", "f1", "balanced_accuracy"] | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.temperature = temperature
+        self.threshold = threshold
+
+    @property
+    def decides(self) -> bool:
+        """See `Task.decides`."""
+        return self.temperature or self.threshold is not None
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Probability of each label ``(B, K)`` in float32."""
+        return outputs.float().sigmoid()
+
+    def labels(self, predictions: Tensor) -> Tensor:
+        """Labels 0 or 1 ``(B, K)``."""
+        thresholds = self.decision.threshold or (0.5,)
+        return (predictions > predictions.new_tensor(thresholds)).long()
+
+    def truth(self, target: Tensor) -> Tensor:
+        """Labels 0 or 1 ``(B, K)``; of a mixture, those of its larger part."""
+        return (target > 0.5).long()
+
+    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
+        """See `Task.decide`."""
+        t = fit_temperature(outputs, lambda scaled: nll_of_labels(scaled, target)) if self.temperature else 1.0
+        if self.threshold is None:
+            return Decision(t)
+        scores = self.predictions(outputs, Decision(t))
+        pairs = zip(scores.unbind(1), target.unbind(1), strict=True)
+        return Decision(t, tuple(choose_threshold(s, y, self.threshold) for s, y in pairs))

@@ -1,0 +1,116 @@
+"""Every backbone family under every usual policy: two steps, a checkpoint, the task put together again, a prediction.
+
+A line in tests/families.yaml adds a family.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+import torchvision
+from omegaconf import OmegaConf
+from PIL import Image
+
+from tunesmith.config.build import build
+from tunesmith.config.compose import compose
+from tunesmith.config.find import package_conf
+from tunesmith.run import plot
+from tunesmith.run.assemble import assemble, make_table
+from tunesmith.run.predict import predict
+from tunesmith.run.rebuild import rebuild
+from tunesmith.run.train import train
+
+FROZEN_BUT = {"linear_probe": 0, "last_stages": 2}
+
+
+@pytest.fixture(scope="module")
+def composed(quick_below, tmp_path_factory):
+    """The configuration of a run for each policy; composing them anew for every family would take half of the time."""
+    words = ["data.batch_size=8", "data.classes=5", "optimizer.lr=0.01", "test=null", "trainer.max_epochs=1"]
+    return {
+        policy: quick_below(
+            *(tmp_path_factory.mktemp("logs"), *words, "+trainer.limit_train_batches=2", f"policy={policy}"), samples=60
+        )
+        for policy in ("linear_probe", "last_stages", "full")
+    }
+
+
+@pytest.fixture(scope="module")
+def predicting(tmp_path_factory):
+    """The configuration of a prediction on two pictures."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for colour in ("red", "blue"):
+        Image.new("RGB", (40, 50), colour).save(folder / f"{colour}.png")
+    words = ["run=.", f"input={folder}/*.png", f"output={folder}/out.csv", "accelerator=cpu", "checkpoint=last"]
+    return compose("predict", words)
+
+
+def configured(cfg, family):
+    option, overrides = family
+    node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+    node.update({"weights": None} if "weights" in node else {})
+    cfg = cfg.copy()
+    OmegaConf.set_struct(cfg, False)
+    cfg.backbone = OmegaConf.merge(node, overrides)
+    cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
+    return cfg
+
+
+@pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
+def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predicting, monkeypatch):
+    tasks, start = [], {}
+
+    def keep(made, task):
+        tasks.append(task)
+        start.update({} if start else {name: tensor.clone() for name, tensor in task.state_dict().items()})
+        return made
+
+    monkeypatch.setattr("tunesmith.run.train.assemble", lambda *args: keep(made := assemble(*args), made.task))
+    monkeypatch.setattr("tunesmith.run.predict.rebuild", lambda *args: keep(made := rebuild(*args), made.task))
+    monkeypatch.setattr(plot, "draw_all", lambda *_: [])
+
+    predicting.run = str(train(configured(composed[policy], family)).folder)
+    predict(predicting)
+    probabilities = pd.read_csv(predicting.output).filter(regex="^p_").to_numpy()
+    assert probabilities.shape == (2, 5)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+    trained, restored = tasks
+    end = trained.state_dict()
+    assert all(torch.equal(tensor, end[name]) for name, tensor in restored.state_dict().items())
+    stages, frozen = trained.backbone.stages, trained.table.boundary(0)
+    assert frozen == max(0, len(stages) - FROZEN_BUT.get(policy, len(stages)))
+    changed = {name for name in end if not torch.equal(end[name], start[name])}
+    kept = tuple(f"backbone.net.{member}" for stage in stages[:frozen] for member in stage.members)
+    assert not [name for name in changed if any(name == k or name.startswith(f"{k}.") for k in kept)]
+    trainable = trained.table.trainable(0)
+    # A few may get no gradient: a bias in front of a normalisation, what ReLU cut off.
+    assert len(changed & trainable) > 0.8 * len(trainable)
+
+
+def test_a_run_is_put_together_in_the_size_that_its_weights_had(composed, predicting, monkeypatch):
+    """Without its weights a ViT would be built for another size, and its position embeddings would not fit."""
+    library = torchvision.models.get_model("small_vit", weights=None)
+    monkeypatch.setattr(torchvision.models.ViT_B_16_Weights, "get_state_dict", lambda *_, **__: library.state_dict())
+    monkeypatch.setattr(plot, "draw_all", lambda *_: [])
+    cfg = configured(composed["linear_probe"], ("torchvision", {"name": "small_vit"}))
+    cfg.backbone.weights = "IMAGENET1K_SWAG_E2E_V1"  # for 384 pixels; the best are for 224
+    predicting.run = str(train(cfg).folder)
+    task = rebuild(predicting.run, "last").task
+    assert task.backbone.preprocess.size == 384
+    assert task.backbone.net.encoder.pos_embedding.shape[1] == 24**2 + 1
+
+
+def test_selectors_find_norms_biases_and_bare_parameters(composed):
+    """What policies and rates go by, in a network with attention."""
+    cfg = configured(composed["full"], ("torchvision", {"name": "small_vit", "image_size": 32}))
+    backbone = build(cfg.backbone)
+    table = make_table(backbone, torch.nn.Linear(24, 2), build(cfg.policy), build(cfg.rates))
+    found = {row.parameter.name.removeprefix("backbone.net."): row.parameter for row in table.rows}
+    assert found["class_token"].stage == found["encoder.pos_embedding"].stage == "embedding"
+    layer = "encoder.layers.encoder_layer_0"
+    assert found[f"{layer}.self_attention.in_proj_bias"].bias and found[f"{layer}.mlp.0.bias"].bias
+    assert not found[f"{layer}.self_attention.in_proj_weight"].bias
+    assert found[f"{layer}.ln_1.weight"].norm and found["encoder.ln.bias"].norm
+    assert found["encoder.ln.weight"].stage == "encoder_layer_2"

@@ -1,0 +1,216 @@
+"""What README and documentation say is typed: their files are written, their commands run, in a folder of pictures."""
+
+from __future__ import annotations
+
+import html
+import multiprocessing
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from tunesmith.config import find
+from tunesmith.config.check import check
+from tunesmith.config.compose import compose
+from tunesmith.errors import ConfigError
+
+ROOT = Path(__file__).parents[1]
+CONF = find.package_conf()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Real weights and all epochs: one step shows that the command works, and the demo itself shows what it gives.
+LONG = {"backbone=timm": ["trainer.limit_train_batches=1", "trainer.max_epochs=1"]}
+# Each command has a process of its own, forked from one that has imported all there is to import.
+PROCESS = multiprocessing.get_context("forkserver")
+PROCESS.set_forkserver_preload(
+    [
+        *("tunesmith.run.train", "tunesmith.run.evaluate", "tunesmith.run.predict", "tunesmith.data.base", "wandb"),
+        *("hydra.main", "matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.datasets"),
+        *("sklearn.linear_model", "sklearn.model_selection", "torchvision.transforms.v2"),
+    ]
+)
+NAMED = r"# ([\w./-]+\.(?:py|yaml))\n"
+CHILD = """
+import os, sys
+os.chdir({folder!r})
+for stream in (1, 2):
+    os.dup2(os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+sys.argv = ["tunesmith", *{words!r}]
+from tunesmith.__main__ import main
+main()
+"""
+
+
+class Block(NamedTuple):
+    """A fenced block.
+
+    Attributes:
+        kind: Its language.
+        mark: What follows the language, such as ``needs=gpu``.
+        text: What is in it.
+    """
+
+    kind: str
+    mark: str
+    text: str
+
+
+def blocks(page: str) -> list[Block]:
+    return [Block(*found) for found in re.findall(r"^```(\w+) ?(.*)\n((?:.*\n)*?)```$", page, flags=re.MULTILINE)]
+
+
+def commands(block: Block) -> list[str]:
+    lines = block.text.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with what a user has: pictures in class folders, new ones, and tables of them."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(48):
+        label = ("cats", "dogs")[number % 2]
+        path = Path("photos") / label / f"{number}.png"
+        picture = rng.integers(0, 200, (40, 50, 3), dtype=np.uint8)
+        picture[..., number % 2] += 50
+        for file in (path, Path("pairs") / f"{number}_{'ab'[number % 2]}.png", Path("new") / f"{number}.png"):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            if file.parts[0] != "new" or number < 4:
+                Image.fromarray(picture).save(tmp_path / file)
+        split = "test" if number % 8 < 2 else "val" if number % 8 < 4 else "train"
+        rows.append(
+            (
+                path,
+                label,
+                number // 2,
+                split,
+                1 + number % 2,
+                float(picture.mean()),
+                ("indoors;furry", "furry", "")[number % 3],
+            )
+        )
+    names = ["path", "label", "group", "split", "weight", "value", "labels"]
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "pictures.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def perform(page: str, folder: Path) -> list[str]:
+    """Write a page's files, then run its commands and its other Python in its order; gives the commands."""
+    found = blocks(page)
+    for block in found:
+        name = re.match(NAMED, block.text)
+        if name:
+            path = folder / name[1]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.text[name.end() :], encoding="utf-8")
+    for block in found:
+        if block.kind == "bash":
+            for command in commands(block):
+                (compose_only if block.mark else run)(command, folder)
+        elif block.kind == "python" and not re.match(NAMED, block.text):
+            exec(block.text, {})
+    return [command for block in found if block.kind == "bash" for command in commands(block)]
+
+
+def run(command: str, folder: Path) -> None:
+    program, *words = (w.replace("<run>", newest(folder, w)) if "<run>" in w else w for w in shlex.split(command))
+    if program == "make":
+        subprocess.run([program, *words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+        return
+    assert program == "tunesmith", f"unknown to this test: {command}"
+    short = any(word.startswith("trainer.max_epochs=") for word in words)
+    more = [option for key, options in LONG.items() if key in words and not short for option in options]
+    child = PROCESS.Process(target=exec, args=(CHILD.format(folder=str(folder), words=[*words, *more]),))
+    child.start()
+    child.join()
+    assert child.exitcode == 0, f"{command}\n{(folder / 'output.txt').read_text()}"
+
+
+def newest(folder: Path, word: str) -> str:
+    place = folder / word.partition("=")[2].partition("<run>")[0]
+    return max(p.name for p in place.iterdir())
+
+
+def compose_only(command: str, folder: Path) -> None:
+    program, name, *overrides = shlex.split(command)
+    assert program == "tunesmith", f"unknown to this test: {command}"
+    check(compose(name, overrides), name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_command_works_in_the_order_of_its_page(page, folder):
+    done = perform(page.read_text(encoding="utf-8"), folder)
+    predicted = [c for c in done if "input=photos output=labels.csv" in c or "input=new output=labels.csv" in c]
+    if predicted:
+        pictures = list((folder / predicted[0].partition("input=")[2].split()[0]).rglob("*.png"))
+        assert (folder / "labels.csv").read_text().count("\n") == len(pictures) + 1
+
+
+def test_the_pages_hold_the_commands_that_this_test_is_for():
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    found = [c for text in texts for block in blocks(text) if block.kind == "bash" for c in commands(block)]
+    assert len(found) >= 40
+    for command in find.commands():
+        assert any(c.startswith(f"tunesmith {command} ") for c in found), command
+
+
+@pytest.mark.parametrize("command", ["tunesmith train head=linaer", "tunesmith predict run=logs/none input=new", "ls"])
+def test_a_wrong_command_fails(command, folder):
+    with pytest.raises(AssertionError):
+        perform(f"```bash\n{command}\n```\n", folder)
+
+
+def test_a_wrong_command_that_is_only_composed_fails(folder):
+    with pytest.raises(ConfigError):
+        perform("```bash needs=gpu\ntunesmith train trainer=gpu trainer.max_epoch=3\n```\n", folder)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site; a warning, such as a link that leads nowhere, is an error."""
+    place = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(place)]
+    done = subprocess.run(
+        words, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return place
+
+
+def test_the_site_has_a_page_a_command_and_asks_for_nothing_from_elsewhere(site):
+    for command in find.commands():
+        assert f"Usage: tunesmith {command}" in (site / "commands" / f"{command}.html").read_text()
+    for page in site.rglob("*.html"):
+        assert not re.search(r"<(?:link|script|img|iframe)[^>]+(?:href|src)=\"?https?:", page.read_text()), page
+
+
+@pytest.mark.parametrize(
+    "option", [p.relative_to(CONF).with_suffix("") for p in sorted(CONF.glob("*/**/*.yaml"))], ids=str
+)
+def test_every_option_has_its_place(option, site):
+    page = (site / "groups" / f"{option.parts[0]}.html").read_text()
+    assert f'id="{option.name}"' in page
+    for key in re.findall(r"^(\w+):", (CONF / f"{option}.yaml").read_text(), flags=re.MULTILINE):
+        assert key in page
+
+
+def test_tables_hold_keys_defaults_values_and_meanings(site):
+    page = html.unescape((site / "groups" / "optimizer.html").read_text())
+    assert "<td><code>optimizer.lr</code></td><td><code>1e-3</code></td><td><code>float</code>" in page
+    page = html.unescape((site / "groups" / "head.html").read_text())
+    assert "<td><code>head.dropout</code></td><td><code>0.0</code></td>" in page
+    assert "feature_dim=" not in page  # worked out, never given
+
+
+def test_what_a_block_needs_is_said_in_words(site):
+    assert "needs=" not in (site / "commands" / "train.html").read_text()
+    assert "needs a GPU" in (site / "commands" / "train.html").read_text()
