@@ -4,10 +4,13 @@ import sys
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from tunesmith.backbone.tiny import Tiny
-from tunesmith.contracts import Stage
+from tunesmith.config import find
+from tunesmith.config.build import build
+from tunesmith.contracts import Preprocess, Stage
 from tunesmith.errors import MissingExtraError, PolicyError
 from tunesmith.policy.adapter import merge
 from tunesmith.policy.ia3 import IA3
@@ -62,8 +65,18 @@ class Mixed(nn.Module):
         self.net.attention = nn.MultiheadAttention(4, 2)
         self.net.linear = nn.Linear(4, 4)
 
+        self.preprocess = Preprocess(size=4)
+
     def members(self, stage):
         return {name: getattr(self.net, name) for name in stage.members}
+
+    def forward(self, x):
+        x = (
+            (self.net.token.view(1, 4, 1, 1) + self.net.grouped(x.mean(1, keepdim=True).expand(-1, 4, -1, -1)))
+            .flatten(2)
+            .mT
+        )
+        return self.net.linear(self.net.attention(x, x, x)[0])
 
 
 def test_grouped_convolutions_bare_parameters_and_torchs_attention_are_left_out():
@@ -89,3 +102,29 @@ def test_without_the_library_the_way_out_is_said(monkeypatch):
 
 def test_nothing_to_merge():
     assert merge(Tiny().net) == 0
+
+
+def test_every_family_takes_them_and_gives_them_back(family):
+    """Where a library reads weights past its layers, an adapter would train and change nothing."""
+    option, overrides = family
+    torch.manual_seed(0)
+    node = OmegaConf.load(find.package_conf() / "backbone" / f"{option}.yaml")
+    node.update({"weights": None} if "weights" in node else {})
+    backbone = build(OmegaConf.merge(node, overrides)).eval()
+    size = backbone.preprocess.size
+    x = torch.randn(1, backbone.preprocess.channels, size, size)
+    for norm in (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.ones_(norm.weight)  # some families begin with 0, behind which nothing is felt
+    plain = backbone(x).pooled
+    LoRA(rank=2).adapt(backbone)
+    assert torch.allclose(backbone(x).pooled, plain, atol=1e-6)
+    own = [backbone.net.get_parameter(name) for name in sorted(adapters(backbone.net))]
+    with torch.no_grad():
+        for parameter in own:
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    learned = backbone(x).pooled
+    gradients = torch.autograd.grad(learned.square().sum(), own, allow_unused=True)
+    assert all(g is not None for g in gradients)
+    assert merge(backbone.net) == len(own) // 2
+    scale = learned.detach().abs().max().clamp(min=1.0)
+    assert torch.allclose(backbone(x).pooled / scale, learned / scale, atol=1e-5)

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from tunesmith.config import find
 from tunesmith.config.build import build
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, PolicyError
+from tunesmith.head.linear import Linear
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import assemble, assemble_data, make_table
 from tunesmith.run.quiet import quiet
@@ -49,13 +52,6 @@ def test_what_never_trains_keeps_its_bits_and_the_rest_moves(policy, quick, tmp_
             assert (f"{name}.running_mean" in moved) == ({f"{name}.weight", f"{name}.bias"} <= ever)
 
 
-FAMILIES = {
-    "tiny": ["backbone=tiny"],
-    "resnet": ["backbone=torchvision", "backbone.name=resnet18", "backbone.weights=null"],
-    "efficientnet": ["backbone=timm", "backbone.name=tf_efficientnet_lite0", "backbone.weights=null"],
-}
-
-
 @pytest.fixture(scope="module")
 def plans(tmp_path_factory, quick_below):
     """All policies and all rates, built; to compose takes most of the time."""
@@ -64,16 +60,21 @@ def plans(tmp_path_factory, quick_below):
     return policies, [build(quick_below(logs, f"rates={name}").rates) for name in RATES]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_parameter_is_in_one_group_that_has_one_name(family, quick, plans):
-    cfg = quick(*FAMILIES[family])
-    backbone = build(cfg.backbone)
-    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=2)
+def test_every_parameter_is_in_one_group_that_has_one_name(family, plans):
+    option, overrides = family
+    node = OmegaConf.load(find.package_conf() / "backbone" / f"{option}.yaml")
+    node.update({"weights": None} if "weights" in node else {})
+    backbone = build(OmegaConf.merge(node, overrides))
+    head = Linear(feature_dim=backbone.feature_dim, num_outputs=2)
     names = sorted(
         [f"backbone.{n}" for n, _ in backbone.named_parameters()] + ["head.output.weight", "head.output.bias"]
     )
     for policy, rates in itertools.product(*plans):
-        groups = make_table(backbone, head, policy, rates, 0.1).groups()
+        try:
+            groups = make_table(backbone, head, policy, rates, 0.1).groups()
+        except PolicyError:
+            assert option in ("mnist_cnn", "custom")  # has no norms, has two stages
+            continue
         assert sorted(name for group in groups for name in group.parameters) == names
         assert len({group.name for group in groups}) == len(groups)
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 
 from tunesmith.contracts import Backbone, Stage
@@ -21,8 +22,9 @@ class Adapter(ABC):
     """The head and adapters train; the backbone's own weights stay as they are.
 
     Adapters go to every linear layer and every convolution of the chosen stages. Left out are convolutions in groups,
-    where an adapter has no fewer weights than the layer, and what is inside torch's own attention, which reads weights
-    past the layer. At first they change nothing: the outputs are those of the backbone alone.
+    where an adapter has no fewer weights than the layer, and layers whose weights are read past them, as attention does
+    in torch and in some models of torchvision and timm: an adapter there would train and change nothing. At first
+    adapters change nothing: the outputs are those of the backbone alone.
 
     Args:
         stages: To how many stages, from the deepest; ``None`` for all.
@@ -62,7 +64,8 @@ class Adapter(ABC):
                 f"Expected policy.stages to be at most {len(backbone.stages)}, the backbone's stages, but got {count}."
             )
         chosen = backbone.stages[len(backbone.stages) - count :]
-        names = [name for stage in chosen for name in _targets(backbone, stage)]
+        called = _called(backbone)
+        names = [name for stage in chosen for name in _targets(backbone, stage) if name in called]
         if not names:
             shown = ", ".join(stage.name for stage in chosen)
             raise PolicyError(
@@ -105,11 +108,20 @@ def merge(net: nn.Module) -> int:
 
 def _targets(backbone: Backbone, stage: Stage) -> Iterator[str]:
     for prefix, member in backbone.members(stage).items():
-        if not isinstance(member, nn.Module):
-            continue
-        attention = [name for name, m in member.named_modules() if isinstance(m, nn.MultiheadAttention)]
-        for name, module in member.named_modules(prefix=prefix):
-            inside = any(name.startswith(f"{prefix}.{a}." if a else f"{prefix}.") for a in attention)
-            plain = isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1)
-            if plain and not inside:
+        for name, module in member.named_modules(prefix=prefix) if isinstance(member, nn.Module) else ():
+            if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
                 yield name
+
+
+def _called(backbone: Any) -> set[str]:
+    """Names of the modules of the network that a forward pass calls, found with one blank picture."""
+    called: set[str] = set()
+    hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in backbone.net.named_modules()]
+    training, preprocess = backbone.training, backbone.preprocess
+    weight = next(backbone.parameters())
+    with torch.no_grad():
+        backbone.eval()(weight.new_zeros(1, preprocess.channels, preprocess.size, preprocess.size))
+    backbone.train(training)
+    for hook in hooks:
+        hook.remove()
+    return called
