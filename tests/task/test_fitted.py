@@ -13,7 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from tunesmith.contracts import DataSpec, Features, Stage
 from tunesmith.head.ridge import Ridge
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Row
 from tunesmith.run.quiet import quiet
 from tunesmith.task.classification import Classification
 from tunesmith.task.regression import Regression
@@ -43,7 +43,7 @@ def make(kind, spec, loss, metric, **options):
     backbone = Net()
     head = Ridge(3, len(spec.class_names), level_dims=(3, 3), target=spec.target, alpha=1.0, **options)
     names = [f"head.{n}" for n, _ in head.named_parameters()]
-    rows = tuple(Row(Parameter(n, HEAD, 1, False, False, 2, 1), 0, Rate(0.0, 0.0), 0.0) for n in names)
+    rows = tuple(Row(Parameter(n, HEAD, 1, False, False, 2, 1), 0, 0.0, 0.0) for n in names)
     return kind(
         backbone=backbone,
         head=head,
@@ -51,7 +51,7 @@ def make(kind, spec, loss, metric, **options):
         metrics={"metric": metric},
         table=ParameterTable(rows, (Phase(0, frozenset(names)),)),
         spec=spec,
-        optimizer=lambda groups, own: pytest.fail("an optimizer was made"),
+        optimizer=lambda groups: pytest.fail("an optimizer was made"),
         scheduler=lambda *_: pytest.fail("a schedule was made"),
         monitor="val/metric",
     )

@@ -147,11 +147,11 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)
     trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
+    fitted.check(task, trainer)
     gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
     if gradients:
         task.table = _table(cfg, backbone, task.head)
     _check_late(task.table, trainer)
-    fitted.check(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
         _check_distributed()

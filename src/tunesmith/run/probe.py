@@ -13,7 +13,6 @@ from tunesmith.config.redact import redact
 from tunesmith.errors import PolicyError
 from tunesmith.parameters import HEAD, Policy
 from tunesmith.run.atomic import write_text
-from tunesmith.task.loss import mean_loss
 
 
 def settle(cfg: DictConfig, policy: Policy, task: Any, data: Any, world_size: int, folder: Path) -> dict[str, float]:
@@ -58,7 +57,7 @@ def relative_gradients(task: Any, data: Any) -> dict[str, float]:
     with torch.random.fork_rng(devices=[]):
         batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
         task.eval()
-        loss = mean_loss(task.loss, task(batch["input"]), task.encode(batch["target"]), batch.get("weight"))
+        loss = task.loss(task(batch["input"]), batch["target"])
         names = {row.parameter.name: row.parameter.stage for row in task.table.rows if row.parameter.stage != HEAD}
         parameters = {name: p for name, p in task.named_parameters() if name in names}
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)

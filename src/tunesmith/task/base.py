@@ -21,7 +21,7 @@ from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes
 from tunesmith.task.loss import check_loss, mean_loss
 from tunesmith.task.metric import check_scalar, update
-from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, configure, gated, steps
+from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
 from tunesmith.task.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
@@ -93,14 +93,12 @@ class Task(LightningModule, ABC):
         self.table = table
         self.monitor = monitor
         self.mode = mode
-        self._make_optimizer = optimizer
-        self._make_scheduler = scheduler
+        self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
         self._levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
-        self._phase = self._optimizer_phase = 0
-        self._depthwise_settled = False
+        self._phase = 0
         monitored = (monitor or "").rpartition("/")[2]
         self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
         self.train_metrics.prefix = "train/"
@@ -195,10 +193,8 @@ class Task(LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Apply the policy before a strategy wraps the module: DDP looks at what trains when it wraps."""
-        on_cpu = self.trainer.strategy.root_device.type == "cpu"
-        if on_cpu and self.trainer.precision == "bf16-mixed" and not self._depthwise_settled:
+        if self.trainer.strategy.root_device.type == "cpu" and self.trainer.precision == "bf16-mixed":
             depthwise_in_float32(self.backbone)
-            self._depthwise_settled = True
         if stage == "fit":
             self.train()
             self.apply_policy(self.current_epoch)
@@ -218,29 +214,27 @@ class Task(LightningModule, ABC):
         self.apply_policy(epoch)
         if self.table.trainable(epoch) != before:
             rewrap(self.trainer.strategy, self)
-        index = self.table.optimizer_phase(epoch)
-        if index != self._optimizer_phase:
-            self._optimizer_phase = index
+        if self.optimization.enter(self.table, epoch):
             self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say whose optimizer state the checkpoint holds."""
-        checkpoint["optimizer_phase"] = self._optimizer_phase
+        checkpoint["optimizer_phase"] = self.optimization.phase
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Learn whose optimizer state it is, before the optimizer is built."""
-        self._optimizer_phase = checkpoint["optimizer_phase"]
+        self.optimization.phase = checkpoint["optimizer_phase"]
 
     def configure_optimizers(self) -> Any:
-        """Build the optimizer and the schedule of the present phase; a head that is fitted needs none."""
+        """Build the optimizer and the schedule of the present phase."""
         if self.head_fit is not None:
             return None
-        own = self._make_optimizer, self._make_scheduler, self.monitor
-        return configure(self, self.trainer, self.table, self._optimizer_phase, *own)
+        optimizer, schedule = self.optimization.build(self, self.table, self.trainer)
+        return {"optimizer": optimizer, "lr_scheduler": schedule | ({"monitor": self.monitor} if self.monitor else {})}
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         """Take a step, with the rates of groups that ramp or warm up held below the schedule's."""
-        with gated(optimizer.param_groups, self.trainer.global_step, steps(self.trainer)):
+        with self.optimization.gated(optimizer, self.trainer.global_step):
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────

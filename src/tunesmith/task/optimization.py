@@ -19,6 +19,44 @@ MakeOptimizer = Callable[[list[dict[str, Any]], Node], Optimizer]
 MakeScheduler = Callable[[Optimizer, int, int, Node], tuple[Any, Literal["step", "epoch"]]]
 
 
+class Optimization:
+    """Which phase's optimizer and schedule are the present ones, and what they are built with.
+
+    Args:
+        optimizer: Builds the optimizer from parameter groups, and what a phase has for itself.
+        scheduler: Builds the schedule from the optimizer, its number of steps, the steps an epoch, and what a phase has
+            for itself; returns it with its interval.
+
+    Attributes:
+        phase: Index of the phase whose optimizer it is.
+    """
+
+    def __init__(self, optimizer: MakeOptimizer, scheduler: MakeScheduler) -> None:
+        self.phase = 0
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._clock = (1, 1)  # optimizer steps of the run, and of an epoch
+
+    def enter(self, table: ParameterTable, epoch: int) -> bool:
+        """Go to the phase of an epoch; says whether another optimizer is to be built."""
+        before, self.phase = self.phase, table.optimizer_phase(epoch)
+        return self.phase != before
+
+    def build(self, module: nn.Module, table: ParameterTable, trainer: Trainer) -> tuple[Optimizer, dict[str, Any]]:
+        """Build the optimizer of the phase, and its schedule over the phase's own steps as Lightning takes it."""
+        optimizer = make_optimizer(module, table, self.phase, self._optimizer)
+        self._clock = steps(trainer, (0, None))
+        set_gates(optimizer.param_groups, trainer.global_step, self._clock)
+        total, per_epoch = steps(trainer, table.span(self.phase))
+        own = table.phases[self.phase].scheduler
+        scheduler, interval = self._scheduler(optimizer, total, per_epoch, own)
+        return optimizer, {"scheduler": scheduler, "interval": interval}
+
+    def gated(self, optimizer: Any, step: int) -> contextlib.AbstractContextManager[None]:
+        """Hold the rates of groups that ramp or warm up below the schedule's, for one step; see `gated`."""
+        return gated(optimizer.param_groups, step, self._clock)
+
+
 def make_optimizer(module: nn.Module, table: ParameterTable, index: int, make: MakeOptimizer) -> Optimizer:
     """Build the optimizer of a phase, with every parameter in one group: thawing opens a gate and never adds a group.
 
@@ -41,39 +79,12 @@ def make_optimizer(module: nn.Module, table: ParameterTable, index: int, make: M
     return optimizer
 
 
-def configure(
-    module: nn.Module,
-    trainer: Trainer,
-    table: ParameterTable,
-    index: int,
-    optimizer: MakeOptimizer,
-    scheduler: MakeScheduler,
-    monitor: str | None,
-) -> dict[str, Any]:
-    """Build the optimizer and the schedule of a phase, as Lightning wants them.
-
-    Args:
-        module: Whose parameters they are.
-        trainer: Fitting.
-        table: Names the groups, and says how long the phase is.
-        index: The phase, as `ParameterTable.optimizer_phase` gives it.
-        optimizer: Builds an optimizer.
-        scheduler: Builds a schedule.
-        monitor: What a plateau schedule looks at.
-    """
-    made = make_optimizer(module, table, index, optimizer)
-    set_gates(made.param_groups, trainer.global_step, steps(trainer))
-    schedule, interval = scheduler(made, *steps(trainer, table.span(index)), table.phases[index].scheduler)
-    config = {"scheduler": schedule, "interval": interval, "monitor": monitor}
-    return {"optimizer": made, "lr_scheduler": {k: v for k, v in config.items() if v is not None}}
-
-
-def steps(trainer: Trainer, span: tuple[int, int | None] = (0, None)) -> tuple[int, int]:
+def steps(trainer: Trainer, span: tuple[int, int | None]) -> tuple[int, int]:
     """Count the optimizer steps of a stretch of epochs, and those of one epoch.
 
     Args:
         trainer: Fitting; it knows the data and the limits.
-        span: The first epoch, and the one after the last or ``None`` for the end of the run; by default all of it.
+        span: The first epoch, and the one after the last or ``None`` for the end of the run.
     """
     total = int(trainer.estimated_stepping_batches)
     per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))

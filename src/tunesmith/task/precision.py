@@ -16,7 +16,7 @@ def depthwise_in_float32(module: nn.Module) -> int:
     bf16-mixed, the casts included. Outside of autocast nothing changes.
 
     Args:
-        module: The network; hooks are added to its convolutions, names and weights stay.
+        module: The network; hooks are added to its convolutions, names and weights stay. A second call does nothing.
 
     Returns:
         The number of convolutions concerned.
@@ -25,6 +25,7 @@ def depthwise_in_float32(module: nn.Module) -> int:
         m
         for m in module.modules()
         if isinstance(m, nn.Conv2d) and m.groups > 1 and (max(m.kernel_size) > 3 or max(m.stride) > 1)
+        if not hasattr(m, "in_float32")
     ]
     for convolution in slow:
         state: list[bool] = []  # a stack: autocast as it was when the convolution was entered
@@ -39,4 +40,5 @@ def depthwise_in_float32(module: nn.Module) -> int:
 
         convolution.register_forward_pre_hook(enter)
         convolution.register_forward_hook(leave, always_call=True)
+        convolution.in_float32 = True  # type: ignore[assignment]  # a mark of ours, no tensor
     return len(slow)
