@@ -61,6 +61,11 @@ def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
 
 def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
+    policy = _policy(cfg)
+    if hasattr(policy, "adapt"):
+        policy.adapt(backbone)
+        if policy.contiguous:
+            OmegaConf.update(cfg, "task.channels_last", False)
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
@@ -89,10 +94,9 @@ def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTab
     return make_table(backbone, head, _policy(cfg), build(cfg.rates), _weight_decay(cfg.optimizer))
 
 
-def _policy(cfg: DictConfig) -> Policy:
+def _policy(cfg: DictConfig) -> Any:
     # Optimizers and schedules of phases are built when their phase begins.
-    policy: Policy = build(cfg.policy, _recursive_=False)
-    return policy
+    return build(cfg.policy, _recursive_=False)
 
 
 def assemble_trainer(
