@@ -18,7 +18,6 @@ from tunesmith.cache.store import Layout, Store
 
 WRITER = Path(__file__).with_name("writer.py")
 LAYOUT = Layout(96, 32)
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes are forked")
 
 
 def start(folder, jobs):

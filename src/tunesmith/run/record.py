@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tunesmith.run.resume import Found
 
 SCHEMA = 1
+_RUNS = itertools.count()
+
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
 
 
@@ -96,7 +99,7 @@ class Run:
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
-        self.add_time("import", time.monotonic() - STARTED)
+        self.add_time("import", _import_seconds())
 
     @staticmethod
     def _make_folder(cfg: DictConfig) -> Path:
@@ -213,9 +216,14 @@ def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
         "policy": {},
         "cache": {},
         "metrics": {},
-        "timing": {"import": round(time.monotonic() - STARTED, 3)},
+        "timing": {"import": _import_seconds()},
         "error": None,
     }
+
+
+def _import_seconds() -> float:
+    """Seconds from the start of the process to its first run; a sweep's later jobs import nothing."""
+    return 0.0 if next(_RUNS) else round(time.monotonic() - STARTED, 3)
 
 
 def hash_of(cfg: DictConfig) -> str:
