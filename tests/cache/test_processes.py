@@ -50,19 +50,17 @@ def test_no_lock_is_relied_on():
 
 
 def test_a_writer_killed_at_any_point_leaves_nothing_that_is_taken_for_whole(tmp_path, monkeypatch, caplog):
-    entry, process = Store(tmp_path).entry({"rows": 96}), start(tmp_path, 10**6)
-    leavings = 0
-    for _ in range(20):
-        process.stdin.write("write\n")
-        process.stdin.flush()
-        child = int(process.stdout.readline().split()[1])
-        time.sleep(random.uniform(0.005, 0.05))
-        os.kill(child, signal.SIGKILL)
-        there, missing = entry.load(LAYOUT)
-        assert len(there) + len(missing) == 3
-        leavings += len(list(tmp_path.glob("*/.*.tmp")))
-    process.stdin.close()
-    process.wait(timeout=60)
+    entry, leavings = Store(tmp_path).entry({"rows": 96}), 0
+    with start(tmp_path, 10**6) as process:
+        for _ in range(20):
+            process.stdin.write("write\n")
+            process.stdin.flush()
+            child = int(process.stdout.readline().split()[1])
+            time.sleep(random.uniform(0.005, 0.05))
+            os.kill(child, signal.SIGKILL)
+            there, missing = entry.load(LAYOUT)
+            assert len(there) + len(missing) == 3
+            leavings += len(list(tmp_path.glob("*/.*.tmp")))
     assert "computed anew" not in caplog.text
     assert leavings > 0, "no kill came while a file was being written"
     monkeypatch.setattr(store, "LEFT_OVER", -1)

@@ -39,6 +39,7 @@ SETTINGS = {
     "plain": [],
     "ema": ["callback=[quiet,ema]"],
     "accumulation": ["trainer.accumulate_grad_batches=2", "callback.last.every_n_train_steps=1"],
+    "cached": ["policy=linear_probe", "data.augment=none"],
     "phases": [TWO_PHASES, "rates=layer_decay"],
     "pairs": [
         *(PAIRS, "callback=[quiet,ema]", "trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any, Literal, final
@@ -30,7 +31,7 @@ class ActivationCache(Callback):
     Args:
         mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
             adds nothing, ``off`` does nothing.
-        folder: Where entries are kept; ``None`` for the platform's place for caches.
+        folder: Where entries are kept; see `place`.
         max_gb: Most gigabytes of all entries; nothing is added beyond it.
         dtype: Type of numbers to keep: ``exact``, as computed, gives the bits of a run without the cache.
         views: Augmented views of each training picture to keep, where training is augmented: epoch e sees those of
@@ -130,9 +131,11 @@ def place(folder: str | None) -> Path:
     """The folder of entries.
 
     Args:
-        folder: Of all that runs share; ``None`` for the platform's place for caches.
+        folder: Of all that runs share; ``None`` for what the environment variable ``TUNESMITH_CACHE`` says, or else for
+            the platform's place for caches.
     """
-    return (Path(folder).expanduser() if folder else Path(platformdirs.user_cache_dir("tunesmith"))) / "activations"
+    named = folder or os.environ.get("TUNESMITH_CACHE") or platformdirs.user_cache_dir("tunesmith")
+    return Path(named).expanduser() / "activations"
 
 
 def _epochs(trainer: Trainer) -> int:

@@ -10,7 +10,8 @@ from typing import Literal
 class Paths:
     """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made.
 
-    ``cache`` is the folder of what all runs share; ``None`` for the platform's place for caches.
+    ``cache`` is the folder of what all runs share; ``None`` for ``TUNESMITH_CACHE``, or the
+    platform's place for caches.
     """
 
     logs: str
