@@ -12,6 +12,7 @@ CONF = find.package_conf()
 NEEDED = {"evaluate": ["run=x"], "predict": ["run=x", "input=y"]}
 BESIDE = {
     "data/image_folder": ["data.root=photos"],
+    "experiment/resnet50_feature_extraction": ["data.root=photos"],
     "data/image_table": ["data.file=labels.csv"],
     "data/torchvision_dataset": ["data.name=SVHN"],
     "backbone/custom": ["backbone.net._target_=torch.nn.Identity", "backbone.stages={a: [b]}", "backbone.image_size=8"],
@@ -42,7 +43,8 @@ def test_option(option):
 def test_debug_wins_over_an_experiment(debug, experiment):
     from omegaconf import OmegaConf
 
-    cfg = compose("train", [f"experiment={Path(experiment).name}", f"debug={Path(debug).name}"])
+    words = [f"experiment={Path(experiment).name}", f"debug={Path(debug).name}", *BESIDE.get(experiment, [])]
+    cfg = compose("train", words)
     check(cfg)
     overlay = OmegaConf.load(CONF / f"{debug}.yaml")
     for key, value in overlay.trainer.items():

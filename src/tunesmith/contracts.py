@@ -81,6 +81,7 @@ class DataSpec:
         group: What a group is, in words; ``None`` where the data has none.
         train_counts: Training samples of each class, or with each label, ``(K,)``; empty for values.
         train_size: Training samples.
+        mean_weight: Mean over the training samples of their weights in the loss.
         target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
         target_std: Standard deviation of each value over the training samples ``(K,)``; empty but for values.
     """
@@ -94,6 +95,7 @@ class DataSpec:
     input: Literal["image"] = "image"
     train_counts: tuple[int, ...] = ()
     train_size: int = 0
+    mean_weight: float = 1.0
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
 

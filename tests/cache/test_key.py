@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from tunesmith.backbone import base as backbone
 from tunesmith.cache import key
 from tunesmith.cache.frozen import Cut, Frozen
 
@@ -17,6 +20,7 @@ PROBE = Cut(3, True, False)
 @pytest.fixture
 def describe(assembled):
     def make(*overrides, cut=PROBE, rows=ROWS, precision="32-true", dtype="exact", view=None, change=None):
+        torch.manual_seed(0)  # the tiny backbone's weights are drawn
         parts = assembled(*overrides)
         if change:
             change(parts)
@@ -87,6 +91,34 @@ def test_versions_are_part_of_it(describe, monkeypatch):
     before = describe()
     monkeypatch.setattr(key, "version", lambda name: "9.9")
     assert describe() != before
+
+
+def test_the_users_own_code_is_part_of_it(describe, monkeypatch, tmp_path):
+    """An edit that no name, tensor or repr shows: of a part, of what it extends, and of the backbone around it."""
+    base, own = tmp_path / "own_base.py", tmp_path / "own_net.py"
+    base.write_text("from torch import nn\nclass Base(nn.Module):\n    pass\n")
+    own.write_text("from own_base import Base\nclass Double(Base):\n    def forward(self, x):\n        return 2 * x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("own_net")
+
+    def extended(parts):
+        parts.task.backbone.net.stage2.append(module.Double())
+
+    before = describe(change=extended)
+    assert describe(change=extended) == before
+    own.write_text(own.read_text().replace("2 * x", "3 * x"))
+    edited = describe(change=extended)
+    base.write_text(base.read_text() + "    extra = 1\n")
+    assert len({before, edited, describe(change=extended)}) == 3
+    cut = [describe(change=extended, cut=Cut(1, False, False)) for _ in range(2)]
+    base.write_text("")
+    assert cut == [describe(change=extended, cut=Cut(1, False, False))] * 2  # behind the cut
+
+
+def test_the_backbones_own_file_is_part_of_it(assembled):
+    parts = assembled()
+    frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
+    assert {type(parts.task.backbone), backbone.Backbone} <= frozen.classes(3)
 
 
 def test_of_large_files_the_time_of_change_counts(tmp_path):

@@ -96,6 +96,27 @@ def test_groups_and_given_splits(table):
     assert given.spec.split_unit == "folder"
 
 
+def test_a_column_of_groups_is_heeded_unasked(table):
+    data = table({"label": WORDS, "group": [f"p{i // 4}" for i in range(COUNT)]})
+    data.setup()
+    owners = [set(data.table.groups[rows].tolist()) for rows in data.indices.values()]
+    assert sum(map(len, owners)) == 10
+    assert data.spec.split_unit == "group"
+    without = table({"label": WORDS, "group": [f"p{i // 4}" for i in range(COUNT)]}, group=None)
+    without.setup()
+    assert without.spec.split_unit == "sample"
+
+
+def test_another_split_has_other_members_and_the_same_fingerprint(table):
+    words = ["train"] * 28 + ["val"] * 4 + ["test"] * 8
+    one = table({"label": WORDS, "split": words})
+    one.setup()
+    other = table({"label": WORDS, "split": [*words[4:], *words[:4]]})
+    other.setup()
+    assert one.spec.fingerprint == other.spec.fingerprint
+    assert [one.members()[s] == other.members()[s] for s in ("train", "val", "test")] == [False, False, False]
+
+
 def test_val_is_taken_by_whole_groups_where_the_split_lacks_it(table):
     patients = [f"p{i // 4}" for i in range(COUNT)]
     data = table({"label": WORDS, "group": patients, "split": ["train"] * 32 + ["test"] * 8})

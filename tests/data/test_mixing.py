@@ -21,16 +21,26 @@ def batch(target=(0, 1, 2, 1), weight=None):
     return made if weight is None else Batch(**made, weight=torch.tensor(weight))
 
 
-def test_mixup_mixes_pictures_targets_and_weights_in_the_same_shares():
+def test_mixup_mixes_pictures_weights_and_weighted_targets_in_the_same_shares():
     mixed = Mixing(mixup=1.0)(batch(weight=[1.0, 2.0, 3.0, 4.0]), seed=3, num_classes=3)
-    share = 1 - float(mixed["target"][1, 0])  # of class 1 in the second sample, which is mixed with class 0
+    share = float(mixed["input"][1, 0, 0, 0]) - 1  # of class 1 in the second sample, which is mixed with class 0
+    one = 2 * share / (2 * share + 1 - share)
     assert 0 < share < 1
     assert mixed["target"].dtype == torch.float32
     torch.testing.assert_close(mixed["target"].sum(1), torch.ones(4))
-    torch.testing.assert_close(mixed["target"][1], torch.tensor([1 - share, share, 0]))
+    torch.testing.assert_close(mixed["target"][1], torch.tensor([1 - one, one, 0]))
     torch.testing.assert_close(mixed["input"][1], torch.full((3, 8, 8), share * 2 + (1 - share) * 1))
     torch.testing.assert_close(mixed["weight"][1], torch.tensor(share * 2 + (1 - share) * 1))
     assert mixed["index"].tolist() == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+def test_the_label_of_a_sample_of_weight_0_stays_out_and_two_of_them_do_no_harm(kind):
+    mixed = Mixing(**{kind: 1.0})(batch(weight=[0.0, 2.0, 0.0, 0.0]), seed=3, num_classes=3)
+    torch.testing.assert_close(mixed["target"][1], torch.tensor([0.0, 1.0, 0.0]))
+    assert 0 < float(mixed["weight"][1]) < 2
+    assert mixed["weight"][3] == 0
+    torch.testing.assert_close(mixed["target"].sum(1), torch.ones(4))
 
 
 def test_cutmix_puts_a_box_of_the_other_picture_and_shares_by_area():

@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,13 @@ def test_labels():
     assert count(data, INDICES["test"]) == {"a": 0, "b": 2}
 
 
+def test_weights_are_described_by_train_alone():
+    data = table([0, 0, 0, 1, 1, 1], "class")
+    assert publish(data, INDICES, "x", "sample").mean_weight == 1
+    weighted = replace(data, weights=np.array([1, 2, 3, 4, 90, 90], np.float32))
+    assert publish(weighted, INDICES, "x", "sample").mean_weight == 2.5
+
+
 def test_values_are_described_by_train_alone():
     data = table(np.array([[1, 10], [2, 10], [3, 10], [4, 50], [1e6, 0], [1e6, 0]], np.float32), "value")
     spec = publish(data, INDICES, "x", "sample")
@@ -50,4 +58,4 @@ def test_a_class_that_a_split_lacks_is_said(caplog):
     with caplog.at_level(logging.WARNING):
         warn_of_gaps(table([0, 0, 0, 1, 1, 1], "class"), INDICES)
         warn_of_gaps(table([0, 0, 0, 1, 1, 1], "class"), {"test": np.array([0])})  # as in leave-one-out
-    assert caplog.messages == ["No picture of a is in test: its metrics say nothing about that."]
+    assert caplog.messages == ["Split test has no picture of class a: its metrics say nothing about that."]

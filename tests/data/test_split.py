@@ -124,6 +124,30 @@ def test_auto_is_folder_where_there_are_folders():
     assert sizes(Split(by="auto", val=0)(with_folders)) == {"train": 100, "test": 100}
 
 
+@pytest.mark.parametrize("more", [{}, {"folds": 4}, {"shots": 3}])
+def test_auto_keeps_the_groups_that_the_source_states(more, caplog):
+    data = grouped()
+    parts = Split(by="auto", **more)(data)
+    owners = [set(data.groups[rows].tolist()) for rows in parts.values()]
+    assert len(set.union(*owners)) == sum(map(len, owners))
+    assert Split(by="auto").unit(data) == "group"
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("by", ["random", "stratified"])
+def test_stated_groups_are_not_torn_apart_without_a_word(by, caplog):
+    Split(by=by)(grouped())
+    (message,) = caplog.messages
+    assert f"data.split.by={by} may put pictures of one site into several splits" in message
+
+
+def test_guessed_groups_are_kept_together_only_when_asked_for(caplog):
+    data = replace(grouped(), guessed=True)
+    assert [Split(by=by).resolve(data) for by in ("auto", "group")] == ["stratified", "group"]
+    Split(by="stratified")(data)
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5), (0, 1), (1.2, 0)])
 def test_fractions_that_leave_nothing(val, test):
     with pytest.raises(DataError, match="leave something for training"):

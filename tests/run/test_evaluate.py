@@ -17,8 +17,9 @@ def run(finished, tmp_path):
     return shutil.copytree(finished.folder, tmp_path / "moved")
 
 
-def test_the_test_split_gives_the_recorded_metrics(finished, run):
+def test_the_test_split_gives_the_recorded_metrics(finished, run, capsys):
     outcome = evaluate(compose("evaluate", [f"run={run}"]))
+    assert "The data are not" not in capsys.readouterr().out
     recorded = {k: v for k, v in finished.metrics.items() if k.startswith("test/")}
     assert outcome.metrics == pytest.approx(recorded, abs=1e-6)
     (folder,) = (run / "evaluations").iterdir()
@@ -39,6 +40,15 @@ def test_any_split_can_be_evaluated(run, split):
 def test_the_best_weights_give_the_best_validation(finished, run):
     outcome = evaluate(compose("evaluate", [f"run={run}", "split=val"]))
     assert outcome.metrics["val/accuracy"] == pytest.approx(finished.metrics["best/val/accuracy"], abs=1e-6)
+
+
+def test_a_split_that_was_rewritten_is_said(run, capsys):
+    record = json.loads((run / "run.json").read_text())
+    record["data"]["members"]["test"] = "0"
+    (run / "run.json").write_text(json.dumps(record))
+    evaluate(compose("evaluate", [f"run={run}"]))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "not split as they were when the run was trained" in said and "other pictures are in test." in said
 
 
 def test_other_data_with_other_classes_are_refused(run):

@@ -115,6 +115,13 @@ def test_without_a_validation_split_too(quick):
         (["policy.phases=[{train: ['re: stage1']}]"], PolicyError, "head alone"),
         (["callback=[quiet,ema]"], ConfigError, "no averaging of weights.*ema"),
         (["trainer.devices=2", "+trainer.strategy=ddp_spawn"], ConfigError, "one process.*but got 2"),
+        (
+            ["loss.label_smoothing=0.1"],
+            ConfigError,
+            "but got loss.label_smoothing; use loss.label_smoothing=0, or head=li",
+        ),
+        (["loss.logit_adjustment=1"], ConfigError, "but got loss.logit_adjustment; use loss.logit_adjustment=0"),
+        (["loss=focal"], ConfigError, "but got loss.gamma; use loss.gamma=0"),
         (["head.alpha=-1"], ConfigError, "head.alpha to be positive"),
         (["head.features=pooled_levels"], TunesmithError, "pooled"),
     ],
@@ -123,3 +130,15 @@ def test_what_does_not_go_together(overrides, kind, named, quick):
     base = ["policy=linear_probe"] if not any(o.startswith("policy=") for o in overrides) else []
     with pytest.raises(kind, match=named):
         train(quick("head=ridge", *base, *overrides))
+
+
+@pytest.mark.parametrize("head", ["ridge", "logistic"])
+def test_weights_of_classes_count(head, quick):
+    words = [f"head={head}", "head.alpha=10", *FITTED, "test=null", "data.seed=0"]
+    weighted = [[], ["loss.class_weight=[1,1,1]"], ["loss.class_weight=[1,1,50]"], ["loss=focal", "loss.gamma=0"]]
+    folders = [train(quick(*words, *options, samples=60)).folder for options in weighted]
+    plain, ones, rare, focal = (
+        load(folder / "checkpoints" / "last.ckpt")["state_dict"]["head.output.bias"] for folder in folders
+    )
+    assert torch.allclose(plain, ones, atol=1e-6) and torch.allclose(plain, focal, atol=1e-6)
+    assert rare.argmax() == 2 and rare[2] - rare[:2].max() > plain[2] - plain[:2].max() + 0.1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,10 +56,28 @@ def test_files_get_the_probabilities_that_the_run_gave_them(run, pictures, tmp_p
     assert (both["label"] == recorded["label"]).all()
 
 
-def test_other_data_with_the_same_classes_can_be_evaluated(run, pictures):
-    words = [f"run={run}", "data=image_folder", f"data.root={pictures}", "data.split.seed=1", "checkpoint=last"]
-    outcome = evaluate(compose("evaluate", words))
-    assert len(outcome.predictions.files) == 10
+@pytest.mark.parametrize(
+    ("count", "typed", "tested", "said"),
+    [
+        (3, [], 6, "All 6 pictures are tested"),
+        (8, ["data.split.test=0.5"], 8, "8 of 16 pictures are tested"),
+        (20, [], 10, "10 of 40 pictures are tested"),  # the run's own: none that was trained on
+    ],
+)
+def test_other_data_with_the_same_classes_can_be_evaluated(
+    run, pictures, tmp_path, monkeypatch, capsys, count, typed, tested, said
+):
+    for label in ("blue", "red"):
+        (tmp_path / label).mkdir()
+        for file in sorted((pictures / label).iterdir())[:count]:
+            shutil.copy(file, tmp_path / label)
+    monkeypatch.setattr("tunesmith.run.evaluate.typed", lambda: (typed, {}))
+    words = [f"run={run}", "data=image_folder", f"data.root={tmp_path}", "checkpoint=last"]
+    outcome = evaluate(compose("evaluate", [*words, *typed]))
+    assert len(outcome.predictions.files) == tested
+    output = " ".join(capsys.readouterr().out.split())
+    assert said in output
+    assert "may have been trained on" not in output
 
 
 def test_the_training_data_may_be_gone(run, pictures, tmp_path, monkeypatch):
@@ -106,7 +126,38 @@ def test_a_bad_output_is_refused_before_anything_is_loaded(tmp_path, monkeypatch
         call("nowhere", "nothing", output)
 
 
-def test_a_broken_picture_is_named(run, tmp_path):
+def test_the_table_that_was_trained_on_can_be_predicted_on(pictures):
+    table = pictures / "trained.csv"
+    pd.DataFrame({"photo": ["01.png"], "label": ["red"]}).to_csv(table, index=False)
+    try:
+        assert find_files(str(table), {"path": "photo", "root": str(pictures / "red")}) == [pictures / "red/01.png"]
+        with pytest.raises(DataError, match="are not, first"):
+            find_files(str(table), {"path": "photo", "root": None})
+        with pytest.raises(DataError, match="column 'file' or 'path'"):
+            find_files(str(table), {"path": "path"})
+    finally:
+        table.unlink()
+
+
+def test_broken_pictures_are_skipped_where_asked(run, pictures, tmp_path, capsys):
+    for name in ("00.jpg", "02.jpg"):
+        shutil.copy(pictures / "red" / name, tmp_path)
+    cut = (tmp_path / "00.jpg").read_bytes()[:-100]
+    (tmp_path / "01.jpg").write_bytes(cut)
+    (tmp_path / "list.csv").write_text("file\n00.jpg\n01.jpg\ngone.jpg\n02.jpg\n")
+    output = tmp_path / "out.csv"
+    call(run, tmp_path / "list.csv", output, "on_bad_file=skip")
+    got = pd.read_csv(output)
+    assert [name.rpartition("/")[2] for name in got["file"]] == ["00.jpg", "01.jpg", "gone.jpg", "02.jpg"]
+    assert got["label"].isna().tolist() == got["p_red"].isna().tolist() == [False, True, True, False]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Skipped" in said and "there is no such file" in said and "2 could not be read" in said
+    with pytest.raises(DataError, match=r"some readable pictures but 1 of 1 are not"):
+        call(run, tmp_path / "01.jpg", output, "on_bad_file=skip")
+
+
+def test_a_broken_picture_is_found_before_the_model_runs(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("tunesmith.run.predict.trainer_for", lambda *_: 1 / 0)
     (tmp_path / "a.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"a\.png"):
         call(run, tmp_path, tmp_path / "out.csv")

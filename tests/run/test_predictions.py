@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,6 +38,27 @@ def test_columns(kind, truth, said):
     assert found.table().column_names == ["file", *truth, *said]
     unknown = Predictions(FILES, found.values, found.labels, found.class_names, kind=kind)
     assert unknown.table().column_names == ["file", *said]
+
+
+def test_a_value_called_like_another_column_stands_beside_it():
+    values = np.arange(4, dtype=np.float32).reshape(2, 2)
+    found = Predictions(["x.png", "y.png"], values, values, ("file", "target_file"), values + 1, "value").table()
+    names = ["file", "target_file", "target_target_file", "predicted_file", "predicted_target_file"]
+    assert found.column_names == names
+    assert found["file"].to_pylist() == ["x.png", "y.png"]
+    assert found["predicted_file"].to_pylist() == [0, 2]
+
+
+@pytest.mark.parametrize("kind", ["class", "multilabel", "value", "ordinal"])
+def test_a_skipped_file_has_a_row_of_its_own(kind):
+    found = of(kind)
+    table = replace(found, targets=None, skipped={0: "a", 7: "b"}).table()
+    assert table["file"].to_pylist() == ["a", *FILES[:6], "b", *FILES[6:]]
+    whole = replace(found, targets=None).table()
+    for name in whole.column_names[1:]:
+        cells = table[name].to_pylist()
+        assert [cells[0], cells[7]] == [None, None]
+        assert [cell for i, cell in enumerate(cells) if i not in (0, 7)] == whole[name].to_pylist()
 
 
 def test_labels_are_those_decided_on():

@@ -413,6 +413,9 @@ def test_other_data_are_refused_and_other_versions_are_said(stopped):
     with pytest.raises(RunError, match="fingerprint abc"):
         go_on(stopped)
     assert any("torch 1.0" in sentence for sentence in said(stopped))
+    edit(stopped, data=record["data"] | {"members": record["data"]["members"] | {"val": "0"}})
+    with pytest.raises(RunError, match="other pictures in val"):
+        go_on(stopped)
 
 
 def test_a_folder_that_was_moved_goes_on(stopped, tmp_path, whole):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -267,6 +269,18 @@ def test_weights_reach_the_loss_and_its_mean_over_an_epoch(monkeypatch):
     each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
     assert torch.allclose(torch.stack(losses), each)
     assert torch.allclose(task.test_loss.compute(), (each * torch.tensor([1.0, 3.0])).sum() / 4)
+
+
+def test_in_training_weights_are_held_against_their_mean_over_train(monkeypatch):
+    task = stub_logging(make((0, "backbone")), monkeypatch)
+    task.eval().spec = replace(task.spec, mean_weight=2.0)
+    batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
+    weight = torch.tensor([1.0, 3.0])
+    alone = [{k: v[[i]] for k, v in {**batch, "weight": weight}.items()} for i in range(2)]
+    losses = [task._step(one, "train")["loss"] for one in alone]
+    each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
+    assert torch.allclose(torch.stack(losses), each * weight / 2)
+    assert torch.allclose(task.train_loss.compute(), (each * weight).sum() / 4)
 
 
 def test_a_threshold_moves_metrics_of_labels_alone(monkeypatch):

@@ -12,10 +12,12 @@ from torchmetrics import MeanSquaredError
 from torchmetrics.classification import MulticlassAccuracy
 
 from tunesmith.contracts import DataSpec, Features, Stage
+from tunesmith.head.logistic import Logistic
 from tunesmith.head.ridge import Ridge
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Row
 from tunesmith.run.quiet import quiet
 from tunesmith.task.classification import Classification
+from tunesmith.task.fitted import by_class
 from tunesmith.task.regression import Regression
 
 
@@ -133,3 +135,34 @@ def test_a_training_that_is_stopped_early_fits_what_there_is():
     task.on_train_batch_start = lambda batch, i: setattr(task.trainer, "should_stop", i == 2)
     fit(task, TARGET)
     assert task.head.output.weight.any()
+
+
+def test_weights_of_classes_are_scikit_learns():
+    from sklearn.linear_model import LogisticRegression
+
+    x = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
+    label = torch.arange(90) % 7 // 3  # of classes 0, 1 and 2 there are 39, 39 and 12
+    target, weight = by_class(F.one_hot(label).float(), None, torch.tensor([1.0, 2.0, 9.0]))
+    head = Logistic(4, 3, alpha=2.0)
+    head.fit(x, target, weight)
+    standard = (x - head.mean) / head.scale
+    theirs = LogisticRegression(C=0.5, tol=1e-10, max_iter=10_000, class_weight={0: 1, 1: 2, 2: 9})
+    probabilities = theirs.fit(standard.numpy(), label.numpy()).predict_proba(standard.numpy())
+    assert torch.allclose(head.outputs(x).softmax(1), torch.from_numpy(probabilities).float(), atol=1e-4)
+
+
+def test_weights_of_classes_in_a_mixture_are_those_of_the_loss():
+    mixed, given, classes = torch.rand(22, 3).softmax(1), torch.rand(22), torch.tensor([1.0, 2.0, 9.0])
+    target, weight = by_class(mixed, given, classes)
+    outputs = torch.randn(22, 3)
+    ours = weight * F.cross_entropy(outputs, target, reduction="none")
+    assert torch.allclose(ours, given * F.cross_entropy(outputs, mixed, classes, reduction="none"), atol=1e-6)
+
+
+def test_weights_of_classes_reach_the_head():
+    spec, weight = DataSpec(("a", "b", "c"), 1, "", "sample"), torch.tensor([1.0, 2.0, 9.0])
+    task = make(Classification, spec, nn.CrossEntropyLoss(weight), MulticlassAccuracy(3))
+    _, found = fit(task, TARGET)
+    alone = Ridge(3, 3, alpha=1.0)
+    alone.fit(found.pooled, F.one_hot(TARGET, 3), weight[TARGET])
+    assert torch.allclose(task.head(found), alone(found), atol=1e-5)

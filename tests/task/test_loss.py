@@ -95,6 +95,17 @@ def test_views_count_as_samples():
     assert torch.allclose(mean_loss(CrossEntropy(), views, TARGET, weight), sum(both) / 2)
 
 
+def test_in_training_a_sample_weighs_the_same_in_whatever_batch():
+    weight, loss = torch.tensor([0.5, 2.0, 5.0]), CrossEntropy()
+    whole = mean_loss(loss, OUTPUTS, TARGET, weight)
+    assert torch.allclose(mean_loss(loss, OUTPUTS, TARGET, weight, 2.5), whole)
+    ones = [mean_loss(loss, OUTPUTS[[i]], TARGET[[i]], weight[[i]], 2.5) for i in range(3)]
+    assert torch.allclose(sum(ones) / 3, whole)  # as accumulation, or several processes, take the mean
+    alone = [mean_loss(loss, OUTPUTS[[i]], TARGET[[i]], weight[[i]]) for i in range(3)]
+    assert not torch.allclose(sum(alone) / 3, whole)
+    assert mean_loss(loss, OUTPUTS, TARGET, torch.zeros(3), 0.0) == 0
+
+
 class Stubborn(nn.Module):
     def forward(self, outputs, target):
         return (outputs.sum(-1) - target).mean()

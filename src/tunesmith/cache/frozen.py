@@ -111,6 +111,11 @@ class Frozen:
         """Everything in front of a cut that is no tensor, as far as it can be seen."""
         return f"{type(self.backbone)} {[(name, repr(module)) for name, module in self._members(stages)]}"
 
+    def classes(self, stages: int) -> set[type]:
+        """Every class whose code runs in front of a cut: of the modules and of the backbone, with those they extend."""
+        parts = [part for _, unit in self._members(stages) if isinstance(unit, nn.Module) for part in unit.modules()]
+        return {base for module in (self.backbone, *parts) for base in type(module).__mro__}
+
     def _members(self, stages: int) -> list[tuple[str, Any]]:
         return [pair for stage in self.backbone.stages[:stages] for pair in self.backbone.members(stage).items()]
 

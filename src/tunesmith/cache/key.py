@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,6 +40,7 @@ def describe(
         "format": FORMAT,
         "backbone": f"{type(frozen.backbone).__name__} {net.__name__}",
         "structure": _digest(frozen.structure(cut.stages)),
+        "source": _sources(frozen.classes(cut.stages)),
         "weights": content_hash(frozen.tensors(cut.stages)),
         "after": frozen.backbone.stages[cut.stages - 1].name,
         "cut": asdict(cut),
@@ -60,6 +63,19 @@ def _pictures(data: Any, rows: npt.NDArray[np.int64]) -> str:
     if not whole:  # only the first bytes of each file were read: the time of its last change stands for the rest
         files: list[Path] = [data.table.pictures[row] for row in rows]
         total.update(repr([file.stat().st_mtime_ns for file in files]).encode())
+    return total.hexdigest()
+
+
+def _sources(classes: Iterable[type]) -> str:
+    """Digest of the files that define classes: the user's own code has no version, nor has a package being edited.
+
+    What these files import is not seen, nor is a class that was made in no file.
+    """
+    modules = {name: getattr(sys.modules.get(name), "__file__", None) for name in {c.__module__ for c in classes}}
+    total = hashlib.blake2b(digest_size=16)
+    for name, file in sorted(modules.items()):
+        if file and Path(file).is_file():
+            total.update(name.encode() + b"\0" + hashlib.blake2b(Path(file).read_bytes()).digest())
     return total.hexdigest()
 
 

@@ -52,6 +52,7 @@ class Predict:
     output: str
     checkpoint: Literal["best", "last"]
     batch_size: int
+    on_bad_file: Literal["error", "skip"]
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
 

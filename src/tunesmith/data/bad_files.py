@@ -16,13 +16,27 @@ import numpy as np
 from tunesmith.data.decode import Front, PictureError, reason
 from tunesmith.data.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.table import Pixels, Table
+from tunesmith.data.table import Pictures, Pixels, Table
 from tunesmith.errors import DataError
 
 log = logging.getLogger(__name__)
 
 BadFiles = list[tuple[str, str]]
 """Name of each picture that was left out, and why."""
+
+
+def why_unreadable(pictures: Pictures, front: Front) -> list[str | None]:
+    """Decode every picture once: for each, why that cannot be done, or ``None``."""
+
+    def attempt(picture: Path | Pixels) -> str | None:
+        try:
+            front(picture)
+        except PictureError as err:
+            return reason(err.__cause__ or err)
+        return None
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(track(pool.map(attempt, pictures), "Checking pictures", len(pictures)))
 
 
 def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
@@ -41,15 +55,7 @@ def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
     if isinstance(table.pictures, np.ndarray):
         return table, []
 
-    def attempt(picture: Path | Pixels) -> str | None:
-        try:
-            front(picture)
-        except PictureError as err:
-            return reason(err.__cause__ or err)
-        return None
-
-    with ThreadPoolExecutor(cores()) as pool:
-        reasons = list(track(pool.map(attempt, table.pictures), "Checking pictures", len(table)))
+    reasons = why_unreadable(table.pictures, front)
     bad = [(name, why) for name, why in zip(table.names.tolist(), reasons, strict=True) if why is not None]
     if not bad:
         return table, []

@@ -16,7 +16,7 @@ from tunesmith.data.augment import Augment
 from tunesmith.data.bad_files import BadFiles, leave_out
 from tunesmith.data.dataset import Kept, PictureDataset
 from tunesmith.data.decode import MARGIN, Front, channels_for
-from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.fingerprint import digest_all, digest_names, fingerprint, shared
 from tunesmith.data.inputs import Views, normalise, views
 from tunesmith.data.loader import Loader, fits, make_loader
 from tunesmith.data.mixing import Mixing
@@ -49,11 +49,9 @@ class PictureData(LightningDataModule, ABC):
             it: every file is decoded once before splitting, and those that cannot be are left out.
         batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
             channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
-        workers: Loader processes; ``auto`` is 0 where the pictures are kept in memory, else one for each core but one,
-            at most 8.
+        workers: Loader processes; ``auto``: 0 where pictures are kept in memory, else the cores but one, at most 8.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
-        in_memory: Whether pictures are decoded once and kept; ``auto`` where they take less than a quarter of the
-            memory that is free.
+        in_memory: Whether pictures are decoded once and kept; ``auto`` where they take under a quarter of free memory.
         seed: Of the order of batches and of augmentation; the run's seed.
         drop_last: Whether a last training batch that is not full is left out.
 
@@ -134,10 +132,8 @@ class PictureData(LightningDataModule, ABC):
             return
         table, self.bad_files = self.load(), []
         if self.on_bad_file == "skip":
-            channels: Literal[1, 3] = 1 if table.channels == 1 else 3
-            table, self.bad_files = leave_out(
-                table, Front(self.preprocess.size, channels, self.preprocess.interpolation)
-            )
+            front = Front(self.preprocess.size, table.channels, self.preprocess.interpolation)
+            table, self.bad_files = leave_out(table, front)
         self.indices = self.split(table)
         self.digests = digests, whole = digest_all(table.pictures)
         self.duplicates = shared(digests, self.indices)
@@ -152,6 +148,10 @@ class PictureData(LightningDataModule, ABC):
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by split and class or label; with values, of ``samples``."""
         return {split: count(self.table, rows) for split, rows in self.indices.items()}
+
+    def members(self) -> dict[str, str]:
+        """Digest of the pictures' names by split: equal where two runs have split alike."""
+        return {split: digest_names(self.table.names[rows]) for split, rows in self.indices.items()}
 
     def evaluate_on(self, split: str) -> None:
         """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""
@@ -280,8 +280,8 @@ class PictureData(LightningDataModule, ABC):
             return self._datasets[key]
         if split == "predict":
             files = self._files or ()
-            rows = np.arange(len(files))
-            return self._datasets.setdefault(key, PictureDataset(files, np.full(len(files), -1), rows, front))
+            made = PictureDataset(files, np.full(len(files), -1), np.arange(len(files)), front)
+            return self._datasets.setdefault(key, made)
         rows, table = self.indices[split], self.table
         random = self.augment.build(self.preprocess, front.channels) if training else None
         dataset = PictureDataset(table.pictures, table.targets, rows, front, random, self.seed, table.weights)

@@ -29,10 +29,11 @@ class ImageTable(PictureData):
         separator: What stands between the labels in one column, such as ``;``.
         classes: The classes, or the labels in one column, in their order; ``None``: those that occur, sorted, as
             numbers where all are. For ordinal targets with words the order must be given.
-        split: How to split; by ``auto``, the column of splits where there is one.
+        split: How to split; by ``auto``, the column of splits where there is one, else by group where there is a column
+            of groups.
         split_column: Column with train, val (valid, validation) or test. ``auto``: ``split`` where there is such a
             column; ``None``: none. So too for the next two.
-        group: Column with what must not be torn apart, such as a patient; for ``split.by=group``. ``auto``: ``group``.
+        group: Column with what must not be torn apart, such as a patient. ``auto``: ``group``.
         weight: Column with the weight in the loss. ``auto``: ``weight``.
         channels: 3 for colour, 1 for grey; files are converted.
         **common: Arguments of `PictureData`.

@@ -73,21 +73,25 @@ class Mixing:
             num_classes: K; a class index becomes class probabilities ``(B, K)``.
 
         Returns:
-            The mixture, with ``index`` as it was; weights are mixed as the targets are.
+            The mixture, with ``index`` as it was. Weights are mixed as the pictures are, and a target has a part in its
+            mixture by its weight too, so that one of weight 0 has none.
         """
         target = batch["target"]
         if target.ndim == 1:
             target = torch.nn.functional.one_hot(target, num_classes)
         columns = target.float()
         if "weight" in batch:
-            columns = torch.cat([columns, batch["weight"][:, None]], dim=1)
+            weight = batch["weight"][:, None]
+            columns = torch.cat([columns, columns * weight, weight], dim=1)
         with preserved():
             seed_streams(seed)
             cut = bool(self.cutmix) and (not self.mixup or random.random() < 0.5)
             alpha = float(self.cutmix if cut else self.mixup)  # torch draws from no distribution of an integer
             mix = v2.CutMix(alpha=alpha) if cut else v2.MixUp(alpha=alpha)
             pictures, columns = mix(batch["input"], columns)
-        mixed = Batch(input=pictures, target=columns[:, : target.shape[1]], index=batch["index"])
-        if "weight" in batch:
-            mixed["weight"] = columns[:, -1]
-        return mixed
+        if "weight" not in batch:
+            return Batch(input=pictures, target=columns, index=batch["index"])
+        plain, weighted, weight = columns.split([target.shape[1], target.shape[1], 1], dim=1)
+        # Of two of weight 0 the target is of no account, but it must be finite.
+        shared = torch.where(weight > 0, weighted / weight, plain)
+        return Batch(input=pictures, target=shared, index=batch["index"], weight=weight[:, 0])

@@ -37,6 +37,7 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
         target=table.kind,
         train_counts=() if table.kind == "value" else tuple(count(table, rows).values()),
         train_size=len(rows),
+        mean_weight=1.0 if table.weights is None else float(table.weights[rows].mean(dtype=np.float64)),
         target_mean=tuple(mean.tolist()),
         target_std=tuple(std.tolist()),
     )
@@ -66,4 +67,7 @@ def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
     for split, rows in indices.items():
         absent = [name for name, number in count(table, rows).items() if not number]
         if absent and len(rows) > 1:  # one picture is what leave-one-out tests
-            log.warning(f"No picture of {', '.join(absent)} is in {split}: its metrics say nothing about that.")
+            what = "label" if table.kind == "multilabel" else "class"
+            log.warning(
+                f"Split {split} has no picture of {what} {', '.join(absent)}: its metrics say nothing about that."
+            )

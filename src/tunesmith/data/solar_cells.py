@@ -86,6 +86,7 @@ class SolarCells(PictureData):
             channels=1,
             groups=blocks(kind, self.group_block),
             group_unit=f"block of about {self.group_block} neighbouring cells of one type, in place of the module",
+            guessed=True,
         )
 
 

@@ -5,6 +5,7 @@ The test part is drawn first, so it does not depend on the size of the validatio
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,8 @@ from tunesmith.data.publish import count
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.errors import DataError
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -24,7 +27,8 @@ class Split:
     Attributes:
         by: ``random``; ``stratified``: every part has the classes in the same proportion (for labels and values see
             `strata.strata`); ``group``: all pictures of a group fall into one part; ``folder``: the parts train, val
-            and test that the source comes in; ``auto``: ``folder`` where it comes in parts, else ``stratified``.
+            and test that the source comes in; ``auto``: ``folder`` where it comes in parts, ``group`` where it states
+            groups, else ``stratified``.
         val: Fraction of all pictures for validation; 0 for none. By folder: fraction of train, where val is missing.
         test: Fraction of all pictures for testing; 0 for none. By folder it is not used.
         seed: Of the split; the run's seed has no part in it, so runs with other seeds are tested on the same pictures.
@@ -52,7 +56,9 @@ class Split:
     def resolve(self, table: Table) -> Literal["random", "stratified", "group", "folder"]:
         """Settle what ``auto`` means for a table."""
         if self.by == "auto":
-            return "stratified" if table.folders is None else "folder"
+            if table.folders is not None:
+                return "folder"
+            return "stratified" if table.groups is None or table.guessed else "group"
         return self.by
 
     def unit(self, table: Table) -> str:
@@ -75,6 +81,11 @@ class Split:
             )
         if by == "folder" and self.folds is not None:
             raise DataError("Expected data.split.folds=null for data that come split: their test part is given.")
+        if by in ("random", "stratified") and table.groups is not None and not table.guessed:
+            log.warning(
+                f"data.split.by={by} may put pictures of one {table.group_unit or 'group'} into several splits, and "
+                "the test is then easier than the world is; data.split.by=group keeps them together."
+            )
         parts = self._folders(table) if by == "folder" else self._fractions(table, by)
         if self.shots is not None:
             parts["train"] = few(table, parts["train"], self.shots, self.seed)

@@ -42,6 +42,7 @@ class Table:
         folders: Predefined split of each picture ``(N,)``: ``train``, ``val`` or ``test``.
         kind: Kind of target, as `contracts.DataSpec` has it.
         weights: Weight of each picture in the loss ``(N,)``, float32, where the data have weights.
+        guessed: Whether the groups are a guess; those that the source states are kept together unasked.
     """
 
     pictures: Pictures
@@ -54,6 +55,7 @@ class Table:
     folders: Strings | None = None
     kind: Kind = "class"
     weights: Floats | None = None
+    guessed: bool = False
 
     def __post_init__(self) -> None:
         for name in ("pictures", "names", "groups", "folders", "weights"):

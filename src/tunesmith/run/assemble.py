@@ -24,7 +24,7 @@ from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, FittedHead, Preprocess
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
-from tunesmith.run import fitted, probe
+from tunesmith.run import combination, fitted, probe
 from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
@@ -150,6 +150,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     fitted.settle(cfg, task.head)
     trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
     fitted.check(task, trainer)
+    combination.check_last_batch(task, data, trainer)
+    combination.warn_of_two_corrections(cfg)
     gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
     if gradients:
         task.table = _table(cfg, backbone, task.head)
@@ -273,7 +275,13 @@ def describe(parts: Parts) -> dict[str, Any]:
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
     phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
-        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts(), "bad_files": data.bad_files},
+        "data": {
+            **spec,
+            "preprocess": asdict(data.preprocess),
+            "splits": data.counts(),
+            "members": data.members(),
+            "bad_files": data.bad_files,
+        },
         "weights": asdict(weights),
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -16,7 +18,9 @@ from tunesmith.run.assemble import assemble_data
 from tunesmith.run.callback import Collect
 from tunesmith.run.outcome import Outcome, test_split
 from tunesmith.run.quiet import quiet
-from tunesmith.run.rebuild import rebuild, trainer_for
+from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
+from tunesmith.run.record import typed
+from tunesmith.run.resume import regrouped
 
 
 def evaluate(cfg: DictConfig) -> Outcome:
@@ -33,10 +37,10 @@ def evaluate(cfg: DictConfig) -> Outcome:
         found = rebuild(cfg.run, cfg.checkpoint)
         console = Console()
         other = OmegaConf.select(cfg, "data")  # there only where the user named some
-        data = assemble_data(other or found.cfg.data, found.preprocess)
+        data = assemble_data(found.cfg.data, found.preprocess) if other is None else _other(other, found, cfg.split)
         _compare(found.spec, data.spec)
-        if other is None and data.spec.fingerprint != found.spec.fingerprint:
-            console.print("[yellow]The data are not what the run was trained on: their fingerprint is another.[/]")
+        for sentence in _doubts(found, data, other is None, cfg.split):
+            console.print(sentence, style="yellow", highlight=False)
         collect = Collect()
         trainer = trainer_for(found, cfg.accelerator, [collect])
         outcome = test_split(data, found.task, trainer, collect, cfg.checkpoint, cfg.split)
@@ -49,6 +53,43 @@ def evaluate(cfg: DictConfig) -> Outcome:
         console.print(*report.tables(outcome, found.task.decision))
         console.print(report.places({"evaluation": folder}, pictures))
     return outcome
+
+
+def _doubts(found: Rebuilt, data: Any, own: bool, split: str) -> Iterator[str]:
+    """Say in what the run's own data are no longer what they were, and how many of other data are tested."""
+    same = data.spec.fingerprint == found.spec.fingerprint
+    if own and not same:
+        yield "The data are not what the run was trained on: their fingerprint is another."
+    if not own:
+        yield from _share(data, split)
+    if (own or same) and (moved := regrouped(found.record["data"], data.members())):
+        yield (
+            "The data are not split as they were when the run was trained, so what is tested may have been trained on: "
+            f"other pictures are in {' and '.join(moved)}."
+        )
+
+
+def _other(node: DictConfig, found: Rebuilt, split: str) -> Any:
+    """Read other data than the run's; those that come unsplit are tested whole, unless ``data.split`` was typed."""
+    chosen = any(word.lstrip("+~").startswith("data.split") for word in typed()[0])
+    if chosen or OmegaConf.select(node, "split") is None:
+        return assemble_data(node, found.preprocess)
+    undivided = node.copy()
+    OmegaConf.update(undivided, "split", {"val": 0, "test": 0})
+    data = assemble_data(undivided, found.preprocess)
+    if data.table.folders is not None or data.spec.fingerprint == found.spec.fingerprint:
+        return assemble_data(node, found.preprocess)  # they come split, or the run was trained on some of them
+    data.indices = {split: data.indices["train"]}
+    return data
+
+
+def _share(data: Any, split: str) -> Iterator[str]:
+    """Say how many of other data are tested."""
+    tested, total = len(data.indices.get(split, ())), len(data.table)
+    if tested == total:
+        yield f"All {total:,} pictures are tested; data.split.test=0.25, say, tests that share of them."
+    elif tested:
+        yield f"{tested:,} of {total:,} pictures are tested: the {split} part of a split by {data.spec.split_unit}."
 
 
 def _compare(expected: DataSpec, got: DataSpec) -> None:

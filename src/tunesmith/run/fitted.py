@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
 
 from tunesmith.contracts import FittedHead
 from tunesmith.errors import ConfigError, PolicyError
@@ -29,12 +30,22 @@ def settle(cfg: DictConfig, head: object) -> None:
             OmegaConf.update(cfg, f"trainer.{key}", value, force_add=True)
 
 
+UNHEARD = {
+    "label_smoothing": "loss.label_smoothing=0",
+    "shift": "loss.logit_adjustment=0",
+    "gamma": "loss.gamma=0",
+    "pos_weight": "loss.pos_weight=null",
+}
+"""Attributes of losses that no fitted head can take into account, and how to do without."""
+
+
 def check(task: Any, trainer: Trainer) -> None:
     """Refuse what a head that is fitted, if the task has one, cannot be combined with.
 
     Raises:
         PolicyError: Something in the backbone trains, or the head never does.
-        ConfigError: Weights are averaged, or there are several processes.
+        ConfigError: Weights are averaged, there are several processes, or the loss has options that the fit, which is
+            to the head's own loss, cannot follow; only weights of classes count in it, as weights of their samples.
     """
     if not isinstance(task.head, FittedHead):
         return
@@ -51,8 +62,19 @@ def check(task: Any, trainer: Trainer) -> None:
             "Expected no averaging of weights, since the head is fitted in one go, but got some; "
             "leave callback=ema out, or use head=linear."
         )
+    _check_loss(task.loss)
     if trainer.world_size > 1:
         raise ConfigError(
             f"Expected one process, since the head is fitted to all features at once, but got {trainer.world_size}; "
             "use trainer.devices=1."
         )
+
+
+def _check_loss(loss: nn.Module) -> None:
+    for attribute, without in UNHEARD.items():
+        value = getattr(loss, attribute, None)
+        if isinstance(value, Tensor) or value:
+            raise ConfigError(
+                "Expected a loss with no other option than class_weight, since the head is fitted by a loss of its "
+                f"own, but got {without.partition('=')[0]}; use {without}, or head=linear."
+            )

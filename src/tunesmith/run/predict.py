@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,11 +14,12 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tunesmith.config.build import build
-from tunesmith.data.decode import SUFFIXES
+from tunesmith.data.bad_files import why_unreadable
+from tunesmith.data.decode import SUFFIXES, Front, channels_for
 from tunesmith.errors import DataError
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.quiet import quiet
-from tunesmith.run.rebuild import rebuild, trainer_for
+from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.record import shorten
 
 
@@ -24,20 +27,22 @@ def predict(cfg: DictConfig) -> Predictions:
     """Predict on files and write a table: file, label, one column of probability a class; or a column a value.
 
     Args:
-        cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``.
+        cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``, ``on_bad_file``.
 
     Raises:
         RunError: The run folder cannot be used.
-        DataError: There are no files, or one cannot be read.
+        DataError: There are no files, or one cannot be read and none is to be skipped, or none can be.
     """
     output = Path(cfg.output).expanduser()
     if output.suffix not in (".csv", ".parquet"):
         raise DataError(f"Expected output to end in .csv or .parquet but got '{cfg.output}'.")
     if not output.absolute().parent.is_dir():
         raise DataError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
-    files = find_files(cfg.input)
     with quiet():
         found = rebuild(cfg.run, cfg.checkpoint)
+        everything = find_files(cfg.input, found.cfg.data, cfg.on_bad_file == "skip")
+        skipped = _bad(everything, found, cfg.on_bad_file == "skip")
+        files = [file for i, file in enumerate(everything) if i not in skipped]
         found.cfg.data.batch_size = cfg.batch_size
         data = build(found.cfg.data)
         data.connect(found.preprocess)
@@ -47,13 +52,33 @@ def predict(cfg: DictConfig) -> Predictions:
     assert steps is not None
     values = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
     labels, spec = found.task.labels(values).numpy(), found.spec
-    predictions = Predictions(list(map(str, files)), values.numpy(), labels, spec.class_names, kind=spec.target)
+    left_out = {i: str(everything[i]) for i in skipped}
+    predictions = Predictions(
+        list(map(str, files)), values.numpy(), labels, spec.class_names, kind=spec.target, skipped=left_out
+    )
     predictions.save(output)
     console = Console()
     for line in summary(predictions):
         console.print(line, highlight=False)
-    console.print(f"Predictions of {len(files):,} files are in {shorten(output)}", highlight=False)
+    for i, why in skipped.items():
+        console.print(f"Skipped {everything[i]}: {why}", style="yellow", highlight=False, markup=False)
+    rest = f"; {len(skipped):,} could not be read, and their rows are empty" if skipped else ""
+    console.print(f"Predictions of {len(files):,} files are in {shorten(output)}{rest}", highlight=False)
     return predictions
+
+
+def _bad(files: Sequence[Path], found: Rebuilt, skip: bool) -> dict[int, str]:
+    """Positions of the files that cannot be read, and why: before the model runs, so that nothing is lost by them."""
+    front = Front(found.preprocess.size, channels_for(found.preprocess, found.spec), found.preprocess.interpolation)
+    bad = {i: why for i, why in enumerate(why_unreadable(files, front)) if why is not None}
+    if bad and (not skip or len(bad) == len(files)):
+        first, why = next(iter(bad.items()))
+        way_out = "" if skip else "; on_bad_file=skip predicts on the others"
+        raise DataError(
+            f"Expected {'some' if skip else 'only'} readable pictures but {len(bad)} of {len(files)} are not, "
+            f"first {files[first]}: {why}{way_out}."
+        )
+    return bad
 
 
 def summary(predictions: Predictions) -> list[str]:
@@ -66,12 +91,15 @@ def summary(predictions: Predictions) -> list[str]:
     return [f"{counts[k]:>7,} {names[k]}" for k in np.argsort(-counts, kind="stable") if counts[k]]
 
 
-def find_files(source: str) -> list[Path]:
+def find_files(source: str, trained: Mapping[str, Any] | None = None, skip: bool = False) -> list[Path]:
     """Find the pictures that ``input`` means.
 
     Args:
         source: A picture, a folder (searched whole), a glob, or a table (.csv, .parquet) with a column ``file``, whose
-            relative paths count from the table's folder.
+            relative paths count from the table's folder, or with the column of paths that the run was trained with.
+        trained: The run's ``data``: where it was a table, ``path`` is its column and ``root``, where that was given,
+            what its relative paths count from.
+        skip: Whether files of a table that are not there are listed all the same.
 
     Returns:
         Sorted for a folder or a glob, in the table's order for a table.
@@ -81,7 +109,7 @@ def find_files(source: str) -> list[Path]:
     """
     path = Path(source).expanduser()
     if path.suffix in (".csv", ".parquet") and path.is_file():
-        files = _listed(path)
+        files = _listed(path, trained or {})
     elif path.is_file():
         files = [path]
     elif path.is_dir():
@@ -89,7 +117,7 @@ def find_files(source: str) -> list[Path]:
     else:
         files = sorted(p for p in map(Path, glob.glob(str(path), recursive=True)) if p.is_file())  # noqa: PTH207 - Path.glob takes no absolute pattern
     missing = [str(file) for file in files if not file.is_file()]
-    if missing:
+    if missing and not skip:
         raise DataError(f"Expected every file in {source} to be there but {len(missing)} are not, first {missing[0]}.")
     if not files:
         raise DataError(
@@ -98,8 +126,12 @@ def find_files(source: str) -> list[Path]:
     return files
 
 
-def _listed(path: Path) -> list[Path]:
-    table = pd.read_csv(path, dtype={"file": str}) if path.suffix == ".csv" else pd.read_parquet(path)
-    if "file" not in table.columns:
-        raise DataError(f"Expected a column 'file' in {path} but got {', '.join(map(str, table.columns))}.")
-    return [path.parent / str(name) for name in table["file"]]
+def _listed(path: Path, trained: Mapping[str, Any]) -> list[Path]:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pd.read_parquet(path)
+    own, root = (trained.get("path"), trained.get("root")) if "path" in trained else (None, None)
+    for name, folder in ((own, root), ("file", None)):
+        if name in table.columns:
+            start = path.parent if folder is None else Path(folder).expanduser()
+            return [start / str(cell).strip() for cell in table[name]]
+    wanted = " or ".join(f"'{name}'" for name in dict.fromkeys(("file", own)) if name)
+    raise DataError(f"Expected a column {wanted} in {path} but got {', '.join(map(str, table.columns))}.")

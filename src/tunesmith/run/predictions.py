@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ class Predictions:
         class_names: One a class, label or value ``(K,)``.
         targets: The truth, as ``labels``; ``None`` where it is not known.
         kind: Of the target, as `DataSpec` has it.
+        skipped: Files that nothing is said of, by the row of the saved table that is theirs.
     """
 
     files: list[str]
@@ -37,16 +39,25 @@ class Predictions:
     class_names: tuple[str, ...]
     targets: NDArray[Any] | None = None
     kind: Literal["class", "multilabel", "value", "ordinal"] = "class"
+    skipped: Mapping[int, str] = field(default_factory=dict)
 
     def table(self) -> pa.Table:
-        """One row a sample, beginning with its ``file``.
+        """One row a sample, beginning with its ``file``; of a file that was skipped the other cells are empty.
 
         Classes: ``target`` where known, ``label`` (the class predicted), ``p_<class>`` for each; in an order also
         ``level``, the mean level by the probabilities, counted from 0. Labels: ``target_<label>`` (0 or 1) where known,
         ``label`` (those given, joined by commas), ``p_<label>`` for each. Values: ``target_<value>`` where known,
-        ``<value>``.
+        ``<value>``; one that is called ``file`` or as a column of the truth stands as ``predicted_<value>``.
         """
-        return pa.table({"file": self.files, **self._truth(), **self._said()})
+        table = pa.table({"file": self.files, **self._truth(), **self._said()})
+        if not self.skipped:
+            return table
+        number = iter(range(len(self.files)))
+        rows = [None if i in self.skipped else next(number) for i in range(len(self.files) + len(self.skipped))]
+        table = table.take(pa.array(rows, pa.int64()))
+        return table.set_column(
+            0, "file", [[self.skipped[i] if r is None else self.files[r] for i, r in enumerate(rows)]]
+        )
 
     def _truth(self) -> dict[str, Any]:
         if self.targets is None:
@@ -58,7 +69,8 @@ class Predictions:
     def _said(self) -> dict[str, Any]:
         columns = dict(zip(self.class_names, self.values.T, strict=True))
         if self.kind == "value":
-            return columns
+            taken = {"file", *(f"target_{name}" for name in self.class_names)}
+            return {f"predicted_{name}" if name in taken else name: column for name, column in columns.items()}
         said: dict[str, Any] = {"label": [self._words(self.labels, i) for i in range(len(self.files))]}
         if self.kind == "ordinal":
             said["level"] = self.values @ np.arange(len(self.class_names), dtype=np.float32)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.check import check
 from tunesmith.config.redact import REDACTED
+from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import process
 from tunesmith.run.checkpoint import holds, read_manifest
@@ -55,7 +56,7 @@ class Found:
             data: The section of that name, as it would be recorded now.
 
         Raises:
-            RunError: They are other data.
+            RunError: They are other data, or split otherwise.
         """
         before, now = self.record["data"].get("fingerprint"), data["fingerprint"]
         if before not in (None, now):
@@ -63,6 +64,22 @@ class Found:
                 f"Expected the data that {self.folder.name} was trained on (fingerprint {before}) but got other data "
                 f"(fingerprint {now}); start a new run without resume."
             )
+        if moved := regrouped(self.record["data"], data["members"]):
+            raise RunError(
+                f"Expected the splits that {self.folder.name} was trained with but got other pictures in "
+                f"{' and '.join(moved)}; mend the split, or start a new run without resume."
+            )
+
+
+def regrouped(data: Mapping[str, Any], members: Mapping[str, str]) -> list[str]:
+    """Name the splits that do not hold the pictures that they held when a run recorded its ``data``.
+
+    Args:
+        data: The record's section; one of before splits were recorded tells nothing.
+        members: Digest of the names in each split now.
+    """
+    before = data.get("members", members)
+    return [name for name in SPLITS if before.get(name) != members.get(name)]
 
 
 def find(cfg: DictConfig) -> Found | None:

@@ -80,7 +80,7 @@ class Task(LightningModule, ABC):
         if spec.target not in self.targets:
             raise ConfigError(
                 f"Expected data whose target is {' or '.join(self.targets)} for {type(self).__name__} "
-                f"but got '{spec.target}'; choose another task."
+                f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
             )
         check_loss(loss, spec.target)
         check_scalar(metrics)
@@ -263,8 +263,9 @@ class Task(LightningModule, ABC):
         loss_mean: MeanMetric = getattr(self, f"{stage}_loss")
         loss = outputs.sum()  # of nothing but padding, which only keeps this rank in step
         if len(target):
-            loss = mean_loss(self.loss, outputs, self.encode(target), weight)
-            loss_mean.update(loss.detach(), len(target) if weight is None else weight.sum())
+            mean_weight = self.spec.mean_weight if stage == "train" else None
+            loss = mean_loss(self.loss, outputs, self.encode(target), weight, mean_weight)
+            loss_mean.update(loss.detach(), len(target) if weight is None or stage == "train" else weight.sum())
             own = self.own_labels or self.decision.threshold is not None
             update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(target))

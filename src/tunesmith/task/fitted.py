@@ -36,10 +36,31 @@ class HeadFit:
         outputs = task.num_outputs(task.spec)
         targets = [_as_matrix(task.encode(batch["target"]), outputs) for _, batch in kept]
         weights = [batch["weight"].cpu() for _, batch in kept if "weight" in batch]
-        task.head.fit(torch.cat([v for v, _ in kept]), torch.cat(targets), torch.cat(weights) if weights else None)
+        classes = getattr(task.loss, "weight", None) if task.spec.target == "class" else None
+        target, weight = by_class(torch.cat(targets), torch.cat(weights) if weights else None, classes)
+        task.head.fit(torch.cat([v for v, _ in kept]), target, weight)
         for vectors, batch in kept:
             task._step(batch, "train", task.head.outputs(vectors.to(task.device)))
         task.log("head/alpha", task.head.alpha)
+
+
+def by_class(target: Tensor, weight: Tensor | None, classes: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Let weights of classes, where there are any, count as weights of their samples.
+
+    Args:
+        target: Class probabilities ``(N, K)``; for a mixture, cross-entropy with weighted classes is that of the
+            weighted probabilities, times their sum.
+        weight: Of each sample ``(N,)``.
+        classes: Of each class ``(K,)``.
+
+    Returns:
+        Targets ``(N, K)`` and weights ``(N,)`` of samples to fit to.
+    """
+    if classes is None:
+        return target, weight
+    parts = target * classes.cpu()
+    total = parts.sum(dim=1)
+    return parts / total.unsqueeze(1), total if weight is None else weight * total
 
 
 def _as_matrix(target: Tensor, outputs: int) -> Tensor:

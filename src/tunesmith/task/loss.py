@@ -242,14 +242,20 @@ def check_loss(loss: nn.Module, kind: str) -> None:
         )
 
 
-def mean_loss(loss: nn.Module, outputs: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+def mean_loss(
+    loss: nn.Module, outputs: Tensor, target: Tensor, weight: Tensor | None, mean_weight: float | None = None
+) -> Tensor:
     """Mean of the samples' losses, by their weights where there are any: a scalar; 0 where all weights are.
+
+    In training a sample must weigh the same in whatever batch it comes, alone as well: there the weights' sum is that
+    expected of such a batch, B times their mean over train. Means over steps and processes are then that over train.
 
     Args:
         loss: Outputs and targets to a scalar; for weights, with an attribute ``reduction``, as torch's and ours have.
         outputs: ``(B, K)``, or ``(B, V, K)`` of V views, each of which counts as a sample.
         target: ``(B, …)``, as the loss takes it.
         weight: ``(B,)``.
+        mean_weight: Mean over train; ``None`` to divide by the sum of the batch's own weights.
 
     Raises:
         ConfigError: There are weights but the loss cannot give the samples' losses.
@@ -269,4 +275,5 @@ def mean_loss(loss: nn.Module, outputs: Tensor, target: Tensor, weight: Tensor |
             f"Expected a loss with an attribute 'reduction', since samples have weights, but got {type(loss).__name__}."
         )
     losses = losses.flatten(1).mean(dim=1) if losses.ndim > 1 else losses
-    return (losses * weight).sum() / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)
+    total = weight.sum() if mean_weight is None else torch.full_like(weight[0], len(weight) * mean_weight)
+    return (losses * weight).sum() / total.clamp_min(torch.finfo(torch.float32).tiny)
