@@ -355,7 +355,7 @@ def test_quick_and_without_torch(line, code, empty_folder):
 
 def test_the_hook_would_notice(empty_folder):
     done = subprocess.run(
-        [sys.executable, "-c", HOOK + "\n", "train", "optimizer._target_=torch.nm.X"],
+        [sys.executable, "-c", HOOK + "\n", "train", "--allow", "torch.nm.X", "optimizer._target_=torch.nm.X"],
         cwd=empty_folder,
         capture_output=True,
         text=True,

@@ -88,6 +88,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
     parser = get_args_parser()
     parser.exit_on_error = False
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="Let configurations name classes of this module"
+    )
     try:
         args, unknown = parser.parse_known_intermixed_args(list(argv))
     except argparse.ArgumentError as error:
@@ -117,8 +120,9 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
-    from tunesmith.config import find, hydra_app, overrides
+    from tunesmith.config import find, gate, hydra_app, overrides
 
+    gate.allow(args.allow)
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
     if args.config_path:
         dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]

@@ -53,6 +53,7 @@ FLAGS = (
     ("--cfg job", "show the configuration that the overrides make, and stop (--resolve fills in references)"),
     ("--info defaults-tree", "show which file each part comes from (also searchpath, config, defaults, plugins, all)"),
     ("--config-dir <folder>", "look for configurations there first; ./conf comes next, tunesmith's own last"),
+    ("--allow <module>", "let configurations name its classes; also TUNESMITH_ALLOW, or allow: in your settings.yaml"),
     ("--hydra-help", "the flags that Hydra brings"),
 )
 

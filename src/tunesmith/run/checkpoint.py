@@ -99,8 +99,10 @@ def load(path: Path) -> dict[str, Any]:
     try:
         # weights_only is passed although it is the default: an environment variable could switch the default off.
         loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:  # RuntimeError for TorchScript
         raise RunError(f"Expected {path} to hold tensors and plain containers only but it holds more.") from error
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
+        raise RunError(f"Expected {path} to be a checkpoint, with the weights under 'state_dict', but it is none.")
     return loaded
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.config import yaml_file
 from tunesmith.config.check import check
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
@@ -174,9 +175,7 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _recorded(folder: Path) -> DictConfig:
-    cfg = OmegaConf.load(folder / "config.yaml")
-    if not isinstance(cfg, DictConfig):
-        raise ConfigError(f"Expected {folder / 'config.yaml'} to be a mapping.")
+    cfg = yaml_file.read(folder / "config.yaml")
     plain = OmegaConf.to_container(cfg, resolve=False)
     cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
     if REDACTED in OmegaConf.to_yaml(cfg):
@@ -185,7 +184,7 @@ def _recorded(folder: Path) -> DictConfig:
             "typed, and typed secrets are not recorded."
         )
     cfg.resume = None
-    check(cfg)
+    check(cfg, recorded=True)
     return cfg
 
 
