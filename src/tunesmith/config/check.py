@@ -164,7 +164,7 @@ class _Checker:
     def place(self, cfg: DictConfig) -> None:
         """Check that a run's folder will lie among the others, and that the run it is about lies on this machine."""
         name = OmegaConf.select(cfg, "name", default="", throw_on_resolution_failure=False)
-        if isinstance(name, str) and name and (Path(name).is_absolute() or ".." in Path(name).parts):
+        if isinstance(name, str) and leaves(name):
             self.note("name", f"Expected name to stay in paths.logs but got '{name}': leave out what leads out of it.")
         for key in ("run", "resume"):
             value = OmegaConf.select(cfg, key, default="", throw_on_resolution_failure=False)
@@ -259,6 +259,11 @@ class _Checker:
                 full = f"{path}.{name}" if path else name
                 owner = f"{node.get('_target_')} needs it" if path else "the command needs it"
                 self.note(full, f"Expected {full} to be given, but it is missing: {owner}.")
+
+
+def leaves(name: str) -> bool:
+    """Whether a name, taken as a path, leads out of the folder that it is for."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def _reference(node: DictConfig, name: str) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith.errors import ConfigError
 
@@ -24,7 +25,10 @@ def read(path: Path) -> DictConfig:
         ConfigError: It is missing, is no YAML, holds something else, or is beyond the bounds.
     """
     require_bounds(path)
-    found = OmegaConf.load(path)
+    try:
+        found = OmegaConf.load(path)
+    except (yaml.YAMLError, OSError, OmegaConfBaseException) as error:
+        raise _unreadable(path, error) from None
     if not isinstance(found, DictConfig):
         raise ConfigError(f"Expected {path} to be a mapping.")
     return found
@@ -41,7 +45,7 @@ def require_bounds(path: Path) -> None:
         text = path.read_text(encoding="utf-8") if size <= MAX_BYTES else ""
         depth, aliases = _measure(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"Expected {path} to be a YAML file but got: {' '.join(str(error).split())}.") from None
+        raise _unreadable(path, error) from None
     for what, found, most in (
         ("bytes", size, MAX_BYTES),
         ("levels", depth, MAX_DEPTH),
@@ -51,17 +55,23 @@ def require_bounds(path: Path) -> None:
             raise ConfigError(f"Expected {path} to have at most {most:,} {what} but got more.")
 
 
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"Expected {path} to be a YAML file but got: {' '.join(str(error).split())}.")
+
+
 def _measure(text: str) -> tuple[int, int]:
-    """Depth and number of aliases; what is beyond the bounds is not counted up."""
-    depth = deepest = aliases = 0
+    """Depth and number of aliases, not counted up beyond the bounds; a node inside itself is bottomless."""
+    deepest = aliases = 0
+    above: list[str | None] = []  # anchors of the nodes that are open
     for event in yaml.parse(text, Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            deepest = max(deepest, depth)
+            above.append(event.anchor)
+            deepest = max(deepest, len(above))
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            above.pop()
         elif isinstance(event, yaml.AliasEvent):
             aliases += 1
+            deepest = MAX_DEPTH + 1 if event.anchor in above else deepest
         if deepest > MAX_DEPTH or aliases > MAX_ALIASES:
             break
     return deepest, aliases

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tunesmith import STARTED
+from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
 from tunesmith.run import process
@@ -100,6 +101,8 @@ class Run:
 
     @staticmethod
     def _make_folder(cfg: DictConfig) -> Path:
+        if leaves(str(cfg.name)):
+            raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
         folder = Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
