@@ -17,7 +17,7 @@ from tunesmith.data.augment import Augment
 from tunesmith.data.bad_files import BadFiles, leave_out
 from tunesmith.data.dataset import PictureDataset
 from tunesmith.data.decode import MARGIN, Front
-from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.fingerprint import digest_all, digest_names, fingerprint, shared
 from tunesmith.data.inputs import Views, normalise, views
 from tunesmith.data.loader import Loader, fits, make_loader
 from tunesmith.data.mixing import Mixing
@@ -157,6 +157,10 @@ class PictureData(LightningDataModule, ABC):
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of pictures by split and class or label; with values, of ``samples``."""
         return {split: count(self.table, rows) for split, rows in self.indices.items()}
+
+    def members(self) -> dict[str, str]:
+        """Digest of the pictures' names by split: equal where two runs have split alike."""
+        return {split: digest_names(self.table.names[rows]) for split, rows in self.indices.items()}
 
     def evaluate_on(self, split: str) -> None:
         """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""

@@ -19,7 +19,7 @@ from tunesmith.run.assemble import assemble_task
 from tunesmith.run.callback import ProgressBar
 from tunesmith.run.checkpoint import load_weights
 from tunesmith.run.decision import recorded
-from tunesmith.run.record import read
+from tunesmith.run.saved import read
 
 T = TypeVar("T", DataSpec, Preprocess)
 

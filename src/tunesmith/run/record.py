@@ -26,12 +26,12 @@ from tunesmith.config.redact import config_hash, redact, redact_override, redact
 from tunesmith.errors import RunError, is_interruption
 from tunesmith.run import process
 from tunesmith.run.atomic import write_text
+from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
 if TYPE_CHECKING:
     from tunesmith.run.resume import Found
 
-SCHEMA = 1
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
 
 
@@ -258,29 +258,3 @@ def typed() -> tuple[list[str], dict[str, Any]]:
     chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
     return [redact_override(o) for o in hydra.overrides.task], choices
-
-
-def shorten(path: Path) -> str:
-    """Name a path from the current folder where it lies below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Read the run.json of a finished or dead run.
-
-    Raises:
-        RunError: The folder is not a run folder, or its record is of another schema.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise RunError(f"Expected a run folder with a run.json but got {folder}; a run says where its folder is.")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
-    if record.get("schema") != SCHEMA:
-        raise RunError(f"Expected {path} to have schema {SCHEMA} but got {record.get('schema')!r}.")
-    return record
