@@ -49,3 +49,23 @@ class Predict:
     batch_size: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
+
+
+@dataclass
+class Compare:
+    """Root keys of ``tunesmith compare``."""
+
+    runs: str | list[str]
+    metric: str | None
+    mode: Literal["max", "min"] | None
+    output: str | list[str] | None
+    plots: str | None
+    paths: Paths
+
+
+@dataclass
+class Command:
+    """Root keys of ``tunesmith command``."""
+
+    run: str
+    paths: Paths
