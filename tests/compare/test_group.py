@@ -112,6 +112,15 @@ def test_no_mean_is_taken_over_different_data(add, compared):
     assert found.doubts[0].startswith("NOT COMPARABLE")
 
 
+@pytest.mark.parametrize("change", [{"fingerprint": "content:2"}, {"members": {"test": "y"}}])
+def test_no_test_is_made_over_different_pictures(add, compared, change):
+    for seed in range(4):
+        add(0.7 + seed / 100, seed, ("x=1",)), add(0.9, seed, ("x=2",), data=change)
+    found = compared()
+    assert found.test is None and "tested on different pictures" in found.verdict
+    assert found.doubts[0].startswith("NOT COMPARABLE")
+
+
 def test_what_cannot_be_compared_is_an_error(add, compared):
     add(None, 0, status="failed", error={"type": "DataError", "message": "boom"})
     with pytest.raises(RunError, match=r"Expected completed runs but got none.*DataError: boom"):

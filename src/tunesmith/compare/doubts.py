@@ -32,7 +32,7 @@ def _split(runs: Sequence[Recorded]) -> Iterator[str]:
     tested: dict[tuple[Any, ...], dict[str, Recorded]] = {}
     for run in runs:
         key = (run.data.get("fingerprint"), run.replicate.split_seed, run.replicate.fold)
-        tested.setdefault(key, {})[_test_part(run.data)] = run
+        tested.setdefault(key, {})[tested_part(run.data)] = run
     for found in tested.values():
         if len(found) > 1:
             one, other = list(found.values())[:2]
@@ -43,7 +43,7 @@ def _split(runs: Sequence[Recorded]) -> Iterator[str]:
         yield f"{NOT_COMPARABLE}some runs were split by {' and others by '.join(sorted(units))}."
 
 
-def _test_part(data: Mapping[str, Any]) -> str:
+def tested_part(data: Mapping[str, Any]) -> str:
     """Digest of the names of the tested pictures; what it was counted as, of runs that did not record it."""
     members = data.get("members") or {}
     return str(members.get("test") or (data.get("splits") or {}).get("test"))

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from tunesmith.compare.doubts import doubts
+from tunesmith.compare.doubts import doubts, tested_part
 from tunesmith.compare.runs import DEFAULT, Recorded, Replicate
 from tunesmith.compare.statistics import Floats, Paired, importance, paired, spread
 from tunesmith.errors import RunError, nearest
@@ -207,6 +207,8 @@ def compare_best(groups: Sequence[Group], metric: str) -> tuple[Paired | None, s
     first, second = (dict(zip([r.replicate for r in g.runs], g.values, strict=True)) for g in groups[:2])
     shared = [replicate for replicate in first if replicate in second]
     names = " and ".join(_told_apart(groups[0], groups[1]))
+    if not _same_pictures(groups[0], groups[1], shared):
+        return None, f"The best two, {names}, were tested on different pictures, so no test is made."
     if len(shared) < FEW:
         return None, (
             f"Too few replicates to tell the best two apart ({names}): they share {len(shared)} of the {FEW} seeds or "
@@ -214,6 +216,15 @@ def compare_best(groups: Sequence[Group], metric: str) -> tuple[Paired | None, s
         )
     test = paired(np.array([first[r] for r in shared]), np.array([second[r] for r in shared]))
     return test, " ".join([_in_words(test, names, metric), *_cautions(shared, len(groups), test)])
+
+
+def _same_pictures(one: Group, other: Group, shared: Sequence[Replicate]) -> bool:
+    """Whether two groups were tested on the same pictures of the same data in every replicate that they share."""
+    parts = [
+        {run.replicate: (run.data.get("fingerprint"), tested_part(run.data)) for run in each.runs}
+        for each in (one, other)
+    ]
+    return all(parts[0][replicate] == parts[1][replicate] for replicate in shared)
 
 
 def _told_apart(one: Group, other: Group) -> tuple[str, str]:

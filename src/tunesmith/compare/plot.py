@@ -98,7 +98,7 @@ def draw_cost(found: Comparison) -> Figure:
 
 
 def draw_importance(found: Comparison) -> Figure | None:
-    """Bars of the variance that each key explains alone."""
+    """Bars of the variance that each key explains."""
     if not found.importance:
         return None
     names, shares = list(found.importance), list(found.importance.values())
@@ -107,7 +107,7 @@ def draw_importance(found: Comparison) -> Figure | None:
     bars = axes.barh(names, shares, color="#4c72b0")
     axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.1), title=f"share of the variance of {found.metric}\nthat each key explains alone (epsilon²)")
+    axes.set(xlim=(0, 1.1), title=f"share of the variance of {found.metric}\nthat each key explains (epsilon²)")
     axes.grid(alpha=0.3, axis="x")
     return figure
 

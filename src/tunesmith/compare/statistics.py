@@ -17,7 +17,7 @@ RESAMPLES = 10_000
 """Of the bootstrap; its ends then vary by about 1 % of the interval's width."""
 
 BINS = 4
-"""Parts, equally filled, that a numeric key with more values than that is cut into for `explained`."""
+"""Parts, equally filled, that a numeric key with more values than that is cut into for `importance`."""
 
 
 @dataclass(frozen=True)
@@ -83,29 +83,45 @@ def bootstrap(values: Floats, seed: int = 0) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def explained(values: Floats, labels: Sequence[str]) -> float:
-    """Share of the variance that a key explains, taken alone: epsilon squared (Kelley, 1935).
+def importance(values: Floats, settings: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Share of the variance that each key explains: epsilon squared of its main effect (Kelley, 1935).
 
-    It is the variance between the means by the key's values, less what chance alone would give, over the whole
-    variance. A numeric key with more than `BINS` values is cut into as many parts of equal numbers first, since a
-    value that occurs once would explain itself.
+    It is the variance between the means by the key's values, less what chance would give, over the whole variance.
+    Chance is what an additive model of all keys leaves unexplained, so that a key with a small but steady effect shows
+    beside one with a large effect. A numeric key with more than `BINS` values is cut into as many parts of equal
+    numbers first, since a value that occurs once would explain itself.
 
     Args:
         values: Metric of each run ``(N,)``.
-        labels: The key's value in each run.
+        settings: Each key's value in each run.
 
     Returns:
-        0 (nothing) to 1; NaN where it cannot be told, as where no two runs share a value.
+        0 (nothing) to 1 by key, largest first; without keys of which no value occurs twice, and empty where there are
+        too few runs to tell chance from effect.
     """
-    parts, index = np.unique(_binned(labels), return_inverse=True)
-    total = float(((values - values.mean()) ** 2).sum())
-    rest = len(values) - len(parts)
-    if total == 0 or rest <= 0:
-        return float("nan")
-    means = np.bincount(index, values) / np.bincount(index)
-    within = float(((values - means[index]) ** 2).sum())
-    between = total - within
-    return max(0.0, (between - (len(parts) - 1) * within / rest) / total)
+    parts = {key: np.unique(_binned(labels), return_inverse=True)[1] for key, labels in settings.items()}
+    parts = {key: index for key, index in parts.items() if index.max() + 1 < len(values)}
+    noise, total = _noise(values, list(parts.values())), float(((values - values.mean()) ** 2).sum())
+    if noise is None or total == 0:
+        return {}
+    shares = {key: max(0.0, (_between(values, index) - index.max() * noise) / total) for key, index in parts.items()}
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def _between(values: Floats, index: NDArray[np.intp]) -> float:
+    """Sum of squares between the means of parts."""
+    counts = np.bincount(index)
+    means = np.bincount(index, values) / counts
+    return float((counts * (means - values.mean()) ** 2).sum())
+
+
+def _noise(values: Floats, parts: Sequence[NDArray[np.intp]]) -> float | None:
+    """Variance that an additive model of all keys leaves; ``None`` where it has as many parameters as runs."""
+    columns = [np.ones((len(values), 1)), *(np.eye(index.max() + 1)[index] for index in parts)]
+    design = np.concatenate(columns, axis=1)
+    found, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    free = len(values) - int(rank)
+    return float(((values - design @ found) ** 2).sum()) / free if free > 0 else None
 
 
 def _binned(labels: Sequence[str]) -> NDArray[np.generic]:
@@ -123,9 +139,3 @@ def numbers(labels: Sequence[str]) -> Floats | None:
     except ValueError:
         return None
     return found if np.isfinite(found).all() else None
-
-
-def importance(values: Floats, settings: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """What each key explains, by `explained`, most important first; without those of which it cannot be told."""
-    shares = {key: explained(values, labels) for key, labels in settings.items()}
-    return dict(sorted(((k, v) for k, v in shares.items() if not np.isnan(v)), key=lambda item: -item[1]))

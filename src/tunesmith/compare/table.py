@@ -80,7 +80,7 @@ def sentences(found: Comparison) -> list[str]:
     said = [f"Best: {best.label}; its best run is {place(best.best)}.", found.verdict]
     if found.importance:
         shares = ", ".join(f"{key} {share:.0%}" for key, share in found.importance.items())
-        said.append(f"Share of the variance over all runs that each key explains alone (epsilon²): {shares}.")
+        said.append(f"Share of the variance over all runs that each key explains (epsilon²): {shares}.")
     return [*said, *found.notes]
 
 
