@@ -211,8 +211,9 @@ class Jobs:
 
 
 def entry(command: str) -> Callable[[DictConfig], Any]:
-    """The function that runs a command: it lies in the room of the command's name, else in ``run``."""
-    room = command if importlib.util.find_spec(f"tunesmith.{command}") else "run"
+    """The function that runs a command: it lies in a file of its name, in the room of its name or else in ``run``."""
+    find = importlib.util.find_spec
+    room = command if find(f"tunesmith.{command}") and find(f"tunesmith.{command}.{command}") else "run"
     found: Callable[[DictConfig], Any] = getattr(importlib.import_module(f"tunesmith.{room}.{command}"), command)
     return found
 

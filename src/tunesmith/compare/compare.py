@@ -9,10 +9,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
+from tunesmith.atomic import write_bytes, write_text
 from tunesmith.compare import group, runs, table
 from tunesmith.compare.group import Comparison
 from tunesmith.errors import RunError
-from tunesmith.run.atomic import write_bytes, write_text
 from tunesmith.run.saved import shorten
 
 ENDINGS = (".csv", ".md", ".html")

@@ -39,6 +39,11 @@ EXAMPLES: Mapping[str, Rows] = {
         ("tunesmith compare logs/digits output=[table.csv,report.html] plots=plots", "as files"),
     ),
     "command": (("tunesmith command run=logs/digits/<run>", "what to type to run it again"),),
+    "cache": (
+        ("tunesmith cache", "what is kept, how large it is, and when it was last used"),
+        ("tunesmith cache action=prune unused_days=30", "remove what no run has used for a month"),
+        ("tunesmith cache action=prune max_gb=10", "remove what was used longest ago"),
+    ),
 }
 
 OVERRIDES = (

@@ -8,10 +8,15 @@ from typing import Literal
 
 @dataclass
 class Paths:
-    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made."""
+    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made.
+
+    ``cache`` is the folder of what all runs share; ``None`` for ``TUNESMITH_CACHE``, or the
+    platform's place for caches.
+    """
 
     logs: str
     run: str | None = None
+    cache: str | None = None
 
 
 @dataclass
@@ -68,4 +73,14 @@ class Command:
     """Root keys of ``tunesmith command``."""
 
     run: str
+    paths: Paths
+
+
+@dataclass
+class Cache:
+    """Root keys of ``tunesmith cache``."""
+
+    action: Literal["list", "verify", "prune"]
+    unused_days: float | None
+    max_gb: float | None
     paths: Paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -22,15 +23,17 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tunesmith import STARTED
+from tunesmith.atomic import write_text
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
 from tunesmith.run import process
-from tunesmith.run.atomic import write_text
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
 if TYPE_CHECKING:
     from tunesmith.run.resume import Found
+
+_RUNS = itertools.count()
 
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
 
@@ -96,7 +99,7 @@ class Run:
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
-        self.add_time("import", time.monotonic() - STARTED)
+        self.add_time("import", _import_seconds())
 
     @staticmethod
     def _make_folder(cfg: DictConfig) -> Path:
@@ -211,10 +214,16 @@ def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
         "data": {},
         "weights": {},
         "policy": {},
+        "cache": {},
         "metrics": {},
-        "timing": {"import": round(time.monotonic() - STARTED, 3)},
+        "timing": {"import": _import_seconds()},
         "error": None,
     }
+
+
+def _import_seconds() -> float:
+    """Seconds from the start of the process to its first run; a sweep's later jobs import nothing."""
+    return 0.0 if next(_RUNS) else round(time.monotonic() - STARTED, 3)
 
 
 def hash_of(cfg: DictConfig) -> str:
