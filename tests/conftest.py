@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import runpy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,14 @@ def _compose(logs: Path, *overrides: str, samples: int = 120) -> DictConfig:
     own_data = any(o.startswith(("data=", "experiment=")) for o in overrides)
     size = [] if own_data else [f"data.samples={samples}"]
     return compose("train", [*QUICK, f"paths.logs={logs}", *size, *overrides])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the tests, and the processes that they start, away from the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNESMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -330,6 +330,8 @@ runpy.run_module("tunesmith", run_name="__main__")
         ("", 0),
         ("train --help", 0),
         ("train --cfg job", 0),
+        ("compare --help", 0),
+        ("compare", 2),
         ("train bacbone=tiny", 2),
         ("train backbone=resnt optimizer.lr=abc", 2),
         ("train trainer.precision=x", 2),

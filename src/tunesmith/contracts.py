@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 from typing_extensions import NotRequired
 
@@ -30,10 +30,18 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "trainer": ("callbacks", "logger", "default_root_dir"),
     "callback.*": (),
     "logger.*": ("folder", "record"),
+    "cache": ("folder",),
 }
 """Arguments that `run/assemble.py` passes to the target at a config path, over and above its YAML.
 
 They never stand in a YAML: a width, a class count or a parameter list is derived. A target takes those it names.
+"""
+
+Activations: TypeAlias = "Mapping[str, Tensor]"
+"""What the frozen stages gave for a batch, in place of its pictures.
+
+Either the pooled features ``(B, D)`` as ``pooled``, or the output of the last stage that ran, under that stage's name;
+and, where the head wants them, the levels so far ``(B, D_i)`` as ``level.0``, ``level.1``, …
 """
 
 
@@ -42,7 +50,8 @@ class Batch(TypedDict):
 
     Attributes:
         input: Float tensor ``(B, C, H, W)``, normalised as the backbone's `Preprocess` says; ``(B, V, C, H, W)`` where
-            each of V views of a sample is to be predicted and the predictions averaged.
+            each of V views of a sample is to be predicted and the predictions averaged; or the `Activations` that the
+            cache keeps of such pictures.
         target: As `DataSpec.target` says: class index ``(B,)`` int64 (``class``, ``ordinal``), labels 0 or 1 ``(B, K)``
             float32 (``multilabel``), values ``(B, K)`` float32 in their own units (``value``). Where samples were
             mixed, a class target is the class probabilities ``(B, K)`` float32.
@@ -51,7 +60,7 @@ class Batch(TypedDict):
         weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
     """
 
-    input: Tensor
+    input: Tensor | Activations
     target: Tensor
     index: Tensor
     weight: NotRequired[Tensor]
@@ -169,8 +178,12 @@ class Backbone(Protocol):
     preprocess: Preprocess
     weights: Weights
 
-    def __call__(self, x: Tensor, frozen: int = 0, levels: bool = False) -> Features:
-        """Map ``(B, C, H, W)`` to features; the first ``frozen`` stages run without gradients."""
+    def __call__(self, x: Tensor | Activations, frozen: int = 0, levels: bool = False) -> Features:
+        """Map ``(B, C, H, W)``, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
+        ...
+
+    def activations(self, x: Tensor, k: int, levels: bool = False) -> Activations:
+        """Run the first ``k`` stages only."""
         ...
 
     def members(self, stage: Stage) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tunesmith.data import fingerprint as module
-from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.fingerprint import digest_all, digest_names, fingerprint, shared
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError
 
@@ -82,3 +82,8 @@ def test_pictures_in_two_splits_are_found():
     indices = {"train": np.array([0, 1, 4]), "test": np.array([2, 3, 5])}
     assert shared(digests, indices) == [(0, 2), (1, 5)]
     assert shared(digests, {"train": np.arange(6)}) == []
+
+
+def test_a_digest_of_names_does_not_depend_on_their_order():
+    assert digest_names(["a", "b"]) == digest_names(np.array(["b", "a"]))
+    assert len({digest_names(names) for names in (["a", "b"], ["a"], ["ab"], [])}) == 4

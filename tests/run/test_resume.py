@@ -39,12 +39,14 @@ SETTINGS = {
     "plain": [],
     "ema": ["callback=[quiet,ema]"],
     "accumulation": ["trainer.accumulate_grad_batches=2", "callback.last.every_n_train_steps=1"],
+    "cached": ["policy=linear_probe", "data.augment=none"],
     "phases": [TWO_PHASES, "rates=layer_decay"],
     "pairs": [
         *(PAIRS, "callback=[quiet,ema]", "trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=2"),
         *("callback.last.every_n_train_steps=1", "rates=layer_decay", "optimizer.lr=7"),
     ],
     "gates": ["policy=gradual", "rates=ramp", "rates.over=1.0", "+rates.thaw_warmup=1.5", "scheduler=step"],
+    "lora": ["policy=lora", "policy.dropout=0.2"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
     "limited_in_steps": ["+trainer.max_steps=17"],
@@ -172,6 +174,7 @@ CROSSED = {
     "phases": ["middle", "boundary"],
     "pairs": ["first epoch", "middle", "boundary", "validation", "save"],
     "gates": ["middle", "boundary"],
+    "lora": ["middle"],
 }
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contracts import Features, Preprocess, Stage, Weights
+from tunesmith.contracts import Activations, Features, Preprocess, Stage, Weights
 from tunesmith.errors import ConfigError
+
+POOLED, LEVEL = "pooled", "level."
+"""Names in `Activations` that are no stage's: the pooled features, and the levels with their number behind."""
 
 
 class Backbone(nn.Module, ABC):
@@ -68,25 +71,42 @@ class Backbone(nn.Module, ABC):
                 x = member(x)
         return x
 
-    def forward(self, x: Tensor, frozen: int = 0, levels: bool = False) -> Features:
+    def forward(self, x: Tensor | Activations, frozen: int = 0, levels: bool = False) -> Features:
         """Map pictures to features.
 
         Args:
-            x: ``(B, C, H, W)``, normalised as `preprocess` says.
+            x: ``(B, C, H, W)``, normalised as `preprocess` says; or what `activations` made of it, to go on from.
             frozen: Number of stages, from the shallowest, that run without gradients.
             levels: Whether the pooled output of every stage is wanted too.
 
         Returns:
             The pooled features ``(B, D)``, the last map or tokens, and the levels if wanted.
         """
-        found: list[Tensor] | None = [] if levels else None
-        if frozen:
+        begin, found = 0, list[Tensor]()
+        if isinstance(x, Mapping):
+            found = [x[name] for name in x if name.startswith(LEVEL)]
+            if POOLED in x:
+                return Features(x[POOLED], levels=tuple(found))
+            begin = next(i for i, stage in enumerate(self.stages, 1) if stage.name in x)
+            x = x[self.stages[begin - 1].name]
+        wanted = found if levels else None
+        if frozen > begin:
             with torch.no_grad():
-                x = self._run(x, 0, frozen, found)
-        x = self._run(x, frozen, len(self.stages), found)
+                x = self._run(x, begin, frozen, wanted)
+        x = self._run(x, max(begin, frozen), len(self.stages), wanted)
         # Pooling may have parameters, which belong to the last stage and are frozen with it.
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
-            return self.pool(x)._replace(levels=tuple(found or ()))
+            return self.pool(x)._replace(levels=tuple(wanted or ()))
+
+    def activations(self, x: Tensor, k: int, levels: bool = False) -> dict[str, Tensor]:
+        """Run the first ``k`` stages, at least one, on ``(B, C, H, W)``; `forward` goes on from it, bit for bit.
+
+        Returns:
+            The output of the last of them under its stage's name, and the levels so far if wanted.
+        """
+        found: list[Tensor] = []
+        x = self._run(x, 0, self._checked(k), found if levels else None)
+        return {self.stages[k - 1].name: x} | {f"{LEVEL}{i}": level for i, level in enumerate(found)}
 
     def level_dims(self) -> tuple[int, ...]:
         """Widths ``D_i`` of the levels, found by a forward pass on one blank picture."""

@@ -8,10 +8,15 @@ from typing import Literal
 
 @dataclass
 class Paths:
-    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made."""
+    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made.
+
+    ``cache`` is the folder of what all runs share; ``None`` for ``TUNESMITH_CACHE``, or the
+    platform's place for caches.
+    """
 
     logs: str
     run: str | None = None
+    cache: str | None = None
 
 
 @dataclass
@@ -48,4 +53,34 @@ class Predict:
     checkpoint: Literal["best", "last"]
     batch_size: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    paths: Paths
+
+
+@dataclass
+class Compare:
+    """Root keys of ``tunesmith compare``."""
+
+    runs: str | list[str]
+    metric: str | None
+    mode: Literal["max", "min"] | None
+    output: str | list[str] | None
+    plots: str | None
+    paths: Paths
+
+
+@dataclass
+class Command:
+    """Root keys of ``tunesmith command``."""
+
+    run: str
+    paths: Paths
+
+
+@dataclass
+class Cache:
+    """Root keys of ``tunesmith cache``."""
+
+    action: Literal["list", "verify", "prune"]
+    unused_days: float | None
+    max_gb: float | None
     paths: Paths

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,20 +14,18 @@ from lightning.pytorch import LightningDataModule
 from tunesmith.contracts import Batch, DataSpec, Preprocess
 from tunesmith.data.augment import Augment
 from tunesmith.data.bad_files import BadFiles, leave_out
-from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.decode import MARGIN, Front
+from tunesmith.data.dataset import Kept, PictureDataset
+from tunesmith.data.decode import MARGIN, Front, channels_for
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
 from tunesmith.data.inputs import Views, normalise, views
 from tunesmith.data.loader import Loader, fits, make_loader
 from tunesmith.data.mixing import Mixing
-from tunesmith.data.publish import count, publish, warn_of_gaps
+from tunesmith.data.publish import count, publish, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.errors import DataError, nearest
-
-log = logging.getLogger(__name__)
 
 
 class PictureData(LightningDataModule, ABC):
@@ -63,6 +60,7 @@ class PictureData(LightningDataModule, ABC):
     Attributes:
         table: All pictures; after `setup`.
         indices: Rows of the table that each split holds; after `setup`.
+        digests: Of each picture's content, in the table's order, and whether they are over whole files; after `setup`.
         bad_files: Name of each picture that was left out, and why; after `setup`.
         duplicates: Pairs of rows with the same content in different splits; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
@@ -70,6 +68,7 @@ class PictureData(LightningDataModule, ABC):
 
     table: Table
     indices: dict[str, Ints]
+    digests: tuple[list[bytes], bool]
     bad_files: BadFiles
     duplicates: list[tuple[int, int]]
     spec: DataSpec
@@ -112,6 +111,7 @@ class PictureData(LightningDataModule, ABC):
         self.preprocess = Preprocess()
         self.tested = "test"
         self._start = (0, 0)
+        self._kept: Callable[[str], Kept | None] = lambda split: None
         self._files: Sequence[Path] | None = None
         self._datasets: dict[tuple[str, bool, Front], PictureDataset] = {}
 
@@ -139,14 +139,9 @@ class PictureData(LightningDataModule, ABC):
                 table, Front(self.preprocess.size, channels, self.preprocess.interpolation)
             )
         self.indices = self.split(table)
-        digests, whole = digest_all(table.pictures)
+        self.digests = digests, whole = digest_all(table.pictures)
         self.duplicates = shared(digests, self.indices)
-        if self.duplicates:
-            one, other = (table.names[row] for row in self.duplicates[0])
-            log.warning(
-                f"{len(self.duplicates)} pictures stand in two splits, such as {one} and {other}: "
-                "their content is the same, so the test is easier than the world is."
-            )
+        warn_of_duplicates(table, self.duplicates)
         self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
         warn_of_gaps(table, self.indices)
         self.mixing.check(self.spec)
@@ -167,6 +162,25 @@ class PictureData(LightningDataModule, ABC):
     def start_at(self, epoch: int, batch: int) -> None:
         """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
         self._start = (epoch, batch)
+
+    def serve(self, kept: Callable[[str], Kept | None]) -> None:
+        """Let batches hold what is kept of the pictures of each split, in their place; call it before the loaders."""
+        self._kept = kept
+        self._datasets.clear()
+
+    @property
+    def augmented(self) -> bool:
+        """Whether training pictures are others in every epoch."""
+        return self.augment.build(self.preprocess, self._channels()) is not None
+
+    def pictures(self, rows: Ints) -> PictureDataset:
+        """Rows of the table as in evaluation, decoded when they are asked for."""
+        front = Front(self.preprocess.size, self._channels(), self.preprocess.interpolation)
+        return PictureDataset(self.table.pictures, self.table.targets, rows, front)
+
+    def training_pictures(self) -> PictureDataset:
+        """Train as in training, augmented."""
+        return self._dataset("train", training=True, tested=False)
 
     def predict_on(self, files: Sequence[Path], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve files; the data that were trained on may be gone.
@@ -197,7 +211,10 @@ class PictureData(LightningDataModule, ABC):
         """Batches of the split chosen by `evaluate_on`, test by default; an empty list where there is no test split."""
         if self.tested == "test" and "test" not in self.indices:
             return []
-        self._check_split(self.tested)
+        if self.tested not in self.indices:
+            raise DataError(
+                f"Expected a split with pictures but got '{self.tested}'.{nearest(self.tested, self.indices)}"
+            )
         return self._loader(self.tested, tested=True)
 
     def predict_dataloader(self) -> Loader:
@@ -217,23 +234,22 @@ class PictureData(LightningDataModule, ABC):
         """Make the float input of uint8 ``(B, C, H, W)``, on the device, once a batch.
 
         It is ``(B, 3, H, W)``, mixed in training where that is asked for; in test and prediction it is
-        ``(B, V, 3, H, W)`` where there are several views.
+        ``(B, V, 3, H, W)`` where there are several views. Activations stay as the backbone left them.
         """
-        done = Batch(input=normalise(batch["input"], self.preprocess), target=batch["target"], index=batch["index"])
+        if isinstance(batch["input"], Mapping):
+            return batch  # type: ignore[return-value]  # as it came out of the dataset
+        pictures = normalise(batch["input"], self.preprocess)
+        done = Batch(input=pictures, target=batch["target"], index=batch["index"])
         if "weight" in batch:
             done["weight"] = batch["weight"]
         if "mix" in batch:
             done = self.mixing(done, batch["mix"], len(self.spec.class_names))
         if self.trainer is not None:
             if self.trainer.testing or self.trainer.predicting:
-                done["input"] = views(done["input"], self.test_views, self.preprocess.size)
+                done["input"] = views(pictures, self.test_views, self.preprocess.size)
             # Half precision wants half inputs.
             done["input"] = self.trainer.precision_plugin.convert_input(done["input"])
         return done
-
-    def _check_split(self, split: str) -> None:
-        if split not in self.indices:
-            raise DataError(f"Expected a split with pictures but got '{split}'.{nearest(split, self.indices)}")
 
     def _loader(self, split: str, training: bool = False, tested: bool = False) -> Loader:
         dataset = self._dataset(split, training, tested)
@@ -269,7 +285,10 @@ class PictureData(LightningDataModule, ABC):
         rows, table = self.indices[split], self.table
         random = self.augment.build(self.preprocess, front.channels) if training else None
         dataset = PictureDataset(table.pictures, table.targets, rows, front, random, self.seed, table.weights)
-        if fits(dataset, self.in_memory, self._processes()):
+        # What is kept of train is what training sees, and nobody keeps views of a test.
+        if training == (split == "train") and not (tested and self.test_views != "none"):
+            dataset.kept = self._kept(split)
+        if dataset.needs_pictures and fits(dataset, self.in_memory, self._processes()):
             dataset.remember(f"Decoding {split} pictures")
         return self._datasets.setdefault(key, dataset)
 
@@ -277,9 +296,4 @@ class PictureData(LightningDataModule, ABC):
         return self.trainer.num_devices if self.trainer is not None else 1
 
     def _channels(self) -> Literal[1, 3]:
-        if self.preprocess.channels not in (self.spec.channels, 3):
-            raise DataError(
-                f"Expected pictures of {self.preprocess.channels} channel(s), as the backbone takes, "
-                f"but got {self.spec.channels}; use data.channels={self.preprocess.channels}."
-            )
-        return 1 if self.spec.channels == 1 else 3
+        return channels_for(self.preprocess, self.spec)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from tunesmith.contracts import Activations
 from tunesmith.data.decode import Front
 from tunesmith.data.memory import Memory, decode_all
 from tunesmith.data.randomness import derive, preserved, seed_streams
 from tunesmith.data.sampler import Key
 from tunesmith.data.table import Floats, Ints, Pictures
+
+
+class Kept(Protocol):
+    """What is served in place of pictures.
+
+    Attributes:
+        complete: Whether no picture is needed from now on.
+    """
+
+    complete: bool
+
+    def find(self, epoch: int, row: int) -> Activations | None:
+        """What is kept of a row of the table, for an epoch; ``None`` where the picture itself is needed."""
+        ...
 
 
 class PictureDataset(Dataset[dict[str, Any]]):
@@ -49,6 +64,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.weights = weights
         self.memory: Memory | None = None
+        self.kept: Kept | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -57,7 +73,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
         """One sample: ``input`` uint8 ``(C, H, W)``, ``target``, ``index``, and ``weight`` where there are any.
 
         Args:
-            key: From `EpochSampler`; a plain position (of a foreign sampler) counts as epoch 0.
+            key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
+                picture) counts as epoch 0 and is never served from what is kept.
         """
         return self.__getitems__([key])[0]
 
@@ -67,6 +84,11 @@ class PictureDataset(Dataset[dict[str, Any]]):
             return [self._sample(key) for key in keys]
         with preserved():
             return [self._sample(key) for key in keys]
+
+    @property
+    def needs_pictures(self) -> bool:
+        """Whether any of it is served as pictures."""
+        return self.kept is None or not self.kept.complete
 
     def decode(self, position: int) -> Tensor:
         """The picture at a position of the split, uint8 ``(C, H, W)``, before augmentation."""
@@ -87,10 +109,16 @@ class PictureDataset(Dataset[dict[str, Any]]):
     def _sample(self, key: Key | int) -> dict[str, Any]:
         epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
         row = int(self.rows[position])
-        picture = self.memory[position] if self.memory is not None else self.decode(position)
-        if self.augmentation is not None:
-            seed_streams(derive("augment", self.seed, epoch, row, *([round_] if round_ else [])))
-            picture = self.augmentation(picture)
+        kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
+        shown = self._picture(epoch, position, row, round_) if kept is None else kept
         target = int(self.targets[row]) if self.targets.ndim == 1 else torch.from_numpy(self.targets[row])
-        sample = {"input": picture, "target": target, "index": -1 if padding else row}
+        sample = {"input": shown, "target": target, "index": -1 if padding else row}
         return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
+
+    def _picture(self, epoch: int, position: int, row: int, round_: int) -> Tensor:
+        picture = self.memory[position] if self.memory is not None else self.decode(position)
+        if self.augmentation is None:
+            return picture
+        seed_streams(derive("augment", self.seed, epoch, row, *([round_] if round_ else [])))
+        augmented: Tensor = self.augmentation(picture)
+        return augmented

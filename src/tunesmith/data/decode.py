@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from tunesmith.contracts import DataSpec, Preprocess
 from tunesmith.data.table import Pixels
 from tunesmith.errors import DataError
 
@@ -119,6 +120,20 @@ class Front:
         )
         pixels = torch.from_numpy(np.array(image))
         return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def channels_for(preprocess: Preprocess, spec: DataSpec) -> Literal[1, 3]:
+    """Channels to decode to.
+
+    Raises:
+        DataError: The backbone takes another number.
+    """
+    if preprocess.channels not in (spec.channels, 3):
+        raise DataError(
+            f"Expected pictures of {preprocess.channels} channel(s), as the backbone takes, "
+            f"but got {spec.channels}; use data.channels={preprocess.channels}."
+        )
+    return 1 if spec.channels == 1 else 3
 
 
 def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ def fingerprint(table: Table, digests: Sequence[bytes], whole: bool = True) -> s
     for name, label, digest in sorted(rows):
         total.update(repr((name, label, digest)).encode())
     return f"{'content' if whole else 'head'}:{total.hexdigest()}"
+
+
+def digest_names(names: Iterable[str]) -> str:
+    """Digest names, in whatever order they come."""
+    return hashlib.blake2b(repr(sorted(map(str, names))).encode(), digest_size=16).hexdigest()
 
 
 def _labels(table: Table) -> list[Any]:

@@ -40,10 +40,15 @@ class Mixing:
 
     def check(self, spec: DataSpec) -> None:
         """Refuse a kind of target of which there are no mixtures."""
-        if (self.mixup or self.cutmix) and spec.target == "ordinal":
+        if self.wanted and spec.target == "ordinal":
             raise DataError(
                 "Expected data.mixup=0 and data.cutmix=0 for classes in an order, since between two of them lie others."
             )
+
+    @property
+    def wanted(self) -> bool:
+        """Whether batches of any epoch are mixed."""
+        return bool(self.mixup or self.cutmix)
 
     def applies(self, epoch: int, epochs: int | None) -> bool:
         """Whether batches of an epoch are mixed.
@@ -53,7 +58,7 @@ class Mixing:
             epochs: Of the whole training; ``None`` or -1 where only its steps are known: there are no last epochs then.
         """
         last = epochs is not None and epochs >= 0 and epoch >= epochs - self.off_epochs
-        return bool(self.mixup or self.cutmix) and not last
+        return self.wanted and not last
 
     def seed(self, seed: int, epoch: int, index: Sequence[int]) -> int:
         """What the random numbers of a batch depend on: the run's seed, the epoch, and the rows of its samples."""

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from tunesmith.contracts import DataSpec
+from tunesmith.data.fingerprint import digest_names
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError
 
@@ -49,6 +50,21 @@ def count(table: Table, rows: Ints) -> dict[str, int]:
     targets, names = table.targets[rows], table.class_names
     numbers = np.bincount(targets, minlength=len(names)) if table.classes else targets.sum(0).astype(np.int64)
     return dict(zip(names, numbers.tolist(), strict=True))
+
+
+def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
+    """Say that pictures of one content stand in two splits; they are given as pairs of rows."""
+    if duplicates:
+        one, other = (table.names[row] for row in duplicates[0])
+        log.warning(
+            f"{len(duplicates)} pictures stand in two splits, such as {one} and {other}: "
+            "their content is the same, so the test is easier than the world is."
+        )
+
+
+def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
+    """Digest of the pictures' names by split: equal where two runs have split alike."""
+    return {split: digest_names(table.names[rows]) for split, rows in indices.items()}
 
 
 def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:

@@ -22,13 +22,14 @@ from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, FittedHead, Preprocess
+from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
 from tunesmith.run import fitted, probe
 from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
-from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.task.distributed import check_phases
 
@@ -61,6 +62,11 @@ def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
 
 def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
+    policy = _policy(cfg)
+    if hasattr(policy, "adapt"):
+        policy.adapt(backbone)
+        if policy.contiguous:
+            OmegaConf.update(cfg, "task.channels_last", False)
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
@@ -89,10 +95,9 @@ def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTab
     return make_table(backbone, head, _policy(cfg), build(cfg.rates), _weight_decay(cfg.optimizer))
 
 
-def _policy(cfg: DictConfig) -> Policy:
+def _policy(cfg: DictConfig) -> Any:
     # Optimizers and schedules of phases are built when their phase begins.
-    policy: Policy = build(cfg.policy, _recursive_=False)
-    return policy
+    return build(cfg.policy, _recursive_=False)
 
 
 def assemble_trainer(
@@ -100,11 +105,13 @@ def assemble_trainer(
 ) -> tuple[Trainer, Throughput, Collect, SelfCheck]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
     throughput, collect, self_check = Throughput(), Collect(), SelfCheck()
+    cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
     callbacks: list[Callback] = [
         EnterEpoch(),
         throughput,
         collect,
         self_check,
+        *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
@@ -262,12 +269,19 @@ def _make_scheduler(
 
 
 def describe(parts: Parts) -> dict[str, Any]:
-    """What run.json says of data, weights and policy."""
+    """What run.json says of data, weights, policy and the metric that chooses the best epoch."""
     data, table, weights = parts.data, parts.task.table, parts.task.backbone.weights
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
     phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
-        "data": {**spec, "preprocess": asdict(data.preprocess), "splits": data.counts(), "bad_files": data.bad_files},
+        "monitor": {"metric": parts.task.monitor, "mode": parts.task.mode},
+        "data": {
+            **spec,
+            "preprocess": asdict(data.preprocess),
+            "splits": data.counts(),
+            "members": members(data.table, data.indices),
+            "bad_files": data.bad_files,
+        },
         "weights": asdict(weights),
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),

@@ -14,8 +14,8 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from torch import nn
 
+from tunesmith.atomic import atomic, write_text
 from tunesmith.errors import RunError
-from tunesmith.run.atomic import atomic, write_text
 
 MANIFEST = "manifest.json"
 POSITION = "resume"  # where a checkpoint that can be gone on from says where

@@ -8,11 +8,11 @@ from datetime import datetime
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
+from tunesmith.atomic import write_text
 from tunesmith.contracts import DataSpec
 from tunesmith.errors import DataError
 from tunesmith.run import plot, report
 from tunesmith.run.assemble import assemble_data
-from tunesmith.run.atomic import write_text
 from tunesmith.run.callback import Collect
 from tunesmith.run.outcome import Outcome, test_split
 from tunesmith.run.quiet import quiet

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from tunesmith.run.atomic import atomic
+from tunesmith.atomic import atomic
 
 
 @dataclass(frozen=True)

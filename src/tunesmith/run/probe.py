@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.atomic import write_text
 from tunesmith.config.redact import redact
 from tunesmith.errors import PolicyError
 from tunesmith.parameters import HEAD, Policy
-from tunesmith.run.atomic import write_text
 
 
 def settle(cfg: DictConfig, policy: Policy, task: Any, data: Any, world_size: int, folder: Path) -> dict[str, float]:

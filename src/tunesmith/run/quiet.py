@@ -26,6 +26,9 @@ _SILENCED = {
     ".*`LearningRateMonitor` callback with models that have no learning rate schedulers.*": RuntimeWarning,
     # Without a validation split there is no validation loop, which the data table has already said.
     ".*Total length of `list` across ranks is zero.*": UserWarning,
+    # A class that a split lacks, or a batch of few pictures; of splits, data/publish.py has already warned.
+    ".*No (positive|negative) samples.*": UserWarning,
+    ".*score for one or more classes was `nan`.*": UserWarning,
 }
 
 

@@ -16,11 +16,12 @@ from tunesmith.config.build import accepts, build
 from tunesmith.config.check import check
 from tunesmith.contracts import DataSpec, Preprocess
 from tunesmith.errors import RunError
+from tunesmith.policy.adapter import merge
 from tunesmith.run.assemble import assemble_task
 from tunesmith.run.callback import ProgressBar
 from tunesmith.run.checkpoint import load_weights
 from tunesmith.run.decision import recorded
-from tunesmith.run.record import read
+from tunesmith.run.saved import read
 
 T = TypeVar("T", DataSpec, Preprocess)
 
@@ -74,6 +75,7 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
     task = assemble_task(saved, build(saved.backbone), spec)
     task.decision = recorded(record, checkpoint, task.decides)
     load_weights(task, folder / "checkpoints" / f"{checkpoint}.ckpt")
+    merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
     return Rebuilt(folder, record, saved, spec, preprocess, task)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.table import Table
 
+from tunesmith.atomic import write_text
 from tunesmith.contracts import DataSpec
 from tunesmith.parameters import ParameterTable
-from tunesmith.run.atomic import write_text
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions
-from tunesmith.run.record import shorten
+from tunesmith.run.saved import shorten
 from tunesmith.task.decision import Decision
 
 FEW = 20

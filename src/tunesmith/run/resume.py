@@ -17,7 +17,8 @@ from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import process
 from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
-from tunesmith.run.record import hash_of, read, run_folder, typed
+from tunesmith.run.record import hash_of, run_folder, typed
+from tunesmith.run.saved import read
 from tunesmith.run.surroundings import hardware, packages
 
 AUTO = "auto"

@@ -10,16 +10,18 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 from rich.console import Console
 
+from tunesmith.cache.callback import ActivationCache
 from tunesmith.run import plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
-from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.quiet import quiet
-from tunesmith.run.record import Run, shorten
+from tunesmith.run.record import Run
+from tunesmith.run.saved import shorten
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def train(cfg: DictConfig) -> Result:
         check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
+        record_cache(run, parts)
 
         with run.timed("test"):
             decisions = fit_decisions(parts, run.folder)
@@ -96,6 +99,15 @@ def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
     run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said)
     if found.checkpoint is None and run.main:
         MetricsLog(run.folder).cut(0)
+
+
+def record_cache(run: Run, parts: Parts) -> None:
+    """Record what the cache did, and its seconds apart from those of the fit that they are part of."""
+    for callback in parts.trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        if isinstance(callback, ActivationCache):
+            run.update(cache=callback.record)
+            run.add_time("cache", callback.seconds)
+            run.add_time("fit", -callback.seconds)
 
 
 def check_frozen(run: Run, parts: Parts) -> None:

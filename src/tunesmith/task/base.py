@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Backbone, Batch, DataSpec, Features, FittedHead, Head
+from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
@@ -161,17 +161,20 @@ class Task(LightningModule, ABC):
         found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
         return found.mean(dim=1) if found.ndim == 3 else found
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Activations) -> Tensor:
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
         outputs: Tensor = self.head(self.features(x))
         return outputs
 
-    def features(self, x: Tensor) -> Features:
-        """Map pictures ``(B, C, H, W)`` to what the head takes."""
-        if x.ndim == 4:
-            x = x.contiguous(memory_format=self._memory_format)
+    def features(self, x: Tensor | Activations) -> Features:
+        """Map pictures ``(B, C, H, W)``, or what is kept of them, to what the head takes."""
+        x = {name: self.laid_out(kept) for name, kept in x.items()} if isinstance(x, Mapping) else self.laid_out(x)
         features: Features = self.backbone(x, frozen=self._frozen_stages, levels=self._levels)
         return features
+
+    def laid_out(self, x: Tensor) -> Tensor:
+        """Bring pictures or a map ``(B, C, H, W)`` into the memory order that the backbone runs in."""
+        return x.contiguous(memory_format=self._memory_format) if x.ndim == 4 else x
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -239,11 +242,14 @@ class Task(LightningModule, ABC):
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _outputs(self, pictures: Tensor) -> Tensor:
+    def _outputs(self, pictures: Tensor | Activations) -> Tensor:
         """Outputs ``(B, K)``, or ``(B, V, K)`` of V views ``(B, V, C, H, W)``."""
-        views = pictures.ndim == 5
-        outputs: Tensor = self(pictures.flatten(0, 1) if views else pictures)
-        return outputs.view(*pictures.shape[:2], -1) if views else outputs
+        outputs: Tensor
+        if isinstance(pictures, Mapping) or pictures.ndim != 5:
+            outputs = self(pictures)
+            return outputs
+        outputs = self(pictures.flatten(0, 1))
+        return outputs.view(*pictures.shape[:2], -1)
 
     def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Tensor]:
         target, index, weight = batch["target"], batch["index"], batch.get("weight")

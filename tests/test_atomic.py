@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunesmith.run.atomic import atomic, write_text
+from tunesmith.atomic import atomic, write_text
 
 
 def test_the_file_is_whole(tmp_path):

@@ -1,0 +1,154 @@
+"""The cache in a run: at the start of the fit it decides what is kept, fills it, and lets the data serve it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import platformdirs
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from tunesmith.cache import plan
+from tunesmith.cache.frozen import Frozen
+from tunesmith.cache.kept import Kept, Rows
+from tunesmith.cache.opener import Opener, Wanted
+from tunesmith.cache.plan import Span
+from tunesmith.cache.store import Store
+from tunesmith.data.randomness import preserved
+from tunesmith.data.table import SPLITS
+from tunesmith.errors import ConfigError
+
+
+@final
+class ActivationCache(Callback):
+    """Runs the frozen stages once for every picture and serves what they gave, to this run and to later ones.
+
+    Args:
+        mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
+            adds nothing, ``off`` does nothing.
+        folder: Where entries are kept; see `place`.
+        max_gb: Most gigabytes of all entries; nothing is added beyond it.
+        dtype: Type of numbers to keep: ``exact``, as computed, gives the bits of a run without the cache.
+        views: Augmented views of each training picture to keep, where training is augmented: epoch e sees those of
+            epoch e modulo ``views``. With 0, augmented pictures are computed each time.
+
+    Raises:
+        ConfigError: A number is negative.
+
+    Attributes:
+        seconds: Seconds that deciding and filling took.
+        record: For run.json: pictures that were there already, pictures that were computed, and what was decided.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["auto", "off", "refresh", "read_only"] = "auto",
+        folder: str | None = None,
+        max_gb: float = 50.0,
+        dtype: Literal["exact", "bfloat16", "float16"] = "exact",
+        views: int = 0,
+    ) -> None:
+        for name, value in (("max_gb", max_gb), ("views", views)):
+            if value < 0:
+                raise ConfigError(f"Expected cache.{name} to be 0 or more but got {value}.")
+        self.mode = mode
+        self.store = Store(place(folder))
+        self.max_bytes = int(max_gb * 1e9)
+        self.dtype: Literal["exact", "bfloat16", "float16"] = dtype
+        self.views = views
+        self.seconds = 0.0
+        self.record: dict[str, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Decide and fill, before the optimizer asks for its number of steps, for which the loaders are made.
+
+        The task is brought to where Lightning is about to bring it. A resumed run has not taken up its checkpoint yet:
+        what is in front of a cut is as it was when the run began, and as it still is.
+        """
+        task: Any = pl_module
+        run: Any = trainer  # some attributes are set by its connectors, unseen by type checkers
+        data, limited = run.datamodule, run.fast_dev_run or run.overfit_batches
+        if stage != "fit" or self.mode == "off" or limited or not hasattr(data, "serve"):
+            return
+        start = time.perf_counter()
+        spans = plan.spans(task.table, _epochs(trainer))
+        if any(span.stages for span in spans):
+            task.setup(stage)
+            run.precision_plugin.convert_module(task).to(run.strategy.root_device)
+            frozen = Frozen(task, trainer, data.preprocess)
+            opener = Opener(self.store, self.mode, self.max_bytes, self.dtype, frozen, data, str(trainer.precision))
+            with preserved():
+                data.serve(self._open(opener, spans, data, _sizes(data, trainer)).get)
+            self.record = {"hits": opener.hits, "computed": opener.computed, "said": opener.said}
+            if getattr(rank_zero_only, "rank", 0) == 0:
+                for sentence in opener.said:
+                    Console().print(f"Cache: {sentence}", highlight=False)
+        self.seconds = time.perf_counter() - start
+
+    def _open(self, opener: Opener, spans: list[Span], data: Any, sizes: dict[str, int]) -> dict[str, Kept]:
+        """Open what is worth it for each cut; give what is kept of each split."""
+        if data.mixing.wanted:
+            opener.say("Training pictures are mixed with each other, so each epoch computes them.")
+        elif data.augmented and not self.views:
+            opener.say(
+                "Training pictures are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
+                "views of each."
+            )
+        by_cut = {n: self._of_cut(opener, spans, n, data, sizes) for n in {span.stages for span in spans}}
+        found = {s: Kept([(span.first, by_cut[span.stages].get(s, [])) for span in spans]) for s in data.indices}
+        # Tested with the weights of whatever epoch was best: the last cut holds for all of them.
+        return found | {"test": Kept([(0, by_cut[spans[-1].stages].get("test", []))])}
+
+    def _of_cut(
+        self, opener: Opener, spans: list[Span], stages: int, data: Any, sizes: dict[str, int]
+    ) -> dict[str, list[Rows]]:
+        """Views of each split at one cut; no split where they are not to be had."""
+        if not stages:
+            return {}
+        plain = [split for split in data.indices if split != "train" or not (data.augmented or data.mixing.wanted)]
+        found: dict[str, list[Rows]] = {}
+        if plain:
+            # In the table's order, and all of it where training is not augmented: another split selects other rows.
+            rows = np.sort(np.concatenate([data.indices[split] for split in plain]))
+            spared = plan.served(spans, stages, **{split: sizes[split] if split in plain else 0 for split in SPLITS})
+            opened = opener.open(Wanted(stages, rows, None, spared))
+            found = {split: [opened] for split in plain} if opened else {}
+        if data.augmented and self.views and not data.mixing.wanted:
+            spared = plan.served(spans, stages, sizes["train"], 0, 0) // self.views
+            wanted = [Wanted(stages, data.indices["train"], view, spared) for view in range(self.views)]
+            views = [view for view in map(opener.open, wanted) if view]
+            if len(views) == self.views:
+                found["train"] = views
+        return found
+
+
+def place(folder: str | None) -> Path:
+    """The folder of entries.
+
+    Args:
+        folder: Of all that runs share; ``None`` for what the environment variable ``TUNESMITH_CACHE`` says, or else for
+            the platform's place for caches.
+    """
+    named = folder or os.environ.get("TUNESMITH_CACHE") or platformdirs.user_cache_dir("tunesmith")
+    return Path(named).expanduser() / "activations"
+
+
+def _epochs(trainer: Trainer) -> int:
+    """Epochs of the run; many where it is limited otherwise."""
+    epochs = trainer.max_epochs
+    return epochs if epochs is not None and epochs >= 0 else 10**6
+
+
+def _sizes(data: Any, trainer: Any) -> dict[str, int]:
+    """Pictures of each split that an epoch, or the test, goes through."""
+    sizes = dict.fromkeys(SPLITS, 0)
+    for split, rows in data.indices.items():
+        limit = getattr(trainer, f"limit_{split}_batches")
+        count = len(rows) * limit if isinstance(limit, float) else min(len(rows), limit * data.batch_size)
+        sizes[split] = int(count)
+    return sizes

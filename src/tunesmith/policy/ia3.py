@@ -1,0 +1,28 @@
+"""Adapters that scale."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from tunesmith.policy.adapter import Adapter
+
+
+@final
+class IA3(Adapter):
+    """One factor for each output of each layer trains (Liu et al. 2022).
+
+    Args:
+        stages: To how many stages, from the deepest; ``None`` for all.
+
+    Raises:
+        PolicyError: The number is below 1.
+    """
+
+    def __init__(self, stages: int | None = None) -> None:
+        super().__init__(stages)
+
+    def config(self, targets: str) -> Any:
+        """Give the configuration for `peft`."""
+        from peft import IA3Config
+
+        return IA3Config(target_modules=targets, feedforward_modules=[])

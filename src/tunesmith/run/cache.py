@@ -1,0 +1,98 @@
+"""What the cache keeps: listed, verified, or pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from tunesmith.cache.callback import place
+from tunesmith.cache.plan import in_bytes, in_time
+from tunesmith.cache.shard import BrokenShardError, Shard
+from tunesmith.cache.store import Listed, Store
+from tunesmith.errors import ConfigError
+
+
+def cache(cfg: DictConfig) -> list[Listed]:
+    """List, verify or prune the entries of the cache.
+
+    Args:
+        cfg: ``action``, ``unused_days``, ``max_gb``, ``paths.cache``.
+
+    Returns:
+        The entries that are there afterwards, the one used last first.
+
+    Raises:
+        ConfigError: What to prune is not said, or is said of another action.
+    """
+    limits = [name for name in ("unused_days", "max_gb") if cfg[name] is not None]
+    if (cfg.action == "prune") != bool(limits):
+        raise ConfigError(
+            f"Expected action=prune with unused_days or max_gb, but got action={cfg.action} "
+            f"with {' and '.join(limits) or 'neither'}."
+        )
+    store, console = Store(place(cfg.paths.cache)), Console()
+    store.sweep_up()
+    if cfg.action == "verify":
+        for listed in store.entries():
+            for name in verify(listed):
+                console.print(f"Removed {listed.folder.name}/{name}: it was damaged.", highlight=False)
+    elif cfg.action == "prune":
+        for listed in surplus(list(store.entries()), cfg.unused_days, cfg.max_gb):
+            store.remove(listed)
+            console.print(f"Removed {listed.folder.name}, {in_bytes(listed.size)}.", highlight=False)
+    left = list(store.entries())
+    console.print(_table(left))
+    console.print(f"{in_bytes(sum(listed.size for listed in left))} in {store.folder}", highlight=False)
+    return left
+
+
+def verify(listed: Listed) -> list[str]:
+    """Read every file of an entry and remove those that are not what was written: a run computes them anew.
+
+    Returns:
+        The names of the removed files.
+    """
+    broken = []
+    for path in sorted(listed.folder.glob("*.safetensors")):
+        try:
+            Shard(path)
+        except BrokenShardError:
+            path.unlink(missing_ok=True)
+            broken.append(path.name)
+    return broken
+
+
+def surplus(entries: Sequence[Listed], unused_days: float | None, max_gb: float | None) -> list[Listed]:
+    """Choose what to prune.
+
+    Args:
+        entries: The one used last first.
+        unused_days: Entries unused for so many days go.
+        max_gb: Of the others, those used longest ago go, until the rest takes no more gigabytes.
+    """
+    chosen, size = [], 0
+    for listed in entries:
+        old = unused_days is not None and listed.age > 86_400 * unused_days
+        if not old:
+            size += listed.size
+        if old or (max_gb is not None and size > max_gb * 1e9):
+            chosen.append(listed)
+    return chosen
+
+
+def _table(entries: Sequence[Listed]) -> Table:
+    table = Table(title="Cache")
+    for name in ("entry", "backbone", "kept", "data"):
+        table.add_column(name)
+    for name in ("pictures", "size", "last used"):
+        table.add_column(name, justify="right")
+    for listed in entries:
+        about = listed.about
+        kept = "features" if about["cut"]["pooled"] else f"after {about['after']}"
+        used = f"{listed.age / 86_400:.0f} days ago" if listed.age > 172_800 else f"{in_time(listed.age)} ago"
+        shown = (about["backbone"], kept, about["data"], f"{about['rows']:,}", in_bytes(listed.size), used)
+        table.add_row(listed.folder.name[:8], *shown)
+    return table

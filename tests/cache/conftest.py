@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tunesmith.cache import plan
+from tunesmith.cache.frozen import Frozen
+from tunesmith.cache.opener import Opener, Wanted
+from tunesmith.cache.store import Store
+from tunesmith.run.assemble import assemble
+
+
+@pytest.fixture
+def everything_pays(monkeypatch):
+    """Computing a picture of 32 pixels is as fast as reading; here it is not the speed that is tested."""
+    monkeypatch.setattr(plan, "READ", 1e15)
+
+
+@pytest.fixture
+def assembled(quick, tmp_path):
+    """Assembles a run on 60 generated pictures whose frozen part is ready; the policy is a linear probe."""
+
+    def make(*overrides):
+        words = ["policy=linear_probe", "data.augment=none", *overrides]
+        parts = assemble(quick(*words, samples=60), tmp_path, {})
+        parts.task.train()
+        parts.task.apply_policy(0)
+        return parts
+
+    return make
+
+
+@pytest.fixture
+def opened(assembled, tmp_path, everything_pays):
+    """Opens the entry of all pictures behind the first stages; gives the rows, or None, and the opener."""
+
+    def make(*overrides, mode="auto", dtype="exact", stages=3, view=None, max_bytes=10**9, folder=None):
+        parts = assembled(*overrides)
+        frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
+        store = Store(folder or tmp_path / "store")
+        opener = Opener(store, mode, max_bytes, dtype, frozen, parts.data, str(parts.trainer.precision))
+        rows = np.arange(60) if view is None else parts.data.indices["train"]
+        return opener.open(Wanted(stages, rows, view, spared=1000)), opener
+
+    return make
