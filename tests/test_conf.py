@@ -9,7 +9,12 @@ from tunesmith.config.check import check
 from tunesmith.config.compose import compose
 
 CONF = find.package_conf()
-NEEDED = {"evaluate": ["run=x"], "predict": ["run=x", "input=y"]}
+NEEDED = {
+    "evaluate": ["run=x"],
+    "predict": ["run=x", "input=y"],
+    "compare": ["runs=x"],
+    "command": ["run=x"],
+}
 BESIDE = {
     "data/image_folder": ["data.root=photos"],
     "experiment/resnet50_feature_extraction": ["data.root=photos"],

@@ -16,7 +16,7 @@ WRONG = [
     ("backbone=tinny", "Expected one of the options of 'backbone' but got 'tinny'. Did you mean 'tiny'?"),
     (
         "backbone=resnt",
-        "Expected one of the options of 'backbone' but got 'resnt'. Valid here: timm, tiny, torchvision.",
+        "of 'backbone' but got 'resnt'. Valid here: custom, mnist_cnn, timm, tiny, torchvision.",
     ),
     ("callback=[default,emma]", "Expected one of the options of 'callback' but got 'emma'. Did you mean 'ema'?"),
     ("logger=wandbb", "Expected one of the options of 'logger' but got 'wandbb'. Did you mean 'wandb'?"),
@@ -47,7 +47,7 @@ WRONG = [
     ("trainer.precision=bf16-mixd", "Did you mean 'bf16-mixed'"),
     ("trainer.limit_val_batches=some", "Expected trainer.limit_val_batches to be int or float or null but got 'some'."),
     ("task.metrics.auroc.average=macr", "Did you mean 'macro'"),
-    ("loss.weight=3", "Expected loss.weight to be Tensor or null but got 3."),
+    ("loss.weight=3", "Expected a key that exists but got 'loss.weight'. Did you mean 'loss.class_weight'?"),
     ("seed=zero", "Expected seed to be int but got 'zero'."),
     ("name=2026", "Expected name to be str but got 2026. Quote it, as in '\"2026\"'"),
     ("tags=demo", "Expected tags to be list[str] but got 'demo'."),
@@ -221,7 +221,7 @@ def test_a_failing_job_does_not_stop_a_sweep(seeds, code, seen):
     ("line", "jobs"),
     [
         ("seed=range(0,1) policy=full,linear_probe", 2),
-        ("policy=glob(*_*)", 3),
+        ("policy=glob(l*_*)", 3),
         ("trainer.limit_val_batches=1,2", 2),
         ("head=linear,mlp head.dropout=0.1,0.2", 4),
         ("callback=[default],[default,ema]", 2),
@@ -330,6 +330,8 @@ runpy.run_module("tunesmith", run_name="__main__")
         ("", 0),
         ("train --help", 0),
         ("train --cfg job", 0),
+        ("compare --help", 0),
+        ("compare", 2),
         ("train bacbone=tiny", 2),
         ("train backbone=resnt optimizer.lr=abc", 2),
         ("train trainer.precision=x", 2),
@@ -355,7 +357,7 @@ def test_quick_and_without_torch(line, code, empty_folder):
 
 def test_the_hook_would_notice(empty_folder):
     done = subprocess.run(
-        [sys.executable, "-c", HOOK + "\n", "train", "optimizer._target_=torch.nm.X"],
+        [sys.executable, "-c", HOOK + "\n", "train", "--allow", "torch.nm.X", "optimizer._target_=torch.nm.X"],
         cwd=empty_folder,
         capture_output=True,
         text=True,

@@ -136,7 +136,10 @@ def test_a_run_with_an_outside_backbone_dataset_and_experiment(installed, outsid
     record = json.loads(path.read_text())
     assert record["status"] == "completed"
     assert record["choices"]["backbone"] == "mine" and record["policy"]["stages"] == ["first", "second"]
-    asked = call(installed, outside, "evaluate", f"run={path.parent}")
+    refused = call(installed, outside, "evaluate", f"run={path.parent}")
+    assert refused.returncode == 2
+    assert "add '--allow plug' or" in refused.stderr
+    asked = call(installed, outside, "evaluate", "--allow", "plug", f"run={path.parent}")
     assert asked.returncode == 0, asked.stderr
 
 

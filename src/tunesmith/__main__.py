@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -88,6 +89,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
     parser = get_args_parser()
     parser.exit_on_error = False
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="MODULE", help="Let configurations name classes of this module"
+    )
     try:
         args, unknown = parser.parse_known_intermixed_args(list(argv))
     except argparse.ArgumentError as error:
@@ -117,8 +121,9 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
-    from tunesmith.config import find, hydra_app, overrides
+    from tunesmith.config import find, gate, hydra_app, overrides, positional
 
+    gate.allow(args.allow)
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
     if args.config_path:
         dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
@@ -127,7 +132,7 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     if args.hydra_help:
         hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
         return 0
-    ready = overrides.prepare(hydra, root, args.overrides, dirs, args.multirun)
+    ready = overrides.prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun)
     shows = args.help or args.cfg or args.info
     if not shows or ready.mistakes:
         overrides.examine(ready, root, dirs)
@@ -206,10 +211,15 @@ class Jobs:
         found = mistakes(cfg, self.command, find.group_names(self.dirs))
         if found:
             raise ConfigError([m.text for m in found])
-        command: Callable[[DictConfig], Any] = getattr(
-            importlib.import_module(f"tunesmith.run.{self.command}"), self.command
-        )
-        return command(cfg)
+        return entry(self.command)(cfg)
+
+
+def entry(command: str) -> Callable[[DictConfig], Any]:
+    """The function that runs a command: it lies in a file of its name, in the room of its name or else in ``run``."""
+    find = importlib.util.find_spec
+    room = command if find(f"tunesmith.{command}") and find(f"tunesmith.{command}.{command}") else "run"
+    found: Callable[[DictConfig], Any] = getattr(importlib.import_module(f"tunesmith.{room}.{command}"), command)
+    return found
 
 
 def say(error: TunesmithError) -> int:

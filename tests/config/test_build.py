@@ -25,6 +25,7 @@ class Broken:
 def targets(tmp_path, monkeypatch):
     (tmp_path / f"{HERE}.py").write_text(TARGETS)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("TUNESMITH_ALLOW", HERE)
 
 
 def node(name, **arguments):

@@ -45,7 +45,7 @@ def test_missing_and_unknown_arguments(cfg):
 
 def test_partials_may_lack_arguments(cfg):
     OmegaConf.set_struct(cfg, False)
-    cfg.loss = {"_target_": "torch.nn.functional.cross_entropy", "_partial_": True}
+    cfg.loss = {"_target_": "tunesmith.head.mlp.MLP", "_partial_": True}
     check(cfg)
     cfg.loss._partial_ = False
     assert len(mistakes(cfg)) == 2
@@ -53,7 +53,7 @@ def test_partials_may_lack_arguments(cfg):
 
 def test_positional_arguments_count(cfg):
     OmegaConf.set_struct(cfg, False)
-    cfg.loss = {"_target_": "torch.nn.functional.cross_entropy", "_args_": [[1], [2]]}
+    cfg.loss = {"_target_": "tunesmith.head.mlp.MLP", "_args_": [[1], [2]]}
     check(cfg)
 
 

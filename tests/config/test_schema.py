@@ -7,7 +7,7 @@ from tunesmith.config import find
 from tunesmith.config.check import root_signature
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict", "compare", "command"])
 def test_every_root_key_has_a_type(command):
     root = yaml.safe_load((find.package_conf() / f"{command}.yaml").read_text())
     keys = set(root) - {"defaults"}

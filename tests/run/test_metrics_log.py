@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from tunesmith.errors import RunError
-from tunesmith.run.metrics_log import MetricsLog, read, series
+from tunesmith.run.metrics_log import read, series
+from tunesmith.run.metrics_logger import MetricsLog
 
 
 def test_what_is_logged_can_be_read(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torchmetrics.classification import MulticlassCalibrationError
 
 from tunesmith.run import plot
-from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.predictions import Predictions
 
 

@@ -7,7 +7,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from tunesmith.errors import RunError
-from tunesmith.run.record import Run, read
+from tunesmith.run.record import Run
+from tunesmith.run.saved import read
 
 
 @pytest.fixture

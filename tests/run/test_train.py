@@ -57,6 +57,8 @@ def test_the_record_says_everything(finished):
     assert record["hardware"]["cores"] >= 1
     assert record["data"]["class_names"] == [str(i) for i in range(10)]
     assert sum(sum(s.values()) for s in record["data"]["splits"].values()) == 1797
+    assert record["data"]["members"].keys() == record["data"]["splits"].keys()
+    assert record["monitor"] == {"metric": "val/accuracy", "mode": "max"}
     assert record["weights"]["source"] is None
     assert record["policy"]["frozen"] > 0 and record["policy"]["trainable"] > 0
     assert {"test/accuracy", "test/loss", "val/loss", "best/val/accuracy", "train/loss"} <= record["metrics"].keys()

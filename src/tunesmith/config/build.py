@@ -1,20 +1,24 @@
-"""Build what a configuration names: the one place that calls Hydra's `instantiate`."""
+"""Build what a configuration names: the one place where a name becomes an object, behind the gate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf, flag_override
 
-from tunesmith.config import signature
-from tunesmith.errors import TunesmithError
+from tunesmith.config import gate, signature
+from tunesmith.config.check import SPECIAL
 
 
 def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
-    """Build the object that a node describes.
+    """Build the object that a node describes, as Hydra's `instantiate` would.
+
+    Every reference is resolved first; the gate and the building then see the same plain data, in which nothing is left
+    that could turn into another node. (Hydra resolves as it builds: an escaped reference becomes one on the way.)
 
     Args:
         node: With ``_target_`` and its arguments; interpolations are resolved in its configuration.
@@ -26,44 +30,43 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
         What the target returns; a partial where the node says ``_partial_: true``; ``None`` for an empty node.
 
     Raises:
-        TunesmithError: The target raised it, at whatever depth.
+        ConfigError: A target, at whatever depth, does not pass the gate.
     """
     if not node:
         return None
     recursive = supplied.pop("_recursive_", True)
+    plain = _plain(node, supplied)
+    gate.require(plain)
+    return _make({"_recursive_": recursive, **plain}, supplied)
+
+
+def _plain(node: DictConfig | Mapping[str, Any], without: Iterable[str]) -> dict[str, Any]:
+    """A node as plain data, its references resolved, without the arguments that code supplies."""
     config = node if isinstance(node, DictConfig) else OmegaConf.create(dict(node))
-    stays_partial = bool(config.get("_partial_", False))
-    if any(name in config for name in supplied):
-        parent, key = config._get_parent(), config._key()
-        config = config.copy()
-        config._set_parent(parent)
-        config._set_key(key)
-        OmegaConf.set_struct(config, False)
-        for name in supplied:
+    parent, key = config._get_parent(), config._key()
+    config = config.copy()
+    config._set_parent(parent)
+    config._set_key(key)
+    with flag_override(config, ["struct", "readonly"], False):
+        for name in without:
             config.pop(name, None)
-    try:
-        # Supplied objects are given to the partial, so that they never pass through OmegaConf, which would copy them,
-        # and so that an error of the target itself comes out undisguised.
-        partial = instantiate(config, _partial_=True, _convert_="all", _recursive_=recursive)
-    except InstantiationException as error:
-        for cause in _causes(error):
-            if isinstance(cause, TunesmithError):
-                raise cause from None
-        raise
-    return _with(partial, supplied) if stays_partial else partial(**supplied)
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return {str(name): value for name, value in plain.items()}
 
 
-def _with(partial: Any, supplied: dict[str, Any]) -> Any:
-    partial.keywords.update(supplied)
-    return partial
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error and everything that led to it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
+def _make(value: Any, supplied: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    if isinstance(value, list):
+        return [_make(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "_target_" not in value:
+        return {key: _make(item) for key, item in value.items()}
+    given = {key: item for key, item in value.items() if key not in SPECIAL}
+    positional = value.get("_args_", [])
+    if value.get("_recursive_", True):
+        given, positional = {key: _make(item) for key, item in given.items()}, _make(positional)
+    call = functools.partial(get_object(value["_target_"]), *positional, **given, **supplied)
+    return call if value.get("_partial_", False) else call()
 
 
 def accepts(node: DictConfig | Mapping[str, Any] | None, name: str) -> bool:
@@ -77,5 +80,10 @@ def build_accepted(node: DictConfig | Mapping[str, Any] | None, **offered: Any) 
 
 
 def target(node: DictConfig | Mapping[str, Any]) -> Any:
-    """Import what a node's ``_target_`` names, without calling it."""
+    """Import what a node's ``_target_`` names, without calling it.
+
+    Raises:
+        ConfigError: It does not pass the gate.
+    """
+    gate.require({"_target_": node["_target_"]})
     return get_object(node["_target_"])

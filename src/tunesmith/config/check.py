@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +13,11 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
-from tunesmith.config import annotation, find, signature
+from tunesmith.config import annotation, find, gate, signature, source
 from tunesmith.config.annotation import OBJECT
 from tunesmith.config.hydra_app import sentence
 from tunesmith.config.signature import Parameter, Signature
-from tunesmith.config.source import AbsentError
+from tunesmith.config.source import AbsentError, UnreadableError
 from tunesmith.contracts import SUPPLIED
 from tunesmith.errors import ConfigError, nearest
 
@@ -38,25 +39,29 @@ class Mistake(NamedTuple):
     text: str
 
 
-def check(cfg: DictConfig, command: str = "train", config_dirs: Sequence[str | Path] = ()) -> None:
+def check(
+    cfg: DictConfig, command: str = "train", config_dirs: Sequence[str | Path] = (), recorded: bool = False
+) -> None:
     """Check a composed configuration.
 
     Args:
         cfg: Without Hydra's node, as `compose.compose` gives it.
         command: The command it is for.
         config_dirs: As for `compose.compose`.
+        recorded: Whether it was read from a run folder, which may have come from anywhere.
 
     Raises:
         ConfigError: Something is wrong; it lists everything that is.
     """
-    found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)))
+    found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), recorded)
     if found:
         raise ConfigError([m.text for m in found])
 
 
-def mistakes(cfg: DictConfig, command: str, groups: Iterable[str]) -> list[Mistake]:
+def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], recorded: bool = False) -> list[Mistake]:
     """List what is wrong with a composed configuration; see `check`."""
-    checker = _Checker()
+    begins = command == "train" and OmegaConf.select(cfg, "resume", default=None) in (None, "auto")
+    checker = _Checker(plug_ins=begins and not recorded)
     cfg = cfg.copy()
     if OmegaConf.select(cfg, "paths") is not None and OmegaConf.select(cfg, "paths.run", default="") is None:
         OmegaConf.update(cfg, "paths.run", "<run>")  # known once the run folder is made
@@ -74,6 +79,7 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str]) -> list[Mista
         checker.note(name, f"Expected the group {name} to be there, but it is missing: choose one of its options.")
     for key in [k for k in cfg if k in groups]:
         checker.node(cfg, key, str(key))
+    checker.place(cfg)
     return checker.found
 
 
@@ -122,7 +128,7 @@ def expected(node: Any, path: str) -> Parameter | None:
         return None
     try:
         return signature.read(target).parameters.get(path.rpartition(".")[2])
-    except AbsentError:
+    except (AbsentError, UnreadableError):
         return None
 
 
@@ -142,15 +148,29 @@ def wrong_type(path: str, value: Any, parameter: Parameter) -> str | None:
 class _Checker:
     """Walks a configuration and notes every mistake.
 
+    Args:
+        plug_ins: Whether targets in the present folder pass the gate.
+
     Attributes:
         found: The mistakes, in the configuration's order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, plug_ins: bool) -> None:
+        self.plug_ins = plug_ins
         self.found: list[Mistake] = []
 
     def note(self, path: str, text: str) -> None:
         self.found.append(Mistake(path, text))
+
+    def place(self, cfg: DictConfig) -> None:
+        """Check that a run's folder will lie among the others, and that the run it is about lies on this machine."""
+        name = OmegaConf.select(cfg, "name", default="", throw_on_resolution_failure=False)
+        if isinstance(name, str) and leaves(name):
+            self.note("name", f"Expected name to stay in paths.logs but got '{name}': leave out what leads out of it.")
+        for key in ("run", "resume"):
+            value = OmegaConf.select(cfg, key, default="", throw_on_resolution_failure=False)
+            if isinstance(value, str) and "://" in value:
+                self.note(key, f"Expected {key} to be a local folder but got the address '{value}': download it first.")
 
     def node(self, parent: DictConfig | ListConfig, key: Any, path: str) -> Any:
         """Check what stands at a key, and give it as plain data, with `OBJECT` for what will be built."""
@@ -180,6 +200,11 @@ class _Checker:
             self.note(path, f"Expected {path}._target_ to be the dotted path of a class but got {target!r}.")
             return
         try:
+            if not gate.passes(target, self.plug_ins):
+                with suppress(UnreadableError):
+                    source.resolve(target)  # a misspelling is told as one
+                self.note(path, f"Expected {path}._target_ {gate.refusal(target)}")
+                return
             signed = signature.read(target)
         except AbsentError as error:
             self.note(path, _absent(path, target, error))
@@ -188,6 +213,8 @@ class _Checker:
 
     def arguments(self, node: DictConfig, signed: Signature, path: str, only: frozenset[str] | None = None) -> None:
         """Check the keys of a node against what its target takes."""
+        if "_args_" in node:
+            self.node(node, "_args_", f"{path}._args_")
         by_code = supplied(path) if path else ()
         prefix = f"{path}." if path else ""
         given = [str(k) for k in node if k not in SPECIAL and (only is None or k in only)]
@@ -233,6 +260,11 @@ class _Checker:
                 full = f"{path}.{name}" if path else name
                 owner = f"{node.get('_target_')} needs it" if path else "the command needs it"
                 self.note(full, f"Expected {full} to be given, but it is missing: {owner}.")
+
+
+def leaves(name: str) -> bool:
+    """Whether a name, taken as a path, leads out of the folder that it is for."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def _reference(node: DictConfig, name: str) -> str | None:

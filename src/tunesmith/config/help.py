@@ -14,7 +14,7 @@ from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 
 from tunesmith import __version__
-from tunesmith.config import find
+from tunesmith.config import find, positional
 
 Rows = Iterable[tuple[str, str]]
 
@@ -33,6 +33,12 @@ EXAMPLES: Mapping[str, Rows] = {
         ("tunesmith predict run=logs/digits/<run> input=photos/", "a folder"),
         ("tunesmith predict run=logs/digits/<run> input=list.csv output=labels.parquet", "the files of a table"),
     ),
+    "compare": (
+        ("tunesmith compare logs/digits", "all runs below a folder, by the metric that they monitor"),
+        ("tunesmith compare logs/a 'logs/b/2026-*' metric=macro_f1", "several folders and globs, by another metric"),
+        ("tunesmith compare logs/digits output=[table.csv,report.html] plots=plots", "as files"),
+    ),
+    "command": (("tunesmith command run=logs/digits/<run>", "what to type to run it again"),),
     "cache": (
         ("tunesmith cache", "what is kept, how large it is, and when it was last used"),
         ("tunesmith cache action=prune unused_days=30", "remove what no run has used for a month"),
@@ -58,6 +64,7 @@ FLAGS = (
     ("--cfg job", "show the configuration that the overrides make, and stop (--resolve fills in references)"),
     ("--info defaults-tree", "show which file each part comes from (also searchpath, config, defaults, plugins, all)"),
     ("--config-dir <folder>", "look for configurations there first; ./conf comes next, tunesmith's own last"),
+    ("--allow <module>", "let configurations name its classes; also TUNESMITH_ALLOW, or allow: in your settings.yaml"),
     ("--hydra-help", "the flags that Hydra brings"),
 )
 
@@ -88,10 +95,12 @@ def page(hydra: Hydra, command: str, choices: Mapping[Any, Any], dirs: Sequence[
     root = next(d / f"{command}.yaml" for d in dirs if (d / f"{command}.yaml").is_file())
     text = root.read_text(encoding="utf-8")
     _print(f"tunesmith {command}: {find.headline(root)}\n")
-    _print(f"Usage: tunesmith {command} [-m] [group=option …] [key=value …]\n")
-    _section("Groups (* is the present choice)", _groups(hydra, choices, text))
+    words = f"<{positional.KEYS[command]} …>" if command in positional.KEYS else "[-m] [group=option …]"
+    _print(f"Usage: tunesmith {command} {words} [key=value …]\n")
+    groups = list(_groups(hydra, choices, text))
+    _section("Groups (* is the present choice)", groups)
     _section("Keys", _root_keys(text))
-    _section("Overrides", OVERRIDES)
+    _section("Overrides", OVERRIDES if groups else ())
     _section("Sweeps", SWEEPS if command == "train" else ())
     _section("Examples", EXAMPLES.get(command, ()))
     _section("More", FLAGS)

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 
+from tunesmith.config import hydra_gate
 from tunesmith.errors import ConfigError
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's loader, through which every job's configuration comes, behind the gate."""
+
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        """Compose a configuration.
+
+        Raises:
+            ConfigError: Hydra's node names what may not be run.
+        """
+        cfg = super().load_configuration(*args, **kwargs)
+        hydra_gate.require(cfg)
+        return cfg
 
 
 def start(command: str, dirs: Sequence[Path]) -> Hydra:
@@ -34,12 +52,26 @@ def start(command: str, dirs: Sequence[Path]) -> Hydra:
         package's own; Hydra itself would put them behind.
     """
     *front, last = dirs
+    _find_plugins()
+    hydra_gate.register()
     path = create_config_search_path(str(last))
     for folder in front:
         path.prepend("tunesmith", f"file://{folder}", anchor="main")
     version.setbase("1.3")
     GlobalHydra.instance().clear()
-    return Hydra.create_main_hydra2(task_name=command, config_search_path=path)
+    hydra = Hydra(task_name=command, config_loader=Loader(config_search_path=path))
+    GlobalHydra.instance().initialize(hydra)
+    return hydra
+
+
+def _find_plugins() -> None:
+    """Let Hydra import its installed plug-ins, and none from a folder ``hydra_plugins`` in the present folder."""
+    before = list(sys.path)
+    sys.path[:] = [entry for entry in before if entry and Path(entry) != Path.cwd()]
+    try:
+        Plugins.instance()
+    finally:
+        sys.path[:] = before
 
 
 def load(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:

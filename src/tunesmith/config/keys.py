@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tunesmith.config import check, signature
 from tunesmith.config.check import SPECIAL
 from tunesmith.config.signature import Signature
-from tunesmith.config.source import AbsentError
+from tunesmith.config.source import AbsentError, UnreadableError
 from tunesmith.errors import nearest
 
 
@@ -101,6 +101,8 @@ def _signature(parent: Any, command: str | None) -> Signature | None:
         return signature.read(target) if isinstance(target, str) else None
     except AbsentError:
         return None
+    except UnreadableError:
+        return Signature(open=True)
 
 
 def choices(cfg: DictConfig) -> dict[str, Any]:

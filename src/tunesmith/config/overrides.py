@@ -183,7 +183,8 @@ def _compose(
             match = re.search(r"Could not (?:override|delete) '([^'@]+)", str(error))
             found = [o for o in groups if o not in lost and match and o.key_or_group == match[1]]
             if not found:
-                ready.note("", str(error))
+                for text in error.mistakes:
+                    ready.note("", text)
                 return []
             lost += found
     for name in dict.fromkeys(o.key_or_group for o in lost):

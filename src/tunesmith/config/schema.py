@@ -58,6 +58,26 @@ class Predict:
 
 
 @dataclass
+class Compare:
+    """Root keys of ``tunesmith compare``."""
+
+    runs: str | list[str]
+    metric: str | None
+    mode: Literal["max", "min"] | None
+    output: str | list[str] | None
+    plots: str | None
+    paths: Paths
+
+
+@dataclass
+class Command:
+    """Root keys of ``tunesmith command``."""
+
+    run: str
+    paths: Paths
+
+
+@dataclass
 class Cache:
     """Root keys of ``tunesmith cache``."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from tunesmith.config import source
+from tunesmith.config import gate, source
 from tunesmith.config.source import AbsentError, Found, Module, UnreadableError
 
 _EMPTY_BASES = frozenset({"object", "ABC", "Generic", "Protocol"})
@@ -65,6 +65,7 @@ def read(target: str) -> Signature:
 
     Raises:
         AbsentError: There is no such class or function.
+        UnreadableError: Only importing it can tell, which the gate forbids.
     """
     try:
         found, owner = source.resolve(target)
@@ -182,6 +183,8 @@ def _popped(call: ast.Call, rest: str) -> str | None:
 
 def _by_import(target: str) -> Signature:
     """The last resort, for what the source does not tell: compiled code, names made at run time."""
+    if not gate.passes(target):
+        raise UnreadableError(target)
     value = _imported(target)
     try:
         signature = inspect.signature(value)

@@ -16,11 +16,11 @@ from tunesmith.data.augment import Augment
 from tunesmith.data.bad_files import BadFiles, leave_out
 from tunesmith.data.dataset import Kept, PictureDataset
 from tunesmith.data.decode import MARGIN, Front, channels_for
-from tunesmith.data.fingerprint import digest_all, digest_names, fingerprint, shared
+from tunesmith.data.fingerprint import digest_all, fingerprint, shared
 from tunesmith.data.inputs import Views, normalise, views
 from tunesmith.data.loader import Loader, fits, make_loader
 from tunesmith.data.mixing import Mixing
-from tunesmith.data.publish import count, publish, warn_of_duplicates, warn_of_gaps
+from tunesmith.data.publish import count, members, publish, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.split import Split
@@ -151,7 +151,7 @@ class PictureData(LightningDataModule, ABC):
 
     def members(self) -> dict[str, str]:
         """Digest of the pictures' names by split: equal where two runs have split alike."""
-        return {split: digest_names(self.table.names[rows]) for split, rows in self.indices.items()}
+        return members(self.table, self.indices)
 
     def evaluate_on(self, split: str) -> None:
         """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from tunesmith.contracts import DataSpec
+from tunesmith.data.fingerprint import digest_names
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError
 
@@ -60,6 +61,11 @@ def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
             f"{len(duplicates)} pictures stand in two splits, such as {one} and {other}: "
             "their content is the same, so the test is easier than the world is."
         )
+
+
+def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
+    """Digest of the pictures' names by split: equal where two runs have split alike."""
+    return {split: digest_names(table.names[rows]) for split, rows in indices.items()}
 
 
 def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:

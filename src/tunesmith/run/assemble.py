@@ -28,7 +28,7 @@ from tunesmith.run import combination, fitted, probe
 from tunesmith.run.callback import Collect, EnterEpoch, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
-from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.task.distributed import check_phases
 
@@ -270,11 +270,12 @@ def _make_scheduler(
 
 
 def describe(parts: Parts) -> dict[str, Any]:
-    """What run.json says of data, weights and policy."""
+    """What run.json says of data, weights, policy and the metric that chooses the best epoch."""
     data, table, weights = parts.data, parts.task.table, parts.task.backbone.weights
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
     phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
+        "monitor": {"metric": parts.task.monitor, "mode": parts.task.mode},
         "data": {
             **spec,
             "preprocess": asdict(data.preprocess),

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from safetensors import SafetensorError
 from torch import nn
 
 from tunesmith.atomic import atomic, write_text
@@ -99,8 +100,10 @@ def load(path: Path) -> dict[str, Any]:
     try:
         # weights_only is passed although it is the default: an environment variable could switch the default off.
         loaded: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, ValueError, EOFError) as error:  # by the file's kind
         raise RunError(f"Expected {path} to hold tensors and plain containers only but it holds more.") from error
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
+        raise RunError(f"Expected {path} to be a checkpoint, with the weights under 'state_dict', but it is none.")
     return loaded
 
 

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import exact
 from tunesmith.run.checkpoint import POSITION, keep_as
-from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.metrics_logger import MetricsLog
 
 LAST, BEFORE = "last.ckpt", "last-1.ckpt"
 

@@ -20,7 +20,7 @@ from tunesmith.errors import DataError
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
-from tunesmith.run.record import shorten
+from tunesmith.run.saved import shorten
 
 
 def predict(cfg: DictConfig) -> Predictions:

@@ -11,16 +11,17 @@ from typing import Any, Literal, TypeVar
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.config import yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check import check
 from tunesmith.contracts import DataSpec, Preprocess
-from tunesmith.errors import ConfigError, RunError
+from tunesmith.errors import RunError
 from tunesmith.policy.adapter import merge
 from tunesmith.run.assemble import assemble_task
 from tunesmith.run.callback import ProgressBar
 from tunesmith.run.checkpoint import load_weights
 from tunesmith.run.decision import recorded
-from tunesmith.run.record import read
+from tunesmith.run.saved import read
 
 T = TypeVar("T", DataSpec, Preprocess)
 
@@ -62,10 +63,8 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
     record = read(folder)
     if not record["data"]:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
-    saved = OmegaConf.load(folder / "config.yaml")
-    if not isinstance(saved, DictConfig):
-        raise ConfigError(f"Expected {folder / 'config.yaml'} to be a mapping.")
-    check(saved)
+    saved = yaml_file.read(folder / "config.yaml")
+    check(saved, recorded=True)
     # The checkpoint holds every tensor: nothing is downloaded, and no package has to carry the original weights.
     if accepts(saved.backbone, "weights"):
         saved.backbone.weights = None

@@ -24,15 +24,16 @@ from rich.logging import RichHandler
 
 from tunesmith import STARTED
 from tunesmith.atomic import write_text
+from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
 from tunesmith.run import process
+from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
 if TYPE_CHECKING:
     from tunesmith.run.resume import Found
 
-SCHEMA = 1
 _RUNS = itertools.count()
 
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
@@ -103,6 +104,8 @@ class Run:
 
     @staticmethod
     def _make_folder(cfg: DictConfig) -> Path:
+        if leaves(str(cfg.name)):
+            raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
         folder = Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
@@ -267,29 +270,3 @@ def typed() -> tuple[list[str], dict[str, Any]]:
     chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
     choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
     return [redact_override(o) for o in hydra.overrides.task], choices
-
-
-def shorten(path: Path) -> str:
-    """Name a path from the current folder where it lies below it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def read(folder: Path) -> dict[str, Any]:
-    """Read the run.json of a finished or dead run.
-
-    Raises:
-        RunError: The folder is not a run folder, or its record is of another schema.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise RunError(f"Expected a run folder with a run.json but got {folder}; a run says where its folder is.")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
-    if record.get("schema") != SCHEMA:
-        raise RunError(f"Expected {path} to have schema {SCHEMA} but got {record.get('schema')!r}.")
-    return record

@@ -13,7 +13,7 @@ from tunesmith.contracts import DataSpec
 from tunesmith.parameters import ParameterTable
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions
-from tunesmith.run.record import shorten
+from tunesmith.run.saved import shorten
 from tunesmith.task.decision import Decision
 
 FEW = 20

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.config import yaml_file
 from tunesmith.config.check import check
 from tunesmith.config.redact import REDACTED
 from tunesmith.data.table import SPLITS
@@ -17,7 +18,8 @@ from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import process
 from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
-from tunesmith.run.record import hash_of, read, run_folder, typed
+from tunesmith.run.record import hash_of, run_folder, typed
+from tunesmith.run.saved import read
 from tunesmith.run.surroundings import hardware, packages
 
 AUTO = "auto"
@@ -191,9 +193,7 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _recorded(folder: Path) -> DictConfig:
-    cfg = OmegaConf.load(folder / "config.yaml")
-    if not isinstance(cfg, DictConfig):
-        raise ConfigError(f"Expected {folder / 'config.yaml'} to be a mapping.")
+    cfg = yaml_file.read(folder / "config.yaml")
     plain = OmegaConf.to_container(cfg, resolve=False)
     cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
     if REDACTED in OmegaConf.to_yaml(cfg):
@@ -202,7 +202,7 @@ def _recorded(folder: Path) -> DictConfig:
             "typed, and typed secrets are not recorded."
         )
     cfg.resume = None
-    check(cfg)
+    check(cfg, recorded=True)
     return cfg
 
 

@@ -17,10 +17,11 @@ from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
-from tunesmith.run.metrics_log import MetricsLog
+from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.quiet import quiet
-from tunesmith.run.record import Run, shorten
+from tunesmith.run.record import Run
+from tunesmith.run.saved import shorten
 
 
 @dataclass(frozen=True)

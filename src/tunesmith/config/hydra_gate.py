@@ -1,0 +1,111 @@
+"""The gate for Hydra's own node: its launcher, sweeper, callbacks and logging can each name what is to be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.config import gate, yaml_file
+from tunesmith.errors import ConfigError
+
+CORE = frozenset(
+    {
+        "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
+        "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    }
+)
+"""What Hydra itself uses."""
+
+HANDLERS = frozenset({"logging.StreamHandler", "logging.FileHandler", "logging.NullHandler"})
+STREAMS = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
+"""What a logging configuration may name: by `logging.config` it could call anything."""
+
+
+def require(cfg: DictConfig) -> None:
+    """Check Hydra's node of a whole configuration.
+
+    Raises:
+        ConfigError: It names what does not pass, or sets environment variables, by which a job could be made to run it.
+    """
+    hydra: Any = OmegaConf.to_container(cfg.hydra, resolve=False)
+    built = [entry for part in ("launcher", "sweeper", "callbacks") for entry in _entries(hydra, part)]
+    logged = [entry for part in ("job_logging", "hydra_logging") for entry in _entries(hydra, part)]
+    found = [
+        *(text for path, key, value in built if (text := _of_built(cfg, path, key, value))),
+        *(
+            f"Expected {path} to be one of Python's own handlers or streams but got '{value}'."
+            for path, key, value in logged
+            if not _is_harmless(key, value)
+        ),
+    ]
+    if (hydra.get("job") or {}).get("env_set"):
+        found.append("Expected hydra.job.env_set to be left out: set the variables before the command.")
+    if found:
+        raise ConfigError(found)
+
+
+def _of_built(cfg: DictConfig, path: str, key: Any, value: Any) -> str | None:
+    """The sentence for an entry of what Hydra builds; ``None`` where it passes."""
+    if key == "_target_" and value not in CORE and not gate.passes(str(value)):
+        return f"Expected {path} {gate.refusal(str(value))}"
+    if not _stays_plain(cfg, path, value):
+        return f"Expected {path} to be written out but got the reference '{value}'."
+    return None
+
+
+def _entries(node: Any, name: Any, above: str = "hydra") -> Iterator[tuple[str, Any, Any]]:
+    """Every (path, key, value) below a key of plain data whose value is no container, itself where it is none."""
+    value, path = node[name] if isinstance(node, list) else node.get(name), f"{above}.{name}"
+    if isinstance(value, dict | list) and name not in ("_target_", "()", "class"):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from _entries(value, key, path)
+    else:
+        yield path, name, value
+
+
+def _stays_plain(cfg: DictConfig, path: str, value: Any) -> bool:
+    """Whether a value holds no reference to a whole node, and none that would come to life when it is resolved."""
+    if not isinstance(value, str) or "${" not in value:
+        return True
+    resolved = OmegaConf.select(cfg, path, throw_on_resolution_failure=False)
+    return not OmegaConf.is_config(resolved) and "${" not in str(resolved)
+
+
+def _is_harmless(key: Any, value: Any) -> bool:
+    if key in ("()", "class"):
+        return value in HANDLERS and key == "class"
+    if not isinstance(value, str) or value in STREAMS:
+        return True
+    return "://" not in value and ("${" not in value or value.startswith("${hydra.runtime.output_dir}/"))
+
+
+class FileSource(FileConfigSource):
+    """Hydra's folders of YAML files, each file bounded before it is parsed."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Load one file."""
+        file = Path(self.path, self._normalize_file_name(config_path))
+        if file.is_file():
+            yaml_file.require_bounds(file)
+        return super().load_config(config_path)
+
+
+class PackageSource(ImportlibResourcesConfigSource):
+    """Hydra's own configurations and its plug-ins', in installed packages; a search path may not name others."""
+
+    def __init__(self, provider: str, path: str) -> None:
+        if provider.startswith("hydra.searchpath"):
+            raise ConfigError(f"Expected hydra.searchpath to name folders, as file://…, but got '{path}'.")
+        super().__init__(provider=provider, path=path)
+
+
+def register() -> None:
+    """Put our sources in the place of Hydra's."""
+    SourcesRegistry.instance().types.update({"file": FileSource, "pkg": PackageSource})

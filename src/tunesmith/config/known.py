@@ -1,0 +1,111 @@
+"""The classes and functions that any configuration may name as a ``_target_``, by exact name.
+
+The list stands in code, so that no configuration can extend it; it names only what does no more than its purpose when a
+stranger chooses the arguments. A new option of tunesmith's own is one line in `OWN`. What belongs to the user, or is
+missing here, is let through by ``--allow``: see `config/gate.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OWN: Mapping[str, str] = {
+    "tunesmith.backbone.custom": "Custom",
+    "tunesmith.backbone.mnist_cnn": "MnistCnn",
+    "tunesmith.backbone.timm": "Timm",
+    "tunesmith.backbone.tiny": "Tiny",
+    "tunesmith.backbone.torchvision": "Torchvision",
+    "tunesmith.cache.callback": "ActivationCache",
+    "tunesmith.data.digits": "Digits",
+    "tunesmith.data.image_folder": "ImageFolder",
+    "tunesmith.data.image_table": "ImageTable",
+    "tunesmith.data.solar_cells": "SolarCells",
+    "tunesmith.data.split": "Split",
+    "tunesmith.data.synthetic": "Synthetic",
+    "tunesmith.data.torchvision_dataset": "TorchvisionDataset",
+    "tunesmith.head.attention_pool": "AttentionPool",
+    "tunesmith.head.cosine": "Cosine",
+    "tunesmith.head.linear": "Linear",
+    "tunesmith.head.logistic": "Logistic",
+    "tunesmith.head.mlp": "MLP",
+    "tunesmith.head.multi_level": "MultiLevel",
+    "tunesmith.head.ridge": "Ridge",
+    "tunesmith.policy.chain": "Chain",
+    "tunesmith.policy.gradual": "Gradual",
+    "tunesmith.policy.ia3": "IA3",
+    "tunesmith.policy.lora": "LoRA",
+    "tunesmith.policy.phases": "Phases",
+    "tunesmith.policy.surgical": "Surgical",
+    "tunesmith.rates.head_multiplier": "HeadMultiplier",
+    "tunesmith.rates.layer_decay": "LayerDecay",
+    "tunesmith.rates.ramp": "Ramp",
+    "tunesmith.rates.rules": "Rules",
+    "tunesmith.rates.uniform": "Uniform",
+    "tunesmith.run.callback": "EMA LearningRates ProgressBar",
+    "tunesmith.run.last": "LastCheckpoint",
+    "tunesmith.run.wandb_logger": "wandb_logger",
+    "tunesmith.task.classification": "Classification",
+    "tunesmith.task.loss": "BCE CrossEntropy Focal Ordinal",
+    "tunesmith.task.metric": "AbsoluteError Determination LevelError RootSquaredError",
+    "tunesmith.task.multi_label": "MultiLabel",
+    "tunesmith.task.ordinal": "Ordinal",
+    "tunesmith.task.regression": "Regression",
+    "tunesmith.task.schedule": "constant cosine one_cycle step",
+}
+"""Of tunesmith, by module."""
+
+OTHERS: Mapping[str, str] = {
+    "torch.optim": """
+        ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax NAdam RAdam RMSprop Rprop SGD
+        """,
+    "timm.optim": """
+        AdaBelief AdamP Adan Adopt LaProp Lamb Lars Lion MADGRAD Mars NAdamW NvNovoGrad RMSpropTF SGDP SGDW
+        """,
+    "torch.optim.lr_scheduler": """
+        ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR LinearLR MultiStepLR OneCycleLR
+        PolynomialLR ReduceLROnPlateau StepLR
+        """,
+    # Losses, then the parts of which `backbone=custom` can be made: modules that compute and do nothing else.
+    "torch.nn": """
+        BCELoss BCEWithLogitsLoss CrossEntropyLoss GaussianNLLLoss HuberLoss KLDivLoss L1Loss MSELoss
+        MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss PoissonNLLLoss SmoothL1Loss SoftMarginLoss
+        AdaptiveAvgPool2d AdaptiveMaxPool2d AvgPool2d BatchNorm1d BatchNorm2d Conv2d ConvTranspose2d Dropout Dropout2d
+        ELU Flatten GELU GroupNorm Hardsigmoid Hardswish Identity InstanceNorm2d LayerNorm LeakyReLU Linear MaxPool2d
+        Mish PReLU PixelShuffle PixelUnshuffle RMSNorm ReLU ReLU6 SELU Sequential SiLU Sigmoid Softmax Softplus Tanh
+        Unflatten Upsample ZeroPad2d
+        """,
+    "timm.layers": "BatchNormAct2d ConvNormAct SqueezeExcite",
+    "torchmetrics.classification": """
+        BinaryAUROC BinaryAccuracy BinaryAveragePrecision BinaryCalibrationError BinaryCohenKappa BinaryF1Score
+        BinaryFBetaScore BinaryHammingDistance BinaryJaccardIndex BinaryMatthewsCorrCoef BinaryPrecision BinaryRecall
+        BinarySpecificity
+        MulticlassAUROC MulticlassAccuracy MulticlassAveragePrecision MulticlassCalibrationError MulticlassCohenKappa
+        MulticlassF1Score MulticlassFBetaScore MulticlassHammingDistance MulticlassHingeLoss MulticlassJaccardIndex
+        MulticlassMatthewsCorrCoef MulticlassPrecision MulticlassRecall MulticlassSpecificity
+        MultilabelAUROC MultilabelAccuracy MultilabelAveragePrecision MultilabelCoverageError MultilabelExactMatch
+        MultilabelF1Score MultilabelFBetaScore MultilabelHammingDistance MultilabelJaccardIndex
+        MultilabelMatthewsCorrCoef MultilabelPrecision MultilabelRankingAveragePrecision MultilabelRankingLoss
+        MultilabelRecall MultilabelSpecificity
+        """,
+    "torchmetrics.regression": """
+        ConcordanceCorrCoef CosineSimilarity ExplainedVariance KendallRankCorrCoef LogCoshError MeanAbsoluteError
+        MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogError PearsonCorrCoef R2Score RelativeSquaredError
+        SpearmanCorrCoef SymmetricMeanAbsolutePercentageError WeightedMeanAbsolutePercentageError
+        """,
+    "lightning.pytorch": "Trainer",
+    "lightning.pytorch.callbacks": """
+        DeviceStatsMonitor EarlyStopping GradientAccumulationScheduler LearningRateMonitor ModelCheckpoint ModelSummary
+        OnExceptionCheckpoint RichModelSummary RichProgressBar StochasticWeightAveraging TQDMProgressBar
+        ThroughputMonitor Timer
+        """,
+    # Those that talk to a server of the configuration's choice are left out.
+    "lightning.pytorch.loggers": "CSVLogger TensorBoardLogger",
+    "lightning.pytorch.profilers": "AdvancedProfiler PassThroughProfiler PyTorchProfiler SimpleProfiler",
+    "lightning.pytorch.strategies": "DDPStrategy",
+}
+"""Of other libraries, by the module that they are imported from: classes alone."""
+
+TARGETS = frozenset(
+    f"{module}.{name}" for part in (OWN, OTHERS) for module, names in part.items() for name in names.split()
+)
+"""All of them, as dotted names."""

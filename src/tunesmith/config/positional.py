@@ -1,0 +1,41 @@
+"""Words without a key on the command line: ``tunesmith compare logs/a logs/b`` is ``runs=['logs/a','logs/b']``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tunesmith.errors import ConfigError
+
+KEYS: Mapping[str, str] = {"compare": "runs"}
+"""The key that words without one belong to, by command."""
+
+
+def with_keys(command: str, words: Sequence[str]) -> list[str]:
+    """Put words without a key under the key that the command has for them.
+
+    Args:
+        command: The command; most have no such key, and their words stay as they are.
+        words: What was typed, flags left out.
+
+    Raises:
+        ConfigError: The key is given as well.
+    """
+    key = KEYS.get(command)
+    bare = [word for word in words if key and _is_bare(word)]
+    if not bare:
+        return list(words)
+    if any(word.partition("=")[0] == key for word in words if word not in bare):
+        raise ConfigError(f"Expected either words without a key or {key}=… but got both.")
+    return [*(word for word in words if word not in bare), f"{key}=[{','.join(map(_quoted, bare))}]"]
+
+
+def _quoted(word: str) -> str:
+    # In Hydra's grammar a backslash is one, except in front of a quote.
+    return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), word) + "'"
+
+
+def _is_bare(word: str) -> bool:
+    # The name of a folder may hold an equals sign.
+    return "=" not in word or Path(word).exists()
