@@ -76,7 +76,7 @@ def test_a_good_run_says_so(quick):
 
 def test_a_frozen_buffer_that_moves_fails_the_run(quick, monkeypatch):
     monkeypatch.setattr("tunesmith.task.base.freeze_modes", lambda unit: None)
-    cfg = quick("policy=linear_probe", "test=null", samples=60)
+    cfg = quick("policy=linear_probe", "cache=off", "test=null", samples=60)
     with pytest.raises(RunError, match=r"18 frozen tensors.*9 changed: .*running_mean, .* and 4 more"):
         train(cfg)
     (path,) = Path(cfg.paths.logs).rglob("run.json")
@@ -92,7 +92,7 @@ def test_what_never_moves_is_listed(quick, capsys):
 
 def test_a_resumed_run_is_compared_with_its_first_start(quick, monkeypatch):
     """What moves while the run is down is not lost with the process that died."""
-    cfg = quick("policy=linear_probe", "test=null", "trainer.max_epochs=3", samples=60)
+    cfg = quick("policy=linear_probe", "cache=off", "test=null", "trainer.max_epochs=3", samples=60)
     steps, step = 0, Task.training_step
 
     def dies(*args):
