@@ -50,10 +50,10 @@ class Fitted(nn.Module, ABC):
         self,
         feature_dim: int,
         num_outputs: int,
-        level_dims: Sequence[int],
-        target: Kind,
-        alpha: float | Literal["auto"],
-        features: Literal["pooled", "levels"],
+        level_dims: Sequence[int] = (),
+        target: Kind = "class",
+        alpha: float | Literal["auto"] = "auto",
+        features: Literal["pooled", "levels"] = "pooled",
     ) -> None:
         super().__init__()
         name = type(self).__name__.lower()

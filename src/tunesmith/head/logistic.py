@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple, final
+from typing import NamedTuple, final
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tunesmith.head.fitted import Fitted, Kind, Solution, rotated
+from tunesmith.head.fitted import Fitted, Solution, rotated
 
 GRID = tuple(10.0**exponent for exponent in range(5, -4, -1))
 """Strengths that ``auto`` tries in turn: a hundred thousand to 0.001."""
@@ -27,30 +26,13 @@ class Logistic(Fitted):
     class; strengths are tried from strong to weak until the loss rises. It knows nothing of groups: where pictures of a
     group are much alike, the strength comes out weaker than is best for new groups, and is better given.
 
-    Args:
-        feature_dim: Width D of the pooled features.
-        num_outputs: Outputs K.
-        level_dims: Width of each level.
-        target: The kind of target that the data have.
-        alpha: Strength of the penalty on the squared weights of standardised features; ``auto`` to choose it.
-        features: ``pooled`` ones, or those of all ``levels`` side by side.
+    Its arguments are those of `Fitted`.
 
     Raises:
         ConfigError: The strength is not positive, the features are unknown, or the target is no class or label.
     """
 
     targets = ("class", "multilabel")
-
-    def __init__(
-        self,
-        feature_dim: int,
-        num_outputs: int,
-        level_dims: Sequence[int] = (),
-        target: Kind = "class",
-        alpha: float | Literal["auto"] = "auto",
-        features: Literal["pooled", "levels"] = "pooled",
-    ) -> None:
-        super().__init__(feature_dim, num_outputs, level_dims, target, alpha, features)
 
     def solve(self, x: Tensor, target: Tensor, weight: Tensor, alpha: float | None) -> Solution:
         """Solve by L-BFGS; see `Fitted.solve`."""

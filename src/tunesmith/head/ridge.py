@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, final
+from typing import final
 
 import torch
 from torch import Tensor
 
-from tunesmith.head.fitted import Fitted, Kind, Solution, rotated
+from tunesmith.head.fitted import Fitted, Solution, rotated
 
 GRID = tuple(10 ** (exponent / 4) for exponent in range(-12, 25))
 """Strengths that ``auto`` chooses from: 0.001 to a million, in quarter decades."""
@@ -26,30 +25,13 @@ class Ridge(Fitted):
     For classes, the outputs are scores: the largest is the class, but their softmax is flatter than the truth. Where
     probabilities matter, scale them by a temperature or use ``head=logistic``.
 
-    Args:
-        feature_dim: Width D of the pooled features.
-        num_outputs: Outputs K.
-        level_dims: Width of each level.
-        target: The kind of target that the data have.
-        alpha: Strength of the penalty on the squared weights of standardised features; ``auto`` to choose it.
-        features: ``pooled`` ones, or those of all ``levels`` side by side.
+    Its arguments are those of `Fitted`.
 
     Raises:
         ConfigError: The strength is not positive, the features are unknown, or the classes have an order.
     """
 
     targets = ("class", "multilabel", "value")
-
-    def __init__(
-        self,
-        feature_dim: int,
-        num_outputs: int,
-        level_dims: Sequence[int] = (),
-        target: Kind = "class",
-        alpha: float | Literal["auto"] = "auto",
-        features: Literal["pooled", "levels"] = "pooled",
-    ) -> None:
-        super().__init__(feature_dim, num_outputs, level_dims, target, alpha, features)
 
     def solve(self, x: Tensor, target: Tensor, weight: Tensor, alpha: float | None) -> Solution:
         """Solve in closed form; see `Fitted.solve`."""

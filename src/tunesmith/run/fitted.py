@@ -23,13 +23,6 @@ ONE_EPOCH = {
 """The trainer of a head that is fitted: it sees every sample once, is validated when fitted, and has no gradients."""
 
 
-def settle(cfg: DictConfig, head: object) -> None:
-    """Make the run one whole epoch long, whatever the configuration says, if its head is fitted."""
-    if isinstance(head, FittedHead):
-        for key, value in ONE_EPOCH.items():
-            OmegaConf.update(cfg, f"trainer.{key}", value, force_add=True)
-
-
 UNHEARD = {
     "label_smoothing": "loss.label_smoothing=0",
     "shift": "loss.logit_adjustment=0",
@@ -37,6 +30,13 @@ UNHEARD = {
     "pos_weight": "loss.pos_weight=null",
 }
 """Attributes of losses that no fitted head can take into account, and how to do without."""
+
+
+def settle(cfg: DictConfig, head: object) -> None:
+    """Make the run one whole epoch long, whatever the configuration says, if its head is fitted."""
+    if isinstance(head, FittedHead):
+        for key, value in ONE_EPOCH.items():
+            OmegaConf.update(cfg, f"trainer.{key}", value, force_add=True)
 
 
 def check(task: Any, trainer: Trainer) -> None:
