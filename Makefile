@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work right after `git clone`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lint types layers fix docs bench clean
+.PHONY: help setup demo test test-faults check format lint types layers fix docs bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv and install everything into it
 
@@ -23,7 +23,10 @@ demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores
 	$(BIN)/tunesmith train experiment=solar_cells
 
 test: setup ## run the tests
-	$(PYTEST) -n 2 --dist worksteal tests
+	$(PYTEST) -n 2 --dist worksteal -m 'not long' tests
+
+test-faults: setup ## run the long tier of the tests: fault injection at every system call, kills at every step
+	$(PYTEST) -n 2 --dist worksteal -m long tests
 
 check: format lint types layers test ## what CI runs: format, lint, types, layers, tests
 
