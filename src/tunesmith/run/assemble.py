@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
@@ -157,15 +155,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         task.table = _table(cfg, backbone, task.head)
     _check_late(task.table, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
-    if trainer.world_size > 1:
-        _check_distributed()
     return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients)
-
-
-def _check_distributed() -> None:
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
-        raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
 
 
 def _check_late(table: ParameterTable, trainer: Any) -> None:

@@ -37,7 +37,7 @@ def wandb_logger(
         record: What run.json holds: id, name, tags and choices are taken from it.
         project: W&B's project.
         mode: ``auto`` is online with ``WANDB_API_KEY``, else offline.
-        group: W&B's group, such as a sweep's name.
+        group: W&B's group; ``None``: the sweep that the run is a job of, if it is one.
         entity: W&B's user or team.
     """
     if not is_main():
@@ -50,7 +50,7 @@ def wandb_logger(
     run = wandb.init(
         project=project,
         entity=entity,
-        group=group,
+        group=group or record.get("sweep"),
         mode=mode,
         id=record["id"],
         resume="allow",  # a run that goes on is the same run; steps after its checkpoint are there twice
