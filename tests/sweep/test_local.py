@@ -96,7 +96,7 @@ def test_a_job_is_a_run_as_if_started_alone(faulty):
     assert record["sweep"] == journal.name and record["id"] == journal.run_folder(0).name.partition("-")[2]
     assert record["hardware"]["threads"] >= 1 and record["timing"]["import"] < 10
     assert "sweep" not in record["choices"]
-    assert "sweep" not in (journal.run_folder(0) / "config.yaml").read_text()
+    assert "\nsweep:" not in (journal.run_folder(0) / "config.yaml").read_text()
 
 
 def test_the_objective_is_that_of_the_best_epoch(faulty):
