@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -16,9 +15,11 @@ from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
-from tunesmith.task.distributed import rewrap
+from tunesmith.task.delta import Base, complete
+from tunesmith.task.distributed import has_whole_tensors, rewrap
 from tunesmith.task.fitted import HeadFit
-from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.freeze import apply_trainable, freeze_modes, frozen_names
+from tunesmith.task.kind import Kind
 from tunesmith.task.loss import check_loss, mean_loss
 from tunesmith.task.metric import check_scalar, update
 from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
@@ -27,7 +28,7 @@ from tunesmith.task.precision import depthwise_in_float32
 Stage = Literal["train", "val", "test"]
 
 
-class Task(LightningModule, ABC):
+class Task(LightningModule, Kind):
     """A backbone and a head, trained as the parameter table says.
 
     Args:
@@ -45,6 +46,7 @@ class Task(LightningModule, ABC):
         mode: Whether more or less of it is better.
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
         compile: Compile backbone and head with `torch.compile`.
+        save: What checkpoints hold: all tensors, or only those that the weights' source does not give anyway.
 
     Raises:
         ConfigError: The data, the loss or a metric is not for such a task.
@@ -52,13 +54,8 @@ class Task(LightningModule, ABC):
     Attributes:
         spec: What the data are.
         decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
+        base: What the weights' source gives; nothing until it is put here.
     """
-
-    targets: ClassVar[tuple[str, ...]] = ("class",)
-    """Kinds of target, as `DataSpec` has them, that the task is for."""
-
-    own_labels: ClassVar[bool] = False
-    """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
     def __init__(
         self,
@@ -75,6 +72,7 @@ class Task(LightningModule, ABC):
         mode: Literal["min", "max"] = "min",
         channels_last: bool = True,
         compile: bool = False,
+        save: Literal["changed", "all"] = "changed",
     ) -> None:
         super().__init__()
         if spec.target not in self.targets:
@@ -90,6 +88,8 @@ class Task(LightningModule, ABC):
         self.loss = loss
         self.spec = spec
         self.decision = Decision()
+        self.base = Base()
+        self.save = save
         self.table = table
         self.monitor = monitor
         self.mode = mode
@@ -112,54 +112,6 @@ class Task(LightningModule, ABC):
         if compile:
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
-
-    @classmethod
-    def num_outputs(cls, spec: DataSpec) -> int:
-        """Outputs K that the head needs for such data."""
-        return len(spec.class_names)
-
-    # ── what a kind of task is ──────────────────────────────────────────────────────────────────────────────────────
-
-    @abstractmethod
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Turn outputs ``(…, K)`` into what metrics and prediction files take: probabilities or values ``(…, K)``."""
-
-    def labels(self, predictions: Tensor) -> Tensor:
-        """Turn predictions ``(B, K)`` into what a picture is said to be: the most probable class ``(B,)``."""
-        return predictions.argmax(dim=-1)
-
-    def truth(self, target: Tensor) -> Tensor:
-        """What metrics compare with: the class ``(B,)``, which is that of the larger part of a mixture ``(B, K)``."""
-        return target.argmax(dim=-1) if target.ndim == 2 else target
-
-    def encode(self, target: Tensor) -> Tensor:
-        """What the loss compares with: the target as the data have it."""
-        return target
-
-    @property
-    def decides(self) -> bool:
-        """Whether a decision is to be fitted on validation when training is over."""
-        return False
-
-    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
-        """Fit a decision.
-
-        Args:
-            outputs: Of validation, ``(N, K)``, or ``(N, V, K)`` of V views.
-            target: As `truth` gives it.
-        """
-        return Decision()
-
-    def predictions(self, outputs: Tensor, decision: Decision | None = None) -> Tensor:
-        """Predictions ``(B, K)`` by a decision, the present one by default.
-
-        Args:
-            outputs: ``(B, K)``, or ``(B, V, K)`` of V views, whose predictions are averaged.
-            decision: Gives the temperature.
-        """
-        temperature = (decision or self.decision).temperature
-        found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
-        return found.mean(dim=1) if found.ndim == 3 else found
 
     def forward(self, x: Tensor | Activations) -> Tensor:
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
@@ -221,12 +173,16 @@ class Task(LightningModule, ABC):
             self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say whose optimizer state the checkpoint holds."""
+        """Say whose optimizer state the checkpoint holds, and leave out what the weights' source gives anyway."""
         checkpoint["optimizer_phase"] = self.optimization.phase
+        if self.save == "changed" and has_whole_tensors(self.trainer.strategy):
+            self.base.leave_out(checkpoint, frozen_names(self, [phase.trainable for phase in self.table.phases]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Learn whose optimizer state it is, before the optimizer is built."""
+        """Learn whose optimizer state it is, before the optimizer is built, and bring back what was left out."""
         self.optimization.phase = checkpoint["optimizer_phase"]
+        if has_whole_tensors(self.trainer.strategy):
+            complete(checkpoint, self, "the checkpoint")
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and the schedule of the present phase."""
