@@ -16,7 +16,8 @@ from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
 
-QUICK = ["logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=2"]
+# Pictures take most of the time of so short a run.
+QUICK = ["logger=none", "callback=quiet", "plots=false", "data.workers=0", "trainer=cpu", "trainer.max_epochs=2"]
 
 
 def _compose(logs: Path, *overrides: str, samples: int = 120) -> DictConfig:
@@ -49,7 +50,7 @@ def quick_below() -> Callable[..., DictConfig]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """A finished run on the digits, partly frozen; tests read it and leave it as it is."""
     logs = tmp_path_factory.mktemp("finished") / "logs"
-    overrides = ["data=digits", "policy=last_stages", "policy.stages=1", "tags=[a]", "seed=3"]
+    overrides = ["data=digits", "policy=last_stages", "policy.stages=1", "tags=[a]", "seed=3", "plots=true"]
     return train(_compose(logs, *overrides))
 
 

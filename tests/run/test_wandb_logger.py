@@ -52,7 +52,7 @@ def read_offline(file: Path) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
 def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    cfg = quick("logger=wandb", "logger.wandb.group=sweep", "tags=[one]", "policy=linear_probe")
+    cfg = quick("logger=wandb", "plots=true", "logger.wandb.group=sweep", "tags=[one]", "policy=linear_probe")
     result = train(cfg)
     (file,) = result.folder.glob("wandb/offline-run-*/run-*.wandb")
     read = read_offline(file)
