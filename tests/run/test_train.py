@@ -250,11 +250,9 @@ def test_rates_are_logged_by_named_group(quick):
     assert row["lr-AdamW/stage1"] == pytest.approx(row["lr-AdamW/head"] * 0.8**3)
 
 
-def test_the_choices_are_what_the_command_line_chose(tmp_path):
+def test_the_choices_are_what_the_command_line_chose(tmp_path, typed):
     words = ["data.samples=60", "policy=linear_probe", "logger=none", "callback=[quiet,ema]", "trainer.max_epochs=1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tunesmith", "train", *words], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = typed(tmp_path, "train", *words)
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("logs/synthetic/*/run.json")
     record = json.loads(path.read_text())
