@@ -15,6 +15,7 @@ from PIL import Image
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
+from tunesmith.run.assemble import assemble
 from tunesmith.run.predict import predict
 from tunesmith.run.rebuild import rebuild
 from tunesmith.run.table import make_table
