@@ -19,9 +19,11 @@ from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
+from tunesmith.run.phase import sentence
 from tunesmith.run.quiet import quiet
 from tunesmith.run.record import Run
 from tunesmith.run.saved import shorten
+from tunesmith.run.table import phases_in_record
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def train(cfg: DictConfig) -> Result:
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        record_phases(run, parts)
         check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
@@ -108,6 +111,14 @@ def record_cache(run: Run, parts: Parts) -> None:
             run.update(cache=callback.record)
             run.add_time("cache", callback.seconds)
             run.add_time("fit", -callback.seconds)
+
+
+def record_phases(run: Run, parts: Parts) -> None:
+    """Record when each phase began, and say which ones were decided on the way."""
+    decisions = parts.phases.decisions
+    if decisions:
+        run.update(policy={"phases": phases_in_record(parts.task.table), "decisions": decisions})
+        run.say(*(sentence(decision, parts.task.monitor) for decision in decisions))
 
 
 def check_frozen(run: Run, parts: Parts) -> None:
