@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-
 from types import SimpleNamespace
 
 import pytest

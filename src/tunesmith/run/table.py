@@ -1,4 +1,4 @@
-"""The parameter table of a model: policy and rates laid over all that has a name in backbone and head."""
+"""The parameter table of a run: policy and rates, laid over the parameters of backbone and head."""
 
 from __future__ import annotations
 
