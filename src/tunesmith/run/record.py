@@ -27,7 +27,7 @@ from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
-from tunesmith.run import process
+from tunesmith.run import job, process
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 _RUNS = itertools.count()
 
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
-
-_JOB_VARIABLE, _SWEEP_VARIABLE = "TUNESMITH_JOB", "TUNESMITH_SWEEP"
-"""Set by a sweep for each of its jobs: the run folder, so that a job finds itself again; and the sweep's name."""
 
 
 class Run:
@@ -114,10 +111,10 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        job = job_folder()
-        folder = job or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        own = job.folder()
+        folder = own or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
         try:
-            folder.mkdir(parents=True, exist_ok=job is not None)  # killed before it wrote anything
+            folder.mkdir(parents=True, exist_ok=own is not None)  # killed before it wrote anything
         except OSError as error:
             raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
         os.environ[_FOLDER_VARIABLE] = str(folder)
@@ -222,7 +219,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "config_hash": "",
         "seed": cfg.seed,
         "tags": list(cfg.tags),
-        "sweep": sweep_name(),
+        "sweep": job.sweep(),
         "git": git(),
         "packages": packages(),
         "hardware": hardware(),
@@ -251,17 +248,6 @@ def hash_of(cfg: DictConfig) -> str:
     cfg = cfg.copy()
     cfg.paths.run = None  # others refer to it
     return config_hash(redact(cfg))
-
-
-def job_folder() -> Path | None:
-    """The run folder of a sweep's job, which may be there already; ``None`` for any other run."""
-    name = os.environ.get(_JOB_VARIABLE)
-    return Path(name) if name else None
-
-
-def sweep_name() -> str | None:
-    """The sweep that this run is a job of."""
-    return os.environ.get(_SWEEP_VARIABLE)
 
 
 def run_folder() -> Path | None:
