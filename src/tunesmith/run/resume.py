@@ -113,6 +113,22 @@ def find(cfg: DictConfig) -> Found | None:
     return _open(Path(cfg.resume).expanduser().absolute())
 
 
+def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
+    """Go back to the last checkpoint of a run that has just failed in this process.
+
+    Args:
+        folder: Its folder.
+        cfg: Its configuration.
+        why: What it failed of.
+
+    Raises:
+        RunError: None of its checkpoints holds.
+    """
+    checkpoint, entry, said = choose(folder / "checkpoints")
+    said.append(f"{why} Going back to step {entry.get('step', 0)}, at half the rates.")
+    return Found(folder, read(folder), cfg, checkpoint, entry, tuple(said))
+
+
 def _open(folder: Path) -> Found:
     record = read(folder)
     if record["status"] == "completed":
