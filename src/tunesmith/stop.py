@@ -53,7 +53,7 @@ def listening() -> Iterator[None]:
     try:
         yield
     finally:
-        _state.pid = 0
+        _state.pid, _state.mode, _state.asked = 0, _Mode.NOW, None
         for number, handler in before.items():
             signal.signal(number, handler)
 

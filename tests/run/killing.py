@@ -85,8 +85,12 @@ def run_folder(cfg):
     return folder
 
 
-def killed(cfg, monkeypatch, target, count):
-    """Train until a function is called for the count-th time; give the folder."""
+def die():
+    raise KilledError
+
+
+def killed(cfg, monkeypatch, target, count, how=die, expected=KilledError):
+    """Train until a function is called for the count-th time, and let something happen there; give the folder."""
     calls = 0
     owner, name = target
     original = getattr(owner, name)
@@ -95,12 +99,12 @@ def killed(cfg, monkeypatch, target, count):
         nonlocal calls
         calls += 1
         if calls == count:
-            raise KilledError
+            how()
         return original(*args, **kwargs)
 
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, counting)
-        with pytest.raises(KilledError):
+        with pytest.raises(expected):
             train(cfg)
     return run_folder(cfg)
 

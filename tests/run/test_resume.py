@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killing import BASE, PLACES, KilledError, bits, configured, differing, go_on, killed, leaves
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, RunError
@@ -24,41 +25,11 @@ from tunesmith.run.record import Run
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
+pytestmark = pytest.mark.usefixtures("unpainted")
 
 
 def said(folder):
     return json.loads((folder / "run.json").read_text())["resumed"][-1]["said"]
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The bits of a run that was never interrupted, by setting; made once."""
-    made = {}
-
-    def of(setting):
-        if setting not in made:
-            made[setting] = bits(train(configured(tmp_path_factory.mktemp("whole"), setting)).folder)
-        return made[setting]
-
-    return of
-
-
-@pytest.fixture(scope="module")
-def died(tmp_path_factory):
-    """The folder of a run that died in the middle of its second epoch, with two checkpoints."""
-    logs = tmp_path_factory.mktemp("died")
-    with pytest.MonkeyPatch.context() as patched:
-        return killed(configured(logs), patched, (Task, "training_step"), 12)
-
-
-@pytest.fixture
-def stopped(died, tmp_path):
-    """A copy of it for the test."""
-    return Path(shutil.copytree(died, tmp_path / "logs" / "synthetic" / died.name))
 
 
 CROSSED = {

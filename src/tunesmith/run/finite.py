@@ -65,7 +65,7 @@ class Finite(Callback):
         if torch.isfinite(loss).all():
             return
         names = _names(trainer, self._batch)
-        log.error("Samples of the batch without a finite loss: %s", ", ".join(names) or "unknown")
+        log.info("Samples of the batch without a finite loss: %s", ", ".join(names) or "unknown")
         already = "" if not _broken(pl_module.named_parameters()) else " (the step before it broke the weights)"
         raise NonFiniteError(
             f"Expected a finite loss but got {loss.item()} at epoch {trainer.current_epoch}, step "

@@ -128,8 +128,7 @@ class LastCheckpoint(Callback):
         if trainer.is_global_zero:
             keep_as(self.folder / LAST, BEFORE)
         try:
-            with stop.held():
-                trainer.save_checkpoint(self.folder / LAST)
+            trainer.save_checkpoint(self.folder / LAST)
         finally:
             self._position = None
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
