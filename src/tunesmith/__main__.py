@@ -213,8 +213,9 @@ class Jobs:
 
         Raises:
             ConfigError: It does not hold.
+            RunError: Nothing can be written where it will write.
         """
-        from tunesmith.config import find, hydra_app
+        from tunesmith.config import find, hydra_app, output
         from tunesmith.config.check import mistakes
 
         self.describe()
@@ -222,6 +223,7 @@ class Jobs:
         found = mistakes(cfg, self.command, find.group_names(self.dirs))
         if found:
             raise ConfigError([m.text for m in found])
+        output.check_output(cfg, self.command)
         return entry(self.command)(cfg)
 
 

@@ -32,8 +32,7 @@ def poisoned(monkeypatch):
             if self.trainer.global_step != step or finite.halvings >= halvings:
                 return found
             if weights:
-                with torch.no_grad():
-                    next(self.head.parameters()).view(-1)[3] = loss
+                next(self.head.parameters()).data.view(-1)[3] = loss
                 return found
             return found * loss
 
@@ -52,7 +51,9 @@ def all_finite(folder):
 def test_it_stops_at_that_step_and_names_the_samples(loss, tmp_path, poisoned):
     poisoned(9, loss)
     cfg = configured(tmp_path)
-    with pytest.raises(NonFiniteError, match=rf"got {loss} at epoch 1, step 9, from the samples .*nothing of it is saved"):
+    with pytest.raises(
+        NonFiniteError, match=rf"got {loss} at epoch 1, step 9, from the samples .*nothing of it is saved"
+    ):
         train(cfg)
     folder = run_folder(cfg)
     record = json.loads((folder / "run.json").read_text())

@@ -69,8 +69,8 @@ class Finite(Callback):
         already = "" if not _broken(pl_module.named_parameters()) else " (the step before it broke the weights)"
         raise NonFiniteError(
             f"Expected a finite loss but got {loss.item()} at epoch {trainer.current_epoch}, step "
-            f"{trainer.global_step}{already}, from {_some(names)}; nothing of it is saved. Look at these samples, lower "
-            "optimizer.lr, set trainer.gradient_clip_val=1, or let callback.finite.retries=3 try lower rates."
+            f"{trainer.global_step}{already}, from {_some(names)}; nothing of it is saved. Look at these samples, "
+            "lower optimizer.lr, set trainer.gradient_clip_val=1, or let callback.finite.retries=3 try lower rates."
         )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tunesmith import stop
 from tunesmith.errors import ConfigError, RunError, StoppedError
-from tunesmith.run import exact
+from tunesmith.run import exact, room
 from tunesmith.run.checkpoint import POSITION, keep_as
 from tunesmith.run.metrics_logger import MetricsLog
 
@@ -164,8 +164,14 @@ class LastCheckpoint(Callback):
         if log is not None and trainer.is_global_zero:
             log.cut(state["logged"])
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring back what callbacks and plateau schedules look at; a finished run stays finished."""
+    def on_fit_start(self, trainer: Any, pl_module: LightningModule) -> None:
+        """Bring back what callbacks and plateau schedules look at; a finished run stays finished.
+
+        Raises:
+            RunError: There is no room for the checkpoints: the last two and the best, or one more where they are there.
+        """
+        if not trainer.fast_dev_run:
+            room.check(self.folder, (1 if self._awaited else 3) * room.of_weights(pl_module))
         self._began, self._saved_at = time.perf_counter(), time.monotonic()
         if self._awaited:
             device = pl_module.device

@@ -10,8 +10,10 @@ from tunesmith.errors import StoppedError
 from tunesmith.run.record import is_main
 
 SIGNALS = ("SIGUSR1", "SIGUSR2")
-"""What ``sbatch --signal=USR1@120`` sends before the time limit. SIGTERM means an end: SLURM itself puts back a job that
-it evicts."""
+"""What ``sbatch --signal=USR1@120`` sends before the time limit.
+
+SIGTERM means an end: SLURM itself puts back a job that it evicts.
+"""
 
 
 def requeue(stopped: StoppedError, resumes: bool) -> bool:

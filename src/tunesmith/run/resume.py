@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import yaml_file
 from tunesmith.config.check import check
+from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
@@ -104,7 +105,11 @@ def find(cfg: DictConfig) -> Found | None:
         return None
     if cfg.resume == AUTO:
         folder = _newest_unfinished(cfg)
-        return None if folder is None else _open(folder)
+        if folder is None:
+            return None
+        found = _open(folder)
+        found.cfg.paths.cache = cfg.paths.cache
+        return found
     others = [word for word in typed()[0] if word.partition("=")[0].lstrip("+") != "resume"]
     if others:
         raise ConfigError(
@@ -218,7 +223,10 @@ def _recorded(folder: Path) -> DictConfig:
             "typed, and typed secrets are not recorded."
         )
     cfg.resume = None
+    # Where this user keeps a cache is not for a recorded run to say.
+    cfg.paths.cache = None
     check(cfg, recorded=True)
+    confine(cfg, folder)
     return cfg
 
 

@@ -27,11 +27,9 @@ def size_of(checkpoint: Any) -> int:
     return sum(map(size_of, checkpoint)) if isinstance(checkpoint, list | tuple) else 0
 
 
-def of_a_run(module: nn.Module) -> int:
-    """Bytes that the three checkpoints of a run take: weights, and for what may train two moments."""
-    weights = sum(p.numel() * p.element_size() for p in [*module.parameters(), *module.buffers()])
-    moments = sum(2 * p.numel() * p.element_size() for p in module.parameters())
-    return 3 * weights + 2 * moments
+def of_weights(module: nn.Module) -> int:
+    """Bytes that a module's weights take on disk."""
+    return size_of([*module.parameters(), *module.buffers()])
 
 
 def check(folder: Path, size: int) -> None:
@@ -44,8 +42,7 @@ def check(folder: Path, size: int) -> None:
     Raises:
         RunError: It does not.
     """
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    free = _free(folder)
     if free < size + 2**20:
         raise RunError(
             f"Expected {_shown(size)} of free disk for checkpoints in {folder} but got {_shown(free)}; what was saved "
@@ -69,9 +66,14 @@ def told(path: Path) -> Iterator[None]:
             raise
         why = "the disk is full" if full else f"{type(error).__name__}: {error}"
         raise RunError(
-            f"Expected to save {path.name} but {why} ({_shown(shutil.disk_usage(path.parent).free)} free); what was saved "
-            f"before is left as it is. Make room, then go on with resume={path.parent.parent}."
+            f"Expected to save {path.name} but {why} ({_shown(_free(path.parent))} free); what was "
+            f"saved before is left as it is. Make room, then go on with resume={path.parent.parent}."
         ) from error
+
+
+def _free(folder: Path) -> int:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(there).free
 
 
 def _shown(size: int) -> str:

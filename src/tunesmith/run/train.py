@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tunesmith.cache.callback import ActivationCache
+from tunesmith.data import workers
 from tunesmith.errors import NonFiniteError, StoppedError
 from tunesmith.run import finite, plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
@@ -79,7 +80,7 @@ def fit_and_test(cfg: DictConfig, found: resume.Found | None, halvings: int = 0)
     Raises:
         NonFiniteError: A loss is not finite.
     """
-    with quiet(), Run(cfg, "train", found) as run, wandb_logger.finished():
+    with quiet(), Run(cfg, "train", found) as run, wandb_logger.finished(), workers.explained():
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
