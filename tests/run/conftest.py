@@ -15,12 +15,6 @@ from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
 
-@pytest.fixture
-def unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """The bits of a run that was never interrupted, by setting; made once."""

@@ -17,7 +17,13 @@ from tunesmith.task.base import Task
 BASE = [
     *("logger=none", "callback=quiet", "trainer=cpu", "trainer.max_epochs=3", "trainer.log_every_n_steps=2"),
     *("data.samples=80", "data.batch_size=8", "data.augment=light", "data.workers=0", "data.in_memory=false"),
-    *("head=mlp", "test=null", "callback.last.every_n_train_steps=2", "callback.last.every_n_minutes=null"),
+    *(
+        "head=mlp",
+        "test=null",
+        "plots=false",
+        "callback.last.every_n_train_steps=2",
+        "callback.last.every_n_minutes=null",
+    ),
 ]
 TWO_PHASES = "policy.phases=[{train: [head], epochs: 1}, {train: [all]}]"
 PAIRS = (

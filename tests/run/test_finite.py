@@ -16,8 +16,6 @@ from tunesmith.run.last import LAST
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
-pytestmark = pytest.mark.usefixtures("unpainted")
-
 
 @pytest.fixture
 def poisoned(monkeypatch):

@@ -25,8 +25,6 @@ from tunesmith.run.record import Run
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
-pytestmark = pytest.mark.usefixtures("unpainted")
-
 
 def said(folder):
     return json.loads((folder / "run.json").read_text())["resumed"][-1]["said"]

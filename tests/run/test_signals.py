@@ -15,8 +15,6 @@ from tunesmith.run import checkpoint, exact, requeue
 from tunesmith.run.last import BEFORE, LAST
 from tunesmith.task.base import Task
 
-pytestmark = pytest.mark.usefixtures("unpainted")
-
 
 def signalled(cfg, monkeypatch, place, name="SIGTERM", times=1):
     """Train, and send signals where a function is called for the count-th time."""
