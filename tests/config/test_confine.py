@@ -36,11 +36,12 @@ def recorded(tmp_path):
     )
 
 
-def test_what_we_ship_stays_inside(recorded, tmp_path):
+@pytest.mark.parametrize("place", ["run", "short", None])
+def test_what_we_ship_stays_inside(place, recorded, tmp_path):
     (tmp_path / "run" / "latest").symlink_to("checkpoints")
-    confine(recorded, tmp_path / "run")
     (tmp_path / "short").symlink_to("run")
-    confine(recorded, tmp_path / "short")
+    recorded.paths.run = place and str(tmp_path / place)
+    confine(recorded)
 
 
 @pytest.mark.parametrize(("key", "value"), OUT)
@@ -56,7 +57,7 @@ def test_what_leads_out_is_refused(key, value, recorded, tmp_path):
     else:
         OmegaConf.update(recorded, key, value, force_add=True)
     with pytest.raises(ConfigError, match="Expected") as caught:
-        confine(recorded, tmp_path / "run")
+        confine(recorded)
     assert any(key in mistake and value in mistake for mistake in caught.value.mistakes)
 
 
@@ -64,4 +65,4 @@ def test_what_leads_out_is_refused(key, value, recorded, tmp_path):
 def test_links_out_of_the_folder_are_refused(name, recorded, tmp_path):
     (tmp_path / "run" / name).symlink_to(tmp_path / "victim")
     with pytest.raises(ConfigError, match="link out of it"):
-        confine(recorded, tmp_path / "run")
+        confine(recorded)

@@ -41,6 +41,15 @@ SETTINGS = {
         *("callback.last.every_n_train_steps=1", "rates=layer_decay", "optimizer.lr=7"),
     ],
     "gates": ["policy=gradual", "rates=ramp", "rates.over=1.0", "+rates.thaw_warmup=1.5", "scheduler=step"],
+    "waiting": [
+        *("policy=plateau", "policy.patience=1", "policy.min_delta=9", "rates=layer_decay", "+rates.thaw_warmup=1.5"),
+        *("callback=[quiet,ema]", "trainer.max_epochs=5", "optimizer.lr=0.01", "optimizer.weight_decay=0.1"),
+    ],
+    "probe_waits": [
+        *("policy=lp_ft", "policy.probe_epochs=4", "policy.patience=1", "policy.min_delta=9", "data.augment=none"),
+        *("policy.phases.1.scheduler={}", "policy.phases.1.optimizer={lr: 0.02}"),
+    ],
+    "chain": ["policy=chain"],
     "lora": ["policy=lora", "policy.dropout=0.2"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
@@ -119,11 +128,16 @@ def go_on(folder):
     return train(compose("train", [f"resume={folder}"]))
 
 
-# 6 batches an epoch, 3 epochs; saved every 2 steps and at every start of an epoch.
+# 6 batches an epoch, 3 epochs or more; saved every 2 steps and at every start of an epoch.
 PLACES = {
     "first epoch": ((Task, "training_step"), 4),
     "middle": ((Task, "training_step"), 12),
     "boundary": ((Task, "on_train_epoch_start"), 3),
     "validation": ((Task, "validation_step"), 2),
     "save": ((checkpoint, "_write_manifest"), 9),
+}
+LATER = {
+    "start of the third": ((Task, "on_train_epoch_start"), 5),  # it is called twice an epoch
+    "third epoch": ((Task, "training_step"), 16),
+    "fourth epoch": ((Task, "training_step"), 22),
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killing import BASE, PLACES, KilledError, bits, configured, differing, go_on, killed, leaves
+from killing import BASE, LATER, PLACES, KilledError, bits, configured, differing, go_on, killed, leaves
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, RunError
@@ -38,12 +38,15 @@ CROSSED = {
     "pairs": ["first epoch", "middle", "boundary", "validation", "save"],
     "gates": ["middle", "boundary"],
     "lora": ["middle"],
+    "chain": ["middle"],
+    "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],
+    "probe_waits": ["start of the third", "third epoch"],
 }
 
 
 @pytest.mark.parametrize(("setting", "place"), [(s, place) for s, places in CROSSED.items() for place in places])
 def test_a_killed_run_ends_with_the_same_bits(setting, place, tmp_path, monkeypatch, whole):
-    folder = killed(configured(tmp_path, setting), monkeypatch, *PLACES[place])
+    folder = killed(configured(tmp_path, setting), monkeypatch, *(PLACES | LATER)[place])
     assert go_on(folder).folder == folder
     assert differing(bits(folder), whole(setting)) == []
 

@@ -18,17 +18,19 @@ PLACES = ("dir", "dirpath", "folder", "path")
 """What the name of an argument that is a folder ends with."""
 
 
-def confine(cfg: DictConfig, folder: Path) -> None:
+def confine(cfg: DictConfig) -> None:
     """Make sure that nothing that a configuration names writes outside of its run folder.
 
     Args:
-        cfg: As recorded; resolved.
-        folder: The run folder.
+        cfg: As recorded, with ``paths.run`` where it is to run again; null for a folder that is still to be made.
 
     Raises:
         ConfigError: An argument of a callback, a logger or the trainer leads out of it, or a link in it does.
     """
-    inside = folder.resolve()
+    cfg = cfg.copy()
+    if cfg.paths.run is None:
+        cfg.paths.run = str(Path.cwd() / "<run>")
+    inside = Path(cfg.paths.run).resolve()
     found = [
         f"Expected {path} to stay in the run folder but got '{value}': a recorded run writes nowhere else."
         for group in WRITERS
