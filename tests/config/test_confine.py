@@ -31,9 +31,7 @@ def recorded(tmp_path):
     cfg = compose("train", ["logger=[csv,tensorboard]", "callback=[default,early_stopping]"])
     cfg.paths.run = str(folder)
     OmegaConf.set_struct(cfg, False)
-    return OmegaConf.create(
-        {g: OmegaConf.to_container(cfg[g], resolve=True) for g in ("callback", "logger", "trainer")}
-    )
+    return cfg
 
 
 @pytest.mark.parametrize("place", ["run", "short", None])
