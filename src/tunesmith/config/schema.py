@@ -91,6 +91,16 @@ class Check:
 
 
 @dataclass
+class Reproduce:
+    """Root keys of ``tunesmith reproduce``."""
+
+    run: str
+    tolerance: float
+    force: bool
+    paths: Paths
+
+
+@dataclass
 class Cache:
     """Root keys of ``tunesmith cache``."""
 
