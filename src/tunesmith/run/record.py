@@ -112,10 +112,9 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        own = job.folder()
-        folder = own or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
         try:
-            folder.mkdir(parents=True, exist_ok=own is not None)  # killed before it wrote anything
+            folder.mkdir(parents=True, exist_ok=job.folder() is not None)  # killed before it wrote anything
         except OSError as error:
             raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
         os.environ[_FOLDER_VARIABLE] = str(folder)
