@@ -25,6 +25,7 @@ from tunesmith.contracts import Backbone, DataSpec, Preprocess
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
+from tunesmith.run.accumulation import WholeBatches
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
@@ -113,6 +114,7 @@ def assemble_trainer(
         throughput,
         collect,
         self_check,
+        WholeBatches(),
         *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
