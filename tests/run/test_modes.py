@@ -66,10 +66,10 @@ def test_frozen_parts_are_in_eval_and_what_trains_is_not(modes, quick, tmp_path,
 
     monkeypatch.setattr(Task, "on_validation_end", lambda self: self.train())
     with quiet():
-        parts.trainer.validate(parts.task, datamodule=parts.data, verbose=False)
         parts.task.on_train_batch_end = dies
         with pytest.raises(RuntimeError, match="dies"):
             parts.trainer.fit(parts.task, datamodule=parts.data)
+        parts.trainer.validate(parts.task, datamodule=parts.data, verbose=False)
         parts.task.train()
         check(modes, parts.task.backbone)
         check([training(parts.task)], parts.task.backbone)
