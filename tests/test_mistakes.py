@@ -50,6 +50,7 @@ CONFIGURATIONS = [
     ("policy=plateau policy.patience=0", "patience to be null or a whole number of at least 1 but got 0"),
     ("policy=lp_ft policy.patience=2 data.split.val=0", "Expected a validation split for a policy that waits"),
     ("policy.phases=[{train:[head],patience:2}]", "Expected the last phase to have no 'patience'"),
+    ("trainer=ddp trainer.strategy=fsdp", "Expected trainer.strategy to be auto or ddp"),
     ("callback=[default,l2_sp]", "Expected optimizer.weight_decay=0 with callback.l2_sp"),
     ("callback=[default,l2_sp] callback.l2_sp.alpha=-1", "callback.l2_sp.alpha to be 0 or more but got -1"),
     ("rates=layer_decay rates.decay=1", "Expected rates.decay to be below 1 but got 1"),
