@@ -16,7 +16,7 @@ from tunesmith.cache.callback import ActivationCache
 from tunesmith.data import workers
 from tunesmith.data.listing import LISTING, listing
 from tunesmith.errors import NonFiniteError, StoppedError
-from tunesmith.run import finite, plot, report, resume, wandb_logger
+from tunesmith.run import finite, memory, plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
@@ -89,7 +89,13 @@ def fit_and_test(
     Raises:
         NonFiniteError: A loss is not finite.
     """
-    with quiet(), Run(cfg, "train", found, repeats) as run, wandb_logger.finished(), workers.explained():
+    with (
+        quiet(),
+        Run(cfg, "train", found, repeats) as run,
+        wandb_logger.finished(),
+        memory.told(cfg),
+        workers.explained(),
+    ):
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
