@@ -44,6 +44,8 @@ OWN: Mapping[str, str] = {
     "tunesmith.run.callback": "EMA LearningRates ProgressBar",
     "tunesmith.run.last": "LastCheckpoint",
     "tunesmith.run.wandb_logger": "wandb_logger",
+    "tunesmith.sweep.grid": "Grid",
+    "tunesmith.sweep.local": "Local",
     "tunesmith.task.classification": "Classification",
     "tunesmith.task.loss": "BCE CrossEntropy Focal Ordinal",
     "tunesmith.task.metric": "AbsoluteError Determination LevelError RootSquaredError",

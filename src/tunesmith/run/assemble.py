@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
@@ -31,6 +29,7 @@ from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import make_table
+from tunesmith.task.delta import Base
 from tunesmith.task.distributed import check_phases
 
 log = logging.getLogger(__name__)
@@ -139,12 +138,14 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     as the best.
     """
     backbone = build(cfg.backbone)
+    base = Base.of(backbone)
     start = time.perf_counter()
     data = assemble_data(cfg.data, backbone.preprocess)
     data_seconds = time.perf_counter() - start
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
+    task.base = base
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)
@@ -157,15 +158,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         task.table = _table(cfg, backbone, task.head)
     _check_late(task.table, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
-    if trainer.world_size > 1:
-        _check_distributed()
     return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients)
-
-
-def _check_distributed() -> None:
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
-        raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
 
 
 def _check_late(table: ParameterTable, trainer: Any) -> None:

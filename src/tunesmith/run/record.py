@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tunesmith import STARTED
+import tunesmith
 from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 _RUNS = itertools.count()
 
 _FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
+
+_JOB_VARIABLE, _SWEEP_VARIABLE = "TUNESMITH_JOB", "TUNESMITH_SWEEP"
+"""Set by a sweep for each of its jobs: the run folder, so that a job finds itself again; and the sweep's name."""
 
 
 class Run:
@@ -111,9 +114,10 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        job = job_folder()
+        folder = job or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=job is not None)  # killed before it wrote anything
         except OSError as error:
             raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
         os.environ[_FOLDER_VARIABLE] = str(folder)
@@ -215,6 +219,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "config_hash": "",
         "seed": cfg.seed,
         "tags": list(cfg.tags),
+        "sweep": sweep_name(),
         "git": git(),
         "packages": packages(),
         "hardware": hardware(),
@@ -229,8 +234,8 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
 
 
 def _import_seconds() -> float:
-    """Seconds from the start of the process to its first run; a sweep's later jobs import nothing."""
-    return 0.0 if next(_RUNS) else round(time.monotonic() - STARTED, 3)
+    """Seconds from the start of the process to its first run; later ones import nothing, nor does a sweep's job."""
+    return 0.0 if next(_RUNS) else round(time.monotonic() - tunesmith.STARTED, 3)
 
 
 def hash_of(cfg: DictConfig) -> str:
@@ -238,6 +243,17 @@ def hash_of(cfg: DictConfig) -> str:
     cfg = cfg.copy()
     cfg.paths.run = None  # others refer to it
     return config_hash(redact(cfg))
+
+
+def job_folder() -> Path | None:
+    """The run folder of a sweep's job, which may be there already; ``None`` for any other run."""
+    name = os.environ.get(_JOB_VARIABLE)
+    return Path(name) if name else None
+
+
+def sweep_name() -> str | None:
+    """The sweep that this run is a job of."""
+    return os.environ.get(_SWEEP_VARIABLE)
 
 
 def run_folder() -> Path | None:
@@ -272,5 +288,5 @@ def typed() -> tuple[list[str], dict[str, Any]]:
         return [], {}
     hydra = HydraConfig.get()
     chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
-    choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
+    choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
     return [redact_override(o) for o in hydra.overrides.task], choices

@@ -18,7 +18,7 @@ from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import process
 from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
-from tunesmith.run.record import hash_of, run_folder, typed
+from tunesmith.run.record import hash_of, job_folder, run_folder, typed
 from tunesmith.run.saved import read
 from tunesmith.run.surroundings import changed
 
@@ -100,6 +100,9 @@ def find(cfg: DictConfig) -> Found | None:
     joined = run_folder()
     if joined is not None:  # a further process of a distributed run does what the first one decided
         return _rejoin(joined)
+    job = job_folder()
+    if job is not None:
+        return _open(job) if (job / "run.json").is_file() else None
     if cfg.resume is None:
         return None
     if cfg.resume == AUTO:
