@@ -36,8 +36,8 @@ class Optuna(Searcher):
             numbers alone, other keys are drawn) or ``nsga2`` (Deb et al. 2002; for several objectives).
         startup: Trials that are drawn at random first; of ``nsga2``, the size of a generation.
         seed: Of the choices.
-        objectives: Metrics, and which way each is better, such as ``{test/accuracy: max, seconds: min}``: of one that is
-            logged by epoch the best value counts; ``null`` for the metric that the jobs monitor.
+        objectives: Metrics, and which way each is better, such as ``{test/accuracy: max, seconds: min}``; of one of
+            validation, its value in the best epoch. ``null`` for the metric that the jobs monitor.
         pruner: Which jobs are stopped early, by their validation so far: those below the ``median`` of the others at
             the same epoch, by ``hyperband`` (Li et al. 2018), or ``none``.
         warmup: Epochs that ``median`` lets every job have, and with which ``hyperband`` begins.
@@ -91,7 +91,7 @@ class Optuna(Searcher):
             return None
         # A sampler's random numbers die with its process, and one with the same seed would draw the first ones again.
         self.study.sampler = _sampler(self.sampler, self.startup, self.seed * 100_003 + number)
-        trial = self.study.ask(self._distributions)
+        trial: Trial = self.study.ask(self._distributions)
         if trial.number >= self.total:  # another launcher was faster
             self._fail(trial.number)
             return None
@@ -152,7 +152,7 @@ class Optuna(Searcher):
         self.study.tell(number, state=_states().FAIL)
 
     def _trial(self, number: int) -> FrozenTrial:
-        trials = self.study.get_trials(deepcopy=False)
+        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
         if number >= len(trials):
             raise RunError(f"Expected {FILE} of the sweep to know job {number} but it ends before: it was altered.")
         return trials[number]
@@ -186,7 +186,7 @@ def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePrune
     ways: list[Any] = [{"max": "maximize", "min": "minimize"}[way] for way in (objectives or {"": "min"}).values()]
     storage = JournalStorage(JournalFileBackend(str(folder / FILE)))
     study = optuna.create_study(
-        storage=storage, study_name=folder.name, directions=ways, pruner=pruner, load_if_exists=True
+        storage=storage, study_name="sweep", directions=ways, pruner=pruner, load_if_exists=True
     )
     study.set_user_attr("objectives", list(objectives or ["the monitored metric, negated where the largest is best"]))
     return study

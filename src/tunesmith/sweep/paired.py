@@ -1,4 +1,4 @@
-"""Values taken together: the first of every key, the second of every key, …"""
+"""Values taken together: the first of every key, the second of every key, and so on."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ class Random(Listed):
 
     def __init__(self, space: Space, folder: Path, jobs: int = 20, seed: int = 0) -> None:
         if jobs < 1 or not space.swept:
-            what = f"sweep.searcher.jobs to be at least 1 but got {jobs}" if jobs < 1 else "a key to search but got none"
+            what = (
+                f"sweep.searcher.jobs to be at least 1 but got {jobs}" if jobs < 1 else "a key to search but got none"
+            )
             raise ConfigError(f"Expected {what}: such as -m sweep=random 'optimizer.lr=tag(log,interval(1e-4,1e-1))'.")
         super().__init__(_drawn(dimensions(space), jobs, random.Random(seed)))
 
