@@ -18,7 +18,7 @@ WORDS = ("lr=tag(log,interval(1e-4,1e-1))", "head=linear,mlp", "depth=range(1,9,
 def value(job: Job) -> float:
     """Best at lr=0.01 with a linear head."""
     how = dict(change.split("=") for change in job.changes)
-    return -abs(math.log10(float(how["lr"])) + 2) - (how["head"] == "mlp")
+    return -abs(math.log10(float(how["lr"])) + 2) - (how.get("head") == "mlp") - abs(float(how.get("x", 0)))
 
 
 def result(job: Job, folder, **changes) -> Result:
@@ -39,11 +39,12 @@ def run(searcher: Optuna, folder, jobs: int) -> list[Job]:
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_later_trials_are_better_than_the_first(pretend, tmp_path, sampler):
-    searcher = Optuna(pretend.space(*WORDS), tmp_path / "s", 30, sampler, startup=8)
+    words = WORDS if sampler == "tpe" else ("lr=tag(log,interval(1e-4,1e-1))", "x=interval(-1,1)")
+    searcher = Optuna(pretend.space(*words), tmp_path / "s", 36, sampler, startup=6)
     jobs = run(searcher, tmp_path, 99)
-    assert [job.number for job in jobs] == list(range(30)) and searcher.ask(1) == []
+    assert [job.number for job in jobs] == list(range(36)) and searcher.ask(1) == []
     values = [value(job) for job in jobs]
-    assert sum(values[-8:]) > sum(values[:8])
+    assert sum(values[-10:]) > sum(values[:10])
     assert searcher.study.best_value == pytest.approx(-max(values), abs=1e-3)
 
 
