@@ -22,9 +22,11 @@ from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
+from tunesmith.run.phase import sentence
 from tunesmith.run.quiet import quiet
 from tunesmith.run.record import Run
 from tunesmith.run.saved import shorten
+from tunesmith.run.table import phases_in_record
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None) -> Result:
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        record_phases(run, parts)
         check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
@@ -93,7 +96,7 @@ def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None) -> Result:
             outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
-            finish(run, parts, outcome)
+            finish(run, parts, outcome, cfg.plots)
     return Result(run.folder, run.record["metrics"])
 
 
@@ -123,6 +126,14 @@ def record_cache(run: Run, parts: Parts) -> None:
             run.add_time("fit", -callback.seconds)
 
 
+def record_phases(run: Run, parts: Parts) -> None:
+    """Record when each phase began, and say which ones were decided on the way."""
+    decisions = parts.phases.decisions
+    if decisions:
+        run.update(policy={"phases": phases_in_record(parts.task.table), "decisions": decisions})
+        run.say(*(sentence(decision, parts.task.monitor) for decision in decisions))
+
+
 def check_frozen(run: Run, parts: Parts) -> None:
     """Record what moved and what did not, and fail a run that moved what its policy freezes."""
     verdict = parts.self_check.verdict
@@ -132,9 +143,10 @@ def check_frozen(run: Run, parts: Parts) -> None:
         verdict.enforce()
 
 
-def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:
+def finish(run: Run, parts: Parts, outcome: Outcome | None, plots: bool) -> None:
     """Leave predictions and pictures in the folder, send them to W&B, and say where everything is."""
-    pictures = plot.draw_all(run.folder, outcome.predictions if outcome else None, parts.task.monitor)
+    predictions = outcome.predictions if outcome else None
+    pictures = plot.draw_all(run.folder, predictions, parts.task.monitor) if plots else []
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
         report.save(outcome, run.folder)
