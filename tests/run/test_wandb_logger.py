@@ -141,7 +141,7 @@ train(compose("train", [*words, f"paths.logs={sys.argv[2]}", f"logger={sys.argv[
 @pytest.mark.long
 @pytest.mark.parametrize("server", ["dead", "hanging"])
 def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
-    """CPU seconds of training against those without W&B, since the machine may be shared; and the wait for the server."""
+    """Seconds of training against those without W&B, and those of waiting for the server."""
     records, waits = {}, {}
     for logger in ("none", "wandb"):
         start = time.monotonic()

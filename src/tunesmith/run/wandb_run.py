@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 PATIENCE = 8.0
 """Seconds to wait for W&B's server, once at the start and once at the end of a run."""
@@ -13,7 +13,7 @@ PATIENCE = 8.0
 log = logging.getLogger(__name__)
 
 
-def begin(mode: str, arguments: Mapping[str, Any]) -> Any:
+def begin(mode: Literal["auto", "online", "offline", "disabled"], arguments: Mapping[str, Any]) -> Any:
     """Begin a W&B run; offline where the server does not answer, since no run should wait for it.
 
     Args:
