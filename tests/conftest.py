@@ -73,11 +73,13 @@ PRELOADED = [
 
 # Text, since a fork server finds no module of the tests.
 _TYPED = """
-import os, runpy, sys
+import multiprocessing, os, runpy, sys
 os.chdir({folder!r})
 for stream, name in enumerate(("out", "err"), start=1):
     os.dup2(os.open({said!r} + "/" + name, os.O_WRONLY | os.O_CREAT), stream)
 sys.argv = ["tunesmith", *{words!r}]
+import tunesmith.sweep.local
+tunesmith.sweep.local.CONTEXT = multiprocessing.get_context("fork")  # there is nothing left to import for its jobs
 from tunesmith.__main__ import main
 main()
 """

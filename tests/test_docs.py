@@ -122,7 +122,8 @@ def run(command: str, folder: Path, typed: Callable[..., Any]) -> None:
 
 def newest(folder: Path, word: str) -> str:
     place = folder / word.partition("=")[2].partition("<run>")[0]
-    return max(p.name for p in place.iterdir())
+    records = [path for path in place.rglob("run.json") if path.parent != place]  # a sweep's lie a folder deeper
+    return max(records, key=lambda path: path.stat().st_mtime).parent.relative_to(place).as_posix()
 
 
 def compose_only(command: str, folder: Path) -> None:

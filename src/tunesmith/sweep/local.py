@@ -18,6 +18,9 @@ from tunesmith.sweep import process
 from tunesmith.sweep.protocol import Executor, Handle, Work
 from tunesmith.sweep.slots import Slot, share, usable_cores, usable_gpus
 
+CONTEXT: Any = multiprocessing.get_context("forkserver")
+"""How processes start; a process that has imported everything itself, and computed nothing, may as well fork."""
+
 PRELOAD = (
     *("tunesmith.__main__", "tunesmith.run.train", "tunesmith.data.base", "hydra.main", "wandb"),
     *("matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.linear_model", "sklearn.model_selection"),
@@ -50,17 +53,17 @@ class Local(Executor):
         shares = share(None if slots == "auto" else slots, there, devices, usable_cores())
         self.slots = len(shares)
         self._free = shares
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*PRELOAD, *_modules(jobs)])
-        with process.clean_environment():
-            forkserver.ensure_running()
+        if CONTEXT.get_start_method() == "forkserver":
+            CONTEXT.set_forkserver_preload([*PRELOAD, *_modules(jobs)])
+            with process.clean_environment():
+                forkserver.ensure_running()
 
     def start(self, work: Work) -> Handle:
         """Start a job in a free slot."""
         slot = self._free.pop(0)
         env = {**process.inherited(), **slot.env(), **work.env}
         arguments = (work.argv, env, str(Path.cwd()), str(work.log), slot.threads)
-        job = self._context.Process(target=process.run, args=arguments, name=f"job {work.name}")
+        job = CONTEXT.Process(target=process.run, args=arguments, name=f"job {work.name}")
         job.start()
         return _Local(job, slot, self._free)
 

@@ -60,6 +60,7 @@ def run(argv: Sequence[str], env: Mapping[str, str], folder: str, log: str, thre
     os.environ.clear()
     os.environ.update(env)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _limit_threads(threads)
     import tunesmith
 

@@ -139,7 +139,7 @@ class Screen:
 
 def changes(job: Job) -> str:
     """What makes a job differ, in short."""
-    return " ".join(redact_override(change) for change in job.changes) or "(no changes)"
+    return " ".join(redact_override(change).lstrip("+") for change in job.changes) or "(no changes)"
 
 
 def value(result: Result) -> str:
