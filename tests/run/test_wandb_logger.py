@@ -110,8 +110,7 @@ def asked(monkeypatch):
 def test_a_server_that_does_not_answer_is_not_waited_for(asked, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     assert begin("auto", {"id": "a"}) == "a run"
-    waits = (PATIENCE, PATIENCE, "a")
-    assert asked == [("online", *waits), "teardown", ("offline", *waits)]
+    assert asked == [("online", PATIENCE, PATIENCE, "a"), "teardown", ("offline", 90.0, 0.0, "a")]
     assert "logged offline; wandb sync uploads it later" in caplog.text
     monkeypatch.delenv("WANDB_API_KEY")
     begin("auto", {"id": "b"}), begin("disabled", {"id": "c"})

@@ -24,21 +24,20 @@ def begin(mode: Literal["auto", "online", "offline", "disabled"], arguments: Map
 
     if mode == "auto":
         mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
-    settings = wandb.Settings(
-        # W&B's own metadata and console capture would carry argv, secrets included.
-        x_disable_meta=True,
-        save_code=False,
-        console="off",
-        silent=True,
-        init_timeout=PATIENCE,
-        finish_timeout=PATIENCE,
-    )
     try:
-        return wandb.init(mode=mode, settings=settings, **arguments)
+        return wandb.init(mode=mode, settings=_settings(mode), **arguments)
     except wandb.errors.Error as error:
         if mode != "online":
             raise
         said = " ".join(str(error).split())
         log.warning(f"W&B's server did not take the run ({said}): it is logged offline; wandb sync uploads it later.")
         wandb.teardown(exit_code=1)  # its service still has the run
-        return wandb.init(mode="offline", settings=settings, **arguments)
+        return wandb.init(mode="offline", settings=_settings("offline"), **arguments)
+
+
+def _settings(mode: str) -> Any:
+    import wandb
+
+    waits = {"init_timeout": PATIENCE, "finish_timeout": PATIENCE} if mode == "online" else {}  # a disk is waited for
+    # W&B's own metadata and console capture would carry argv, secrets included.
+    return wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True, **waits)
