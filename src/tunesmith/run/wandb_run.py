@@ -38,6 +38,8 @@ def begin(mode: Literal["auto", "online", "offline", "disabled"], arguments: Map
 def _settings(mode: str) -> Any:
     import wandb
 
-    waits = {"init_timeout": PATIENCE, "finish_timeout": PATIENCE} if mode == "online" else {}  # a disk is waited for
+    waits: Any = (
+        {"init_timeout": PATIENCE, "finish_timeout": PATIENCE} if mode == "online" else {}
+    )  # a disk is waited for
     # W&B's own metadata and console capture would carry argv, secrets included.
     return wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True, **waits)
