@@ -8,12 +8,15 @@ import runpy
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.config.build import build
 from tunesmith.config.compose import compose
+from tunesmith.config.find import package_conf
 from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
@@ -54,6 +57,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
     logs = tmp_path_factory.mktemp("finished") / "logs"
     overrides = ["data=digits", "policy=last_stages", "policy.stages=1", "tags=[a]", "seed=3", "plots=true"]
     return train(_compose(logs, *overrides))
+
+
+@pytest.fixture
+def small_backbone(family: tuple[str, dict[str, Any]]) -> Any:
+    """The backbone of a family, with random weights; the test runs for each family."""
+    option, overrides = family
+    node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+    node.update({"weights": None} if "weights" in node else {})
+    return build(OmegaConf.merge(node, overrides))
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.rates.uniform": "Uniform",
     "tunesmith.run.callback": "EMA LearningRates ProgressBar",
     "tunesmith.run.finite": "Finite",
+    "tunesmith.run.l2_sp": "L2SP",
     "tunesmith.run.last": "LastCheckpoint",
     "tunesmith.run.wandb_logger": "wandb_logger",
     "tunesmith.sweep.grid": "Grid",

@@ -23,6 +23,7 @@ from tunesmith.contracts import Backbone, DataSpec, Preprocess
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
+from tunesmith.run.accumulation import WholeBatches
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.finite import Finite
@@ -32,7 +33,7 @@ from tunesmith.run.phase import PhaseChange
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import check_phases_fit, make_table, phases_in_record
 from tunesmith.task.delta import Base
-from tunesmith.task.distributed import check_phases
+from tunesmith.task.distributed import check_phases, check_strategy
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def assemble_trainer(
         throughput,
         collect,
         self_check,
+        WholeBatches(),
         *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
@@ -130,6 +132,8 @@ def assemble_trainer(
         for flag, kind in (("enable_progress_bar", RichProgressBar), ("enable_checkpointing", ModelCheckpoint))
         if not any(isinstance(c, kind) for c in callbacks)
     }
+    if isinstance(cfg.trainer.get("strategy"), str):
+        check_strategy(cfg.trainer.strategy)
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
     trainer = build(cfg.trainer, **own, **flags)
