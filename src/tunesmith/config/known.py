@@ -41,7 +41,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.rates.ramp": "Ramp",
     "tunesmith.rates.rules": "Rules",
     "tunesmith.rates.uniform": "Uniform",
-    "tunesmith.run.callback": "EMA LearningRates ProgressBar",
+    "tunesmith.run.callback": "EMA Ingredients LearningRates ProgressBar",
     "tunesmith.run.last": "LastCheckpoint",
     "tunesmith.run.wandb_logger": "wandb_logger",
     "tunesmith.task.classification": "Classification",

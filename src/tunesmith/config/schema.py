@@ -26,7 +26,7 @@ class Train:
     name: str
     seed: int
     tags: list[str]
-    test: Literal["best", "last"] | None
+    test: Literal["best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"] | None
     resume: str | None
     paths: Paths
 
@@ -37,7 +37,7 @@ class Evaluate:
 
     run: str
     split: Literal["train", "val", "test"]
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
     seed: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
@@ -50,7 +50,7 @@ class Predict:
     run: str
     input: str
     output: str
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
     batch_size: int
     on_bad_file: Literal["error", "skip"]
     accelerator: Literal["auto", "cpu", "gpu", "mps"]

@@ -17,7 +17,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
@@ -33,13 +33,14 @@ from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import make_table
 from tunesmith.task.delta import Base
 from tunesmith.task.distributed import check_phases
+from tunesmith.task.freeze import frozen_names
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a run is made of."""
+    """All that a run is made of; ``start`` is what trainable weights of the backbone are before any training."""
 
     data: Any
     task: Any
@@ -49,6 +50,7 @@ class Parts:
     self_check: SelfCheck
     data_seconds: float
     gradients: dict[str, float]
+    start: dict[str, Tensor]
 
 
 def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
@@ -162,7 +164,16 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
         _check_distributed()
-    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients)
+    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients, _start(cfg, task))
+
+
+def _start(cfg: DictConfig, task: Any) -> dict[str, Tensor]:
+    """Copy what training is about to change in the backbone, where the way back to it is to be tried; no adapters."""
+    if cfg.test != "wise_ft" or hasattr(_policy(cfg), "adapt"):
+        return {}
+    frozen = set(frozen_names(task, [phase.trainable for phase in task.table.phases]))
+    moving = {n: t for n, t in task.state_dict().items() if n.startswith("backbone.") and n not in frozen}
+    return {name: tensor.cpu().clone() for name, tensor in moving.items() if tensor.is_floating_point()}
 
 
 def _check_distributed() -> None:

@@ -43,7 +43,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
             console.print(sentence, style="yellow", highlight=False)
         collect = Collect()
         trainer = trainer_for(found, cfg.accelerator, [collect])
-        outcome = test_split(data, found.task, trainer, collect, cfg.checkpoint, cfg.split)
+        outcome = test_split(data, found.task, trainer, collect, found.weights, cfg.split)
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
         folder = found.folder / "evaluations" / f"{now}-{cfg.split}"
         folder.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tunesmith.cache.callback import ActivationCache
-from tunesmith.run import plot, report, resume, wandb_logger
+from tunesmith.run import plot, report, resume, wandb_logger, weights
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
@@ -62,6 +63,7 @@ def train(cfg: DictConfig) -> Result:
         if found:
             start(run, found, about)
         run.update(**about)
+        weights.check(cfg.test, parts)
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
@@ -82,12 +84,14 @@ def train(cfg: DictConfig) -> Result:
         record_cache(run, parts)
 
         with run.timed("test"):
-            decisions = fit_decisions(parts, run.folder)
+            choose(run, parts, cfg.test)
+            decisions = fit_decisions(parts, run.folder, cfg.test)
             if decisions:
                 run.update(decision={weights: asdict(decision) for weights, decision in decisions.items()})
             outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
+            shutil.rmtree(run.folder / "checkpoints" / "soup", ignore_errors=True)
             finish(run, parts, outcome)
     return Result(run.folder, run.record["metrics"])
 
@@ -99,6 +103,14 @@ def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
     run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said)
     if found.checkpoint is None and run.main:
         MetricsLog(run.folder).cut(0)
+
+
+def choose(run: Run, parts: Parts, name: str | None) -> None:
+    """Make the weights that are to be tested, and record and say what was chosen between."""
+    made = weights.make(parts, run.folder, name)
+    metrics = weights.without_average(parts, run.folder, name)
+    run.update(selection=made or {"weights": name}, metrics=metrics)
+    run.say(*weights.sentences(made, metrics, name, parts.task.monitor))
 
 
 def record_cache(run: Run, parts: Parts) -> None:
