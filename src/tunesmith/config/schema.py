@@ -26,6 +26,7 @@ class Train:
     name: str
     seed: int
     tags: list[str]
+    plots: bool
     test: Literal["best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"] | None
     resume: str | None
     paths: Paths
