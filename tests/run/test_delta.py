@@ -21,12 +21,6 @@ from tunesmith.task.base import Task
 from tunesmith.task.delta import digests
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 @pytest.fixture
 def source(tmp_path):
     torch.manual_seed(9)

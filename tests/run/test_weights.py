@@ -19,12 +19,6 @@ from tunesmith.run.train import train
 HEAD = ("head.output.weight", "head.output.bias")
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 def trained(quick, *more):
     options = ["data.batch_size=8", "optimizer.lr=3e-2", "trainer.max_epochs=3", "data.augment=none"]
     result = train(quick(*options, *more, samples=90))
