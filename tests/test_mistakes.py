@@ -57,6 +57,7 @@ CONFIGURATIONS = [
     ("head=ridge", "policy=linear_probe"),
     ("head=ridge policy=linear_probe head.alpha=-1", "head.alpha"),
     ("head=logistic policy=linear_probe callback=[quiet,ema]", "leave callback=ema out"),
+    ("init_from=nowhere", "Expected a run folder with a run.json but got nowhere"),
     ("test=raw", "add callback=[default,ema]"),
     ("test=greedy_soup", "Expected the best epochs to be kept for test=greedy_soup but got none"),
     ("test=wise_ft policy=linear_probe", "Expected a policy that trains weights of the backbone itself"),

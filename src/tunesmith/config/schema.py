@@ -28,7 +28,10 @@ class Train:
     tags: list[str]
     plots: bool
     test: Literal["best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"] | None
+    init_from: str | None
+    init_strict: bool
     resume: str | None
+    resume_force: bool
     paths: Paths
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -34,6 +34,9 @@ from tunesmith.run.table import make_table
 from tunesmith.task.delta import Base
 from tunesmith.task.distributed import check_phases
 from tunesmith.task.freeze import frozen_names
+
+if TYPE_CHECKING:
+    from tunesmith.run.init import Init
 
 log = logging.getLogger(__name__)
 
@@ -135,14 +138,22 @@ def assemble_trainer(
     return trainer, throughput, collect, self_check
 
 
-def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
+def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Init | None = None) -> Parts:
     """Build everything for a training run.
 
     Without a validation split there is nothing to monitor: ``task.monitor`` becomes null, and the last weights count
     as the best.
+
+    Args:
+        cfg: The configuration; what is settled on the way is put into it.
+        folder: The run folder.
+        record: What run.json holds.
+        init: Weights of another run to begin with; the backbone gets them before adapters, the head if it can.
     """
     backbone = build(cfg.backbone)
     base = Base.of(backbone)
+    if init:
+        init.put_backbone(backbone.net)
     start = time.perf_counter()
     data = assemble_data(cfg.data, backbone.preprocess)
     data_seconds = time.perf_counter() - start
@@ -150,6 +161,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
     task.base = base
+    if init:
+        init.put_head(task.head, data.spec)
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)

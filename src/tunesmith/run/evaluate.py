@@ -16,11 +16,11 @@ from tunesmith.errors import DataError
 from tunesmith.run import plot, report
 from tunesmith.run.assemble import assemble_data
 from tunesmith.run.callback import Collect
+from tunesmith.run.changed import regrouped
 from tunesmith.run.outcome import Outcome, test_split
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.record import typed
-from tunesmith.run.resume import regrouped
 
 
 def evaluate(cfg: DictConfig) -> Outcome:

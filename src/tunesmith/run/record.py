@@ -28,6 +28,7 @@ from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, is_interruption
 from tunesmith.run import process
+from tunesmith.run.changed import ANYWHERE, hash_of_saved
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -99,6 +100,10 @@ class Run:
             )
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
+            if found.changes:
+                plain = redact(found.cfg)
+                write_text(self.folder / "config.yaml", OmegaConf.to_yaml(plain))
+                self.record["config_hash"] = hash_of_saved(plain)
             self.update(status="running", error=None, process=process.identity(), timing=timing)
         self.add_time("import", _import_seconds())
 
@@ -240,7 +245,7 @@ def _cpu_seconds() -> float:
 def hash_of(cfg: DictConfig) -> str:
     """Digest of a configuration, the same wherever and however often it is run."""
     cfg = cfg.copy()
-    cfg.paths.run = None  # others refer to it
+    cfg.paths.run = ANYWHERE  # others refer to it
     return config_hash(redact(cfg))
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tunesmith.cache.callback import ActivationCache
-from tunesmith.run import plot, report, resume, wandb_logger, weights
+from tunesmith.run import init, plot, report, resume, wandb_logger, weights
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
@@ -57,9 +57,10 @@ def train(cfg: DictConfig) -> Result:
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
-            parts = assemble(cfg, run.folder, run.record)
+            begun = init.find(cfg.get("init_from"), cfg.get("init_strict", True))
+            parts = assemble(cfg, run.folder, run.record, begun)
         run.add_time("data", parts.data_seconds)
-        about = describe(parts)
+        about = describe(parts) | ({"init": begun.record()} if begun else {})
         if found:
             start(run, found, about)
         run.update(**about)
@@ -72,6 +73,7 @@ def train(cfg: DictConfig) -> Result:
             report.parameter_table(parts.task.table, parts.task.head_fit is not None),
         )
 
+        run.say(*(begun.sentences() if begun else ()))
         if parts.gradients:
             run.say(report.gradient_table(parts.gradients, cfg.policy.chosen))
 
@@ -97,10 +99,10 @@ def train(cfg: DictConfig) -> Result:
 
 
 def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
-    """Say where the run goes on, and refuse other data."""
-    found.check_data(about["data"])
-    entry = run.record["resumed"][-1]
-    run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said)
+    """Say where the run goes on, and refuse other data and other initial weights, unless they are asked for."""
+    entry, more = run.record["resumed"][-1], found.check(about)
+    entry["said"] += more
+    run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said, *more)
     if found.checkpoint is None and run.main:
         MetricsLog(run.folder).cut(0)
 
