@@ -58,6 +58,8 @@ CONFIGURATIONS = [
     ("head=ridge policy=linear_probe head.alpha=-1", "head.alpha"),
     ("head=logistic policy=linear_probe callback=[quiet,ema]", "leave callback=ema out"),
     ("init_from=nowhere", "Expected a run folder with a run.json but got nowhere"),
+    ("debug=lr_find trainer.max_steps=5", "Expected trainer.max_steps to be at least 20 but got 5."),
+    ("debug=lr_find head=ridge policy=linear_probe", "for debug=lr_find but got one that is fitted"),
     ("test=raw", "add callback=[default,ema]"),
     ("test=greedy_soup", "Expected the best epochs to be kept for test=greedy_soup but got none"),
     ("test=wise_ft policy=linear_probe", "Expected a policy that trains weights of the backbone itself"),

@@ -43,6 +43,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.rates.uniform": "Uniform",
     "tunesmith.run.callback": "EMA Ingredients LearningRates ProgressBar",
     "tunesmith.run.last": "LastCheckpoint",
+    "tunesmith.run.lr_find": "RateFinder",
     "tunesmith.run.wandb_logger": "wandb_logger",
     "tunesmith.task.classification": "Classification",
     "tunesmith.task.loss": "BCE CrossEntropy Focal Ordinal",
