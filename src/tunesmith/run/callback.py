@@ -40,14 +40,6 @@ class EMA(WeightAveraging):
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
-class EnterEpoch(Callback):
-    """Lets the task enter an epoch before other callbacks look at its optimizer."""
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do what the task would do when they are all done."""
-        pl_module.on_train_epoch_start()
-
-
 class Ingredients(ModelCheckpoint):
     """Keeps the best epochs, to be averaged when training is over.
 

@@ -12,8 +12,8 @@ from tunesmith.config import yaml_file
 from tunesmith.config.redact import config_hash
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
+from tunesmith.run import surroundings
 from tunesmith.run.last import relocated
-from tunesmith.run.surroundings import hardware, packages
 
 CODE = ("tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm")
 """Packages whose version may change what a run computes."""
@@ -54,17 +54,15 @@ def enforce(folder: Path, differences: Sequence[str], forced: bool) -> list[str]
 
 def code(record: Mapping[str, Any]) -> list[str]:
     """Versions that differ from those that a run began with."""
-    before, now = record["packages"], packages()
-    return [f"{n} {now.get(n)} instead of {before.get(n)}" for n in CODE if before.get(n) != now.get(n)]
+    return [f"{n} {now} instead of {then}" for n, (then, now) in surroundings.changed(record).items() if n in CODE]
 
 
 def machine(record: Mapping[str, Any]) -> list[str]:
     """What differs of the threads and the devices that sums are split over: bits may differ, which a sentence says."""
-    before, now = record["hardware"], hardware()
     return [
-        f"The run began with {name} {before.get(name)} and goes on with {now[name]}: bits may differ."
-        for name in ("threads", "accelerators")
-        if before.get(name) != now[name]
+        f"The run began with {name} {then} and goes on with {now}: bits may differ."
+        for name, (then, now) in surroundings.changed(record).items()
+        if name in ("threads", "accelerators")
     ]
 
 

@@ -178,10 +178,25 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _recorded(folder: Path) -> DictConfig:
     cfg = yaml_file.read(folder / "config.yaml")
     plain = OmegaConf.to_container(cfg, resolve=False)
-    cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
+    return runnable(DictConfig(relocated(plain, str(cfg.paths.run), str(folder))), folder.name)
+
+
+def runnable(cfg: DictConfig, name: str) -> DictConfig:
+    """Check the recorded configuration of a training run before it is run again.
+
+    Args:
+        cfg: The configuration.
+        name: What its run is called.
+
+    Returns:
+        The same, to be run from its beginning.
+
+    Raises:
+        ConfigError: It holds what was taken out as a secret, does not fit this version, or names what may not be run.
+    """
     if REDACTED in OmegaConf.to_yaml(cfg):
         raise ConfigError(
-            f"Expected the secrets of {folder.name} to come from the environment, as ${{oc.env:NAME}}, but they were "
+            f"Expected the secrets of {name} to come from the environment, as ${{oc.env:NAME}}, but they were "
             "typed, and typed secrets are not recorded."
         )
     cfg.resume = None
