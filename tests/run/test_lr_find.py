@@ -15,6 +15,7 @@ from tunesmith.run import exact
 from tunesmith.run.assemble import assemble
 from tunesmith.run.lr_find import RateFinder, find, middle, smoothed
 from tunesmith.run.quiet import quiet as quietly
+from tunesmith.task.base import Task
 from tunesmith.task.delta import digests
 
 
@@ -32,13 +33,13 @@ def searched(cfg, folder):
 
 def test_rates_rise_by_one_factor_and_everything_is_left_as_it_was(quick, tmp_path, monkeypatch, capsys):
     seen = []
-    step = RateFinder.on_train_batch_end
+    step = Task.optimizer_step
 
-    def noting(self, trainer, *args):
-        seen.append([group["lr"] for group in trainer.optimizers[0].param_groups])
-        return step(self, trainer, *args)
+    def noting(self, epoch, batch, optimizer, closure=None):
+        seen.append([group["lr"] for group in optimizer.param_groups])
+        return step(self, epoch, batch, optimizer, closure)
 
-    monkeypatch.setattr(RateFinder, "on_train_batch_end", noting)
+    monkeypatch.setattr(Task, "optimizer_step", noting)
     cache = Path(os.environ["TUNESMITH_CACHE"])
     kept = sorted(cache.rglob("*"))
     cfg = quick(
