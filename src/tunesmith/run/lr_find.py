@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, final
 
@@ -76,7 +77,7 @@ class RateFinder(Callback):
             raise ConfigError(f"Expected trainer.max_steps to be at least 20 but got {trainer.max_steps}.")
         state = {name: tensor.clone() for name, tensor in task.state_dict().items()}
         self._kept = {"state": state, "table": task.table, "streams": exact.streams(task.device)}
-        task.table = ParameterTable(task.table.rows, task.table.phases[:1])
+        task.table = ParameterTable(task.table.rows, (replace(task.table.phases[0], plateau=None),))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set the rates of the step, whatever the schedule says."""
