@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith import __version__
-from tunesmith.errors import ConfigError, TunesmithError, is_interruption, is_termination, nearest
+from tunesmith import __version__, stop
+from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -26,14 +26,21 @@ def main() -> None:
     """Run the command line and exit.
 
     The code is 0 where all went well, 1 after a failure, 2 after a mistake that one sentence explains, 130 when
-    interrupted and 143 when terminated.
+    interrupted and 143 when asked to stop by another signal.
 
     ``sys.argv`` is left as it is: Lightning starts the other processes of a distributed run with the same one.
     """
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own backbone or dataset; last, so that it shadows nothing
+    with stop.listening():
+        code = _guarded(sys.argv[1:])
+    sys.exit(code)
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    """Run a command line; what can go wrong is told in a sentence, and becomes an exit code."""
     try:
-        code = command_line(sys.argv[1:])
+        code = command_line(argv)
     except TunesmithError as error:
         code = say(error)
     except KeyboardInterrupt:
@@ -41,11 +48,15 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `tunesmith … | head` is no failure
         code = 0
-    except SystemExit as stop:
-        if not is_interruption(stop):
+    except StoppedError as stopped:
+        sys.stderr.write(f"\ntunesmith: {stopped}\n")
+        # Lightning kills the first process of a distributed run when another one ends with a code.
+        code = 0 if os.environ.get("LOCAL_RANK", "0") != "0" else int(str(stopped.code))
+    except SystemExit as ended:
+        if not is_interruption(ended):
             raise
-        code = 143 if is_termination(stop) else _interrupted()
-    sys.exit(code)
+        code = _interrupted()
+    return code
 
 
 def command_line(argv: Sequence[str]) -> int:
@@ -202,8 +213,9 @@ class Jobs:
 
         Raises:
             ConfigError: It does not hold.
+            RunError: Nothing can be written where it will write.
         """
-        from tunesmith.config import find, hydra_app
+        from tunesmith.config import find, hydra_app, output
         from tunesmith.config.check import mistakes
 
         self.describe()
@@ -211,6 +223,7 @@ class Jobs:
         found = mistakes(cfg, self.command, find.group_names(self.dirs))
         if found:
             raise ConfigError([m.text for m in found])
+        output.check_output(cfg, self.command)
         return entry(self.command)(cfg)
 
 

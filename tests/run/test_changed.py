@@ -31,7 +31,8 @@ def interrupted(tmp_path_factory, quick_below):
         patched.setattr(Task, "training_step", stepping)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train(cfg)
-    return Path(cfg.paths.run)
+    (folder,) = (path.parent for path in Path(cfg.paths.logs).rglob("run.json"))
+    return folder
 
 
 @pytest.fixture

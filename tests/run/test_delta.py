@@ -45,7 +45,8 @@ def interrupted(monkeypatch, cfg, step=6):
         patched.setattr(Task, "training_step", stepping)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train(cfg)
-    return Path(cfg.paths.run)
+    (folder,) = (path.parent for path in Path(cfg.paths.logs).rglob("run.json"))
+    return folder
 
 
 def test_a_run_that_was_interrupted_has_the_bits_that_whole_checkpoints_give(quick, source, monkeypatch):

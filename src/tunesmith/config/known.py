@@ -42,6 +42,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.rates.rules": "Rules",
     "tunesmith.rates.uniform": "Uniform",
     "tunesmith.run.callback": "EMA Ingredients LearningRates ProgressBar",
+    "tunesmith.run.finite": "Finite",
     "tunesmith.run.last": "LastCheckpoint",
     "tunesmith.run.lr_find": "RateFinder",
     "tunesmith.run.wandb_logger": "wandb_logger",

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from tunesmith.data.dataset import PictureDataset
 from tunesmith.data.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
+from tunesmith.data.workers import TIMEOUT, Watch
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -64,4 +65,6 @@ def make_loader(
         persistent_workers=number > 0,
         pin_memory=pin_memory,
         generator=generator,
+        worker_init_fn=Watch(number) if number else None,
+        timeout=TIMEOUT if number else 0,
     )

@@ -27,6 +27,7 @@ from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.finite import Finite
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.phase import PhaseChange
@@ -122,6 +123,8 @@ def assemble_trainer(
         *(build(n) for n in cfg.callback.values() if n),
     ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
+    if not any(isinstance(callback, Finite) for callback in callbacks):
+        callbacks.append(Finite())
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
         raise ConfigError("Expected a validation split for early stopping but got none.")
     loggers: list[Logger] = [MetricsLog(folder)]

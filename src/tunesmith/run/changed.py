@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.atomic import write_text
 from tunesmith.config import yaml_file
-from tunesmith.config.redact import config_hash
+from tunesmith.config.redact import config_hash, redact
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import surroundings
@@ -107,6 +108,13 @@ def hash_of_saved(plain: Mapping[str, Any]) -> str:
     """The hash that a configuration had before the run folder was known, from what is saved of it."""
     found: dict[str, Any] = relocated(plain, str(plain["paths"]["run"]), ANYWHERE)
     return config_hash(found)
+
+
+def rewritten(folder: Path, cfg: DictConfig) -> dict[str, str]:
+    """Keep a configuration that was changed under way in its run folder; gives what run.json is to say of it."""
+    plain = redact(cfg)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(plain))
+    return {"config_hash": hash_of_saved(plain)}
 
 
 def asked(cfg: DictConfig, words: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from tunesmith.atomic import write_text
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
-from tunesmith.run import exact
+from tunesmith.run import exact, finite
 from tunesmith.run.saved import shorten
 
 _BETA = 0.9  # of the loss's moving average: a tenth of 100 steps. With 0.98 the curve lags by half of them
@@ -75,6 +75,7 @@ class RateFinder(Callback):
             )
         if trainer.max_steps < 20:
             raise ConfigError(f"Expected trainer.max_steps to be at least 20 but got {trainer.max_steps}.")
+        finite.of(trainer).stops = False
         state = {name: tensor.clone() for name, tensor in task.state_dict().items()}
         self._kept = {"state": state, "table": task.table, "streams": exact.streams(task.device)}
         task.table = ParameterTable(task.table.rows, (replace(task.table.phases[0], plateau=None),))
@@ -108,8 +109,8 @@ class RateFinder(Callback):
         task.table = self._kept["table"]
         task.zero_grad()
         exact.restore_streams(self._kept["streams"], task.device)
-        finite = [i for i, loss in enumerate(self.losses) if math.isfinite(loss)]
-        rates, losses = np.array(self.rates)[finite], np.array(self.losses)[finite]
+        kept = [i for i, loss in enumerate(self.losses) if math.isfinite(loss)]
+        rates, losses = np.array(self.rates)[kept], np.array(self.losses)[kept]
         self.interval = find(rates, losses)
         if trainer.is_global_zero:
             self._leave(

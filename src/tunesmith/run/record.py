@@ -22,13 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tunesmith import STARTED
+from tunesmith import STARTED, stop
 from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
-from tunesmith.errors import RunError, is_interruption
+from tunesmith.errors import RunError, StoppedError, is_interruption
 from tunesmith.run import process
-from tunesmith.run.changed import ANYWHERE, hash_of_saved
+from tunesmith.run.changed import ANYWHERE, rewritten
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -103,10 +103,7 @@ class Run:
             )
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
-            if found.changes:
-                plain = redact(found.cfg)
-                write_text(self.folder / "config.yaml", OmegaConf.to_yaml(plain))
-                self.record["config_hash"] = hash_of_saved(plain)
+            self.record |= rewritten(self.folder, found.cfg) if found.changes else {}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
         self.add_time("import", _import_seconds())
 
@@ -142,21 +139,34 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.main:
-            self.add_time("cpu", _cpu_seconds() - self._cpu)
-        if error is None:
-            self.update(status="completed")
-        else:
-            status = "stopped" if is_interruption(error) else "failed"
-            # Not on the screen, where the error itself is about to appear.
-            logging.getLogger("tunesmith").info("The run ended early.", exc_info=error)
-            self._end_early(status, {"type": type(error).__name__, "message": redact_text(str(error))})
-            if self.main and isinstance(error, Exception):
-                print(f"The run failed; what there is of it lies in {shorten(self.folder)}", file=sys.stderr)  # noqa: T201 - the console may be what failed
-        self._logged.close()
-        os.environ.pop(_FOLDER_VARIABLE, None)
+        with stop.held():
+            if self.main:
+                with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+                    self.add_time("cpu", _cpu_seconds() - self._cpu)
+            if error is None:
+                self.update(status="completed")
+            else:
+                self._end_early(error)
+            self._logged.close()
+            os.environ.pop(_FOLDER_VARIABLE, None)
 
-    def _end_early(self, status: str, error: dict[str, str]) -> None:
+    def _end_early(self, cause: BaseException) -> None:
+        stopped = is_interruption(cause)
+        # Not on the screen, where the error itself is about to appear.
+        logging.getLogger("tunesmith").info("The run ended early.", exc_info=cause)
+        error = {"type": type(cause).__name__, "message": redact_text(str(cause))}
+        if stopped:
+            error["signal"] = cause.signal if isinstance(cause, StoppedError) else "SIGINT"
+        # A disk that is full must not hide what filled it.
+        with contextlib.suppress(OSError):
+            self._record_end("stopped" if stopped else "failed", error)
+        if self.main:
+            place = shorten(self.folder)
+            end = f"Stopped; go on with: tunesmith train resume={place}" if stopped else None
+            # The console may be what failed.
+            print(end or f"The run failed; what there is of it lies in {place}", file=sys.stderr)  # noqa: T201
+
+    def _record_end(self, status: str, error: dict[str, str]) -> None:
         if not self.main:
             # Lightning kills the first rank when another dies, so this one says it, if nobody has.
             found = read(self.folder)

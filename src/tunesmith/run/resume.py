@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import yaml_file
 from tunesmith.config.check import check
+from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import changed, process
@@ -86,9 +87,29 @@ def find(cfg: DictConfig) -> Found | None:
         return None
     if cfg.resume == AUTO:
         folder = _newest_unfinished(cfg)
-        return None if folder is None else _open(folder, cfg.resume_force)
+        if folder is None:
+            return None
+        found = _open(folder, cfg.resume_force)
+        found.cfg.paths.cache = cfg.paths.cache
+        return found
     folder = Path(cfg.resume).expanduser().absolute()
     return _open(folder, cfg.resume_force, changed.asked(cfg, typed()[0]))
+
+
+def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
+    """Go back to the last checkpoint of a run that has just failed in this process.
+
+    Args:
+        folder: Its folder.
+        cfg: Its configuration.
+        why: What it failed of.
+
+    Raises:
+        RunError: None of its checkpoints holds.
+    """
+    checkpoint, entry, said = choose(folder / "checkpoints")
+    said.append(f"{why} Going back to step {entry.get('step', 0)}, at half the rates.")
+    return Found(folder, read(folder), cfg, checkpoint, entry, tuple(said))
 
 
 def _open(folder: Path, forced: bool, asked: Mapping[str, Any] = MappingProxyType({})) -> Found:
@@ -178,7 +199,9 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _recorded(folder: Path) -> DictConfig:
     cfg = yaml_file.read(folder / "config.yaml")
     plain = OmegaConf.to_container(cfg, resolve=False)
-    return runnable(DictConfig(relocated(plain, str(cfg.paths.run), str(folder))), folder.name)
+    cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
+    cfg.paths.cache = None  # where this user keeps a cache is not for a recorded run to say
+    return runnable(cfg, folder.name)
 
 
 def runnable(cfg: DictConfig, name: str) -> DictConfig:
@@ -201,4 +224,5 @@ def runnable(cfg: DictConfig, name: str) -> DictConfig:
         )
     cfg.resume = None
     check(cfg, recorded=True)
+    confine(cfg)
     return cfg
