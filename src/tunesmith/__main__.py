@@ -143,7 +143,7 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     if args.hydra_help:
         hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
         return 0
-    ready = overrides.prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun)
+    ready = prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun)
     shows = args.help or args.cfg or args.info
     if not shows or ready.mistakes:
         overrides.examine(ready, root, dirs)
@@ -152,9 +152,29 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     if shows:
         show(hydra, root, args, ready, dirs)
         return 0
+    if ready.sweep and "sweep" in ready.configs[0]:
+        from tunesmith.sweep.sweep import sweep
+
+        given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
+        flags = [word for flag, value in given.items() if value for word in (flag, value)]
+        return sweep(command, flags, ready.overrides, ready.configs, hydra.config_loader)
     jobs = Jobs(command, ready.sweep, dirs, lambda: hydra_app.describe_job(hydra, root))
     hydra_app.run(hydra, root, ready.overrides, jobs, ready.sweep)
     return jobs.code
+
+
+def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool) -> Prepared:
+    """Read the overrides of a command line, and in a sweep those that its preset searches."""
+    from tunesmith.config import overrides
+
+    ready = overrides.prepare(hydra, root, words, dirs, multirun)
+    if ready.sweep and ready.configs and not ready.mistakes:
+        from tunesmith.sweep.space import with_params
+
+        more = with_params(words, ready.configs[0])
+        if more != list(words):
+            return overrides.prepare(hydra, root, more, dirs, multirun)
+    return ready
 
 
 def show(hydra: Hydra, command: str, args: argparse.Namespace, ready: Prepared, dirs: Sequence[Path]) -> None:
@@ -224,7 +244,7 @@ class Jobs:
         if found:
             raise ConfigError([m.text for m in found])
         output.check_output(cfg, self.command)
-        return entry(self.command)(cfg)
+        return entry(self.command)(hydra_app.alone(cfg))
 
 
 def entry(command: str) -> Callable[[DictConfig], Any]:

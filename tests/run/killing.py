@@ -50,6 +50,7 @@ SETTINGS = {
         *("policy.phases.1.scheduler={}", "policy.phases.1.optimizer={lr: 0.02}"),
     ],
     "chain": ["policy=chain"],
+    "l2_sp": [TWO_PHASES, "callback=[quiet,l2_sp]", "optimizer.weight_decay=0"],
     "lora": ["policy=lora", "policy.dropout=0.2"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],

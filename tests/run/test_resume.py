@@ -39,6 +39,7 @@ CROSSED = {
     "gates": ["middle", "boundary"],
     "lora": ["middle"],
     "chain": ["middle"],
+    "l2_sp": ["middle"],
     "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],
     "probe_waits": ["start of the third", "third epoch"],
 }

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
@@ -25,6 +23,7 @@ from tunesmith.contracts import Backbone, DataSpec, Preprocess
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
+from tunesmith.run.accumulation import WholeBatches
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.finite import Finite
@@ -34,7 +33,7 @@ from tunesmith.run.phase import PhaseChange
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import check_phases_fit, make_table, phases_in_record
 from tunesmith.task.delta import Base
-from tunesmith.task.distributed import check_phases
+from tunesmith.task.distributed import check_phases, check_strategy
 from tunesmith.task.freeze import frozen_names
 
 if TYPE_CHECKING:
@@ -119,6 +118,7 @@ def assemble_trainer(
         throughput,
         collect,
         self_check,
+        WholeBatches(),
         *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
@@ -137,6 +137,8 @@ def assemble_trainer(
         for flag, kind in (("enable_progress_bar", RichProgressBar), ("enable_checkpointing", ModelCheckpoint))
         if not any(isinstance(c, kind) for c in callbacks)
     }
+    if isinstance(cfg.trainer.get("strategy"), str):
+        check_strategy(cfg.trainer.strategy)
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
     trainer = build(cfg.trainer, **own, **flags)
@@ -181,8 +183,6 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         task.table = _table(cfg, backbone, task.head)
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
-    if trainer.world_size > 1:
-        _check_distributed()
     return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task))
 
 
@@ -193,12 +193,6 @@ def _start(cfg: DictConfig, task: Any) -> dict[str, Tensor]:
     frozen = set(frozen_names(task, [phase.trainable for phase in task.table.phases]))
     moving = {n: t for n, t in task.state_dict().items() if n.startswith("backbone.") and n not in frozen}
     return {name: tensor.cpu().clone() for name, tensor in moving.items() if tensor.is_floating_point()}
-
-
-def _check_distributed() -> None:
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
-        raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
 
 
 def _check_schedule(task: DictConfig, schedule: Mapping[str, Any]) -> None:

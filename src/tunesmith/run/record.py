@@ -22,12 +22,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tunesmith import STARTED, stop
+import tunesmith
+from tunesmith import stop
 from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
 from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
-from tunesmith.run import process
+from tunesmith.run import job, process
 from tunesmith.run.changed import ANYWHERE, rewritten
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
@@ -95,9 +96,7 @@ class Run:
                 {
                     "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "checkpoint": found.checkpoint.name if found.checkpoint else None,
-                    "step": found.entry.get("step", 0),
-                    "epoch": found.entry.get("epoch", 0),
-                    "batch": found.entry.get("batch", 0),
+                    **{key: found.entry.get(key, 0) for key in ("step", "epoch", "batch")},
                     "said": list(found.said),
                 }
             )
@@ -113,9 +112,9 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=job.folder() is not None)  # killed before it wrote anything
         except OSError as error:
             raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
         os.environ[_FOLDER_VARIABLE] = str(folder)
@@ -233,6 +232,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "config_hash": "",
         "seed": cfg.seed,
         "tags": list(cfg.tags),
+        "sweep": job.sweep(),
         "git": git(),
         "packages": packages(),
         "hardware": hardware(),
@@ -247,8 +247,8 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
 
 
 def _import_seconds() -> float:
-    """Seconds from the start of the process to its first run; a sweep's later jobs import nothing."""
-    return 0.0 if next(_RUNS) else round(time.monotonic() - STARTED, 3)
+    """Seconds from the start of the process to its first run; later ones import nothing, nor does a sweep's job."""
+    return 0.0 if next(_RUNS) else round(time.monotonic() - tunesmith.STARTED, 3)
 
 
 def _cpu_seconds() -> float:
@@ -295,5 +295,5 @@ def typed() -> tuple[list[str], dict[str, Any]]:
         return [], {}
     hydra = HydraConfig.get()
     chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
-    choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
+    choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
     return [redact_override(o) for o in hydra.overrides.task], choices

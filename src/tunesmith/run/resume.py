@@ -16,7 +16,7 @@ from tunesmith.config.check import check
 from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
-from tunesmith.run import changed, process
+from tunesmith.run import changed, job, process
 from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
 from tunesmith.run.record import hash_of, run_folder, typed
@@ -83,6 +83,9 @@ def find(cfg: DictConfig) -> Found | None:
     joined = run_folder()
     if joined is not None:  # a further process of a distributed run does what the first one decided
         return _rejoin(joined)
+    own = job.folder()
+    if own is not None:
+        return _open(own, cfg.resume_force) if (own / "run.json").is_file() else None
     if cfg.resume is None:
         return None
     if cfg.resume == AUTO:
