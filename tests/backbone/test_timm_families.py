@@ -7,7 +7,7 @@ from tunesmith.backbone.timm import Timm
 from tunesmith.backbone.timm_families import FAMILIES
 from tunesmith.policy.phases import Phases
 from tunesmith.rates.uniform import Uniform
-from tunesmith.run.assemble import make_table
+from tunesmith.run.table import make_table
 
 
 @pytest.mark.parametrize("module", [m for family in FAMILIES for m in family.modules])

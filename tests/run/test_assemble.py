@@ -17,9 +17,10 @@ from tunesmith.config.build import build
 from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.head.linear import Linear
 from tunesmith.run import metrics_log
-from tunesmith.run.assemble import assemble, assemble_data, make_table
+from tunesmith.run.assemble import assemble, assemble_data
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import rebuild
+from tunesmith.run.table import make_table
 from tunesmith.run.train import train
 
 POLICIES = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "policy").glob("*.yaml"))

@@ -16,9 +16,10 @@ from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
 from tunesmith.run import plot
-from tunesmith.run.assemble import assemble, make_table
+from tunesmith.run.assemble import assemble
 from tunesmith.run.predict import predict
 from tunesmith.run.rebuild import rebuild
+from tunesmith.run.table import make_table
 from tunesmith.run.train import train
 
 FROZEN_BUT = {"linear_probe": 0, "last_stages": 2}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningModule
@@ -19,6 +18,7 @@ from tunesmith.task.decision import Decision
 from tunesmith.task.distributed import rewrap
 from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.kind import Kind
 from tunesmith.task.loss import check_loss, mean_loss
 from tunesmith.task.metric import check_scalar, update
 from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
@@ -27,7 +27,7 @@ from tunesmith.task.precision import depthwise_in_float32
 Stage = Literal["train", "val", "test"]
 
 
-class Task(LightningModule, ABC):
+class Task(LightningModule, Kind):
     """A backbone and a head, trained as the parameter table says.
 
     Args:
@@ -53,12 +53,6 @@ class Task(LightningModule, ABC):
         spec: What the data are.
         decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
     """
-
-    targets: ClassVar[tuple[str, ...]] = ("class",)
-    """Kinds of target, as `DataSpec` has them, that the task is for."""
-
-    own_labels: ClassVar[bool] = False
-    """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
     def __init__(
         self,
@@ -112,54 +106,6 @@ class Task(LightningModule, ABC):
         if compile:
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
-
-    @classmethod
-    def num_outputs(cls, spec: DataSpec) -> int:
-        """Outputs K that the head needs for such data."""
-        return len(spec.class_names)
-
-    # ── what a kind of task is ──────────────────────────────────────────────────────────────────────────────────────
-
-    @abstractmethod
-    def predict(self, outputs: Tensor) -> Tensor:
-        """Turn outputs ``(…, K)`` into what metrics and prediction files take: probabilities or values ``(…, K)``."""
-
-    def labels(self, predictions: Tensor) -> Tensor:
-        """Turn predictions ``(B, K)`` into what a picture is said to be: the most probable class ``(B,)``."""
-        return predictions.argmax(dim=-1)
-
-    def truth(self, target: Tensor) -> Tensor:
-        """What metrics compare with: the class ``(B,)``, which is that of the larger part of a mixture ``(B, K)``."""
-        return target.argmax(dim=-1) if target.ndim == 2 else target
-
-    def encode(self, target: Tensor) -> Tensor:
-        """What the loss compares with: the target as the data have it."""
-        return target
-
-    @property
-    def decides(self) -> bool:
-        """Whether a decision is to be fitted on validation when training is over."""
-        return False
-
-    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
-        """Fit a decision.
-
-        Args:
-            outputs: Of validation, ``(N, K)``, or ``(N, V, K)`` of V views.
-            target: As `truth` gives it.
-        """
-        return Decision()
-
-    def predictions(self, outputs: Tensor, decision: Decision | None = None) -> Tensor:
-        """Predictions ``(B, K)`` by a decision, the present one by default.
-
-        Args:
-            outputs: ``(B, K)``, or ``(B, V, K)`` of V views, whose predictions are averaged.
-            decision: Gives the temperature.
-        """
-        temperature = (decision or self.decision).temperature
-        found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
-        return found.mean(dim=1) if found.ndim == 3 else found
 
     def forward(self, x: Tensor | Activations) -> Tensor:
         """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
