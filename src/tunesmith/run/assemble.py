@@ -32,6 +32,7 @@ from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import make_table
+from tunesmith.task.delta import Base
 from tunesmith.task.distributed import check_phases
 
 log = logging.getLogger(__name__)
@@ -140,12 +141,14 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     as the best.
     """
     backbone = build(cfg.backbone)
+    base = Base.of(backbone)
     start = time.perf_counter()
     data = assemble_data(cfg.data, backbone.preprocess)
     data_seconds = time.perf_counter() - start
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
+    task.base = base
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)

@@ -16,6 +16,7 @@ from torch import nn
 
 from tunesmith.atomic import atomic, write_text
 from tunesmith.errors import RunError
+from tunesmith.task.delta import complete
 
 MANIFEST = "manifest.json"
 POSITION = "resume"  # where a checkpoint that can be gone on from says where
@@ -110,14 +111,24 @@ def load(path: Path) -> dict[str, Any]:
 def load_weights(module: nn.Module, path: Path) -> None:
     """Put a checkpoint's weights into a module, every tensor of which must be there and no other.
 
+    Args:
+        module: Its backbone has the weights of the run's source, where the checkpoint leaves such out.
+        path: The checkpoint.
+
     Raises:
         RunError: The checkpoint cannot be loaded, or does not fit.
     """
-    state = load(path)["state_dict"]
-    try:
-        module.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise RunError(f"Expected {path} to fit the model of its run but got: {error}") from error
+    put(module, load(path), path)
+
+
+def put(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
+    """Put the weights of a checkpoint that was loaded into a module, as `load_weights` does.
+
+    Raises:
+        RunError: It does not fit.
+    """
+    complete(checkpoint, module, str(path))
+    module.load_state_dict(checkpoint["state_dict"], strict=True)
 
 
 def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:

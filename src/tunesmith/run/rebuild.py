@@ -15,13 +15,14 @@ from tunesmith.config import yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check import check
 from tunesmith.contracts import DataSpec, Preprocess
-from tunesmith.errors import RunError
+from tunesmith.errors import RunError, TunesmithError
 from tunesmith.policy.adapter import merge
 from tunesmith.run.assemble import assemble_task
 from tunesmith.run.callback import ProgressBar
-from tunesmith.run.checkpoint import load_weights
+from tunesmith.run.checkpoint import load, put
 from tunesmith.run.decision import recorded
 from tunesmith.run.saved import read
+from tunesmith.task.delta import left_out
 
 T = TypeVar("T", DataSpec, Preprocess)
 
@@ -65,18 +66,33 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
     saved = yaml_file.read(folder / "config.yaml")
     check(saved, recorded=True)
-    # The checkpoint holds every tensor: nothing is downloaded, and no package has to carry the original weights.
-    if accepts(saved.backbone, "weights"):
-        saved.backbone.weights = None
+    path = folder / "checkpoints" / f"{checkpoint}.ckpt"
+    weights = load(path)
     spec, preprocess = restore(DataSpec, record["data"]), restore(Preprocess, record["data"]["preprocess"])
-    # Without its weights a backbone does not know their picture size, on which position embeddings depend.
-    if accepts(saved.backbone, "image_size"):
-        saved.backbone.image_size = preprocess.size
-    task = assemble_task(saved, build(saved.backbone), spec)
+    task = assemble_task(saved, _backbone(saved.backbone, weights, preprocess, path), spec)
     task.decision = recorded(record, checkpoint, task.decides)
-    load_weights(task, folder / "checkpoints" / f"{checkpoint}.ckpt")
+    put(task, weights, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
     return Rebuilt(folder, record, saved, spec, preprocess, task)
+
+
+def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], preprocess: Preprocess, path: Path) -> Any:
+    """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
+    source = left_out(checkpoint, str(path)).source
+    if accepts(node, "weights"):
+        node.weights = source
+    # Without its weights a backbone does not know their picture size, on which position embeddings depend.
+    if source is None and accepts(node, "image_size"):
+        node.image_size = preprocess.size
+    try:
+        return build(node)
+    except TunesmithError as error:
+        if source is None:
+            raise
+        raise RunError(
+            f"Expected the weights that the run began with ({source}), since {path} holds only what it changed, but "
+            f"they cannot be had: {error}"
+        ) from error
 
 
 def restore(kind: type[T], values: Mapping[str, Any]) -> T:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, final
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
 
 from tunesmith.errors import RunError
+from tunesmith.task.delta import digests
+from tunesmith.task.freeze import frozen_names
 
 SHOWN = 5
 
@@ -85,11 +84,6 @@ class SelfCheck(Callback):
         self.verdict = compare(pl_module, self._start, trainer.current_epoch)
 
 
-def digests(module: nn.Module) -> dict[str, str]:
-    """A digest of every parameter and every saved buffer, by name."""
-    return {name: _digest(tensor) for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
-
-
 def compare(task: Any, start: Mapping[str, str], epochs: int) -> Verdict:
     """Compare a task with what it was.
 
@@ -108,42 +102,6 @@ def compare(task: Any, start: Mapping[str, str], epochs: int) -> Verdict:
         trained=len(trained),
         trained_unmoved=[name for name in now if name in trained and now[name] == start[name]],
     )
-
-
-def frozen_names(module: nn.Module, phases: Sequence[frozenset[str]]) -> list[str]:
-    """Names of the parameters and buffers that nothing may change.
-
-    A parameter is frozen if no phase trains it; a buffer if in no phase all parameters of its own module train or,
-    where there are none, any in what contains it. It is worked out from names alone, and not from what is in eval mode:
-    that is what is to be checked.
-
-    Args:
-        module: With all parameters and buffers.
-        phases: Names of the parameters that train, phase by phase.
-    """
-    ever = frozenset(chain.from_iterable(phases))
-    saved = set(module.state_dict())
-    found = [name for name, _ in module.named_parameters() if name not in ever]
-    for name, _ in module.named_buffers():
-        owner = name.rpartition(".")[0]
-        own = {f"{owner}.{n}" for n, _ in module.get_submodule(owner).named_parameters(recurse=False)}
-        may_move = any(own <= phase for phase in phases) if own else _trains(module, owner, ever)
-        if name in saved and not may_move:
-            found.append(name)
-    return found
-
-
-def _trains(module: nn.Module, owner: str, ever: frozenset[str]) -> bool:
-    """Whether anything trains in the innermost module around a buffer that has parameters."""
-    below = {f"{owner}.{n}" if owner else n for n, _ in module.get_submodule(owner).named_parameters()}
-    if not below and owner:
-        return _trains(module, owner.rpartition(".")[0], ever)
-    return bool(below & ever)
-
-
-def _digest(tensor: Tensor) -> str:
-    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.blake2b(content.numpy().data, digest_size=16).hexdigest()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -15,9 +15,10 @@ from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
-from tunesmith.task.distributed import rewrap
+from tunesmith.task.delta import Base, complete
+from tunesmith.task.distributed import has_whole_tensors, rewrap
 from tunesmith.task.fitted import HeadFit
-from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.freeze import apply_trainable, freeze_modes, frozen_names
 from tunesmith.task.kind import Kind
 from tunesmith.task.loss import check_loss, mean_loss
 from tunesmith.task.metric import check_scalar, update
@@ -45,6 +46,7 @@ class Task(LightningModule, Kind):
         mode: Whether more or less of it is better.
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
         compile: Compile backbone and head with `torch.compile`.
+        save: What checkpoints hold: all tensors, or only those that the weights' source does not give anyway.
 
     Raises:
         ConfigError: The data, the loss or a metric is not for such a task.
@@ -52,6 +54,7 @@ class Task(LightningModule, Kind):
     Attributes:
         spec: What the data are.
         decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
+        base: What the weights' source gives; nothing until it is put here.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Task(LightningModule, Kind):
         mode: Literal["min", "max"] = "min",
         channels_last: bool = True,
         compile: bool = False,
+        save: Literal["changed", "all"] = "changed",
     ) -> None:
         super().__init__()
         if spec.target not in self.targets:
@@ -84,6 +88,8 @@ class Task(LightningModule, Kind):
         self.loss = loss
         self.spec = spec
         self.decision = Decision()
+        self.base = Base()
+        self.save = save
         self.table = table
         self.monitor = monitor
         self.mode = mode
@@ -167,12 +173,16 @@ class Task(LightningModule, Kind):
             self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say whose optimizer state the checkpoint holds."""
+        """Say whose optimizer state the checkpoint holds, and leave out what the weights' source gives anyway."""
         checkpoint["optimizer_phase"] = self.optimization.phase
+        if self.save == "changed" and has_whole_tensors(self.trainer.strategy):
+            self.base.leave_out(checkpoint, frozen_names(self, [phase.trainable for phase in self.table.phases]))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Learn whose optimizer state it is, before the optimizer is built."""
+        """Learn whose optimizer state it is, before the optimizer is built, and bring back what was left out."""
         self.optimization.phase = checkpoint["optimizer_phase"]
+        if has_whole_tensors(self.trainer.strategy):
+            complete(checkpoint, self, "the checkpoint")
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and the schedule of the present phase."""

@@ -17,6 +17,11 @@ KNOWN = ("2.6.",)
 """Versions of Lightning whose `DDPStrategy.configure_ddp` may be called again; a test trains two ranks through it."""
 
 
+def has_whole_tensors(strategy: Strategy) -> bool:
+    """Whether every process holds every tensor whole, so that checkpoints can leave some out and bring them back."""
+    return isinstance(strategy, SingleDeviceStrategy) or type(strategy) is DDPStrategy
+
+
 def check_phases(strategy: Strategy, phases: int) -> None:
     """Make sure that a strategy can take a policy's phases.
 

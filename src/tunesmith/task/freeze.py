@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 from torch import nn
 
@@ -47,3 +48,34 @@ def _freeze_modes(module: nn.Module, inherited: bool) -> None:
     module.training = all(own) if own else contains_trainable
     for child in module.children():
         _freeze_modes(child, contains_trainable)
+
+
+def frozen_names(module: nn.Module, phases: Sequence[frozenset[str]]) -> list[str]:
+    """Names of the parameters and buffers that nothing may change.
+
+    A parameter is frozen if no phase trains it; a buffer if in no phase all parameters of its own module train or,
+    where there are none, any in what contains it. It is worked out from names alone, and not from what is in eval mode:
+    that is what is to be checked.
+
+    Args:
+        module: With all parameters and buffers.
+        phases: Names of the parameters that train, phase by phase.
+    """
+    ever = frozenset(chain.from_iterable(phases))
+    saved = set(module.state_dict())
+    found = [name for name, _ in module.named_parameters() if name not in ever]
+    for name, _ in module.named_buffers():
+        owner = name.rpartition(".")[0]
+        own = {f"{owner}.{n}" for n, _ in module.get_submodule(owner).named_parameters(recurse=False)}
+        may_move = any(own <= phase for phase in phases) if own else _trains(module, owner, ever)
+        if name in saved and not may_move:
+            found.append(name)
+    return found
+
+
+def _trains(module: nn.Module, owner: str, ever: frozenset[str]) -> bool:
+    """Whether anything trains in the innermost module around a buffer that has parameters."""
+    below = {f"{owner}.{n}" if owner else n for n, _ in module.get_submodule(owner).named_parameters()}
+    if not below and owner:
+        return _trains(module, owner.rpartition(".")[0], ever)
+    return bool(below & ever)
