@@ -62,9 +62,9 @@ def test_a_run_with_decoded_pictures_gives_the_bits_of_a_run_without(trained, de
     del decoded[:]
     warm = trained(*words, "data.split.seed=0")
     assert same(without, cold) and same(without, warm)
-    # Training crops from larger ones than the other splits see.
-    assert cold[2]["computed"] == warm[2]["hits"] == (120 if preset == "light" else 60)
-    assert len(decoded) <= 8  # the look at a few of each kind
+    assert cold[2]["computed"] == warm[2]["hits"] == 60
+    # A look at a few of each kind; for a crop, train has larger ones, and two epochs are too few to keep the others.
+    assert len(decoded) <= 8 + (21 if preset == "light" else 0)
     assert {"look", "fill"} == set(warm[2]["seconds"])
     assert not same(without, trained("policy=full", "data.augment=rotations"))  # negative control
 
