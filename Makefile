@@ -49,8 +49,9 @@ fix: setup ## format, and mend what the linter can mend
 docs: setup ## build the documentation into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: setup ## measure: training step against a plain loop (about 6 minutes on 2 cores)
+bench: setup ## measure: training step against a plain loop (6 minutes on 2 cores), policies (hours; goes on where it stopped)
 	$(BIN)/python tests/benchmark/train_step.py
+	$(BIN)/python tests/benchmark/policies.py
 
 clean: ## remove what was built; .venv and logs stay
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

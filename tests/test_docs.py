@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-import multiprocessing
 import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,25 +28,7 @@ CONF = find.package_conf()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Real weights and all epochs: one step shows that the command works, and the demo itself shows what it gives.
 LONG = {"backbone=timm": ["trainer.limit_train_batches=1", "trainer.max_epochs=1"]}
-# Each command has a process of its own, forked from one that has imported all there is to import.
-PROCESS = multiprocessing.get_context("forkserver")
-PROCESS.set_forkserver_preload(
-    [
-        *("tunesmith.run.train", "tunesmith.run.evaluate", "tunesmith.run.predict", "tunesmith.data.base", "wandb"),
-        *("hydra.main", "matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.datasets"),
-        *("sklearn.linear_model", "sklearn.model_selection", "torchvision.transforms.v2"),
-    ]
-)
 NAMED = r"# ([\w./-]+\.(?:py|yaml))\n"
-CHILD = """
-import os, sys
-os.chdir({folder!r})
-for stream in (1, 2):
-    os.dup2(os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
-sys.argv = ["tunesmith", *{words!r}]
-from tunesmith.__main__ import main
-main()
-"""
 
 
 class Block(NamedTuple):
@@ -104,7 +86,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def perform(page: str, folder: Path) -> list[str]:
+def perform(page: str, folder: Path, typed: Callable[..., Any]) -> list[str]:
     """Write a page's files, then run its commands and its other Python in its order; gives the commands."""
     found = blocks(page)
     for block in found:
@@ -116,13 +98,16 @@ def perform(page: str, folder: Path) -> list[str]:
     for block in found:
         if block.kind == "bash":
             for command in commands(block):
-                (compose_only if block.mark else run)(command, folder)
+                if block.mark:
+                    compose_only(command, folder)
+                else:
+                    run(command, folder, typed)
         elif block.kind == "python" and not re.match(NAMED, block.text):
             exec(block.text, {})
     return [command for block in found if block.kind == "bash" for command in commands(block)]
 
 
-def run(command: str, folder: Path) -> None:
+def run(command: str, folder: Path, typed: Callable[..., Any]) -> None:
     program, *words = (w.replace("<run>", newest(folder, w)) if "<run>" in w else w for w in shlex.split(command))
     if program == "make":
         subprocess.run([program, *words, "--dry-run"], cwd=ROOT, check=True, capture_output=True)
@@ -130,10 +115,8 @@ def run(command: str, folder: Path) -> None:
     assert program == "tunesmith", f"unknown to this test: {command}"
     short = any(word.startswith("trainer.max_epochs=") for word in words)
     more = [option for key, options in LONG.items() if key in words and not short for option in options]
-    child = PROCESS.Process(target=exec, args=(CHILD.format(folder=str(folder), words=[*words, *more]),))
-    child.start()
-    child.join()
-    assert child.exitcode == 0, f"{command}\n{(folder / 'output.txt').read_text()}"
+    done = typed(folder, *words, *more)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
 def newest(folder: Path, word: str) -> str:
@@ -154,8 +137,8 @@ def compose_only(command: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_every_command_works_in_the_order_of_its_page(page, folder):
-    done = perform(page.read_text(encoding="utf-8"), folder)
+def test_every_command_works_in_the_order_of_its_page(page, folder, typed):
+    done = perform(page.read_text(encoding="utf-8"), folder, typed)
     predicted = [c for c in done if "input=photos output=labels.csv" in c or "input=new output=labels.csv" in c]
     if predicted:
         pictures = list((folder / predicted[0].partition("input=")[2].split()[0]).rglob("*.png"))
@@ -171,14 +154,14 @@ def test_the_pages_hold_the_commands_that_this_test_is_for():
 
 
 @pytest.mark.parametrize("command", ["tunesmith train head=linaer", "tunesmith predict run=logs/none input=new", "ls"])
-def test_a_wrong_command_fails(command, folder):
+def test_a_wrong_command_fails(command, folder, typed):
     with pytest.raises(AssertionError):
-        perform(f"```bash\n{command}\n```\n", folder)
+        perform(f"```bash\n{command}\n```\n", folder, typed)
 
 
-def test_a_wrong_command_that_is_only_composed_fails(folder):
+def test_a_wrong_command_that_is_only_composed_fails(folder, typed):
     with pytest.raises(ConfigError):
-        perform("```bash needs=gpu\ntunesmith train trainer=gpu trainer.max_epoch=3\n```\n", folder)
+        perform("```bash needs=gpu\ntunesmith train trainer=gpu trainer.max_epoch=3\n```\n", folder, typed)
 
 
 @pytest.fixture(scope="module")

@@ -31,12 +31,24 @@ def wheel(tmp_path_factory):
 def installed(wheel, tmp_path_factory):
     """A clean environment with the wheel in it, and the dependencies of this one behind it."""
     folder = tmp_path_factory.mktemp("clean")
-    venv.create(folder, with_pip=True)
+    venv.create(folder)
     (clean,) = (folder / "lib").glob("python*/site-packages")
     # Not the editable tunesmith: a .pth file in a folder that is itself named by one is not read.
     (clean / "dependencies.pth").write_text("\n".join(p for p in site.getsitepackages() if Path(p).is_dir()))
     subprocess.run(
-        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel], check=True
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            folder / "bin" / "python",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            wheel,
+        ],
+        check=True,
     )
     return folder / "bin"
 

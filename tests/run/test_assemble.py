@@ -31,12 +31,6 @@ TWO_OPTIMIZERS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 def test_what_never_trains_keeps_its_bits_and_the_rest_moves(policy, quick, tmp_path):
     cfg = quick(f"policy={policy}", "trainer.max_epochs=4", f"paths.run={tmp_path}", samples=60)

@@ -48,7 +48,13 @@ def pictures(tmp_path_factory):
 @pytest.fixture(scope="module")
 def make(pictures, quick_below, tmp_path_factory):
     def make(*options):
-        small = ["backbone.image_size=12", "data.batch_size=16", "data.augment=none", "trainer.max_epochs=1"]
+        small = [
+            "backbone.image_size=12",
+            "data.batch_size=16",
+            "data.augment=none",
+            "trainer.max_epochs=1",
+            "plots=true",
+        ]
         data = ["data=image_table", f"data.file={pictures / 'table.csv'}"]
         return quick_below(tmp_path_factory.mktemp("logs"), *data, *small, *options)
 

@@ -15,7 +15,6 @@ from PIL import Image
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
-from tunesmith.run import plot
 from tunesmith.run.assemble import assemble
 from tunesmith.run.predict import predict
 from tunesmith.run.rebuild import rebuild
@@ -69,7 +68,6 @@ def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predi
 
     monkeypatch.setattr("tunesmith.run.train.assemble", lambda *args: keep(made := assemble(*args), made.task))
     monkeypatch.setattr("tunesmith.run.predict.rebuild", lambda *args: keep(made := rebuild(*args), made.task))
-    monkeypatch.setattr(plot, "draw_all", lambda *_: [])
 
     predicting.run = str(train(configured(composed[policy], family)).folder)
     predict(predicting)
@@ -94,7 +92,6 @@ def test_a_run_is_put_together_in_the_size_that_its_weights_had(composed, predic
     """Without its weights a ViT would be built for another size, and its position embeddings would not fit."""
     library = torchvision.models.get_model("small_vit", weights=None)
     monkeypatch.setattr(torchvision.models.ViT_B_16_Weights, "get_state_dict", lambda *_, **__: library.state_dict())
-    monkeypatch.setattr(plot, "draw_all", lambda *_: [])
     cfg = configured(composed["linear_probe"], ("torchvision", {"name": "small_vit"}))
     cfg.backbone.weights = "IMAGENET1K_SWAG_E2E_V1"  # for 384 pixels; the best are for 224
     predicting.run = str(train(cfg).folder)

@@ -14,12 +14,6 @@ from tunesmith.run.rebuild import rebuild
 from tunesmith.run.train import train
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 def test_gradients_are_those_of_the_loss_over_the_weights_and_leave_no_trace(quick, tmp_path):
     parts = assemble(quick("policy=full", "head=mlp", "head.dropout=0.5", samples=60), tmp_path, {})
     task, data = parts.task, parts.data

@@ -96,12 +96,6 @@ def run_folder(cfg):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 def killed(cfg, monkeypatch, target, count):
     """Train until a function is called for the count-th time; give the folder."""
     calls = 0

@@ -14,12 +14,6 @@ from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 def check_of(folder):
     return json.loads((folder / "run.json").read_text())["policy"]["check"]
 

@@ -52,7 +52,7 @@ def read_offline(file: Path) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
 def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    cfg = quick("logger=wandb", "logger.wandb.group=sweep", "tags=[one]", "policy=linear_probe")
+    cfg = quick("logger=wandb", "plots=true", "logger.wandb.group=sweep", "tags=[one]", "policy=linear_probe")
     result = train(cfg)
     (file,) = result.folder.glob("wandb/offline-run-*/run-*.wandb")
     read = read_offline(file)
@@ -83,7 +83,7 @@ def test_every_kind_of_target_has_its_charts(kind, keys):
 
 
 @pytest.mark.parametrize(("key", "found"), [("api_key", False), ("note", True)])
-def test_no_secret_in_any_byte_that_a_sweep_leaves(tmp_path, key, found):
+def test_no_secret_in_any_byte_that_a_sweep_leaves(tmp_path, typed, key, found):
     """Beside it the negative control: a word that is no secret's would be found."""
     words = ["data.samples=60", "trainer.max_epochs=1", "callback=quiet", f"+backbone.{key}=open sesame"]
     (tmp_path / "conf" / "backbone").mkdir(parents=True)
@@ -91,13 +91,7 @@ def test_no_secret_in_any_byte_that_a_sweep_leaves(tmp_path, key, found):
     (tmp_path / "plug.py").write_text(
         "from tunesmith.backbone.tiny import Tiny\n\n\ndef Open(**anything):\n    return Tiny()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "tunesmith", "train", "-m", "backbone=open", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = typed(tmp_path, "train", "-m", "backbone=open", *words)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "logs").rglob("*.wandb"))
     hits = [p for p in (tmp_path / "logs").rglob("*") if p.is_file() and b"sesame" in p.read_bytes()]

@@ -26,6 +26,7 @@ class Train:
     name: str
     seed: int
     tags: list[str]
+    plots: bool
     test: Literal["best", "last"] | None
     resume: str | None
     paths: Paths

@@ -117,6 +117,7 @@ class Run:
         return folder
 
     def __enter__(self) -> Run:
+        self._cpu = _cpu_seconds()
         if self.main:
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
             handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -133,6 +134,8 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self.main:
+            self.add_time("cpu", _cpu_seconds() - self._cpu)
         if error is None:
             self.update(status="completed")
         else:
@@ -227,6 +230,11 @@ def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
 def _import_seconds() -> float:
     """Seconds from the start of the process to its first run; a sweep's later jobs import nothing."""
     return 0.0 if next(_RUNS) else round(time.monotonic() - STARTED, 3)
+
+
+def _cpu_seconds() -> float:
+    """Seconds that all cores together spent on this process and on those it started and waited for."""
+    return sum(os.times()[:4])
 
 
 def hash_of(cfg: DictConfig) -> str:

@@ -88,7 +88,7 @@ def train(cfg: DictConfig) -> Result:
             outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
-            finish(run, parts, outcome)
+            finish(run, parts, outcome, cfg.plots)
     return Result(run.folder, run.record["metrics"])
 
 
@@ -119,9 +119,10 @@ def check_frozen(run: Run, parts: Parts) -> None:
         verdict.enforce()
 
 
-def finish(run: Run, parts: Parts, outcome: Outcome | None) -> None:
+def finish(run: Run, parts: Parts, outcome: Outcome | None, plots: bool) -> None:
     """Leave predictions and pictures in the folder, send them to W&B, and say where everything is."""
-    pictures = plot.draw_all(run.folder, outcome.predictions if outcome else None, parts.task.monitor)
+    predictions = outcome.predictions if outcome else None
+    pictures = plot.draw_all(run.folder, predictions, parts.task.monitor) if plots else []
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
         report.save(outcome, run.folder)
