@@ -21,8 +21,9 @@ from tunesmith.data.mixing import Mixing
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Put samples into a batch; pictures that differ in size, which are still to be cropped, stay a list."""
-    pictures = [sample.pop("input") for sample in samples]
-    batch: dict[str, Any] = torch.utils.data.default_collate(samples)
+    pictures = [sample["input"] for sample in samples]
+    rest = [{name: value for name, value in sample.items() if name != "input"} for sample in samples]
+    batch: dict[str, Any] = torch.utils.data.default_collate(rest)
     same = isinstance(pictures[0], Mapping) or len({picture.shape for picture in pictures}) == 1
     return {"input": torch.utils.data.default_collate(pictures) if same else pictures, **batch}
 
