@@ -14,6 +14,7 @@ NEEDED = {
     "predict": ["run=x", "input=y"],
     "compare": ["runs=x"],
     "command": ["run=x"],
+    "reproduce": ["run=x"],
 }
 BESIDE = {
     "data/image_folder": ["data.root=photos"],

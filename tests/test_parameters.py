@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tunesmith.parameters import Parameter, ParameterTable, Phase, Rate, Row
@@ -52,10 +54,34 @@ def row(name, rate, first=0):
         ([row("a", Rate(decay=0.5)), row("b", Rate())], {"s/decay_x0.5": "a", "s": "b"}),
         # Only where they warm up does it matter when they thaw.
         ([row("a", Rate()), row("b", Rate(), first=2)], {"s": "ab"}),
-        ([row("a", Rate(warmup=1.0)), row("b", Rate(warmup=1.0), 2)], {"s/from_0": "a", "s/from_2": "b"}),
+        ([row("a", Rate(warmup=1.0)), row("b", Rate(warmup=1.0), 2)], {"s/phase_0": "a", "s/phase_1": "b"}),
         ([row("a", Rate(warmup=1.0)), row("b", Rate(warmup=1.0), None)], {"s": "ab"}),
     ],
 )
 def test_groups_are_named_by_what_differs(rows, names):
-    groups = ParameterTable(tuple(rows), (Phase(0, frozenset()),)).groups()
+    groups = ParameterTable(tuple(rows), (Phase(0, frozenset()), Phase(2, frozenset()))).groups()
     assert {group.name: "".join(group.parameters) for group in groups} == names
+
+
+def test_a_phase_that_begins_ahead_of_time_brings_the_later_ones_with_it():
+    rows = tuple(row(name, Rate(warmup=1.0), first) for name, first in (("a", 0), ("b", 2), ("c", 4), ("d", None)))
+    planned = replace(table(None, None, None), rows=rows)
+    moved = planned.beginning(1, 1)
+    assert [phase.first_epoch for phase in moved.phases] == [0, 1, 3]
+    assert [phase.ahead for phase in moved.phases] == [0, 1, 0]
+    assert [r.first_epoch for r in moved.rows] == [0, 1, 3, None]
+    assert [moved.phase(epoch) for epoch in range(5)] == [0, 1, 1, 2, 2]
+    assert planned.beginning(1, 2) == planned
+    assert moved.beginning(1, 1) == moved
+    assert [g.name for g in moved.groups()] == [g.name for g in planned.groups()]
+    assert [g.thaw for g in moved.groups()] == [0, 1, 3]
+
+
+def test_a_schedule_keeps_the_length_that_was_planned_when_it_began():
+    """Else a run that is resumed after the decision would build another one."""
+    planned = table(None, None, OWN, OWN)
+    assert planned.beginning(1, 1).span(0) == planned.span(0) == (0, 4)
+    assert planned.beginning(1, 1).beginning(2, 2).span(0) == (0, 4)
+    assert planned.beginning(1, 1).span(2) == (3, 5)
+    assert planned.beginning(1, 1).beginning(2, 2).span(2) == (2, 4)
+    assert planned.beginning(1, 1).beginning(2, 2).beginning(3, 3).span(2) == (2, 4)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
+
+from tunesmith.errors import PolicyError
 
 HEAD = "head"
 """The stage name that the head's parameters carry in the parameter table."""
@@ -34,20 +37,56 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """When a phase ends ahead of its time: the monitored metric has stopped improving.
+
+    Attributes:
+        patience: After so many validations in a row that do not beat the best of the phase.
+        min_delta: By how much a validation must beat it.
+
+    Raises:
+        PolicyError: A number is out of range.
+    """
+
+    patience: int
+    min_delta: float = 0.0
+
+    def __post_init__(self) -> None:
+        whole = isinstance(self.patience, int) and not isinstance(self.patience, bool)
+        if not whole or self.patience < 1:
+            raise PolicyError(
+                f"Expected the policy's patience to be null or a whole number of at least 1 but got {self.patience!r}."
+            )
+        number = isinstance(self.min_delta, int | float) and not isinstance(self.min_delta, bool)
+        if not number or not 0 <= self.min_delta < math.inf:
+            raise PolicyError(f"Expected the policy's min_delta to be at least 0 but got {self.min_delta!r}.")
+
+    @staticmethod
+    def after(patience: int | None, min_delta: float) -> Plateau | None:
+        """Make one, where there is a patience."""
+        return None if patience is None else Plateau(patience, min_delta)
+
+
+@dataclass(frozen=True)
 class Phase:
     """A stretch of epochs and the parameters that train in it.
 
     Attributes:
-        first_epoch: The epoch the phase begins with, counted from 0.
+        first_epoch: The epoch the phase begins with, counted from 0; at the latest, where one before it may end ahead
+            of its time.
         trainable: Full names of the parameters that train.
         optimizer: The optimizer that the phase has for itself, as configured; ``None`` for the run's.
         scheduler: The schedule that the phase has for itself, as configured; ``None`` for the run's.
+        plateau: When it ends ahead of its time; ``None`` for never. The phase after it begins with its best weights.
+        ahead: Epochs by which it began before it would have at the latest.
     """
 
     first_epoch: int
     trainable: frozenset[str]
     optimizer: Mapping[str, Any] | None = None
     scheduler: Mapping[str, Any] | None = None
+    plateau: Plateau | None = None
+    ahead: int = 0
 
     @property
     def apart(self) -> bool:
@@ -90,7 +129,7 @@ class Rate:
 
 
 class Policy(Protocol):
-    """Which parameters train, when: a pure function of the epoch."""
+    """Which parameters train, when: a pure function of the epoch, and of where phases ended ahead of their time."""
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
         """Lay out the phases, ordered by first epoch, beginning with epoch 0."""
@@ -111,7 +150,7 @@ class Row:
 
     Attributes:
         parameter: The parameter.
-        first_epoch: The epoch from which it trains; ``None`` for never.
+        first_epoch: The epoch from which it trains, or its phase's latest; ``None`` for never.
         rate: How fast, with whatever optimizer.
         weight_decay: With the run's own optimizer.
     """
@@ -148,6 +187,9 @@ class Group:
 class ParameterTable:
     """Every parameter of the model, exactly once: what trains, when, and how fast.
 
+    It is what policy and rates laid out and, where phases end on a plateau, the epochs in which others began instead:
+    `beginning` makes a new table of each such decision, and what trains is a pure function of table and epoch.
+
     Attributes:
         rows: One row a parameter, shallow to deep, the head last.
         phases: The policy's phases.
@@ -159,6 +201,20 @@ class ParameterTable:
     def phase(self, epoch: int) -> int:
         """Index of the phase that ``epoch`` falls in."""
         return max(i for i, p in enumerate(self.phases) if p.first_epoch <= epoch)
+
+    def beginning(self, index: int, epoch: int) -> ParameterTable:
+        """The table in which a phase begins with another epoch, and all later ones as long after it as before.
+
+        Args:
+            index: Of the phase, which has not begun.
+            epoch: At most its present first one.
+        """
+        ahead = self.phases[index].first_epoch - epoch
+        later = [replace(phase, first_epoch=phase.first_epoch - ahead) for phase in self.phases[index:]]
+        phases = (*self.phases[:index], replace(later[0], ahead=later[0].ahead + ahead), *later[1:])
+        moved = {old.first_epoch: new.first_epoch for old, new in zip(self.phases, phases, strict=True)}
+        rows = (r if r.first_epoch is None else replace(r, first_epoch=moved[r.first_epoch]) for r in self.rows)
+        return replace(self, rows=tuple(rows), phases=phases)
 
     def trainable(self, epoch: int) -> frozenset[str]:
         """Full names of the parameters that train in ``epoch``."""
@@ -177,12 +233,17 @@ class ParameterTable:
     def span(self, index: int) -> tuple[int, int | None]:
         """First epoch of the optimizer of a phase and the epoch after its last; ``None`` where the run ends first.
 
+        The last is what it was when the phase began: a schedule keeps its length when phases end ahead of their time.
+
         Args:
             index: As `optimizer_phase` gives it.
         """
-        later = (p.first_epoch for i, p in enumerate(self.phases) if i > index)
-        ends = (epoch for epoch in later if self.optimizer_phase(epoch) != index)
-        return self.phases[index].first_epoch, next(ends, None)
+        begin = self.phases[index].first_epoch
+        for end in range(index + 1, len(self.phases)):
+            first = self.phases[end].first_epoch
+            if self.optimizer_phase(first) != index:
+                return begin, first + sum(phase.ahead for phase in self.phases[index + 1 : end + 1])
+        return begin, None
 
     def boundary(self, epoch: int) -> int:
         """Number of stages, from the shallowest, in which nothing trains in ``epoch``."""
@@ -206,9 +267,20 @@ class ParameterTable:
         for stage, rate, thaw in members:
             kinds.setdefault(stage, []).append((rate, thaw))
         return [
-            Group(_group_name(stage, rate, thaw, kinds[stage]), rate, thaw, tuple(names))
+            Group(self._name(stage, rate, thaw, kinds[stage]), rate, thaw, tuple(names))
             for (stage, rate, thaw), names in members.items()
         ]
+
+    def _name(self, stage: str, rate: Rate, thaw: int, kinds: Sequence[tuple[Rate, int]]) -> str:
+        """The stage, with what differs within it; by numbers of phases, since their epochs may move."""
+        name = stage
+        if len({kind.multiplier for kind, _ in kinds}) > 1:
+            name += f"/x{rate.multiplier!r}"
+        if len({epoch for _, epoch in kinds}) > 1:
+            name += f"/phase_{self.phase(thaw)}"
+        if rate.decay not in (0.0, 1.0):
+            name += f"/decay_x{rate.decay!r}"
+        return name + ("" if rate.decay else "/no_decay")
 
     def as_tsv(self) -> str:
         """The whole table as tab-separated text, for params.tsv."""
@@ -218,15 +290,3 @@ class ParameterTable:
             cells: list[Any] = [row.parameter.name, row.parameter.stage, row.parameter.numel, when]
             lines.append("\t".join(map(str, [*cells, f"{row.multiplier:g}", f"{row.weight_decay:g}"])))
         return "\n".join(lines) + "\n"
-
-
-def _group_name(stage: str, rate: Rate, thaw: int, kinds: Sequence[tuple[Rate, int]]) -> str:
-    """The stage, with what differs within it."""
-    name = stage
-    if len({kind.multiplier for kind, _ in kinds}) > 1:
-        name += f"/x{rate.multiplier!r}"
-    if len({epoch for _, epoch in kinds}) > 1:
-        name += f"/from_{thaw}"
-    if rate.decay not in (0.0, 1.0):
-        name += f"/decay_x{rate.decay!r}"
-    return name + ("" if rate.decay else "/no_decay")

@@ -15,6 +15,14 @@ from tunesmith.run.train import train
 
 GRADUAL = "policy.phases=[{train: [head], epochs: 2}, {train: [head, 'stage: -1:'], epochs: 2}, {train: [all]}]"
 # 96, 48 and 96 pictures: whole batches of 32, and one of 16, which give the same last bit; see frozen.BATCH.
+EARLY = [
+    "policy=plateau",
+    "policy.epochs=3",
+    "policy.patience=1",
+    "policy.min_delta=9",
+    "policy.stages=1",
+    "trainer.max_epochs=5",
+]
 DATA = ["data.split.val=0.2", "data.split.test=0.4", "data.augment=none", "trainer.max_epochs=3"]
 
 
@@ -67,6 +75,7 @@ def same(one, other):
         (["policy=last_stages", "policy.stages=1"], 240),
         (["policy=last_stages", "policy.stages=2", "trainer.precision=bf16-mixed"], 240),
         ([GRADUAL, "trainer.max_epochs=5"], 480),
+        (EARLY, 480),
         (["policy=linear_probe", "data.augment=light"], 144),
         (["policy=linear_probe", "data.augment=light", "cache.views=3"], 144 + 3 * 96),
     ],

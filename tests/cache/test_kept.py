@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from tunesmith.cache.kept import Kept, Opened, Rows
 from tunesmith.cache.shard import Shard, write
@@ -48,17 +49,39 @@ def test_memory_is_given_back_on_the_way(rows, monkeypatch):
 
 def test_epochs_take_views_in_turn():
     views = [{8: "first"}, {8: "second"}]
-    kept = Kept([(0, views)])
+    kept = Kept(torch.tensor([0]), [views])
     assert [kept.find(epoch, 8) for epoch in range(3)] == ["first", "second", "first"]
     assert kept.complete
 
 
 def test_a_phase_without_views_needs_the_pictures(rows):
-    kept = Kept([(0, [rows()]), (2, [])])
+    kept = Kept(torch.tensor([0, 2]), [[rows()], []])
     assert [kept.find(epoch, 8) is None for epoch in range(4)] == [False, False, True, True]
     assert not kept.complete
 
 
 def test_a_worker_process_can_have_it(rows):
-    kept = pickle.loads(pickle.dumps(Kept([(0, [rows()])])))
+    kept = pickle.loads(pickle.dumps(Kept(torch.tensor([0]), [[rows()]])))
     assert kept.find(0, 9)["pooled"].item() == 90
+
+
+def test_worker_processes_that_are_there_already_see_a_phase_begin_ahead_of_time(rows):
+    firsts = torch.tensor([0, 2]).share_memory_()
+    kept = Kept(firsts, [[rows()], []])
+    batches = DataLoader(Found(kept), num_workers=1, persistent_workers=True, batch_size=None)
+    assert [found is None for found in batches] == [False, False, True]
+    firsts[1] = 1
+    assert [found is None for found in batches] == [False, True, True]
+
+
+class Found(Dataset):
+    """What is kept of row 8 for three epochs."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, epoch):
+        return self.kept.find(epoch, 8)

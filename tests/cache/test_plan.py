@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tunesmith.cache.plan import Estimate, Span, in_bytes, in_time, served, spans
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Row
+from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Plateau, Row
 
 PARAMETERS = [Parameter(name, name, depth, False, False, 1, 1) for depth, name in enumerate(["a", "b", "c", HEAD])]
 
@@ -21,6 +23,13 @@ def test_thawing_moves_the_cut_forward():
     gradual = table((0, [HEAD]), (2, [HEAD, "c"]), (4, [HEAD, "a", "b", "c"]))
     assert spans(gradual, 10) == [Span(0, 2, 3), Span(2, 4, 2), Span(4, 10, 0)]
     assert spans(gradual, 3) == [Span(0, 2, 3), Span(2, 3, 2)]
+
+
+def test_a_phase_that_may_begin_ahead_of_time_has_a_cut_too():
+    waits, last = table((0, [HEAD]), (20, [HEAD, "c"])).phases
+    waiting = replace(table(), phases=(replace(waits, plateau=Plateau(1)), last))
+    assert spans(waiting, 10) == [Span(0, 10, 3), Span(20, 10, 2)]
+    assert served(spans(waiting, 10), 2, 100, 10, 7) == 7
 
 
 def test_a_stage_that_has_trained_is_never_kept_again():

@@ -1,7 +1,7 @@
 import pytest
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
+from tunesmith.parameters import HEAD, Parameter, Plateau
 from tunesmith.policy.chain import Chain
 
 # The stage at depth 1 has no parameters, as a pooling layer has none.
@@ -23,3 +23,8 @@ def test_the_head_then_each_stage_alone_then_all():
 def test_out_of_range():
     with pytest.raises(PolicyError, match=r"policy.epochs to be at least 1"):
         Chain(0)
+
+
+def test_with_a_patience_all_but_the_last_wait_for_a_plateau():
+    plan = Chain(epochs=5, patience=2, min_delta=0.1).plan(PARAMETERS)
+    assert [phase.plateau for phase in plan] == [Plateau(2, 0.1)] * (len(plan) - 1) + [None]

@@ -1,7 +1,7 @@
 import pytest
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
+from tunesmith.parameters import HEAD, Parameter, Plateau
 from tunesmith.policy.gradual import Gradual
 
 # The stage at depth 1 has no parameters, as a pooling layer has none.
@@ -41,3 +41,8 @@ def test_out_of_range(options, words):
 def test_more_stages_than_there_are():
     with pytest.raises(PolicyError, match="at most 3"):
         Gradual(stages=4).plan(PARAMETERS)
+
+
+def test_with_a_patience_all_but_the_last_wait_for_a_plateau():
+    plan = Gradual(epochs=5, patience=2, min_delta=0.1).plan(PARAMETERS)
+    assert [phase.plateau for phase in plan] == [Plateau(2, 0.1)] * (len(plan) - 1) + [None]

@@ -2,7 +2,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
+from tunesmith.parameters import HEAD, Parameter, Plateau
 from tunesmith.policy.phases import Phases
 
 STAGES = ("stem", "layer1", "layer2", "blocks.3")
@@ -73,6 +73,14 @@ def test_a_config_node_means_the_same_as_plain_containers():
         ([{"train": ["all"], "optimizer": 1e-3}], r"optimizer to be a mapping, such as {lr: 1e-4}, but got 0.001"),
         ([{"train": ["all"], "scheduler": "cosine"}], r"scheduler to be a mapping"),
         (["head"], "mapping with 'train'"),
+        ([{"train": ["head"], "epochs": 3, "patience": 0}, {"train": ["all"]}], "patience to be .* at least 1.*got 0"),
+        ([{"train": ["head"], "epochs": 3, "patience": 1.5}, {"train": ["all"]}], "patience to be .*got 1.5"),
+        ([{"train": ["head"], "patience": 2}, {"train": ["all"]}], r"phases\[0\].epochs.*got None"),
+        (
+            [{"train": ["head"], "epochs": 3, "patience": 2, "min_delta": -1}, {"train": ["all"]}],
+            "min_delta to be at least 0 but got -1",
+        ),
+        ([{"train": ["head"], "patience": 2}], "last phase to have no 'patience'.*got 2.*early_stopping"),
     ],
 )
 def test_malformed_phases_are_refused_before_a_model_is_there(phases, words):
@@ -101,3 +109,9 @@ def test_optimizer_and_schedule_come_with_their_phase():
     one, two = Phases(phases).plan(PARAMETERS)
     assert (one.optimizer, one.scheduler, two.optimizer, two.scheduler) == ({"lr": 1.0}, None, None, {})
     assert one.apart and two.apart
+
+
+def test_a_phase_with_a_patience_waits_for_a_plateau():
+    phases = [{"train": ["head"], "epochs": 5, "patience": 2, "min_delta": 0.1}, {"train": ["all"], "patience": None}]
+    one, two = Phases(phases).plan(PARAMETERS)
+    assert (one.plateau, two.plateau, two.first_epoch) == (Plateau(2, 0.1), None, 5)

@@ -46,6 +46,15 @@ SETTINGS = {
         *("callback.last.every_n_train_steps=1", "rates=layer_decay", "optimizer.lr=7"),
     ],
     "gates": ["policy=gradual", "rates=ramp", "rates.over=1.0", "+rates.thaw_warmup=1.5", "scheduler=step"],
+    "waiting": [
+        *("policy=plateau", "policy.patience=1", "policy.min_delta=9", "rates=layer_decay", "+rates.thaw_warmup=1.5"),
+        *("callback=[quiet,ema]", "trainer.max_epochs=5", "optimizer.lr=0.01", "optimizer.weight_decay=0.1"),
+    ],
+    "probe_waits": [
+        *("policy=lp_ft", "policy.probe_epochs=4", "policy.patience=1", "policy.min_delta=9", "data.augment=none"),
+        *("policy.phases.1.scheduler={}", "policy.phases.1.optimizer={lr: 0.02}"),
+    ],
+    "chain": ["policy=chain"],
     "lora": ["policy=lora", "policy.dropout=0.2"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
@@ -151,13 +160,18 @@ def stopped(died, tmp_path):
     return Path(shutil.copytree(died, tmp_path / "logs" / "synthetic" / died.name))
 
 
-# 6 batches an epoch, 3 epochs; saved every 2 steps and at every start of an epoch.
+# 6 batches an epoch, 3 epochs or more; saved every 2 steps and at every start of an epoch.
 PLACES = {
     "first epoch": ((Task, "training_step"), 4),
     "middle": ((Task, "training_step"), 12),
     "boundary": ((Task, "on_train_epoch_start"), 3),
     "validation": ((Task, "validation_step"), 2),
     "save": ((checkpoint, "_write_manifest"), 9),
+}
+LATER = {
+    "start of the third": ((Task, "on_train_epoch_start"), 5),  # it is called twice an epoch
+    "third epoch": ((Task, "training_step"), 16),
+    "fourth epoch": ((Task, "training_step"), 22),
 }
 
 
@@ -169,12 +183,15 @@ CROSSED = {
     "pairs": ["first epoch", "middle", "boundary", "validation", "save"],
     "gates": ["middle", "boundary"],
     "lora": ["middle"],
+    "chain": ["middle"],
+    "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],
+    "probe_waits": ["start of the third", "third epoch"],
 }
 
 
 @pytest.mark.parametrize(("setting", "place"), [(s, place) for s, places in CROSSED.items() for place in places])
 def test_a_killed_run_ends_with_the_same_bits(setting, place, tmp_path, monkeypatch, whole):
-    folder = killed(configured(tmp_path, setting), monkeypatch, *PLACES[place])
+    folder = killed(configured(tmp_path, setting), monkeypatch, *(PLACES | LATER)[place])
     assert go_on(folder).folder == folder
     assert differing(bits(folder), whole(setting)) == []
 

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,38 +10,7 @@ import pytest
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.train import train
 from tunesmith.run.wandb_logger import charts
-
-
-def records(data: bytes) -> Iterator[bytes]:
-    """Split W&B's file into records: 7 bytes of header, then LevelDB's log format in blocks of 32 KiB."""
-    position, whole = 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        _, length, kind = struct.unpack_from("<IHB", data, position)
-        whole += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield whole
-            whole = b""
-
-
-def read_offline(file: Path) -> dict[str, Any]:
-    from wandb.proto import wandb_internal_pb2
-
-    found: dict[str, Any] = {"keys": set(), "config": {}}
-    for data in records(file.read_bytes()):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        found["keys"] |= {item.key or item.nested_key[0] for item in record.history.item}
-        for item in [*record.run.config.update, *record.config.update]:
-            found["config"][item.key or item.nested_key[0]] = json.loads(item.value_json)
-        if record.run.run_id:
-            run = record.run
-            found["about"] = {"id": run.run_id, "group": run.run_group, "tags": list(run.tags)}
-    return found
+from tunesmith.run.wandb_record import comparable, read_file
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
@@ -55,14 +20,15 @@ def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeyp
     cfg = quick("logger=wandb", "plots=true", "logger.wandb.group=sweep", "tags=[one]", "policy=linear_probe")
     result = train(cfg)
     (file,) = result.folder.glob("wandb/offline-run-*/run-*.wandb")
-    read = read_offline(file)
+    read = read_file(file)
     record = json.loads((result.folder / "run.json").read_text())
-    assert read["about"] == {"id": record["id"], "group": "sweep", "tags": ["one"]}
-    assert {"val/accuracy", "train/loss", "roc_table", "mistakes", "plots/reliability"} <= read["keys"]
-    assert any(key.startswith("lr-") for key in read["keys"])
-    config = read["config"]
-    assert config["config"]["policy"]["phases"] == [{"train": ["head"]}]
-    assert config["policy"]["trainable"] == record["policy"]["trainable"]
+    assert read["about"] == {"id": record["id"], "group": "sweep", "job_type": "train", "tags": ["one"]}
+    assert {"val/accuracy", "train/loss", "roc_table", "mistakes", "plots/reliability"} <= read["logged"]
+    assert any(key.startswith("lr-") for key in read["logged"])
+    assert read["config"]["policy"]["phases"] == [{"train": ["head"]}]
+    assert read["policy"]["trainable"] == record["policy"]["trainable"]
+    assert read["metrics"] == comparable(record["metrics"])
+    assert all(read[key] == record[key] for key in ("choices", "overrides", "git", "packages", "hardware"))
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,11 @@ PHASES = (
     "{train: [all], freeze: [norm], optimizer: {_target_: torch.optim.SGD, lr: 0.05, momentum: 0.9}}]"
 )
 
+WAITING = (
+    "policy.phases=[{train: [head], epochs: 9, patience: 1, min_delta: 9},"
+    "{train: [all], freeze: [norm], optimizer: {_target_: torch.optim.SGD, lr: 0.05, momentum: 0.9}}]"
+)
+
 
 def train(quick, folder, devices, *more):
     """Fit, in double precision, and give every rank's weights."""
@@ -44,7 +49,7 @@ def differing(one, other, tolerance=0.0):
     return [k for k in one if not torch.allclose(one[k].double(), other[k].double(), rtol=0, atol=tolerance)]
 
 
-@pytest.mark.parametrize("more", [[], ["trainer.accumulate_grad_batches=2"]])
+@pytest.mark.parametrize("more", [[], ["trainer.accumulate_grad_batches=2"], [WAITING]])
 def test_ranks_stay_equal_to_each_other_and_to_one_process_with_the_doubled_batch(more, quick, tmp_path):
     first, second = train(quick, tmp_path, 2, *more)
     (alone,) = train(quick, tmp_path, 1, *more)

@@ -9,6 +9,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 import platformdirs
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
@@ -72,6 +73,7 @@ class ActivationCache(Callback):
         self.views = views
         self.seconds = 0.0
         self.record: dict[str, Any] = {}
+        self._firsts = torch.zeros(0, dtype=torch.int64)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Decide and fill, before the optimizer asks for its number of steps, for which the loaders are made.
@@ -86,6 +88,7 @@ class ActivationCache(Callback):
             return
         start = time.perf_counter()
         spans = plan.spans(task.table, _epochs(trainer))
+        self._firsts = torch.tensor([span.first for span in spans]).share_memory_()  # type: ignore[no-untyped-call]
         opener = Opener(self.store, self.mode, self.max_bytes)
         kept: dict[str, Kept] = {}
         if any(span.stages for span in spans):
@@ -102,6 +105,17 @@ class ActivationCache(Callback):
             for sentence in opener.said:
                 Console().print(f"Cache: {sentence}", highlight=False)
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Serve by the phases as a resumed run came to them; its loaders are about to read ahead."""
+        self._keep_time(pl_module)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Serve by the phase that begins, which may be ahead of its time; loaders go on after this."""
+        self._keep_time(pl_module)
+
+    def _keep_time(self, task: Any) -> None:
+        self._firsts.copy_(torch.tensor([phase.first_epoch for phase in task.table.phases[: len(self._firsts)]]))
+
     def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, Kept]:
         """Open what is worth it for each cut; give what is kept of each split."""
         data, views = trainer.datamodule, self._views(trainer.datamodule)
@@ -113,9 +127,9 @@ class ActivationCache(Callback):
                 "views of each."
             )
         by_cut = {n: self._of_cut(opener, spans, n, frozen, trainer) for n in {span.stages for span in spans}}
-        found = {s: Kept([(span.first, by_cut[span.stages].get(s, [])) for span in spans]) for s in data.indices}
+        found = {s: Kept(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}
         # Tested with the weights of whatever epoch was best: the last cut holds for all of them.
-        return found | {"test": Kept([(0, by_cut[spans[-1].stages].get("test", []))])}
+        return found | {"test": Kept(torch.zeros(1), [by_cut[spans[-1].stages].get("test", [])])}
 
     def _of_cut(
         self, opener: Opener, spans: list[Span], stages: int, frozen: Frozen, trainer: Any

@@ -78,16 +78,19 @@ class Kept:
     """What is kept of a split.
 
     Args:
-        phases: First epoch of each phase and the views that are kept for it, ordered; no views where the phase needs
-            the pictures themselves. Epoch e takes view e modulo their number.
+        firsts: First epoch of each phase ``(P,)``, int64. In shared memory, since a phase may begin ahead of its time
+            when worker processes that outlive an epoch are there already.
+        phases: The views that are kept for each phase; none where it needs the pictures themselves. Epoch e takes view
+            e modulo their number.
 
     Attributes:
         complete: Whether no picture is needed.
     """
 
-    def __init__(self, phases: Sequence[tuple[int, Sequence[Rows]]]) -> None:
+    def __init__(self, firsts: Tensor, phases: Sequence[Sequence[Rows]]) -> None:
+        self.firsts = firsts
         self.phases = phases
-        self.complete = all(views for _, views in phases)
+        self.complete = all(phases)
 
     def find(self, epoch: int, row: int) -> Activations | None:
         """What is kept of a row of the table for an epoch; ``None`` where the picture itself is needed."""
@@ -96,4 +99,4 @@ class Kept:
 
     def views(self, epoch: int) -> Sequence[Rows]:
         """The views that an epoch can be served from."""
-        return next((there for first, there in reversed(self.phases) if first <= epoch), ())
+        return self.phases[int((self.firsts <= epoch).sum()) - 1]

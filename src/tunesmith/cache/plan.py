@@ -19,11 +19,11 @@ WORTH = 2.0
 
 @dataclass(frozen=True)
 class Span:
-    """Epochs with the same cut.
+    """The epochs of a phase and its cut.
 
     Attributes:
         first: The first of them.
-        end: The first that is none of them.
+        end: The first that is none of them; no more than ``first`` where the run is over by then.
         stages: Number of stages in front of the cut; 0 where nothing can be kept.
     """
 
@@ -33,7 +33,7 @@ class Span:
 
 
 def spans(table: ParameterTable, epochs: int) -> list[Span]:
-    """The cut of each phase.
+    """The cut of each phase that may come, with its epochs as they are planned.
 
     What is kept are the outputs of the weights that the run began with. So a stage counts until it first trains, also
     where a later phase freezes it again: it is another one by then.
@@ -42,12 +42,13 @@ def spans(table: ParameterTable, epochs: int) -> list[Span]:
         table: What trains when.
         epochs: Number of epochs of the run.
     """
-    found, deepest = [], len(table.phases) and table.boundary(0)
+    found, deepest, early = [], len(table.phases) and table.boundary(0), False
     ends = [phase.first_epoch for phase in table.phases[1:]] + [epochs]
     for phase, end in zip(table.phases, ends, strict=True):
         deepest = min(deepest, table.boundary(phase.first_epoch))
-        if phase.first_epoch < epochs:
+        if phase.first_epoch < epochs or early:
             found.append(Span(phase.first_epoch, min(end, epochs), deepest))
+        early = early or phase.plateau is not None  # what follows may begin ahead of its time
     return found
 
 
@@ -61,7 +62,7 @@ def served(found: Sequence[Span], stages: int, train: int, val: int, test: int) 
         val: Validation pictures of an epoch.
         test: Test pictures.
     """
-    epochs = sum(span.end - span.first for span in found if span.stages == stages)
+    epochs = sum(max(0, span.end - span.first) for span in found if span.stages == stages)
     return epochs * (train + val) + (test if found[-1].stages == stages else 0)
 
 

@@ -79,6 +79,16 @@ class Command:
 
 
 @dataclass
+class Reproduce:
+    """Root keys of ``tunesmith reproduce``."""
+
+    run: str
+    tolerance: float
+    force: bool
+    paths: Paths
+
+
+@dataclass
 class Cache:
     """Root keys of ``tunesmith cache``."""
 

@@ -33,7 +33,7 @@ def fingerprint(table: Table, digests: Sequence[bytes], whole: bool = True) -> s
     Returns:
         ``content:<hex>``, or ``head:<hex>`` where only the size and the first 64 KiB of each file were read.
     """
-    rows = zip(table.names.tolist(), _labels(table), digests, strict=True)
+    rows = zip(table.names.tolist(), labels(table), digests, strict=True)
     total = hashlib.blake2b(repr(table.class_names).encode(), digest_size=16)
     for name, label, digest in sorted(rows):
         total.update(repr((name, label, digest)).encode())
@@ -45,9 +45,10 @@ def digest_names(names: Iterable[str]) -> str:
     return hashlib.blake2b(repr(sorted(map(str, names))).encode(), digest_size=16).hexdigest()
 
 
-def _labels(table: Table) -> list[Any]:
-    labels = [table.class_names[t] for t in table.targets] if table.classes else table.targets.tolist()
-    return labels if table.weights is None else list(zip(labels, table.weights.tolist(), strict=True))
+def labels(table: Table) -> list[Any]:
+    """Class name, labels or values of each picture; with its weight where the data have weights."""
+    found = [table.class_names[t] for t in table.targets] if table.classes else table.targets.tolist()
+    return found if table.weights is None else list(zip(found, table.weights.tolist(), strict=True))
 
 
 def digest_all(pictures: Pictures, max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:

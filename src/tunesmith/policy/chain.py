@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Phase
+from tunesmith.parameters import HEAD, Parameter, Phase, Plateau
 
 
 class Chain:
     """The head trains alone, then each stage alone, from the shallowest on, then all together (Felbo et al. 2017).
 
     Args:
-        epochs: Epochs of each link; the last lasts to the end of the run.
+        epochs: Epochs of each link, at most where there is a patience; the last lasts to the end of the run.
+        patience: A link ends after so many validations in a row that do not beat its best; ``None`` to wait for all
+            its epochs.
+        min_delta: By how much a validation must beat it.
 
     Raises:
-        PolicyError: It is below 1.
+        PolicyError: A number is out of range.
     """
 
-    def __init__(self, epochs: int = 1) -> None:
+    def __init__(self, epochs: int = 1, patience: int | None = None, min_delta: float = 0.0) -> None:
         if epochs < 1:
             raise PolicyError(f"Expected policy.epochs to be at least 1 but got {epochs}.")
         self.epochs = epochs
+        self.plateau = Plateau.after(patience, min_delta)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
         """Lay out a phase for the head, one for each stage with parameters, and one for all.
@@ -32,5 +36,5 @@ class Chain:
         depths = sorted({p.depth for p in parameters if p.stage != HEAD})
         links = [frozenset(p.name for p in parameters if p.stage == HEAD)]
         links += [frozenset(p.name for p in parameters if p.stage != HEAD and p.depth == depth) for depth in depths]
-        links.append(frozenset(p.name for p in parameters))
-        return [Phase(number * self.epochs, names) for number, names in enumerate(links)]
+        plan = [Phase(number * self.epochs, names, plateau=self.plateau) for number, names in enumerate(links)]
+        return [*plan, Phase(len(plan) * self.epochs, frozenset(p.name for p in parameters))]

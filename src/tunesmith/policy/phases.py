@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import Parameter, Phase
+from tunesmith.parameters import Parameter, Phase, Plateau
 from tunesmith.policy.selector import Selector, parse, select
 
-KEYS = ("train", "freeze", "epochs", "optimizer", "scheduler")
+KEYS = ("train", "freeze", "epochs", "patience", "min_delta", "optimizer", "scheduler")
 """What a phase may say."""
 
 
 class Phases:
-    """Which parameters train, when: a pure function of the epoch.
+    """Which parameters train, when: a pure function of the epoch, and of where phases ended on a plateau.
 
     Each phase is a mapping with ``train``, a list of selectors that are added up; ``freeze``, a list of selectors that
     are then taken away; and ``epochs``, how long it lasts; the last phase has no ``epochs`` and lasts to the end of the
@@ -25,21 +25,33 @@ class Phases:
     schedule runs over its own steps. Such a node has a ``_target_``, or changes arguments of the run's own: ``{lr:
     1e-4}``; ``{}`` takes the run's own anew.
 
+    A phase with ``patience`` lasts for ``epochs`` at most: it ends with the epoch in which the monitored metric has not
+    beaten its best, by ``min_delta``, in so many validations in a row. The phase after it begins with the weights of
+    that best validation.
+
     Linear probing is one phase; probing before fine-tuning (Kumar et al. 2022) is two; to train norms alone (Frankle
     et al. 2021) or biases alone (Ben Zaken et al. 2022) is a word.
 
     Args:
         phases: The phases, first to last.
         stages: A number that the YAML puts into its selectors, kept as an argument so that it can be swept.
-        probe_epochs: A number of epochs that the YAML puts into its first phase, kept as an argument so that it can be
-            swept.
+        probe_epochs: A number of epochs that the YAML puts into its first phase, likewise.
+        epochs: A number of epochs that the YAML puts into its phases, likewise.
+        patience: A number of validations that the YAML puts into its phases, likewise.
+        min_delta: What the YAML puts into its phases beside it, likewise.
 
     Raises:
         PolicyError: A phase or a selector is malformed, ``stages`` is below 1, or another than the last phase is open.
     """
 
     def __init__(
-        self, phases: Sequence[Mapping[str, Any]], stages: int | None = None, probe_epochs: int | None = None
+        self,
+        phases: Sequence[Mapping[str, Any]],
+        stages: int | None = None,
+        probe_epochs: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        min_delta: float = 0.0,
     ) -> None:
         if stages is not None and stages < 1:
             # A slice of the last 0 stages, "-0:", would mean all of them.
@@ -55,6 +67,12 @@ class Phases:
         self._train = [[parse(s) for s in phase["train"]] for phase in phases]
         self._freeze = [[parse(s) for s in phase.get("freeze") or ()] for phase in phases]
         self._first_epochs = _first_epochs([phase.get("epochs") for phase in phases])
+        self._plateaus = [Plateau.after(phase.get("patience"), phase.get("min_delta") or 0.0) for phase in phases]
+        if self._plateaus[-1]:
+            raise PolicyError(
+                "Expected the last phase to have no 'patience', since none follows, but got "
+                f"{self._plateaus[-1].patience}; callback=[default,early_stopping] ends a run on a plateau."
+            )
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
         """Lay out the phases for a model.
@@ -73,7 +91,8 @@ class Phases:
             trainable = _union(self._train[number], parameters) - _union(self._freeze[number], parameters)
             if not trainable:
                 raise PolicyError(f"Expected policy.phases[{number}] to leave something to train but got nothing.")
-            plan.append(Phase(self._first_epochs[number], trainable, phase.get("optimizer"), phase.get("scheduler")))
+            own = phase.get("optimizer"), phase.get("scheduler")
+            plan.append(Phase(self._first_epochs[number], trainable, *own, self._plateaus[number]))
         return plan
 
 

@@ -26,12 +26,13 @@ from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
-from tunesmith.run.callback import Collect, EnterEpoch, Throughput
+from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_logger import MetricsLog
+from tunesmith.run.phase import PhaseChange
 from tunesmith.run.self_check import SelfCheck
-from tunesmith.run.table import make_table
+from tunesmith.run.table import check_phases_fit, make_table, phases_in_record
 from tunesmith.task.delta import Base
 from tunesmith.task.distributed import check_phases
 
@@ -48,6 +49,7 @@ class Parts:
     throughput: Throughput
     collect: Collect
     self_check: SelfCheck
+    phases: PhaseChange
     data_seconds: float
     gradients: dict[str, float]
 
@@ -103,12 +105,12 @@ def _policy(cfg: DictConfig) -> Any:
 
 def assemble_trainer(
     cfg: DictConfig, folder: Path, record: Mapping[str, Any]
-) -> tuple[Trainer, Throughput, Collect, SelfCheck]:
+) -> tuple[Trainer, Throughput, Collect, SelfCheck, PhaseChange]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
-    throughput, collect, self_check = Throughput(), Collect(), SelfCheck()
+    throughput, collect, self_check, phases = Throughput(), Collect(), SelfCheck(), PhaseChange()
     cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
     callbacks: list[Callback] = [
-        EnterEpoch(),
+        phases,
         throughput,
         collect,
         self_check,
@@ -131,7 +133,7 @@ def assemble_trainer(
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
     trainer = build(cfg.trainer, **own, **flags)
-    return trainer, throughput, collect, self_check
+    return trainer, throughput, collect, self_check, phases
 
 
 def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
@@ -152,33 +154,25 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)
-    trainer, throughput, collect, self_check = assemble_trainer(cfg, folder, record)
+    watched = assemble_trainer(cfg, folder, record)
+    trainer = watched[0]
     fitted.check(task, trainer)
     combination.check_last_batch(task, data, trainer)
     combination.warn_of_two_corrections(cfg)
     gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
     if gradients:
         task.table = _table(cfg, backbone, task.head)
-    _check_late(task.table, trainer)
+    check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     if trainer.world_size > 1:
         _check_distributed()
-    return Parts(data, task, trainer, throughput, collect, self_check, data_seconds, gradients)
+    return Parts(data, task, *watched, data_seconds, gradients)
 
 
 def _check_distributed() -> None:
     if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
         # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
         raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
-
-
-def _check_late(table: ParameterTable, trainer: Any) -> None:
-    late = [p.first_epoch for p in table.phases if 0 <= (trainer.max_epochs or -1) <= p.first_epoch]
-    if late and not trainer.fast_dev_run:
-        log.warning(
-            f"Expected a run long enough for all phases of the policy but {len(late)} of {len(table.phases)} begin at "
-            f"epoch {late[0]} or later, and trainer.max_epochs is {trainer.max_epochs}."
-        )
 
 
 def _check_schedule(task: DictConfig, schedule: Mapping[str, Any]) -> None:
@@ -231,7 +225,6 @@ def describe(parts: Parts) -> dict[str, Any]:
     """What run.json says of data, weights, policy and the metric that chooses the best epoch."""
     data, table, weights = parts.data, parts.task.table, parts.task.backbone.weights
     spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
-    phases = [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]
     return {
         "monitor": {"metric": parts.task.monitor, "mode": parts.task.mode},
         "data": {
@@ -245,7 +238,7 @@ def describe(parts: Parts) -> dict[str, Any]:
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),
             **table.counts(0),
-            "phases": phases,
+            "phases": phases_in_record(table),
             "stages": [s.name for s in parts.task.backbone.stages],
         },
     }

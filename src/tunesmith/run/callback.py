@@ -38,14 +38,6 @@ class EMA(WeightAveraging):
         torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
-class EnterEpoch(Callback):
-    """Lets the task enter an epoch before other callbacks look at its optimizer."""
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do what the task would do when they are all done."""
-        pl_module.on_train_epoch_start()
-
-
 class LearningRates(LearningRateMonitor):
     """Lightning's, with the rates that groups have while they ramp or warm up, and not only those of the schedule."""
 

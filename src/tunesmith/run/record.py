@@ -48,6 +48,7 @@ class Run:
         cfg: The whole configuration; ``paths.run`` in it is set to the folder.
         command: The sub-command, such as ``train``.
         found: A run that has ended early, to go on with in its own folder; ``None`` for a new one.
+        repeats: The record of the run that a new one repeats: what was typed for that one counts.
 
     Raises:
         RunError: The folder cannot be made, or another process has just gone on with the run.
@@ -58,7 +59,9 @@ class Run:
         console: Prints on the terminal and into log.txt.
     """
 
-    def __init__(self, cfg: DictConfig, command: str, found: Found | None = None) -> None:
+    def __init__(
+        self, cfg: DictConfig, command: str, found: Found | None = None, repeats: Mapping[str, Any] | None = None
+    ) -> None:
         self.main = is_main()
         self._logged = contextlib.ExitStack()
         self.console = Console(quiet=not self.main)
@@ -71,7 +74,7 @@ class Run:
         config = hash_of(cfg)
         self.folder = self._make_folder(cfg) if self.main else _shared_folder()
         cfg.paths.run = str(self.folder)
-        self.record = _new_record(cfg, command, self.folder) | {"config_hash": config}
+        self.record = _new_record(cfg, command, self.folder, repeats) | {"config_hash": config}
         if self.main:
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(redact(cfg)))
             write_text(self.folder / "overrides.yaml", OmegaConf.to_yaml(self.record["overrides"]))
@@ -198,8 +201,8 @@ class Run:
         write_text(self.folder / "run.json", json.dumps(self.record, indent=1, default=str) + "\n")
 
 
-def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
-    overrides, choices = typed()
+def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[str, Any] | None) -> dict[str, Any]:
+    overrides, choices = (repeats["overrides"], repeats["choices"]) if repeats else typed()
     return {
         "schema": SCHEMA,
         "id": folder.name.rpartition("-")[2],
@@ -208,6 +211,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path) -> dict[str, Any]:
         "started": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "process": process.identity(),
         "resumed": [],
+        "repeats": repeats["id"] if repeats else None,
         "command": " ".join(["tunesmith", command, *overrides]),
         "overrides": overrides,
         "choices": choices,

@@ -20,7 +20,7 @@ from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
 from tunesmith.run.record import hash_of, run_folder, typed
 from tunesmith.run.saved import read
-from tunesmith.run.surroundings import hardware, packages
+from tunesmith.run.surroundings import changed
 
 AUTO = "auto"
 log = logging.getLogger(__name__)
@@ -195,10 +195,25 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _recorded(folder: Path) -> DictConfig:
     cfg = yaml_file.read(folder / "config.yaml")
     plain = OmegaConf.to_container(cfg, resolve=False)
-    cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
+    return runnable(DictConfig(relocated(plain, str(cfg.paths.run), str(folder))), folder.name)
+
+
+def runnable(cfg: DictConfig, name: str) -> DictConfig:
+    """Check the recorded configuration of a training run before it is run again.
+
+    Args:
+        cfg: The configuration.
+        name: What its run is called.
+
+    Returns:
+        The same, to be run from its beginning.
+
+    Raises:
+        ConfigError: It holds what was taken out as a secret, does not fit this version, or names what may not be run.
+    """
     if REDACTED in OmegaConf.to_yaml(cfg):
         raise ConfigError(
-            f"Expected the secrets of {folder.name} to come from the environment, as ${{oc.env:NAME}}, but they were "
+            f"Expected the secrets of {name} to come from the environment, as ${{oc.env:NAME}}, but they were "
             "typed, and typed secrets are not recorded."
         )
     cfg.resume = None
@@ -208,11 +223,9 @@ def _recorded(folder: Path) -> DictConfig:
 
 def _changed(record: Mapping[str, Any]) -> list[str]:
     """What may change a bit: versions, and the number of threads and the devices that sums are split over."""
-    before = {**record["packages"], **{k: record["hardware"].get(k) for k in ("threads", "accelerators")}}
-    now = {**packages(), **{k: v for k, v in hardware().items() if k in ("threads", "accelerators")}}
-    names = ("tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm", "threads", "accelerators")
+    names = {"tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm", "threads", "accelerators"}
     return [
-        f"The run began with {name} {before.get(name)} and goes on with {now.get(name)}: bits may differ."
-        for name in names
-        if before.get(name) != now.get(name)
+        f"The run began with {name} {before} and goes on with {now}: bits may differ."
+        for name, (before, now) in changed(record).items()
+        if name in names
     ]

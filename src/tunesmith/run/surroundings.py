@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,17 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def changed(record: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What of code, versions and hardware is not as a run recorded it: then and now, by name."""
+    before = _flat(record["packages"], record["hardware"], record.get("git") or {})
+    now = _flat(packages(), hardware(), git())
+    names = {**before, **now}
+    return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
+
+
+def _flat(packages: Mapping[str, Any], hardware: Mapping[str, Any], git: Mapping[str, Any]) -> dict[str, Any]:
+    code = [str(git.get("commit"))[:12], f"changed ({git['dirty']})" if git.get("dirty") else ""]
+    parts = ("processor", "cores", "threads", "accelerators")
+    return {**packages, "code": " ".join(filter(None, code)), **{name: hardware.get(name) for name in parts}}

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+from typing import Any
+
+from lightning.pytorch import Trainer
 from torch import nn
 
 from tunesmith.contracts import Backbone, FittedHead
+from tunesmith.errors import ConfigError
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
 
+log = logging.getLogger(__name__)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
@@ -54,3 +60,27 @@ def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
 def _is_norm(module: nn.Module) -> bool:
     """By class, or by its name: the libraries have normalisations of their own, such as timm's RmsNorm."""
     return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
+
+
+def check_phases_fit(task: Any, trainer: Trainer) -> None:
+    """Warn of phases that the run is too short for; one before which another may end on a plateau may yet come.
+
+    Raises:
+        ConfigError: A phase waits for a metric of validation, and there is none.
+    """
+    phases = task.table.phases
+    waiting = next((i for i, phase in enumerate(phases) if phase.plateau), len(phases))
+    if waiting < len(phases) and task.monitor is None:
+        raise ConfigError("Expected a validation split for a policy that waits for a plateau but got none.")
+    certain = phases[: waiting + 1]
+    late = [p.first_epoch for p in certain if 0 <= (trainer.max_epochs or -1) <= p.first_epoch]
+    if late and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
+        log.warning(
+            f"Expected a run long enough for all phases of the policy but {len(late)} of {len(phases)} begin at "
+            f"epoch {late[0]} or later, and trainer.max_epochs is {trainer.max_epochs}."
+        )
+
+
+def phases_in_record(table: ParameterTable) -> list[dict[str, int]]:
+    """What run.json says of each phase: its first epoch, and how many elements train in it."""
+    return [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]

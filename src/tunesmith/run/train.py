@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig
 from rich.console import Console
 
+from tunesmith.atomic import atomic
 from tunesmith.cache.callback import ActivationCache
+from tunesmith.data.listing import LISTING, listing
 from tunesmith.run import plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
@@ -19,9 +22,11 @@ from tunesmith.run.decision import fit_decisions
 from tunesmith.run.last import BEFORE
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
+from tunesmith.run.phase import sentence
 from tunesmith.run.quiet import quiet
 from tunesmith.run.record import Run
 from tunesmith.run.saved import shorten
+from tunesmith.run.table import phases_in_record
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,12 @@ class Result:
     metrics: dict[str, float]
 
 
-def train(cfg: DictConfig) -> Result:
+def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None) -> Result:
     """Fine-tune as configured, test, and leave everything in the run folder.
 
     Args:
         cfg: The whole configuration, checked.
+        repeats: The record of the run that this one repeats, if it does.
 
     Raises:
         TunesmithError: Data, weights or policy are not as expected; the run folder then says ``failed`` and why. Or
@@ -52,7 +58,7 @@ def train(cfg: DictConfig) -> Result:
         Console().print(f"Nothing to do: {shorten(found.folder)} is completed.", highlight=False)
         return Result(found.folder, found.record["metrics"])
     cfg = found.cfg if found else cfg
-    with quiet(), Run(cfg, "train", found) as run, wandb_logger.finished():
+    with quiet(), Run(cfg, "train", found, repeats) as run, wandb_logger.finished():
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
@@ -65,6 +71,7 @@ def train(cfg: DictConfig) -> Result:
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
+        keep_listing(run, parts)
         run.say(
             report.data_table(parts.data.counts(), parts.data.spec),
             report.parameter_table(parts.task.table, parts.task.head_fit is not None),
@@ -76,6 +83,7 @@ def train(cfg: DictConfig) -> Result:
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
+        record_phases(run, parts)
         check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
         run.update(timing={"images_per_second": parts.throughput.images_per_second})
@@ -101,6 +109,14 @@ def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
         MetricsLog(run.folder).cut(0)
 
 
+def keep_listing(run: Run, parts: Parts) -> None:
+    """Keep which pictures there were, so that one that is altered later can be named."""
+    data = parts.data
+    if run.main:
+        with atomic(run.folder / LISTING) as temporary:
+            listing(data.table, data.indices, data.digests[0]).to_parquet(temporary, index=False)
+
+
 def record_cache(run: Run, parts: Parts) -> None:
     """Record what the cache did, and its seconds apart from those of the fit that they are part of."""
     for callback in parts.trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
@@ -108,6 +124,14 @@ def record_cache(run: Run, parts: Parts) -> None:
             run.update(cache=callback.record)
             run.add_time("cache", callback.seconds)
             run.add_time("fit", -callback.seconds)
+
+
+def record_phases(run: Run, parts: Parts) -> None:
+    """Record when each phase began, and say which ones were decided on the way."""
+    decisions = parts.phases.decisions
+    if decisions:
+        run.update(policy={"phases": phases_in_record(parts.task.table), "decisions": decisions})
+        run.say(*(sentence(decision, parts.task.monitor) for decision in decisions))
 
 
 def check_frozen(run: Run, parts: Parts) -> None:
@@ -128,4 +152,5 @@ def finish(run: Run, parts: Parts, outcome: Outcome | None, plots: bool) -> None
         report.save(outcome, run.folder)
         wandb_logger.log_outcome(outcome, pictures, show_mistakes(parts.data, outcome))
         run.say(*report.tables(outcome, parts.task.decision))
+    wandb_logger.summarise(run.record["metrics"])
     run.say(report.places({"run folder": run.folder, "W&B run": wandb_logger.address()}, pictures))

@@ -21,6 +21,9 @@ from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.record import is_main
 
+RECORDED = ("choices", "overrides", "git", "packages", "hardware")
+"""Sections of run.json in W&B's configuration; those that `assemble.describe` makes follow once they are known."""
+
 
 def wandb_logger(
     folder: Path,
@@ -51,13 +54,14 @@ def wandb_logger(
         project=project,
         entity=entity,
         group=group,
+        job_type="train",
         mode=mode,
         id=record["id"],
         resume="allow",  # a run that goes on is the same run; steps after its checkpoint are there twice
         name=f"{record['name']}-{record['id']}",
         dir=folder,
         tags=list(record["tags"]),
-        config={"config": config, "choices": record["choices"], "overrides": record["overrides"]},
+        config={"config": config, **{key: record[key] for key in RECORDED}},
         # W&B's own metadata and console capture would carry argv, secrets included.
         settings=wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True),
     )
@@ -108,6 +112,13 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
         }
     )
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
+
+
+def summarise(metrics: Mapping[str, float]) -> None:
+    """Put what the run came to, the best values included, into W&B's summary, where the process has a W&B run."""
+    run = _run()
+    if run is not None:
+        run.summary.update(dict(metrics))
 
 
 def charts(found: Predictions) -> dict[str, Any]:

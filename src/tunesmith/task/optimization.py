@@ -52,6 +52,18 @@ class Optimization:
         scheduler, interval = self._scheduler(optimizer, total, per_epoch, own)
         return optimizer, {"scheduler": scheduler, "interval": interval}
 
+    def retime(self, optimizer: Optimizer, table: ParameterTable, step: int) -> None:
+        """Let groups know when they thaw by now, where a phase begins ahead of its time.
+
+        Args:
+            optimizer: The present one.
+            table: With the new first epochs.
+            step: The optimizer step that comes next, counted from 0.
+        """
+        for group, planned in zip(optimizer.param_groups, table.groups(), strict=True):
+            group["thaw"] = planned.thaw
+        set_gates(optimizer.param_groups, step, self._clock)
+
     def gated(self, optimizer: Any, step: int) -> contextlib.AbstractContextManager[None]:
         """Hold the rates of groups that ramp or warm up below the schedule's, for one step; see `gated`."""
         return gated(optimizer.param_groups, step, self._clock)
