@@ -38,6 +38,11 @@ EXAMPLES: Mapping[str, Rows] = {
         ("tunesmith compare logs/a 'logs/b/2026-*' metric=macro_f1", "several folders and globs, by another metric"),
         ("tunesmith compare logs/digits output=[table.csv,report.html] plots=plots", "as files"),
     ),
+    "check": (
+        ("tunesmith check data.root=photos", "a folder of pictures, one folder a class"),
+        ("tunesmith check data=image_table data.file=pictures.csv max_duplicates=0", "fail where there are copies"),
+        ("tunesmith check data.root=photos predictions=logs/folds", "suspected labels, by a cross-validation"),
+    ),
     "command": (("tunesmith command run=logs/digits/<run>", "what to type to run it again"),),
     "cache": (
         ("tunesmith cache", "what is kept, how large it is, and when it was last used"),

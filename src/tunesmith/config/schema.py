@@ -79,6 +79,18 @@ class Command:
 
 
 @dataclass
+class Check:
+    """Root keys of ``tunesmith check``."""
+
+    seed: int
+    near: bool
+    predictions: str | list[str] | None
+    max_duplicates: int | None
+    output: str
+    paths: Paths
+
+
+@dataclass
 class Reproduce:
     """Root keys of ``tunesmith reproduce``."""
 

@@ -1,0 +1,124 @@
+"""Labels: of one content that are not the same, of classes that are rare, of groups in two splits, suspected errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from tunesmith.check.finding import Finding, Item
+from tunesmith.data.publish import count
+from tunesmith.data.table import Ints, Table
+from tunesmith.errors import DataError, MissingExtraError
+
+FEW = 10
+"""Pictures of a class under which no score of it can be trusted."""
+
+
+def findings(table: Table, indices: dict[str, Ints], alike: Sequence[tuple[int, ...]]) -> Iterator[Finding]:
+    """What labels, classes and groups are."""
+    contradictions = tuple(
+        Item(rows, " against ".join(dict.fromkeys(said(table, row) for row in rows)))
+        for rows in alike
+        if any((table.targets[row] != table.targets[rows[0]]).any() for row in rows)
+    )
+    if contradictions:
+        text = "The same picture has several labels: one of them is wrong."
+        yield Finding("contradictory labels", "error", text, contradictions)
+    rare = tuple(_rare(table))
+    if rare:
+        yield Finding("rare classes", "warning", f"No score of fewer than {FEW} pictures can be trusted.", rare)
+    leaking = tuple(_leaking(table, indices))
+    if leaking:
+        text = f"A {table.group_unit or 'group'} stands in two splits: use data.split.by=group."
+        yield Finding("groups in two splits", "note" if table.guessed else "warning", text, leaking)
+
+
+def _rare(table: Table) -> Iterator[Item]:
+    if table.kind == "value":
+        return
+    of = table.targets[:, None] == np.arange(len(table.class_names)) if table.classes else table.targets
+    for number, name in enumerate(table.class_names):
+        rows = np.flatnonzero(of[:, number])
+        if len(rows) < FEW:
+            yield Item(tuple(rows.tolist()), f"{len(rows)} of {name}")
+
+
+def _leaking(table: Table, indices: dict[str, Ints]) -> Iterator[Item]:
+    if table.groups is None:
+        return
+    for group in np.unique(table.groups):
+        rows = np.flatnonzero(table.groups == group)
+        splits = [name for name, of_split in indices.items() if np.isin(rows, of_split).any()]
+        if len(splits) > 1:
+            yield Item(tuple(rows.tolist()), f"in {' and '.join(splits)}")
+
+
+def said(table: Table, row: int) -> str:
+    """The label of a row, in words."""
+    target = table.targets[row]
+    if table.classes:
+        return table.class_names[int(target)]
+    if table.kind == "multilabel":
+        return "; ".join(np.array(table.class_names)[target.astype(bool)]) or "no label"
+    return ", ".join(f"{name} {value:.4g}" for name, value in zip(table.class_names, target, strict=True))
+
+
+def balance(table: Table, indices: dict[str, Ints]) -> list[tuple[str, ...]]:
+    """Number of pictures by class and split: a header, then a row a class."""
+    counts = [count(table, rows) for rows in indices.values()]
+    return [("class", *indices), *((name, *(str(c[name]) for c in counts)) for name in counts[0])]
+
+
+def suspected(table: Table, folders: Sequence[Path]) -> Finding | None:
+    """Labels that out-of-fold predictions speak against, the most doubtful first.
+
+    By confident learning (Northcutt et al. 2021), with ``cleanlab``.
+
+    Args:
+        table: Of classes.
+        folders: Run folders; together they predict each sample at most once, by a model that did not see it.
+
+    Raises:
+        DataError: The targets are no classes, or the predictions are not of these data.
+        MissingExtraError: cleanlab is not installed.
+    """
+    if not table.classes:
+        raise DataError(f"Expected classes to look for wrong labels but got targets of kind {table.kind}.")
+    try:
+        from cleanlab.filter import find_label_issues  # takes seconds to import
+    except ImportError as error:
+        raise MissingExtraError("cleanlab", "check") from error
+    rows, probabilities = _predicted(table, folders)
+    order = find_label_issues(table.targets[rows], probabilities, return_indices_ranked_by="self_confidence")
+    items = tuple(
+        Item(
+            (int(rows[i]),),
+            f"labelled {said(table, rows[i])} ({probabilities[i, table.targets[rows[i]]]:.0%}), "
+            f"looks like {table.class_names[int(probabilities[i].argmax())]} ({probabilities[i].max():.0%})",
+        )
+        for i in order
+    )
+    text = "Models that did not see them disagree with their labels: look at them."
+    return Finding("suspected labels", "warning", text, items) if items else None
+
+
+def _predicted(table: Table, folders: Sequence[Path]) -> tuple[Ints, np.ndarray]:
+    """Rows of the table that are predicted, and their probabilities ``(N, K)``."""
+    columns = [f"p_{name}" for name in table.class_names]
+    try:
+        parts = [pyarrow.parquet.read_table(f / "predictions.parquet", columns=["file", *columns]) for f in folders]
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"Expected runs on these classes, with predictions.parquet, but got: {error}.") from error
+    found = pa.concat_tables(parts)
+    row = {name: i for i, name in enumerate(table.names.tolist())}
+    names = found["file"].to_pylist()
+    unknown = [name for name in names if name not in row]
+    if unknown or len(set(names)) < len(names):
+        what = f"{len(unknown)} of others, such as {unknown[0]}" if unknown else "a picture predicted twice"
+        raise DataError(f"Expected predictions of these pictures, each by one run (data.split.fold), but got {what}.")
+    probabilities = np.stack([found[column].to_numpy() for column in columns], axis=1).astype(np.float64)
+    return np.array([row[name] for name in names]), probabilities / probabilities.sum(1, keepdims=True)
