@@ -11,6 +11,7 @@ from tunesmith.config.compose import compose
 CONF = find.package_conf()
 NEEDED = {
     "evaluate": ["run=x"],
+    "check": ["data.root=photos"],
     "predict": ["run=x", "input=y"],
     "compare": ["runs=x"],
     "command": ["run=x"],

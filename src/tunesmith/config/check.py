@@ -73,8 +73,8 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], recorded: boo
         if name not in groups and not root.accepts(name):
             checker.note(name, unknown_key(name, [*root.parameters, *groups]))
     checker.arguments(cfg, root, "", only=frozenset(root.parameters))
-    # The cache changes no number: a configuration without one, such as an older run's, does without.
-    needed = {path.partition(".")[0] for path in SUPPLIED} - {"cache"} if command == "train" else set()
+    # The cache changes no number, and a run has no sweep: a configuration without one does without.
+    needed = {path.partition(".")[0] for path in SUPPLIED} - {"cache", "sweep"} if command == "train" else set()
     for name in sorted(needed - set(cfg)):
         checker.note(name, f"Expected the group {name} to be there, but it is missing: choose one of its options.")
     for key in [k for k in cfg if k in groups]:

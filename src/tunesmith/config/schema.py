@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass
@@ -20,6 +20,22 @@ class Paths:
 
 
 @dataclass
+class Sweep:
+    """The node ``sweep``: how jobs are chosen, where they run, and what happens when they fail."""
+
+    searcher: Any
+    executor: Any
+    params: dict[str, Any]
+    dir: str | None
+    slots: int | Literal["auto"]
+    on_failure: Literal["continue", "stop"]
+    max_failures: int | None
+    retries: int
+    timeout: float | None
+    retry: Literal["failed"] | None
+
+
+@dataclass
 class Train:
     """Root keys of ``tunesmith train``."""
 
@@ -30,6 +46,7 @@ class Train:
     test: Literal["best", "last"] | None
     resume: str | None
     paths: Paths
+    sweep: Sweep = None  # type: ignore[assignment]  # a run alone has none
 
 
 @dataclass

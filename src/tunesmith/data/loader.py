@@ -11,6 +11,7 @@ from tunesmith.data.dataset import PictureDataset
 from tunesmith.data.finish import collate
 from tunesmith.data.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
+from tunesmith.data.workers import TIMEOUT, Watch
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -65,4 +66,6 @@ def make_loader(
         persistent_workers=number > 0,
         pin_memory=pin_memory,
         generator=generator,
+        worker_init_fn=Watch(number) if number else None,
+        timeout=TIMEOUT if number else 0,
     )

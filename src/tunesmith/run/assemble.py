@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
@@ -26,15 +24,17 @@ from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
+from tunesmith.run.accumulation import WholeBatches
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
+from tunesmith.run.finite import Finite
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.phase import PhaseChange
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import check_phases_fit, make_table, phases_in_record
 from tunesmith.task.delta import Base
-from tunesmith.task.distributed import check_phases
+from tunesmith.task.distributed import check_phases, check_strategy
 
 log = logging.getLogger(__name__)
 
@@ -114,10 +114,13 @@ def assemble_trainer(
         throughput,
         collect,
         self_check,
+        WholeBatches(),
         *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
+    if not any(isinstance(callback, Finite) for callback in callbacks):
+        callbacks.append(Finite())
     if cfg.task.monitor is None and any(isinstance(c, EarlyStopping) for c in callbacks):
         raise ConfigError("Expected a validation split for early stopping but got none.")
     loggers: list[Logger] = [MetricsLog(folder)]
@@ -130,6 +133,8 @@ def assemble_trainer(
         for flag, kind in (("enable_progress_bar", RichProgressBar), ("enable_checkpointing", ModelCheckpoint))
         if not any(isinstance(c, kind) for c in callbacks)
     }
+    if isinstance(cfg.trainer.get("strategy"), str):
+        check_strategy(cfg.trainer.strategy)
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
     trainer = build(cfg.trainer, **own, **flags)
@@ -164,15 +169,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         task.table = _table(cfg, backbone, task.head)
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
-    if trainer.world_size > 1:
-        _check_distributed()
     return Parts(data, task, *watched, data_seconds, gradients)
-
-
-def _check_distributed() -> None:
-    if HydraConfig.initialized() and HydraConfig.get().mode is RunMode.MULTIRUN:
-        # Lightning starts the other ranks with the sweep's own command line: each would run a sweep of its own.
-        raise ConfigError("Expected one device a job in a sweep but got several; run the jobs one by one, without -m.")
 
 
 def _check_schedule(task: DictConfig, schedule: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from tunesmith.atomic import write_text
 from tunesmith.contracts import DataSpec
+from tunesmith.data import workers
 from tunesmith.data.publish import members
 from tunesmith.errors import DataError
 from tunesmith.run import plot, report
@@ -34,7 +35,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
         RunError: The run folder cannot be used.
         DataError: The data have other classes than the run's, or no such split.
     """
-    with quiet():
+    with quiet(), workers.explained():
         found = rebuild(cfg.run, cfg.checkpoint)
         console = Console()
         other = OmegaConf.select(cfg, "data")  # there only where the user named some

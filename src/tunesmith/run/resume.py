@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import yaml_file
 from tunesmith.config.check import check
+from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
-from tunesmith.run import process
+from tunesmith.run import job, process
 from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
 from tunesmith.run.record import hash_of, run_folder, typed
@@ -100,17 +101,40 @@ def find(cfg: DictConfig) -> Found | None:
     joined = run_folder()
     if joined is not None:  # a further process of a distributed run does what the first one decided
         return _rejoin(joined)
+    own = job.folder()
+    if own is not None:
+        return _open(own) if (own / "run.json").is_file() else None
     if cfg.resume is None:
         return None
     if cfg.resume == AUTO:
         folder = _newest_unfinished(cfg)
-        return None if folder is None else _open(folder)
+        if folder is None:
+            return None
+        found = _open(folder)
+        found.cfg.paths.cache = cfg.paths.cache
+        return found
     others = [word for word in typed()[0] if word.partition("=")[0].lstrip("+") != "resume"]
     if others:
         raise ConfigError(
             f"Expected resume alone, since the run has its own configuration, but got {', '.join(others)}."
         )
     return _open(Path(cfg.resume).expanduser().absolute())
+
+
+def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
+    """Go back to the last checkpoint of a run that has just failed in this process.
+
+    Args:
+        folder: Its folder.
+        cfg: Its configuration.
+        why: What it failed of.
+
+    Raises:
+        RunError: None of its checkpoints holds.
+    """
+    checkpoint, entry, said = choose(folder / "checkpoints")
+    said.append(f"{why} Going back to step {entry.get('step', 0)}, at half the rates.")
+    return Found(folder, read(folder), cfg, checkpoint, entry, tuple(said))
 
 
 def _open(folder: Path) -> Found:
@@ -195,7 +219,9 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _recorded(folder: Path) -> DictConfig:
     cfg = yaml_file.read(folder / "config.yaml")
     plain = OmegaConf.to_container(cfg, resolve=False)
-    return runnable(DictConfig(relocated(plain, str(cfg.paths.run), str(folder))), folder.name)
+    cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
+    cfg.paths.cache = None  # where this user keeps a cache is not for a recorded run to say
+    return runnable(cfg, folder.name)
 
 
 def runnable(cfg: DictConfig, name: str) -> DictConfig:
@@ -218,6 +244,7 @@ def runnable(cfg: DictConfig, name: str) -> DictConfig:
         )
     cfg.resume = None
     check(cfg, recorded=True)
+    confine(cfg)
     return cfg
 
 

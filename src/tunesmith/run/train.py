@@ -13,8 +13,10 @@ from rich.console import Console
 
 from tunesmith.atomic import atomic
 from tunesmith.cache.callback import ActivationCache
+from tunesmith.data import workers
 from tunesmith.data.listing import LISTING, listing
-from tunesmith.run import plot, report, resume, wandb_logger
+from tunesmith.errors import NonFiniteError, StoppedError
+from tunesmith.run import finite, plot, report, resume, wandb_logger
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
@@ -25,6 +27,7 @@ from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.phase import sentence
 from tunesmith.run.quiet import quiet
 from tunesmith.run.record import Run
+from tunesmith.run.requeue import requeue
 from tunesmith.run.saved import shorten
 from tunesmith.run.table import phases_in_record
 
@@ -57,12 +60,41 @@ def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None) -> Result:
     if found and found.completed:
         Console().print(f"Nothing to do: {shorten(found.folder)} is completed.", highlight=False)
         return Result(found.folder, found.record["metrics"])
-    cfg = found.cfg if found else cfg
-    with quiet(), Run(cfg, "train", found, repeats) as run, wandb_logger.finished():
+    resumes, cfg = cfg.resume is not None, found.cfg if found else cfg
+    tries = 0
+    while True:
+        attempt = cfg.copy()
+        try:
+            return fit_and_test(attempt, found, tries, repeats)
+        except StoppedError as stopped:
+            requeue(stopped, resumes)
+            raise
+        except NonFiniteError as error:
+            if error.retry is None:
+                raise
+            found, tries = resume.back(Path(attempt.paths.run), cfg, error), error.retry
+
+
+def fit_and_test(
+    cfg: DictConfig, found: resume.Found | None, halvings: int, repeats: Mapping[str, Any] | None
+) -> Result:
+    """Do what `train` does, once.
+
+    Args:
+        cfg: The configuration; it is settled on the way.
+        found: The run to go on with; ``None`` for a new one.
+        halvings: How often the learning rates are halved, because a loss was not finite.
+        repeats: As for `train`.
+
+    Raises:
+        NonFiniteError: A loss is not finite.
+    """
+    with quiet(), Run(cfg, "train", found, repeats) as run, wandb_logger.finished(), workers.explained():
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
             parts = assemble(cfg, run.folder, run.record)
+        finite.of(parts.trainer).halvings = halvings
         run.add_time("data", parts.data_seconds)
         about = describe(parts)
         if found:

@@ -40,7 +40,7 @@ def wandb_logger(
         record: What run.json holds: id, name, tags and choices are taken from it.
         project: W&B's project.
         mode: ``auto`` is online with ``WANDB_API_KEY``, else offline.
-        group: W&B's group, such as a sweep's name.
+        group: W&B's group; ``None``: the sweep that the run is a job of, if it is one.
         entity: W&B's user or team.
     """
     if not is_main():
@@ -53,7 +53,7 @@ def wandb_logger(
     run = wandb.init(
         project=project,
         entity=entity,
-        group=group,
+        group=group or record.get("sweep"),
         job_type="train",
         mode=mode,
         id=record["id"],
