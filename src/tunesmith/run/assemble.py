@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, Preprocess
+from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
@@ -251,7 +252,7 @@ def describe(parts: Parts) -> dict[str, Any]:
             **spec,
             "preprocess": asdict(data.preprocess),
             "splits": data.counts(),
-            "members": data.members(),
+            "members": members(data.table, data.indices),
             "bad_files": data.bad_files,
         },
         "weights": asdict(weights),

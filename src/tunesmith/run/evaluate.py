@@ -13,6 +13,7 @@ from rich.console import Console
 from tunesmith.atomic import write_text
 from tunesmith.contracts import DataSpec
 from tunesmith.data import workers
+from tunesmith.data.publish import members
 from tunesmith.errors import DataError
 from tunesmith.run import plot, report
 from tunesmith.run.assemble import assemble_data
@@ -63,7 +64,7 @@ def _doubts(found: Rebuilt, data: Any, own: bool, split: str) -> Iterator[str]:
         yield "The data are not what the run was trained on: their fingerprint is another."
     if not own:
         yield from _share(data, split)
-    if (own or same) and (moved := regrouped(found.record["data"], data.members())):
+    if (own or same) and (moved := regrouped(found.record["data"], members(data.table, data.indices))):
         yield (
             "The data are not split as they were when the run was trained, so what is tested may have been trained on: "
             f"other pictures are in {' and '.join(moved)}."

@@ -26,7 +26,7 @@ import tunesmith
 from tunesmith import stop
 from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
-from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
+from tunesmith.config.redact import Redacted, config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
 from tunesmith.run import job, process
 from tunesmith.run.changed import ANYWHERE, rewritten
@@ -124,7 +124,7 @@ class Run:
         self._cpu = _cpu_seconds()
         if self.main:
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
-            handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
             ours = logging.getLogger("tunesmith")
             self._logged.callback(ours.setLevel, ours.level)
@@ -266,13 +266,6 @@ def hash_of(cfg: DictConfig) -> str:
 def run_folder() -> Path | None:
     """The run folder, in a process of a distributed run that is not the first."""
     return None if is_main() else _shared_folder()
-
-
-class _Redacted(logging.Formatter):
-    """Keeps secrets out of messages and tracebacks."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
 
 
 def is_main() -> bool:

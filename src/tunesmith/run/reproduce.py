@@ -20,6 +20,7 @@ from tunesmith.atomic import write_text
 from tunesmith.config import yaml_file
 from tunesmith.config.build import build
 from tunesmith.data.listing import LISTING, differences, listing
+from tunesmith.data.publish import members
 from tunesmith.errors import RunError
 from tunesmith.run import metrics_log, wandb_record
 from tunesmith.run.assemble import assemble_data
@@ -178,7 +179,7 @@ def other_inputs(original: Original) -> Iterator[str]:
     if backbone.weights.hash != original.record["weights"]["hash"]:
         hashes = f"{original.record['weights']['hash']} then, {backbone.weights.hash} now"
         yield f"the pretrained weights are others: {hashes}"
-    moved = regrouped(before, data.members())
+    moved = regrouped(before, members(data.table, data.indices))
     if data.spec.fingerprint == before["fingerprint"] and not moved:
         return
     path = original.folder / LISTING if original.folder else None
