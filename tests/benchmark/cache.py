@@ -31,7 +31,7 @@ COMMON = [
 ]
 RATES = [round(3e-3 * 0.7**i, 6) for i in range(12)]
 FEW, MORE = 4, 64
-"""Steps between which a picture's time is taken; a dozen are lost in how long imports take from one time to the next."""
+"""Steps between which a picture's time is taken; a dozen are lost in how long imports take, now and then."""
 HEADS = """
 import sys, torch
 from torch.utils.data import DataLoader, TensorDataset
