@@ -94,9 +94,9 @@ def config_hash(container: Mapping[str, Any]) -> str:
         container: Plain data, as `redact` gives it.
 
     Returns:
-        Hex digest (SHA-256) of everything but ``paths`` and ``resume``.
+        Hex digest (SHA-256) of everything but ``paths``, ``resume`` and ``resume_force``.
     """
-    content = {k: v for k, v in container.items() if k not in ("paths", "resume")}
+    content = {k: v for k, v in container.items() if k not in ("paths", "resume", "resume_force")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -18,11 +18,11 @@ from tunesmith.errors import DataError
 from tunesmith.run import plot, report
 from tunesmith.run.assemble import assemble_data
 from tunesmith.run.callback import Collect
+from tunesmith.run.changed import regrouped
 from tunesmith.run.outcome import Outcome, test_split
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.record import typed
-from tunesmith.run.resume import regrouped
 
 
 def evaluate(cfg: DictConfig) -> Outcome:
@@ -45,7 +45,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
             console.print(sentence, style="yellow", highlight=False)
         collect = Collect()
         trainer = trainer_for(found, cfg.accelerator, [collect])
-        outcome = test_split(data, found.task, trainer, collect, cfg.checkpoint, cfg.split)
+        outcome = test_split(data, found.task, trainer, collect, found.weights, cfg.split)
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
         folder = found.folder / "evaluations" / f"{now}-{cfg.split}"
         folder.mkdir(parents=True)

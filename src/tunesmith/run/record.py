@@ -29,6 +29,7 @@ from tunesmith.config.check import leaves
 from tunesmith.config.redact import Redacted, config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
 from tunesmith.run import job, process
+from tunesmith.run.changed import ANYWHERE, rewritten
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -95,14 +96,13 @@ class Run:
                 {
                     "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "checkpoint": found.checkpoint.name if found.checkpoint else None,
-                    "step": found.entry.get("step", 0),
-                    "epoch": found.entry.get("epoch", 0),
-                    "batch": found.entry.get("batch", 0),
+                    **{key: found.entry.get(key, 0) for key in ("step", "epoch", "batch")},
                     "said": list(found.said),
                 }
             )
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
+            self.record |= rewritten(self.folder, found.cfg) if found.changes else {}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
         self.add_time("import", _import_seconds())
 
@@ -259,7 +259,7 @@ def _cpu_seconds() -> float:
 def hash_of(cfg: DictConfig) -> str:
     """Digest of a configuration, the same wherever and however often it is run."""
     cfg = cfg.copy()
-    cfg.paths.run = None  # others refer to it
+    cfg.paths.run = ANYWHERE  # others refer to it
     return config_hash(redact(cfg))
 
 

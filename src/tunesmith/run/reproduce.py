@@ -24,11 +24,12 @@ from tunesmith.data.publish import members
 from tunesmith.errors import RunError
 from tunesmith.run import metrics_log, wandb_record
 from tunesmith.run.assemble import assemble_data
+from tunesmith.run.changed import regrouped
 from tunesmith.run.checkpoint import load
 from tunesmith.run.last import LAST, relocated
 from tunesmith.run.quiet import quiet
 from tunesmith.run.record import is_main
-from tunesmith.run.resume import regrouped, runnable
+from tunesmith.run.resume import runnable
 from tunesmith.run.saved import read, shorten
 from tunesmith.run.surroundings import changed
 from tunesmith.run.train import train
