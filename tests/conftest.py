@@ -8,12 +8,15 @@ import runpy
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.config.build import build
 from tunesmith.config.compose import compose
+from tunesmith.config.find import package_conf
 from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
@@ -57,6 +60,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 @pytest.fixture
+def small_backbone(family: tuple[str, dict[str, Any]]) -> Any:
+    """The backbone of a family, with random weights; the test runs for each family."""
+    option, overrides = family
+    node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+    node.update({"weights": None} if "weights" in node else {})
+    return build(OmegaConf.merge(node, overrides))
+
+
+@pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
     """Lay a small torchvision dataset out in a folder, such as ``CIFAR10``, in the format that it is published in."""
     sets = runpy.run_path(str(Path(__file__).with_name("published_sets.py")))["SETS"]
@@ -73,11 +85,13 @@ PRELOADED = [
 
 # Text, since a fork server finds no module of the tests.
 _TYPED = """
-import os, runpy, sys
+import multiprocessing, os, runpy, sys
 os.chdir({folder!r})
 for stream, name in enumerate(("out", "err"), start=1):
     os.dup2(os.open({said!r} + "/" + name, os.O_WRONLY | os.O_CREAT), stream)
 sys.argv = ["tunesmith", *{words!r}]
+import tunesmith.sweep.local
+tunesmith.sweep.local.CONTEXT = multiprocessing.get_context("fork")  # there is nothing left to import for its jobs
 from tunesmith.__main__ import main
 main()
 """

@@ -22,6 +22,7 @@ from tunesmith.config import find
 from tunesmith.config.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
+from tunesmith.sweep import sweep
 
 ROOT = Path(__file__).parents[1]
 CONF = find.package_conf()
@@ -121,7 +122,8 @@ def run(command: str, folder: Path, typed: Callable[..., Any]) -> None:
 
 def newest(folder: Path, word: str) -> str:
     place = folder / word.partition("=")[2].partition("<run>")[0]
-    return max(p.name for p in place.iterdir())
+    records = [path for path in place.rglob("run.json") if path.parent != place]  # a sweep's lie a folder deeper
+    return max(records, key=lambda path: path.stat().st_mtime).parent.relative_to(place).as_posix()
 
 
 def compose_only(command: str, folder: Path) -> None:
@@ -132,7 +134,7 @@ def compose_only(command: str, folder: Path) -> None:
         return
     with pytest.MonkeyPatch.context() as patched:  # every job is composed and checked, and none is run
         patched.chdir(folder)
-        patched.setattr(command_line, "entry", lambda _: lambda cfg: None)
+        patched.setattr(sweep, "_run", lambda *_: 0)
         assert command_line.command_line([name, *overrides]) == 0
 
 

@@ -13,7 +13,7 @@ import yaml
 from docstrings import Described, lineage
 from tables import Row, default_of, markdown, names, shown, table, type_of
 
-from tunesmith.config import signature
+from tunesmith.config import find, signature
 from tunesmith.config.check import SPECIAL, supplied
 from tunesmith.config.signature import Parameter
 from tunesmith.config.source import AbsentError
@@ -80,7 +80,8 @@ def read(path: Path) -> Option:
     values: dict[str, Any] = {}
     for name in below:
         values = _merged(values, read(path.parent / f"{name}.yaml").values)
-    return Option(path.parent.name, path, text, own, below, _merged(values, own), comments(text))
+    group = path.parent.relative_to(find.package_conf()).as_posix()
+    return Option(group, path, text, own, below, _merged(values, own), comments(text))
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def header(text: str) -> list[str]:
 def nodes(option: Option) -> Iterator[Node]:
     """The mappings with a ``_target_`` in an option, outermost first."""
     if not option.spread:
-        yield from _nodes(option.values, option.group)
+        yield from _nodes(option.values, option.group.replace("/", "."))
 
 
 def _nodes(values: Any, path: str) -> Iterator[Node]:

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith import __version__
-from tunesmith.errors import ConfigError, TunesmithError, is_interruption, is_termination, nearest
+from tunesmith import __version__, stop
+from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
+    from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
     from tunesmith.config.overrides import Prepared
@@ -26,14 +27,21 @@ def main() -> None:
     """Run the command line and exit.
 
     The code is 0 where all went well, 1 after a failure, 2 after a mistake that one sentence explains, 130 when
-    interrupted and 143 when terminated.
+    interrupted and 143 when asked to stop by another signal.
 
     ``sys.argv`` is left as it is: Lightning starts the other processes of a distributed run with the same one.
     """
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own backbone or dataset; last, so that it shadows nothing
+    with stop.listening():
+        code = _guarded(sys.argv[1:])
+    sys.exit(code)
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    """Run a command line; what can go wrong is told in a sentence, and becomes an exit code."""
     try:
-        code = command_line(sys.argv[1:])
+        code = command_line(argv)
     except TunesmithError as error:
         code = say(error)
     except KeyboardInterrupt:
@@ -41,11 +49,15 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `tunesmith … | head` is no failure
         code = 0
-    except SystemExit as stop:
-        if not is_interruption(stop):
+    except StoppedError as stopped:
+        sys.stderr.write(f"\ntunesmith: {stopped}\n")
+        # Lightning kills the first process of a distributed run when another one ends with a code.
+        code = 0 if os.environ.get("LOCAL_RANK", "0") != "0" else int(str(stopped.code))
+    except SystemExit as ended:
+        if not is_interruption(ended):
             raise
-        code = 143 if is_termination(stop) else _interrupted()
-    sys.exit(code)
+        code = _interrupted()
+    return code
 
 
 def command_line(argv: Sequence[str]) -> int:
@@ -127,12 +139,14 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
     if args.config_path:
         dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
-    root = args.config_name or command
+    # What is written for W&B is what `train -m` would search; only its help is its own.
+    written = command == "sweep-yaml" and not args.help
+    root = args.config_name or ("train" if written else command)
     hydra = hydra_app.start(root, dirs)
     if args.hydra_help:
         hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
         return 0
-    ready = overrides.prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun)
+    ready = prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun or written)
     shows = args.help or args.cfg or args.info
     if not shows or ready.mistakes:
         overrides.examine(ready, root, dirs)
@@ -141,9 +155,39 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     if shows:
         show(hydra, root, args, ready, dirs)
         return 0
+    if ready.sweep and "sweep" in ready.configs[0]:
+        given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
+        flags = [word for flag, value in given.items() if value for word in (flag, value)]
+        return search(command, flags, ready, hydra.config_loader)
     jobs = Jobs(command, ready.sweep, dirs, lambda: hydra_app.describe_job(hydra, root))
     hydra_app.run(hydra, root, ready.overrides, jobs, ready.sweep)
     return jobs.code
+
+
+def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLoader) -> int:
+    """Run the jobs of a sweep, or with ``sweep-yaml`` write it for W&B; gives the exit code."""
+    if command == "sweep-yaml":
+        from tunesmith.sweep.sweep_yaml import sweep_yaml
+
+        print(sweep_yaml(flags, ready.overrides, ready.configs, loader), end="")  # noqa: T201 - what was asked for
+        return 0
+    from tunesmith.sweep.sweep import sweep
+
+    return sweep(command, flags, ready.overrides, ready.configs, loader)
+
+
+def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool) -> Prepared:
+    """Read the overrides of a command line, and in a sweep those that its preset searches."""
+    from tunesmith.config import overrides
+
+    ready = overrides.prepare(hydra, root, words, dirs, multirun)
+    if ready.sweep and ready.configs and not ready.mistakes:
+        from tunesmith.sweep.space import with_params
+
+        more = with_params(words, ready.configs[0])
+        if more != list(words):
+            return overrides.prepare(hydra, root, more, dirs, multirun)
+    return ready
 
 
 def show(hydra: Hydra, command: str, args: argparse.Namespace, ready: Prepared, dirs: Sequence[Path]) -> None:
@@ -202,8 +246,9 @@ class Jobs:
 
         Raises:
             ConfigError: It does not hold.
+            RunError: Nothing can be written where it will write.
         """
-        from tunesmith.config import find, hydra_app
+        from tunesmith.config import find, hydra_app, output
         from tunesmith.config.check import mistakes
 
         self.describe()
@@ -211,7 +256,8 @@ class Jobs:
         found = mistakes(cfg, self.command, find.group_names(self.dirs))
         if found:
             raise ConfigError([m.text for m in found])
-        return entry(self.command)(cfg)
+        output.check_output(cfg, self.command)
+        return entry(self.command)(hydra_app.alone(cfg))
 
 
 def entry(command: str) -> Callable[[DictConfig], Any]:

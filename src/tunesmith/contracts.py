@@ -31,6 +31,8 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "callback.*": (),
     "logger.*": ("folder", "record"),
     "cache": ("folder",),
+    "sweep.searcher": ("space", "folder"),
+    "sweep.executor": ("slots", "jobs"),
 }
 """Arguments that `run/assemble.py` passes to the target at a config path, over and above its YAML.
 

@@ -6,6 +6,7 @@ TunesmithError            printed as one sentence, exit code 2, never a tracebac
 ├── WeightsError          pretrained weights are missing, or do not fit the model
 ├── PolicyError           a selector matches nothing, or a rate table has no effect
 ├── RunError              a run folder is missing, incomplete or altered
+│   └── NonFiniteError    a loss or a weight is NaN or infinite
 └── MissingExtraError     an optional dependency is not installed
 """
 
@@ -47,6 +48,16 @@ class RunError(TunesmithError):
     """A run folder cannot be used."""
 
 
+class NonFiniteError(RunError):
+    """A loss or a weight is NaN or infinite.
+
+    Attributes:
+        retry: Number of the try that may follow, at lower rates; ``None`` where there is none.
+    """
+
+    retry: int | None = None
+
+
 class MissingExtraError(TunesmithError):
     """An optional dependency is not installed.
 
@@ -61,19 +72,31 @@ class MissingExtraError(TunesmithError):
         )
 
 
-def is_interruption(error: BaseException | None) -> bool:
-    """Whether an exception means that somebody stopped the process: Ctrl-C, or a signal that Lightning turned into one.
+class StoppedError(SystemExit):
+    """A signal asked the process to stop; left alone it ends it with the code that such a signal is known by.
 
-    Lightning ends a fit that was interrupted by `SystemExit`, and raises a `SystemExit` of its own at SIGTERM.
+    Args:
+        signal: Its name, such as ``SIGTERM``.
+    """
+
+    def __init__(self, signal: str) -> None:
+        super().__init__(130 if signal == "SIGINT" else 143)
+        self.signal = signal
+
+    def __str__(self) -> str:
+        return "interrupted" if self.signal == "SIGINT" else f"stopped by {self.signal}"
+
+
+def is_interruption(error: BaseException | None) -> bool:
+    """Whether an exception means that somebody stopped the process: Ctrl-C, or another signal.
+
+    Where tunesmith does not listen to signals, as in a notebook, Lightning ends a fit that was interrupted by
+    `SystemExit`, and raises a `SystemExit` of its own at SIGTERM; by name, so that Lightning need not be imported.
     """
     if isinstance(error, SystemExit):
-        return isinstance(error.__context__, KeyboardInterrupt) or is_termination(error)
+        by_lightning = isinstance(error.__context__, KeyboardInterrupt) or type(error).__name__ == "SIGTERMException"
+        return isinstance(error, StoppedError) or by_lightning
     return isinstance(error, KeyboardInterrupt)
-
-
-def is_termination(error: BaseException) -> bool:
-    """Whether an exception is Lightning's for SIGTERM; by name, so that Lightning need not be imported."""
-    return type(error).__name__ == "SIGTERMException"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

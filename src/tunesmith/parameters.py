@@ -25,6 +25,8 @@ class Parameter:
         bias: Whether it is a bias.
         ndim: Number of its dimensions.
         numel: Number of its elements.
+        embedding: Whether it is added or scales, and multiplies no layer's inputs: position embeddings, tokens, tables
+            of position biases, scales of layers.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Parameter:
     bias: bool
     ndim: int
     numel: int
+    embedding: bool = False
 
 
 @dataclass(frozen=True)

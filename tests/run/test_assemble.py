@@ -10,9 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from tunesmith.config import find
 from tunesmith.config.build import build
 from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.head.linear import Linear
@@ -57,11 +55,8 @@ def plans(tmp_path_factory, quick_below):
     return policies, [build(quick_below(logs, f"rates={name}").rates) for name in RATES]
 
 
-def test_every_parameter_is_in_one_group_that_has_one_name(family, plans):
-    option, overrides = family
-    node = OmegaConf.load(find.package_conf() / "backbone" / f"{option}.yaml")
-    node.update({"weights": None} if "weights" in node else {})
-    backbone = build(OmegaConf.merge(node, overrides))
+def test_every_parameter_is_in_one_group_that_has_one_name(family, small_backbone, plans):
+    (option, _), backbone = family, small_backbone
     head = Linear(feature_dim=backbone.feature_dim, num_outputs=2)
     names = sorted(
         [f"backbone.{n}" for n, _ in backbone.named_parameters()] + ["head.output.weight", "head.output.bias"]

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
+import pytest
+import torch
 from torch import nn
 
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.head.ridge import Ridge
 from tunesmith.parameters import HEAD
 from tunesmith.policy.phases import Phases
+from tunesmith.rates.layer_decay import LayerDecay
+from tunesmith.rates.ramp import Ramp
 from tunesmith.rates.uniform import Uniform
 from tunesmith.run.table import make_table
+from tunesmith.task.freeze import freeze_modes
 
 
 def test_every_parameter_has_one_row_and_the_head_is_last():
@@ -26,3 +33,37 @@ def test_every_parameter_has_one_row_and_the_head_is_last():
 def test_a_head_that_is_fitted_takes_no_step():
     table = make_table(Tiny(), Ridge(64, 2), Phases([{"train": ["head"]}]), Uniform())
     assert {row.multiplier for row in table.rows if row.parameter.stage == HEAD} <= {0.0}
+
+
+def test_what_is_added_or_scales_has_no_decay(small_backbone):
+    """Position embeddings, tokens, bias tables, scales: what the library says of itself, and all that is no weight."""
+    net = small_backbone.net
+    rows = make_table(small_backbone, nn.Linear(2, 2), Phases([{"train": ["all"]}]), Uniform(), 0.1).rows
+    decays = {row.parameter.name.removeprefix("backbone.net.") for row in rows if row.weight_decay}
+    assert {name for name in decays if not name.endswith("weight")} == set()
+    own = getattr(net, "no_weight_decay", set)()  # of timm's networks
+    assert not decays & {name for name, _ in net.named_parameters() if name in own}
+    matrices = {f"{n}.weight" for n, m in net.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    assert matrices - decays == {name for name in matrices if "cpb_mlp" in name}
+
+
+@pytest.mark.parametrize("rates", [LayerDecay(0.7), Ramp(0.7)], ids=["layer_decay", "ramp"])
+def test_rates_rise_with_depth_in_every_family(small_backbone, rates):
+    """A decay that silently did nothing would be a constant."""
+    table = make_table(small_backbone, nn.Linear(2, 2), Phases([{"train": ["all"]}]), rates)
+    by_depth = {row.parameter.depth: row.rate.multiplier * row.rate.gate(0, 9, None) for row in table.rows}
+    assert len({(r.parameter.depth, r.rate.multiplier, r.rate.start) for r in table.rows}) == len(by_depth)
+    assert all(by_depth[a] < by_depth[b] for a, b in pairwise(sorted(by_depth)))
+    assert by_depth[len(small_backbone.stages)] == 1
+
+
+def test_what_is_frozen_gives_each_picture_the_same_features_in_any_company(small_backbone):
+    """With batch normalisation, dropout and stochastic depth in it, after a call of train."""
+    small_backbone.requires_grad_(False).train()
+    for stage in small_backbone.stages:
+        freeze_modes([m for m in small_backbone.members(stage).values() if isinstance(m, nn.Module)])
+    seen = small_backbone.preprocess
+    x = torch.randn(4, seen.channels, seen.size, seen.size, generator=torch.Generator().manual_seed(0))
+    together, alone = small_backbone(x).pooled, small_backbone(x[:2]).pooled
+    assert torch.allclose(together[:2], alone, rtol=1e-4, atol=1e-4)
+    assert torch.equal(small_backbone(x).pooled, together)

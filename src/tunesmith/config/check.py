@@ -73,8 +73,8 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], recorded: boo
         if name not in groups and not root.accepts(name):
             checker.note(name, unknown_key(name, [*root.parameters, *groups]))
     checker.arguments(cfg, root, "", only=frozenset(root.parameters))
-    # The cache changes no number: a configuration without one, such as an older run's, does without.
-    needed = {path.partition(".")[0] for path in SUPPLIED} - {"cache"} if command == "train" else set()
+    # The cache changes no number, and a run has no sweep: a configuration without one does without.
+    needed = {path.partition(".")[0] for path in SUPPLIED} - {"cache", "sweep"} if command == "train" else set()
     for name in sorted(needed - set(cfg)):
         checker.note(name, f"Expected the group {name} to be there, but it is missing: choose one of its options.")
     for key in [k for k in cfg if k in groups]:
@@ -167,7 +167,7 @@ class _Checker:
         name = OmegaConf.select(cfg, "name", default="", throw_on_resolution_failure=False)
         if isinstance(name, str) and leaves(name):
             self.note("name", f"Expected name to stay in paths.logs but got '{name}': leave out what leads out of it.")
-        for key in ("run", "resume"):
+        for key in ("run", "resume", "init_from"):
             value = OmegaConf.select(cfg, key, default="", throw_on_resolution_failure=False)
             if isinstance(value, str) and "://" in value:
                 self.note(key, f"Expected {key} to be a local folder but got the address '{value}': download it first.")

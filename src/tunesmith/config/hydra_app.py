@@ -139,6 +139,13 @@ def settled(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
+def alone(cfg: DictConfig) -> DictConfig:
+    """Take the sweep out of a checked configuration: a job is the same run alone as in a sweep."""
+    with open_dict(cfg):
+        cfg.pop("sweep", None)
+    return cfg
+
+
 def _references(node: Any, mark: str) -> Iterator[tuple[Any, Any]]:
     """Every (container, key) whose raw value holds ``mark``, outside Hydra's node."""
     keys = [k for k in node if k != "hydra"] if OmegaConf.is_dict(node) else range(len(node))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass
@@ -20,6 +20,22 @@ class Paths:
 
 
 @dataclass
+class Sweep:
+    """The node ``sweep``: how jobs are chosen, where they run, and what happens when they fail."""
+
+    searcher: Any
+    executor: Any
+    params: dict[str, Any]
+    dir: str | None
+    slots: int | Literal["auto"]
+    on_failure: Literal["continue", "stop"]
+    max_failures: int | None
+    retries: int
+    timeout: float | None
+    retry: Literal["failed"] | None
+
+
+@dataclass
 class Train:
     """Root keys of ``tunesmith train``."""
 
@@ -27,9 +43,13 @@ class Train:
     seed: int
     tags: list[str]
     plots: bool
-    test: Literal["best", "last"] | None
+    test: Literal["best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"] | None
+    init_from: str | None
+    init_strict: bool
     resume: str | None
+    resume_force: bool
     paths: Paths
+    sweep: Sweep = None  # type: ignore[assignment]  # a run alone has none
 
 
 @dataclass
@@ -38,7 +58,7 @@ class Evaluate:
 
     run: str
     split: Literal["train", "val", "test"]
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
     seed: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
@@ -51,7 +71,7 @@ class Predict:
     run: str
     input: str
     output: str
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
     batch_size: int
     on_bad_file: Literal["error", "skip"]
     accelerator: Literal["auto", "cpu", "gpu", "mps"]

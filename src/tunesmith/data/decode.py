@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from tunesmith.contracts import DataSpec, Preprocess
+from tunesmith.data import workers
 from tunesmith.data.table import Pixels
 from tunesmith.errors import DataError
 
@@ -95,7 +96,7 @@ class Front:
         if isinstance(picture, np.ndarray):
             return self._fit(Image.fromarray(picture).convert(mode))
         try:
-            with Image.open(picture, formats=tuple(FORMATS)) as image:
+            with workers.reading(picture), Image.open(picture, formats=tuple(FORMATS)) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise DataError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")

@@ -14,8 +14,9 @@ class Rates(ABC):
     """How fast each parameter trains, whatever the policy.
 
     Args:
-        decay_norm_and_bias: Decay norms, biases and other parameters of at most one dimension too. To decay them
-            means to pull scales and offsets to zero, which costs accuracy (He et al. 2019, bag of tricks).
+        decay_norm_and_bias: Decay norms, biases, position embeddings, tokens, scales and all of at most one dimension
+            too. To decay them means to pull scales and offsets to zero, which costs accuracy (He et al. 2019, bag of
+            tricks).
         thaw_warmup: Epochs over which a parameter that thaws rises from nothing to the schedule's present rate.
 
     Raises:
@@ -51,5 +52,5 @@ class Rates(ABC):
 
     def decay_of(self, parameter: Parameter) -> float:
         """Give the factor on the weight decay."""
-        exempt = parameter.norm or parameter.bias or parameter.ndim <= 1
+        exempt = parameter.norm or parameter.bias or parameter.embedding or parameter.ndim <= 1
         return 0.0 if exempt and not self.decay_norm_and_bias else 1.0

@@ -14,8 +14,10 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from torch import nn
 
+from tunesmith import stop
 from tunesmith.atomic import atomic, write_text
 from tunesmith.errors import RunError
+from tunesmith.run import room
 from tunesmith.task.delta import complete
 
 MANIFEST = "manifest.json"
@@ -29,9 +31,14 @@ class CheckpointIO(TorchCheckpointIO):
         """Save one checkpoint, then the manifest: a checkpoint that the manifest does not vouch for is not whole.
 
         Raises:
-            OSError: The disk is full or read-only; an older checkpoint of that name stays.
+            RunError: The disk has too little room, or is read-only; an older checkpoint of that name stays.
         """
-        target = Path(path)
+        target = confined(Path(path))
+        with stop.held(), room.told(target):
+            room.check(target.parent, room.size_of(checkpoint))
+            self._save(checkpoint, target)
+
+    def _save(self, checkpoint: dict[str, Any], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic(target) as temporary:
             torch.save(checkpoint, temporary)
@@ -49,11 +56,22 @@ class CheckpointIO(TorchCheckpointIO):
 
     def remove_checkpoint(self, path: Any) -> None:
         """Remove a checkpoint and its line in the manifest."""
-        target = Path(path)
+        target = confined(Path(path))
         target.unlink(missing_ok=True)
         manifest = read_manifest(target.parent)
         if manifest.pop(target.name, None):
             _write_manifest(target.parent, manifest)
+
+
+def confined(path: Path) -> Path:
+    """The path itself, if it does not lead up and out of the folder that it begins with.
+
+    Raises:
+        RunError: It does: a checkpoint from elsewhere may say where others lie.
+    """
+    if ".." in path.parts or path.name == MANIFEST:
+        raise RunError(f"Expected the path of a checkpoint without '..' but got {path}.")
+    return path
 
 
 def keep_as(path: Path, name: str) -> None:

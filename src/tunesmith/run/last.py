@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from tunesmith.errors import ConfigError, RunError
-from tunesmith.run import exact
+from tunesmith import stop
+from tunesmith.errors import ConfigError, RunError, StoppedError
+from tunesmith.run import exact, room
 from tunesmith.run.checkpoint import POSITION, keep_as
 from tunesmith.run.metrics_logger import MetricsLog
 
@@ -22,8 +23,8 @@ class LastCheckpoint(Callback):
     """Keeps the last two states of a run, each of which gives the bits of a run that was never interrupted.
 
     It saves between two batches, when every line about the earlier one is written: at the start of every epoch but the
-    first, at the end of training, and in between where asked. It stands before all other callbacks, so that nothing of
-    a new epoch has happened when its start is saved.
+    first, at the end of training, and in between where asked or where a signal asks the process to stop; it then stops.
+    It stands before all other callbacks, so that nothing of a new epoch has happened when its start is saved.
 
     Args:
         dirpath: The folder of checkpoints.
@@ -57,6 +58,8 @@ class LastCheckpoint(Callback):
             self._go_on(trainer, pl_module)
         elif trainer.current_epoch > 0:
             self._save(trainer, pl_module, trainer.current_epoch, 0)
+        if self._stops(trainer):
+            _stop()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Go on from the middle of an epoch, or save it where that is due."""
@@ -65,18 +68,38 @@ class LastCheckpoint(Callback):
                 self._go_on(trainer, pl_module)
             self._awaited.discard("batch")
             exact.settled_in(trainer, self._share)
-        elif batch_idx > 0 and self._may_save_here(trainer, batch_idx) and self._due(trainer):
+            if self._stops(trainer):  # what it has just gone on from is on disk
+                _stop()
+            return
+        stops, may_save = self._stops(trainer), batch_idx > 0 and self._may_save_here(trainer, batch_idx)
+        if may_save and (stops or self._due(trainer)):
             self._save(trainer, pl_module, trainer.current_epoch, batch_idx)
+        if stops and (may_save or not batch_idx or not self._saves_within_epochs(trainer)):
+            _stop()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end, before averaged weights take the place of the present ones."""
         self._save(trainer, pl_module, trainer.current_epoch, 0, finished=True)
+        stop.now()
+        stop.obey()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Look for signals no more."""
+        stop.now()
+
+    def _stops(self, trainer: Trainer) -> bool:
+        """Whether a signal has come, to any of the processes."""
+        asked = stop.asked() is not None
+        return bool(trainer.strategy.reduce_boolean_decision(asked, all=False)) if trainer.world_size > 1 else asked
 
     def _may_save_here(self, trainer: Any, batch_idx: int) -> bool:
-        # Neither gradients nor what a head is to be fitted to are in a checkpoint; and who cannot begin at a batch must
-        # not be asked to.
-        whole_steps = batch_idx % trainer.accumulate_grad_batches == 0 and trainer.lightning_module.head_fit is None
-        return whole_steps and not trainer.overfit_batches and _data(trainer) is not None
+        # Gradients are not in a checkpoint.
+        return batch_idx % trainer.accumulate_grad_batches == 0 and self._saves_within_epochs(trainer)
+
+    def _saves_within_epochs(self, trainer: Any) -> bool:
+        # What a head is to be fitted to is in no checkpoint; and who cannot begin at a batch must not be asked to.
+        fitted = trainer.lightning_module.head_fit is not None
+        return not fitted and not trainer.overfit_batches and _data(trainer) is not None
 
     def _due(self, trainer: Trainer) -> bool:
         done = trainer.global_step - self._saved_step
@@ -141,8 +164,14 @@ class LastCheckpoint(Callback):
         if log is not None and trainer.is_global_zero:
             log.cut(state["logged"])
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring back what callbacks and plateau schedules look at; a finished run stays finished."""
+    def on_fit_start(self, trainer: Any, pl_module: LightningModule) -> None:
+        """Bring back what callbacks and plateau schedules look at; a finished run stays finished.
+
+        Raises:
+            RunError: There is no room for the checkpoints: the last two and the best, or one more where they are there.
+        """
+        if not trainer.fast_dev_run:
+            room.check(self.folder, (1 if self._awaited else 3) * room.of_weights(pl_module))
         self._began, self._saved_at = time.perf_counter(), time.monotonic()
         if self._awaited:
             device = pl_module.device
@@ -151,7 +180,8 @@ class LastCheckpoint(Callback):
             trainer.should_stop = self._share["finished"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lead Lightning into the epoch."""
+        """Lead Lightning into the epoch; from here on, signals wait for the next batch."""
+        stop.later()
         self._saved_step = trainer.global_step
         if self._awaited:
             exact.enter(trainer, self._share)
@@ -161,6 +191,12 @@ class LastCheckpoint(Callback):
         exact.settled_in(trainer, self._share)
         exact.restore_streams(self._share["streams"], module.device)
         exact.restore_metrics(self._share["train_metrics"], module)
+
+
+def _stop() -> NoReturn:
+    """End this process as the signal asks; it may have come to another one of a distributed run."""
+    signal = stop.asked()
+    raise StoppedError(signal.name if signal else "SIGTERM")
 
 
 def _share(module: LightningModule) -> exact.State:

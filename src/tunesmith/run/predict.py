@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from tunesmith.config.build import build
+from tunesmith.data import workers
 from tunesmith.data.bad_files import why_unreadable
 from tunesmith.data.decode import SUFFIXES, Front, channels_for
 from tunesmith.errors import DataError
@@ -38,7 +39,7 @@ def predict(cfg: DictConfig) -> Predictions:
         raise DataError(f"Expected output to end in .csv or .parquet but got '{cfg.output}'.")
     if not output.absolute().parent.is_dir():
         raise DataError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
-    with quiet():
+    with quiet(), workers.explained():
         found = rebuild(cfg.run, cfg.checkpoint)
         everything = find_files(cfg.input, found.cfg.data, cfg.on_bad_file == "skip")
         skipped = _bad(everything, found, cfg.on_bad_file == "skip")

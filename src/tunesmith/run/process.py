@@ -14,9 +14,10 @@ if os.name == "posix":
     import fcntl
 
 
-def identity() -> dict[str, Any]:
-    """This process: its number, host and start; numbers are used again, pairs with a start are not."""
-    return {"pid": os.getpid(), "host": platform.node(), "began": _began(os.getpid())}
+def identity(pid: int | None = None) -> dict[str, Any]:
+    """A process of this host, or this one: its number, host and start; a number is used again, with its start never."""
+    pid = os.getpid() if pid is None else pid
+    return {"pid": pid, "host": platform.node(), "began": _began(pid)}
 
 
 def elsewhere(process: Mapping[str, Any]) -> bool:

@@ -24,6 +24,8 @@ _SILENCED = {
     ".*`training_step` returned `None`.*": UserWarning,
     ".*configure_optimizers` returned `None`.*": UserWarning,
     ".*`LearningRateMonitor` callback with models that have no learning rate schedulers.*": RuntimeWarning,
+    # Of a loss that is NaN; run/finite.py says more, and stops.
+    ".*Encountered `nan` values in tensor.*": UserWarning,
     # Without a validation split there is no validation loop, which the data table has already said.
     ".*Total length of `list` across ranks is zero.*": UserWarning,
     # A class that a split lacks, or a batch of few pictures; of splits, data/publish.py has already warned.

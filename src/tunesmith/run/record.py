@@ -22,12 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tunesmith import STARTED
+import tunesmith
+from tunesmith import stop
 from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
-from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
-from tunesmith.errors import RunError, is_interruption
-from tunesmith.run import process
+from tunesmith.config.redact import Redacted, config_hash, redact, redact_override, redact_text
+from tunesmith.errors import RunError, StoppedError, is_interruption
+from tunesmith.run import job, process
+from tunesmith.run.changed import ANYWHERE, rewritten
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -94,14 +96,13 @@ class Run:
                 {
                     "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "checkpoint": found.checkpoint.name if found.checkpoint else None,
-                    "step": found.entry.get("step", 0),
-                    "epoch": found.entry.get("epoch", 0),
-                    "batch": found.entry.get("batch", 0),
+                    **{key: found.entry.get(key, 0) for key in ("step", "epoch", "batch")},
                     "said": list(found.said),
                 }
             )
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
+            self.record |= rewritten(self.folder, found.cfg) if found.changes else {}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
         self.add_time("import", _import_seconds())
 
@@ -111,9 +112,9 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=job.folder() is not None)  # killed before it wrote anything
         except OSError as error:
             raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
         os.environ[_FOLDER_VARIABLE] = str(folder)
@@ -123,7 +124,7 @@ class Run:
         self._cpu = _cpu_seconds()
         if self.main:
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
-            handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
             ours = logging.getLogger("tunesmith")
             self._logged.callback(ours.setLevel, ours.level)
@@ -137,21 +138,34 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self.main:
-            self.add_time("cpu", _cpu_seconds() - self._cpu)
-        if error is None:
-            self.update(status="completed")
-        else:
-            status = "stopped" if is_interruption(error) else "failed"
-            # Not on the screen, where the error itself is about to appear.
-            logging.getLogger("tunesmith").info("The run ended early.", exc_info=error)
-            self._end_early(status, {"type": type(error).__name__, "message": redact_text(str(error))})
-            if self.main and isinstance(error, Exception):
-                print(f"The run failed; what there is of it lies in {shorten(self.folder)}", file=sys.stderr)  # noqa: T201 - the console may be what failed
-        self._logged.close()
-        os.environ.pop(_FOLDER_VARIABLE, None)
+        with stop.held():
+            if self.main:
+                with contextlib.suppress(OSError):  # a full disk must not hide what filled it
+                    self.add_time("cpu", _cpu_seconds() - self._cpu)
+            if error is None:
+                self.update(status="completed")
+            else:
+                self._end_early(error)
+            self._logged.close()
+            os.environ.pop(_FOLDER_VARIABLE, None)
 
-    def _end_early(self, status: str, error: dict[str, str]) -> None:
+    def _end_early(self, cause: BaseException) -> None:
+        stopped = is_interruption(cause)
+        # Not on the screen, where the error itself is about to appear.
+        logging.getLogger("tunesmith").info("The run ended early.", exc_info=cause)
+        error = {"type": type(cause).__name__, "message": redact_text(str(cause))}
+        if stopped:
+            error["signal"] = cause.signal if isinstance(cause, StoppedError) else "SIGINT"
+        # A disk that is full must not hide what filled it.
+        with contextlib.suppress(OSError):
+            self._record_end("stopped" if stopped else "failed", error)
+        if self.main:
+            place = shorten(self.folder)
+            end = f"Stopped; go on with: tunesmith train resume={place}" if stopped else None
+            # The console may be what failed.
+            print(end or f"The run failed; what there is of it lies in {place}", file=sys.stderr)  # noqa: T201
+
+    def _record_end(self, status: str, error: dict[str, str]) -> None:
         if not self.main:
             # Lightning kills the first rank when another dies, so this one says it, if nobody has.
             found = read(self.folder)
@@ -218,6 +232,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "config_hash": "",
         "seed": cfg.seed,
         "tags": list(cfg.tags),
+        "sweep": job.sweep(),
         "git": git(),
         "packages": packages(),
         "hardware": hardware(),
@@ -232,8 +247,8 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
 
 
 def _import_seconds() -> float:
-    """Seconds from the start of the process to its first run; a sweep's later jobs import nothing."""
-    return 0.0 if next(_RUNS) else round(time.monotonic() - STARTED, 3)
+    """Seconds from the start of the process to its first run; later ones import nothing, nor does a sweep's job."""
+    return 0.0 if next(_RUNS) else round(time.monotonic() - tunesmith.STARTED, 3)
 
 
 def _cpu_seconds() -> float:
@@ -244,20 +259,13 @@ def _cpu_seconds() -> float:
 def hash_of(cfg: DictConfig) -> str:
     """Digest of a configuration, the same wherever and however often it is run."""
     cfg = cfg.copy()
-    cfg.paths.run = None  # others refer to it
+    cfg.paths.run = ANYWHERE  # others refer to it
     return config_hash(redact(cfg))
 
 
 def run_folder() -> Path | None:
     """The run folder, in a process of a distributed run that is not the first."""
     return None if is_main() else _shared_folder()
-
-
-class _Redacted(logging.Formatter):
-    """Keeps secrets out of messages and tracebacks."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
 
 
 def is_main() -> bool:
@@ -280,5 +288,5 @@ def typed() -> tuple[list[str], dict[str, Any]]:
         return [], {}
     hydra = HydraConfig.get()
     chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
-    choices = {k: v for k, v in chosen.items() if not k.startswith("hydra/")}
+    choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
     return [redact_override(o) for o in hydra.overrides.task], choices

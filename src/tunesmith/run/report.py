@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def parameter_table(table: ParameterTable, fitted: bool = False) -> Table:
     """The parameter table in short: a line a stage; and whether the head is fitted instead of trained."""
     said = "The head is fitted to the features of one epoch, without an optimizer: trainer.max_epochs is 1."
     short = Table(title="Parameters", caption=said if fitted else None)
+    # What comes after a phase that waits for a plateau may come sooner.
+    certain = next((phase.first_epoch for phase in table.phases if phase.plateau), math.inf)
     for name in ("stage", "parameters", "trains from epoch", "rate ×", "weight decay"):
         short.add_column(name, justify="left" if name == "stage" else "right")
     for stage in dict.fromkeys(row.parameter.stage for row in table.rows):
@@ -57,7 +60,7 @@ def parameter_table(table: ParameterTable, fitted: bool = False) -> Table:
         short.add_row(
             stage,
             f"{sum(row.parameter.numel for row in rows):,}",
-            ", ".join("never" if epoch < 0 else str(epoch) for epoch in epochs),
+            ", ".join("never" if epoch < 0 else f"{'≤ ' if epoch > certain else ''}{epoch}" for epoch in epochs),
             _span([row.multiplier for row in rows]),
             _span([row.weight_decay for row in rows]),
         )

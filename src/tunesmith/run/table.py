@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -12,6 +13,7 @@ from tunesmith.contracts import Backbone, FittedHead
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
 
+_POSITION = re.compile(r"pos_?emb|position|rel_pos|cpb_mlp|attention_biases|lora_magnitude_vector")
 log = logging.getLogger(__name__)
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
@@ -46,15 +48,30 @@ def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
     ]
     for stage, depth, prefix, unit in [*units, (HEAD, len(backbone.stages), HEAD, head)]:
         if isinstance(unit, nn.Parameter):
-            found.append(Parameter(prefix, stage, depth, norm=False, bias=False, ndim=unit.ndim, numel=unit.numel()))
+            added = _is_embedding(prefix, unit)
+            found.append(Parameter(prefix, stage, depth, False, False, unit.ndim, unit.numel(), added))
             continue
         norms = {f"{n}." if n else "" for n, m in unit.named_modules() if _is_norm(m)}
         for name, p in unit.named_parameters():
             owner, _, leaf = name.rpartition(".")
             norm = (f"{owner}." if owner else "") in norms
             bias = leaf == "bias" or leaf.endswith("_bias")  # in_proj_bias of torch's attention
-            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, bias, p.ndim, p.numel()))
+            added = not norm and not bias and _is_embedding(f"{prefix}.{name}", p)
+            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, bias, p.ndim, p.numel(), added))
     return found
+
+
+def _is_embedding(name: str, parameter: nn.Parameter) -> bool:
+    """By how it hangs in its module and by its shape: what multiplies inputs is called a weight, and is a matrix.
+
+    What hangs beside the layers and spreads over samples, positions or channels is added or scales; of tables that
+    spread over nothing, and of the networks that make them, the name says what they are.
+    """
+    if _POSITION.search(name):
+        return True
+    leaf = name.rpartition(".")[2]
+    spreads = parameter.ndim > 1 and (parameter.shape[0] == 1 or all(size == 1 for size in parameter.shape[1:]))
+    return spreads and leaf != "weight" and not leaf.endswith("_weight")
 
 
 def _is_norm(module: nn.Module) -> bool:

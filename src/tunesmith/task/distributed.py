@@ -22,6 +22,28 @@ def has_whole_tensors(strategy: Strategy) -> bool:
     return isinstance(strategy, SingleDeviceStrategy) or type(strategy) is DDPStrategy
 
 
+def check_strategy(strategy: Strategy | str) -> None:
+    """Refuse strategies on which no policy is known to hold.
+
+    With weights in shards (FSDP, DeepSpeed) nobody has shown that what is frozen keeps its bits, that checkpoints hold
+    what trained, and that a killed run goes on to the same bits.
+
+    Args:
+        strategy: The trainer's, or its name before the trainer is built: Lightning has errors of its own for some.
+
+    Raises:
+        PolicyError: It is another strategy than one device or DDP.
+    """
+    # DeepSpeed's strategy derives from DDP's, and wraps differently.
+    known = isinstance(strategy, SingleDeviceStrategy) or type(strategy) is DDPStrategy
+    named = isinstance(strategy, str) and (strategy == "auto" or strategy.startswith("ddp"))
+    if not known and not named:
+        raise PolicyError(
+            "Expected trainer.strategy to be auto or ddp, on which policies are known to hold, but got "
+            f"{strategy if isinstance(strategy, str) else type(strategy).__name__}; use trainer=ddp."
+        )
+
+
 def check_phases(strategy: Strategy, phases: int) -> None:
     """Make sure that a strategy can take a policy's phases.
 
@@ -32,14 +54,9 @@ def check_phases(strategy: Strategy, phases: int) -> None:
     Raises:
         PolicyError: It is another strategy than one device or DDP, or this version of Lightning is not known.
     """
+    check_strategy(strategy)
     if phases == 1 or isinstance(strategy, SingleDeviceStrategy):
         return
-    # DeepSpeed's strategy derives from DDP's, and wraps differently.
-    if type(strategy) is not DDPStrategy:
-        raise PolicyError(
-            f"Expected trainer.strategy=ddp for a policy with {phases} phases but got {type(strategy).__name__}; "
-            "use that or a policy with one phase."
-        )
     if not lightning.__version__.startswith(KNOWN):
         raise PolicyError(
             f"Expected Lightning {' or '.join(KNOWN)}* for a policy with {phases} phases on several devices but got "

@@ -1,0 +1,62 @@
+"""Keep what a recorded run writes in its own folder: it may have come from anybody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.errors import ConfigError
+
+WRITERS = ("callback", "logger", "trainer")
+"""Groups whose targets write files where their arguments say."""
+
+PLACES = ("dir", "dirpath", "folder", "path")
+"""What the name of an argument that is a folder ends with."""
+
+
+def confine(cfg: DictConfig) -> None:
+    """Make sure that nothing that a configuration names writes outside of its run folder.
+
+    Args:
+        cfg: As recorded, with ``paths.run`` where it is to run again; null for a folder that is still to be made.
+
+    Raises:
+        ConfigError: An argument of a callback, a logger or the trainer leads out of it, or a link in it does.
+    """
+    cfg = cfg.copy()
+    if cfg.paths.run is None:
+        cfg.paths.run = str(Path.cwd() / "<run>")
+    inside = Path(cfg.paths.run).resolve()
+    found = [
+        f"Expected {path} to stay in the run folder but got '{value}': a recorded run writes nowhere else."
+        for group in WRITERS
+        for path, value in _texts(OmegaConf.to_container(cfg.get(group) or OmegaConf.create(), resolve=True), group)
+        if _leads_out(path, value, inside)
+    ]
+    for parent, folders, files in os.walk(inside):
+        for place in (Path(parent, name) for name in [*folders, *files]):
+            if place.is_symlink() and not place.resolve().is_relative_to(inside):
+                found.append(f"Expected nothing in the run folder to be a link out of it but {place} is one.")
+    if found:
+        raise ConfigError(found)
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, path)
+    elif isinstance(value, str):
+        yield path, value
+
+
+def _leads_out(path: str, value: str, inside: Path) -> bool:
+    if path.rpartition(".")[2].rpartition("_")[2] in PLACES:
+        return not Path(value).resolve().is_relative_to(inside)
+    return Path(value).is_absolute() or value.startswith("~") or ".." in Path(value).parts or "://" in value

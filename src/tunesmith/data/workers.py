@@ -1,0 +1,131 @@
+"""Loader processes that die or hang: which file each of them was reading, and nobody left behind.
+
+A worker notes what it reads in memory that it shares with the training process: one that was killed can say no more.
+Signals are for the training process alone; under a queue they reach every process of a job, and a worker that obeyed
+would take away the batches that are needed until the run has saved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import weakref
+from collections.abc import Iterator
+from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
+from typing import Any
+
+from tunesmith import stop
+from tunesmith.errors import DataError
+
+TIMEOUT = 600.0
+"""Seconds without a batch after which a loader counts as hanging."""
+
+_LENGTH = 1024  # bytes of a path that are kept, from its end
+_DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
+
+_slot: Any = None  # of this process, if it is a worker: what it is reading
+_watches: weakref.WeakSet[Watch] = weakref.WeakSet()  # of this process's loaders
+
+
+class Watch:
+    """What the workers of one loader are reading; called in each of them when it starts.
+
+    Args:
+        workers: Their number.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.pids = RawArray("q", workers)
+        self.slots = [RawArray("c", _LENGTH) for _ in range(workers)]
+        _watches.add(self)
+
+    def __call__(self, worker: int) -> None:
+        """Prepare a worker."""
+        global _slot
+        _slot = self.slots[worker]
+        self.pids[worker] = os.getpid()
+        for name in stop.SIGNALS:
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.SIG_IGN)
+        if sys.platform.startswith("linux"):
+            # torch's own watchdog does not reach a worker that hangs.
+            ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
+
+    def reading(self) -> Iterator[tuple[int, str]]:
+        """Process number of each worker that has begun, and what it is reading, or was when it died."""
+        for pid, slot in zip(self.pids, self.slots, strict=True):
+            if pid:
+                yield pid, slot.value.decode(errors="replace")
+
+
+@contextlib.contextmanager
+def reading(picture: Any) -> Iterator[None]:
+    """Note what this worker reads during the block; nothing happens in other processes."""
+    if _slot is None:
+        yield
+        return
+    _slot.value = os.fsencode(picture)[-_LENGTH + 1 :] if isinstance(picture, Path) else b"a picture in memory"
+    try:
+        yield
+    finally:  # what is killed does not come here
+        _slot.value = b""
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Tell which file a worker was at that died or hangs, and leave no worker behind after an error.
+
+    Raises:
+        DataError: A worker died or hangs.
+    """
+    try:
+        yield
+    except BaseException as error:
+        found = _explanation(error)
+        end_all()
+        if found is None:
+            raise
+        raise DataError(found) from error
+
+
+def _explanation(error: BaseException) -> str | None:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    alive = {child.pid for child in multiprocessing.active_children()}
+    busy = [(pid, file) for watch in list(_watches) for pid, file in watch.reading() if file]
+    if "DataLoader timed out" in text:
+        files = sorted({file for pid, file in busy if pid in alive})
+        return (
+            f"Expected a batch within {TIMEOUT:g} seconds but the loader workers hang; they were reading "
+            f"{', '.join(files) or 'no picture'}. Look at these files, or at the disk that they are on."
+        )
+    files = sorted({file for pid, file in busy if pid not in alive})
+    by_torch = isinstance(error, RuntimeError) and "DataLoader worker" in text
+    # A connection to a worker that is being killed may break before torch notices.
+    if not by_torch and not (files and isinstance(error, OSError | EOFError)):
+        return None
+    return (
+        f"Expected loader workers to go on but one died ({text.rstrip('. ')}) while it read "
+        f"{' or '.join(files) or 'no picture'}; look at that file, or, if memory ran out, use data.workers=0 or fewer."
+    )
+
+
+def end_all() -> None:
+    """Kill this process's loader workers; those that hang would be waited for for ever."""
+    ours = {pid for watch in list(_watches) for pid, _ in watch.reading()}
+    left = [child for child in multiprocessing.active_children() if child.pid in ours]
+    if not left:
+        return
+    # torch raises from within its handler for the children that end.
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        for child in left:
+            child.kill()
+        for child in left:
+            child.join()
+    finally:
+        signal.signal(signal.SIGCHLD, before)

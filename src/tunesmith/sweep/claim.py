@@ -1,0 +1,143 @@
+"""Claims: of several launchers on one folder, one runs a job; no lock of the file system is relied on.
+
+A claim is a file that only one process can make: written under another name, then linked to its own, which fails where
+that name is taken, also on network file systems. A claim that was given back, or whose owner is dead, is followed by
+one with the next number, which again only one process can make: nothing is ever removed, and nothing is taken twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.atomic import write_text
+from tunesmith.run import process
+
+BEAT = 5.0
+"""Seconds between two signs of life of an owner."""
+
+STALE = 60.0
+"""Seconds without a sign of life after which an owner on another host counts as dead; by the observer's clock."""
+
+
+@dataclass
+class Claim:
+    """A job that this process runs.
+
+    Attributes:
+        path: The file.
+        beats: How often it was renewed.
+        job: The job's own process, once it runs, as `process.identity` names it.
+    """
+
+    path: Path
+    beats: int = 0
+    job: Mapping[str, Any] | None = None
+    given_back: bool = False
+
+    def renew(self) -> bool:
+        """Give a sign of life.
+
+        Returns:
+            Whether the job is still this process's: one that was stopped for long may have been taken for dead.
+        """
+        self.beats += 1
+        self._write()
+        number, _, generation = self.path.stem.rpartition("-")
+        return not self.path.with_name(f"{number}-{int(generation) + 1}.json").exists()
+
+    def give_back(self) -> None:
+        """Let others have the job, if it is ever to be run again."""
+        self.given_back = True
+        self._write()
+
+    def _write(self) -> None:
+        write_text(self.path, self.text())
+
+    def text(self) -> str:
+        """What the file says."""
+        content = {"owner": process.identity(), "beats": self.beats, "job": self.job, "given_back": self.given_back}
+        return json.dumps(content) + "\n"
+
+
+class Claims:
+    """The claims of a sweep.
+
+    Args:
+        folder: Where they lie; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def take(self, number: int) -> Claim | None:
+        """Claim a job.
+
+        Args:
+            number: The job's.
+
+        Returns:
+            ``None`` where another process has it.
+        """
+        generation = self._newest(number)
+        if generation and not self._is_free(self._path(number, generation)):
+            return None
+        claim = Claim(self._path(number, generation + 1))
+        temporary = self.folder / f".{secrets.token_hex(8)}.tmp"
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(claim.text())
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, claim.path)
+        except FileExistsError:
+            return None
+        finally:
+            temporary.unlink(missing_ok=True)
+        return claim
+
+    def owner(self, number: int) -> str:
+        """Who has a job, in short."""
+        content = self._read(self._path(number, self._newest(number)))
+        owner = (content or {}).get("owner", {})
+        return f"{owner.get('host', '?')}:{owner.get('pid', '?')}"
+
+    def _path(self, number: int, generation: int) -> Path:
+        return self.folder / f"{number:04d}-{generation}.json"
+
+    def _newest(self, number: int) -> int:
+        generation = 0
+        while self._path(number, generation + 1).exists():
+            generation += 1
+        return generation
+
+    def _is_free(self, path: Path) -> bool:
+        content = self._read(path)
+        if content is None:
+            return False
+        if content["given_back"]:
+            return True
+        if process.elsewhere(content["owner"]):
+            beats, since = self._seen.get(path, (-1, 0.0))
+            if beats != content["beats"]:
+                self._seen[path] = (content["beats"], time.monotonic())
+                return False
+            return time.monotonic() - since > STALE
+        # A job ends a moment after its launcher was killed; until then its run folder is in use.
+        return not process.alive(content["owner"]) and not process.alive(content["job"] or {})
+
+    @staticmethod
+    def _read(path: Path) -> dict[str, Any] | None:
+        with contextlib.suppress(OSError, json.JSONDecodeError):
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return content
+        return None

@@ -1,0 +1,290 @@
+"""The launcher: claims jobs, keeps the slots busy, and lets no job's end be another's."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+from tunesmith.run import process
+from tunesmith.sweep import outcome
+from tunesmith.sweep.claim import BEAT, Claim, Claims
+from tunesmith.sweep.journal import Journal
+from tunesmith.sweep.process import GRACE
+from tunesmith.sweep.protocol import Executor, Handle, Job, Result, Searcher, Work
+from tunesmith.sweep.screen import Row, Screen
+
+TICK = 0.05
+"""Seconds between two looks at the jobs under way."""
+
+LOOK = 1.0
+"""Seconds between two looks at what other launchers and the jobs' own metrics say."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What to do when jobs fail.
+
+    Attributes:
+        on_failure: Whether the other jobs go on.
+        max_failures: Failed jobs after which no other is started.
+        retries: How often a job that failed is started again.
+        timeout: Seconds after which a job is stopped, and has failed.
+    """
+
+    on_failure: Literal["continue", "stop"] = "continue"
+    max_failures: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+
+    def end(self, failures: int) -> bool:
+        """Whether so many failed jobs end the sweep."""
+        most = 1 if self.on_failure == "stop" else self.max_failures
+        return most is not None and failures >= most
+
+
+@dataclass
+class Running:
+    """A job under way."""
+
+    job: Job
+    claim: Claim
+    handle: Handle
+    folder: Path
+    log: Path
+    tries: int = 1
+    spent: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+    asked: float | None = None  # when it was asked to end
+    why: str = ""  # timeout or pruned, where the launcher ended it
+    log_began: int = 0
+    kills: int = 0
+    history: list[tuple[int, float]] = field(default_factory=list)
+
+    @property
+    def seconds(self) -> float:
+        """Of all its attempts by this launcher."""
+        return self.spent + time.monotonic() - self.began
+
+
+class Launcher:
+    """Runs the jobs that a searcher asks for; see `protocol`.
+
+    Args:
+        argv: The words of every job's command line, before its own changes.
+        journal: The sweep's memory.
+        searcher: Gives the jobs.
+        executor: Runs them.
+        rules: What to do when jobs fail.
+        screen: Shows what happens.
+
+    Attributes:
+        interrupted: The signal that stopped the sweep, if one did.
+        codes: Exit codes of the jobs that failed.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        journal: Journal,
+        searcher: Searcher,
+        executor: Executor,
+        rules: Rules,
+        screen: Screen,
+    ) -> None:
+        self.argv, self.journal, self.searcher = tuple(argv), journal, searcher
+        self.executor, self.rules, self.screen = executor, rules, screen
+        self.claims = Claims(journal.folder / "claims")
+        self.running: list[Running] = []
+        self.waiting: list[Job] = []  # known, not ended, and not this launcher's: to be taken up, or another's
+        self.interrupted: int | None = None
+        self.codes: list[int] = []
+        self._over = False  # nothing new is started
+        self._stopping = self._hard = False  # what is under way is asked to end, or killed
+        self._told: set[int] = set()
+        self._looked = self._beat = 0.0
+
+    def run(self) -> None:
+        """Run until nothing is left to do, or the sweep is stopped."""
+        before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._restore()
+            while self._turn():
+                time.sleep(TICK)
+        finally:
+            self._leave()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _restore(self) -> None:
+        for entry in self.journal.entries.values():
+            self.searcher.tell(entry.job, entry.result)
+            if entry.result is not None:
+                self._told.add(entry.job.number)
+                self.screen.ended(entry.job, entry.result, new=False)
+            else:
+                self.waiting.append(entry.job)
+
+    def _turn(self) -> bool:
+        """One look at everything; whether there is more to do."""
+        look = time.monotonic() - self._looked >= LOOK
+        for running in list(self.running):
+            self._watch(running, look)
+        if look:
+            self._looked = time.monotonic()
+            self._look_around()
+        if not self._over:
+            self._fill(look)
+        self.screen.show([Row(r.job, r.handle.slot, r.seconds, r.history) for r in self.running], len(self.waiting))
+        return bool(self.running) or (not self._over and bool(self.waiting))
+
+    def _look_around(self) -> None:
+        """Learn what other launchers did, and show the owners of claims that this one lives."""
+        self.journal.refresh()
+        for job in list(self.waiting):
+            entry = self.journal.entries.get(job.number)
+            if entry is not None and entry.result is not None:
+                self.waiting.remove(job)
+                self._tell(job, entry.result)
+        if time.monotonic() - self._beat >= BEAT:
+            self._beat = time.monotonic()
+            for running in self.running:
+                if not running.claim.renew():
+                    self.screen.say(f"job {running.job.number}: taken over by {self.claims.owner(running.job.number)}")
+                    running.handle.stop(hard=True)
+                    running.why = "lost"
+
+    def _fill(self, look: bool) -> None:
+        """Start jobs while there are free slots."""
+        if look:
+            for job in list(self.waiting):
+                if len(self.running) < self.executor.slots and self._begin(job):
+                    self.waiting.remove(job)
+        while (free := self.executor.slots - len(self.running)) > 0 and not self._over:
+            jobs = self.searcher.ask(free)
+            for job in jobs:
+                if not self._begin(job):
+                    self.waiting.append(job)
+            if not jobs:
+                break
+
+    def _begin(self, job: Job) -> bool:
+        """Start a job unless another launcher has it, or has ended it."""
+        claim = self.claims.take(job.number)
+        if claim is None:
+            return False
+        self.journal.refresh()
+        entry = self.journal.entries.get(job.number)
+        if entry is not None and entry.result is not None:
+            claim.give_back()
+            self._tell(job, entry.result)
+            return True
+        self.journal.started(job)
+        self.running.append(self._start(job, claim))
+        return True
+
+    def _start(self, job: Job, claim: Claim) -> Running:
+        folder = self.journal.run_folder(job.number)
+        log = self.journal.folder / "output" / f"{folder.name}.txt"
+        log.parent.mkdir(exist_ok=True)
+        env = {"TUNESMITH_JOB": str(folder), "TUNESMITH_SWEEP": self.journal.name}
+        argv = (*self.argv, *job.changes, "hydra.mode=RUN")
+        size = log.stat().st_size if log.exists() else 0
+        kills = outcome.memory_kills()
+        handle = self.executor.start(Work(f"{job.number:04d}", argv, env, log))
+        pid = getattr(handle, "pid", None)
+        if pid:
+            claim.job = process.identity(pid)
+            claim.renew()
+        return Running(job, claim, handle, folder, log, log_began=size, kills=kills)
+
+    def _watch(self, running: Running, look: bool) -> None:
+        """Look at one job: whether it has ended, should be ended, and how far it has come."""
+        code = running.handle.poll()
+        if code is not None:
+            self.running.remove(running)
+            self._end(running, code)
+        elif running.asked is not None:
+            if self._hard or time.monotonic() - running.asked > GRACE:
+                running.handle.stop(hard=True)
+        elif self._stopping:
+            self._ask_to_end(running, "stopped")
+        elif self.rules.timeout is not None and time.monotonic() - running.began > self.rules.timeout:
+            self._ask_to_end(running, "timeout")
+        elif look:
+            self._follow(running)
+
+    def _follow(self, running: Running) -> None:
+        """Read how far a job has come, and let the searcher end it."""
+        monitor = (outcome.record_of(running.folder).get("monitor") or {}).get("metric")
+        if monitor is None:
+            return
+        history = outcome.history(running.folder, monitor)
+        if len(history) > len(running.history):
+            running.history = history
+            if self.searcher.prune(running.job, history):
+                self._ask_to_end(running, "pruned")
+
+    def _ask_to_end(self, running: Running, why: str) -> None:
+        running.why, running.asked = why, time.monotonic()
+        running.handle.stop(hard=self._hard)
+
+    def _end(self, running: Running, code: int) -> None:
+        """A job's process has ended: note it, start it again, or leave it for another time."""
+        job, done = running.job, outcome.completed(running.folder)
+        if not done and running.why in ("stopped", "lost"):
+            self.journal.note(job, "stopped")
+            running.claim.give_back()
+            return
+        if done or running.why == "pruned":
+            self._note(
+                running, outcome.result(running.folder, "completed" if done else "pruned", running.seconds), code
+            )
+            return
+        reason = (
+            f"took longer than {self.rules.timeout:g} s" if running.why == "timeout" else self._reason(running, code)
+        )
+        if running.tries <= self.rules.retries and not self._over:
+            self.screen.say(f"job {job.number}: {reason}; starting it again ({running.tries} of {self.rules.retries})")
+            self.journal.note(job, "retried", reason=reason)
+            again = self._start(job, running.claim)
+            again.tries, again.spent = running.tries + 1, running.seconds
+            self.running.append(again)
+            return
+        self.codes.append(code)
+        self._note(running, outcome.result(running.folder, "failed", running.seconds, reason), code)
+        if self.rules.end(len(self.codes)) and not self._over:
+            self.screen.say(f"stopping after {len(self.codes)} failed jobs")
+            self._over = self._stopping = True
+
+    def _reason(self, running: Running, code: int) -> str:
+        return outcome.reason(running.folder, code, running.log, running.log_began, running.kills)
+
+    def _note(self, running: Running, result: Result, code: int) -> None:
+        self.journal.ended(running.job, result, code)
+        running.claim.give_back()
+        self._tell(running.job, result)
+
+    def _tell(self, job: Job, result: Result) -> None:
+        if job.number not in self._told:
+            self._told.add(job.number)
+            self.searcher.tell(job, result)
+            self.screen.ended(job, result)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """The first signal stops the sweep, and its jobs so that they can be gone on with; the second kills them."""
+        self._hard = self.interrupted is not None
+        self._over, self._stopping, self.interrupted = True, True, number
+        self.screen.interrupted(self._hard, len(self.running))
+
+    def _leave(self) -> None:
+        """Leave nothing behind, whatever happened."""
+        for running in self.running:
+            running.handle.stop(hard=True)
+            running.claim.give_back()
+        self.executor.close()
+        self.screen.close()

@@ -1,0 +1,105 @@
+"""How a job ended: what its run folder says, what its process said at the end, and why it failed, in a line."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import RunError
+from tunesmith.run import metrics_log
+from tunesmith.run.saved import read
+from tunesmith.sweep.protocol import Result, Status
+
+_OOM = Path("/sys/fs/cgroup/memory.events")
+
+
+def result(folder: Path, status: Status, seconds: float, reason: str = "") -> Result:
+    """Read a job's numbers from its run folder.
+
+    Args:
+        folder: The run folder, if it came to have one.
+        status: How the job ended.
+        seconds: How long it took.
+        reason: Why it failed.
+    """
+    record = record_of(folder)
+    monitor = record.get("monitor") or {}
+    metrics: Mapping[str, float] = record.get("metrics") or {}
+    name, mode = monitor.get("metric"), monitor.get("mode", "max")
+    objective = metrics.get(f"best/{name}") if name else None
+    if objective is None and name and (values := [value for _, value in history(folder, name)]):
+        objective = max(values) if mode == "max" else min(values)
+    return Result(status, folder, objective, name, mode, metrics, seconds, reason)
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """The run.json of a job; empty where there is none."""
+    try:
+        return read(folder)
+    except RunError:
+        return {}
+
+
+def history(folder: Path, monitor: str) -> list[tuple[int, float]]:
+    """Epoch and value of a metric, as far as a run has come."""
+    epochs, values = metrics_log.series(folder, monitor)
+    return [(int(epoch), value) for epoch, value in zip(epochs, values, strict=True)]
+
+
+def completed(folder: Path) -> bool:
+    """Whether a run says that it came to its end."""
+    return bool(record_of(folder).get("status") == "completed")
+
+
+def reason(folder: Path, code: int, log: Path, began: int, kills: int) -> str:
+    """Say in a line why a job failed.
+
+    Args:
+        folder: Its run folder.
+        code: The exit code of its process; negative for a signal.
+        log: Its output.
+        began: How long the log was in bytes when the job started.
+        kills: How often the kernel had killed for want of memory by then, as `memory_kills` counts.
+    """
+    if code < 0:
+        text = f"killed by {_signal(-code)}"
+        return f"{text}: the machine was out of memory" if memory_kills() > kills else text
+    error = record_of(folder).get("error")
+    if error:
+        said = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
+        return f"called sys.exit({error['message']})" if error["type"] == "SystemExit" else _line(said)
+    return _last_words(log, began) or f"ended with exit code {code} and no word"
+
+
+def memory_kills() -> int:
+    """How many processes of this container the kernel has killed for want of memory; 0 where it does not tell."""
+    try:
+        words = _OOM.read_text(encoding="utf-8").split()
+        return int(words[words.index("oom_kill") + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_words(log: Path, began: int) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(began, log.stat().st_size - 65536))
+            lines = file.read().decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    lines = [line.strip() for line in lines if line.strip()]
+    return _line(lines[-1].removeprefix("tunesmith: ")) if lines else ""
+
+
+def _line(text: str, most: int = 200) -> str:
+    joined = " ".join(text.split())
+    return joined if len(joined) <= most else joined[: most - 1] + "…"

@@ -1,0 +1,112 @@
+"""A job's process: forked from one that has imported everything, then made as if it had been started by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
+from typing import Any
+
+DISTRIBUTED = frozenset(
+    {
+        *("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR"),
+        *("MASTER_PORT", "PL_GLOBAL_SEED", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "JSM_NAMESPACE_RANK"),
+        *("TUNESMITH_RUN_FOLDER", "TUNESMITH_JOB"),
+    }
+)
+"""Variables by which a process takes itself for a part of another run; no job inherits them."""
+
+GRACE = 30.0
+"""Seconds that a job has to end when it was asked to, before it and all that it started are killed."""
+
+
+def inherited() -> dict[str, str]:
+    """The environment that jobs begin with."""
+    return {k: v for k, v in os.environ.items() if k not in DISTRIBUTED and not k.startswith("TORCHELASTIC_")}
+
+
+@contextlib.contextmanager
+def clean_environment() -> Iterator[None]:
+    """Take the distributed variables out of this process's environment for a while: Lightning reads them on import."""
+    before = dict(os.environ)
+    for name in before.keys() - inherited().keys():
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(before)
+
+
+def run(argv: Sequence[str], env: Mapping[str, str], folder: str, log: str, threads: int) -> None:
+    """Run a command line of tunesmith in this process, which was made for it; does not return.
+
+    Args:
+        argv: Without the program's name.
+        env: The whole environment.
+        folder: The working folder.
+        log: File that the output goes to; appended to.
+        threads: Threads for computing.
+    """
+    os.setsid()  # a group of its own: Ctrl-C is the launcher's, and whatever the job starts can be ended with it
+    os.chdir(folder)
+    _redirect(log)
+    _guard()
+    os.environ.clear()
+    os.environ.update(env)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _limit_threads(threads)
+    import tunesmith
+
+    tunesmith.STARTED = time.monotonic()  # the imports were another's
+    program = importlib.import_module("tunesmith.__main__")
+    # Lightning starts further processes of a distributed run with this module and these words.
+    sys.modules["__main__"] = program
+    sys.argv = ["tunesmith", *argv]
+    program.main()
+
+
+def _guard() -> None:
+    """Fork a process that ends this one when its launcher is dead, and what this one leaves behind when it is."""
+    launcher: Any = multiprocessing.parent_process()
+    job = os.getpid()
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        while os.getppid() == job and not wait([launcher.sentinel], 1.0):
+            pass
+        with contextlib.suppress(ProcessLookupError):
+            if os.getppid() == job:
+                os.kill(job, signal.SIGTERM)
+            end = time.monotonic() + GRACE
+            while os.getppid() == job and time.monotonic() < end:
+                time.sleep(0.1)
+            os.killpg(job, signal.SIGKILL)
+    finally:
+        os._exit(0)
+
+
+def _redirect(log: str) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for source, place in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, place)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # those of a real process
+
+
+def _limit_threads(threads: int) -> None:
+    """Torch was imported before the number of threads was known, so that its variables come too late for it."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(threads)

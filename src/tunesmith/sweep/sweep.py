@@ -1,0 +1,103 @@
+"""A sweep: one command line, many jobs, one folder in which the same command goes on."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig
+
+from tunesmith.config.build import build
+from tunesmith.config.redact import redact_override
+from tunesmith.run.saved import shorten
+from tunesmith.sweep import journal as journals
+from tunesmith.sweep.journal import Journal
+from tunesmith.sweep.launcher import Launcher, Rules
+from tunesmith.sweep.protocol import Executor, Searcher
+from tunesmith.sweep.screen import Screen
+from tunesmith.sweep.space import description, digest, parse
+from tunesmith.sweep.wandb_table import log_sweep
+
+
+def sweep(
+    command: str, flags: Sequence[str], overrides: Sequence[str], configs: Sequence[DictConfig], loader: ConfigLoader
+) -> int:
+    """Run the jobs of a sweep that have not been run, and show what all came to.
+
+    Args:
+        command: What each job runs: ``train``.
+        flags: Of the command line, for each job's own.
+        overrides: All of them, written for Hydra.
+        configs: What they compose to, checked: one configuration a combination of swept groups.
+        loader: Hydra's, which knows the options.
+
+    Returns:
+        The exit code: 0 where every job completed or was pruned, 2 where all that failed did so by a mistake that one
+        sentence explains, 130 or 143 when a signal stopped the sweep, else 1.
+
+    Raises:
+        ConfigError: The sweep cannot be made of this command line.
+        RunError: Its folder holds another sweep.
+    """
+    cfg = configs[0]
+    settings = cfg.sweep
+    space = parse(overrides, loader)
+    search = description(space, settings.searcher, configs)
+    folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().absolute()
+    searcher: Searcher = build(settings.searcher, space=space, folder=folder)
+    typed = shlex.join(["tunesmith", command, "-m", *flags, *map(redact_override, overrides)])
+    listed = (
+        {} if searcher.listed is None else {"jobs": [[redact_override(c) for c in j.changes] for j in searcher.listed]}
+    )
+    journal = journals.open_sweep(folder, {"name": cfg.name, "command": typed, "search": search, **listed})
+    if settings.retry == "failed":
+        for entry in journal.entries.values():
+            if entry.result is not None and entry.result.status == "failed":
+                journal.again(entry.job)
+    screen = Screen(searcher.total)
+    rules = Rules(settings.on_failure, settings.max_failures, settings.retries, settings.timeout)
+    argv = [command, *flags, *space.fixed]
+    executor = functools.partial(build, settings.executor, slots=settings.slots, jobs=list(configs))
+    before = journal.count()
+    code = _run(argv, journal, searcher, executor, rules, screen)
+    if journal.count() > before:
+        log_sweep(journal, cfg)
+    return code
+
+
+def _run(
+    argv: Sequence[str],
+    journal: Journal,
+    searcher: Searcher,
+    executor: functools.partial[Executor],
+    rules: Rules,
+    screen: Screen,
+) -> int:
+    ended = [entry for entry in journal.entries.values() if entry.result is not None]
+    name = shorten(journal.folder)
+    if searcher.total is not None and len(ended) >= searcher.total:
+        for entry in ended:
+            if entry.result is not None:
+                screen.ended(entry.job, entry.result, new=False)
+        screen.summary()
+        screen.say(f"Nothing to do in {name}: {screen.counts()}. sweep.retry=failed runs those again that failed.")
+        return _code([], screen)
+    launcher = Launcher(argv, journal, searcher, executor(), rules, screen)
+    of = f"{searcher.total} jobs" if searcher.total is not None else "jobs"
+    screen.say(f"{name}: {of}, {launcher.executor.slots} at once" + (f"; {len(ended)} are done" if ended else ""))
+    launcher.run()
+    screen.summary()
+    screen.say(f"{screen.counts()}. Compare them with: tunesmith compare {name}")
+    if launcher.interrupted is not None:
+        screen.say("The sweep was stopped: the same command goes on with it.")
+        return 130 if launcher.interrupted == signal.SIGINT else 143
+    return _code(launcher.codes, screen)
+
+
+def _code(codes: Sequence[int], screen: Screen) -> int:
+    failed = [ended for ended in screen.done.values() if ended.result.status == "failed"]
+    return 0 if not failed else 2 if len(codes) == len(failed) and set(codes) == {2} else 1

@@ -1,0 +1,66 @@
+"""A recorded run writes in its own folder alone."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from tunesmith.config.compose import compose
+from tunesmith.config.confine import confine
+from tunesmith.errors import ConfigError
+
+OUT = [
+    ("callback.checkpoint.dirpath", "/home/you/.ssh"),
+    ("callback.checkpoint.dirpath", "elsewhere"),
+    ("callback.checkpoint.dirpath", "{folder}/../other"),
+    ("callback.checkpoint.dirpath", "{folder}/link"),
+    ("callback.checkpoint.filename", "../../../best"),
+    ("callback.checkpoint.filename", "/tmp/best"),
+    ("callback.last.dirpath", "/"),
+    ("logger.csv.save_dir", "~/x"),
+    ("logger.csv.save_dir", "s3://bucket/x"),
+    ("logger.csv.name", "../x"),
+    ("logger.csv.version", "/x"),
+    ("trainer.profiler.dirpath", "/x"),
+    ("trainer.plugins.0.where", "https://x"),
+]
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    cfg = compose("train", ["logger=[csv,tensorboard]", "callback=[default,early_stopping]"])
+    cfg.paths.run = str(folder)
+    OmegaConf.set_struct(cfg, False)
+    return cfg
+
+
+@pytest.mark.parametrize("place", ["run", "short", None])
+def test_what_we_ship_stays_inside(place, recorded, tmp_path):
+    (tmp_path / "run" / "latest").symlink_to("checkpoints")
+    (tmp_path / "short").symlink_to("run")
+    recorded.paths.run = place and str(tmp_path / place)
+    confine(recorded)
+
+
+@pytest.mark.parametrize(("key", "value"), OUT)
+def test_what_leads_out_is_refused(key, value, recorded, tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    value = value.format(folder=tmp_path / "run")
+    if value.endswith("/link"):
+        (tmp_path / "run" / "link").symlink_to(target)
+    if key.startswith("trainer.plugins"):
+        recorded.trainer.plugins = [{"where": value}]
+        key = "trainer.plugins.where"
+    else:
+        OmegaConf.update(recorded, key, value, force_add=True)
+    with pytest.raises(ConfigError, match="Expected") as caught:
+        confine(recorded)
+    assert any(key in mistake and value in mistake for mistake in caught.value.mistakes)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "checkpoints/last.ckpt", "plots"])
+def test_links_out_of_the_folder_are_refused(name, recorded, tmp_path):
+    (tmp_path / "run" / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(ConfigError, match="link out of it"):
+        confine(recorded)

@@ -1,0 +1,127 @@
+"""Loader workers that are killed, hang or raise: the file is named, and nobody is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tunesmith.data import loader, workers
+from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.decode import Front
+from tunesmith.data.sampler import EpochSampler
+from tunesmith.errors import DataError
+from tunesmith.run import process
+
+
+@pytest.fixture
+def loading(tmp_path, monkeypatch):
+    """Makes a loader of 16 pictures with two workers, where something happens to whoever reads 9.png."""
+
+    def make(happens):
+        files = [tmp_path / f"{i}.png" for i in range(16)]
+        for file in files:
+            Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(file)
+        original = Image.open
+
+        def opening(path, **more):
+            if path.name == "9.png":
+                happens()
+            return original(path, **more)
+
+        monkeypatch.setattr(Image, "open", opening)
+        dataset = PictureDataset(files, np.zeros(16, dtype=np.int64), np.arange(16), Front(8, 3))
+        return loader.make_loader(
+            dataset,
+            EpochSampler(16, shuffle=False),
+            batch_size=2,
+            workers=2,
+            processes=1,
+            pin_memory=False,
+            drop_last=False,
+            generator=torch.Generator(),
+        )
+
+    yield make
+    assert multiprocessing.active_children() == []
+
+
+def gone(pid):
+    for _ in range(100):
+        if process._began(pid) is None:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_one_that_is_killed_is_told_by_its_file(loading):
+    batches = loading(lambda: os.kill(os.getpid(), signal.SIGKILL))
+    with (
+        pytest.raises(DataError, match=r"one died .* while it read .*9\.png; .*data\.workers=0"),
+        workers.explained(),
+    ):
+        list(batches)
+
+
+def test_one_that_hangs_is_told_by_its_file(loading, monkeypatch):
+    monkeypatch.setattr(loader, "TIMEOUT", 1)
+    batches = loading(lambda: time.sleep(3600))
+    with pytest.raises(DataError, match=r"workers hang; they were reading .*9\.png"), workers.explained():
+        list(batches)
+
+
+def test_one_that_raises_is_told_by_its_file(loading):
+    def raises():
+        raise MemoryError("no more")
+
+    with (
+        pytest.raises(DataError, match=r"Expected a readable picture but got .*9\.png: no more\.$"),
+        workers.explained(),
+    ):
+        list(loading(raises))
+
+
+def test_other_errors_are_left_as_they_are_and_leave_no_worker(loading):
+    with pytest.raises(RuntimeError, match="another"), workers.explained():
+        next(iter(loading(lambda: None)))
+        raise RuntimeError("another")
+
+
+def test_a_signal_is_for_the_training_process_alone(loading):
+    batches = loading(lambda: None)
+    with pytest.raises(KeyError), workers.explained():  # which ends them
+        iterator = iter(batches)
+        next(iterator)
+        for child in multiprocessing.active_children():
+            for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2"):
+                os.kill(child.pid, getattr(signal, name))
+        assert len(list(iterator)) == 7
+        raise KeyError
+
+
+def test_even_one_that_hangs_dies_with_a_training_process_that_is_killed(loading):
+    reading, writing = os.pipe()
+
+    def hang():
+        os.write(writing, str(os.getpid()).encode())
+        time.sleep(3600)
+
+    batches = loading(hang)
+    parent = os.fork()
+    if not parent:
+        with contextlib.suppress(BaseException):
+            list(batches)
+        os._exit(1)
+    os.close(writing)
+    worker = int(os.read(reading, 20))
+    assert process._began(worker) is not None
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert gone(worker)

@@ -1,0 +1,50 @@
+"""Accumulated batches against one batch that holds them all; norms stay frozen, since they see one batch at a time."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tunesmith.run.accumulation import WholeBatches
+from tunesmith.run.assemble import assemble
+from tunesmith.run.quiet import quiet
+
+WORDS = [
+    *("policy.phases=[{train: [all], freeze: [norm]}]", "trainer.precision=64-true", "trainer.max_epochs=2"),
+    *("test=null", "callback=none", "optimizer=sgd", "optimizer.momentum=0.9", "trainer.gradient_clip_val=0.5"),
+]
+
+
+def trained(quick, folder, size, accumulated):
+    """The weights after two epochs on 36 pictures."""
+    folder = folder / str(size)
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    words = [f"data.batch_size={size}", f"trainer.accumulate_grad_batches={accumulated}", f"paths.run={folder}"]
+    parts = assemble(quick(*WORDS, *words, samples=60), folder, {})
+    with quiet():
+        parts.trainer.fit(parts.task, datamodule=parts.data)
+    assert parts.data.counts()["train"]["period_4.0"] * 3 == 36
+    return parts.task.state_dict()
+
+
+def differing(one, other):
+    return [k for k in one if not torch.allclose(one[k].double(), other[k].double(), rtol=0, atol=1e-6)]
+
+
+# The last window holds one batch of 4 of two; the last holds a batch of 5 and one of 1.
+SIZES = [(4, 2), (5, 2)]
+
+
+@pytest.mark.parametrize(("size", "accumulated"), SIZES)
+def test_it_is_one_batch_with_the_last_window_of_an_epoch(size, accumulated, quick, tmp_path):
+    whole = trained(quick, tmp_path, size * accumulated, 1)
+    assert differing(trained(quick, tmp_path, size, accumulated), whole) == []
+
+
+@pytest.mark.parametrize(("part", "size"), [("on_before_optimizer_step", 4), ("on_before_backward", 5)])
+def test_without_a_part_it_is_not(part, size, quick, tmp_path, monkeypatch):
+    """Negative control: what Lightning makes of it."""
+    whole = trained(quick, tmp_path, size * 2, 1)
+    monkeypatch.setattr(WholeBatches, part, lambda *a: None)
+    assert differing(trained(quick, tmp_path, size, 2), whole)

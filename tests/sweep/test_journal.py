@@ -1,0 +1,87 @@
+import threading
+
+import pytest
+
+from tunesmith.errors import RunError
+from tunesmith.sweep import journal as journals
+from tunesmith.sweep.protocol import Job, Result
+
+CONTENT = {"name": "digits", "command": "tunesmith train -m seed=0,1", "search": {"seed": "0,1", "head": "mlp"}}
+
+
+def write_lines(path, line):
+    for _ in range(50):
+        journals.append(path, line)
+
+
+def test_the_manifest_is_written_once(tmp_path):
+    first = journals.open_sweep(tmp_path / "s", CONTENT)
+    second = journals.open_sweep(tmp_path / "s", {**CONTENT, "command": "the same, with more slots"})
+    assert first.manifest == second.manifest and first.name.startswith("digits-")
+
+
+@pytest.mark.parametrize(
+    ("search", "said"),
+    [
+        ({"seed": "0,2", "head": "mlp"}, "seed was 0,1 and is 0,2"),
+        ({"seed": "0,1"}, "head was mlp and is left alone"),
+        ({"seed": "0,1", "head": "mlp", "loss": "nll"}, "loss was left alone and is nll"),
+    ],
+)
+def test_another_search_is_refused_with_the_difference(search, said, tmp_path):
+    journals.open_sweep(tmp_path, CONTENT)
+    with pytest.raises(RunError, match=f"but got another: {said}. Choose another sweep.dir"):
+        journals.open_sweep(tmp_path, {**CONTENT, "search": search})
+
+
+def test_what_happened_is_read_back(tmp_path):
+    journal = journals.open_sweep(tmp_path, CONTENT)
+    jobs = [Job(n, (f"seed={n}",)) for n in range(3)]
+    for job in jobs:
+        journal.started(job)
+    journal.ended(jobs[0], Result("completed", journal.run_folder(0), seconds=1.5), 0)
+    journal.ended(jobs[1], Result("failed", journal.run_folder(1), reason="lost"), 1)
+    read = journals.read(tmp_path)
+    assert [entry.job for entry in read.entries.values()] == jobs
+    assert [entry.result and entry.result.status for entry in read.entries.values()] == ["completed", "failed", None]
+    assert (read.entries[0].result.seconds, read.entries[1].result.reason) == (1.5, "lost")
+    before = journal.run_folder(1)
+    journal.again(jobs[1])
+    read.refresh()
+    assert (
+        read.entries[1].result is None and read.run_folder(1) != before and read.run_folder(0) == journal.run_folder(0)
+    )
+
+
+def test_run_ids_differ_between_sweeps(tmp_path):
+    folders = [journals.open_sweep(tmp_path / name, CONTENT).run_folder(0).name for name in "ab"]
+    assert len({folder.rpartition("-")[2] for folder in folders}) == 2
+
+
+@pytest.mark.parametrize("damage", [b'{"event": "ended", "jo', b"\x00\xff\xfe", b"[1]\n", b"7\n{}\n"])
+def test_a_damaged_line_costs_no_other(damage, tmp_path):
+    journal = journals.open_sweep(tmp_path, CONTENT)
+    journal.started(Job(0, ()))
+    with (tmp_path / "journal.jsonl").open("ab") as file:
+        file.write(damage)
+    journal.started(Job(1, ()))
+    assert list(journals.read(tmp_path).entries) == [0, 1]
+
+
+def test_lines_of_two_writers_stay_whole(tmp_path):
+    path = tmp_path / "lines"
+    other = threading.Thread(target=write_lines, args=(path, "x" * 5000))
+    other.start()
+    while other.is_alive():
+        journals.append(path, "y" * 5000)
+    other.join()
+    lines = path.read_text().splitlines()
+    assert set(map(len, lines)) <= {0, 5000} and lines.count("x" * 5000) == 50
+
+
+def test_no_sweep_is_there(tmp_path):
+    with pytest.raises(RunError, match="Expected a sweep's folder"):
+        journals.read(tmp_path)
+    (tmp_path / "sweep.json").write_text('{"schema": 9}')
+    with pytest.raises(RunError, match="to have schema 1 but got 9"):
+        journals.read(tmp_path)
