@@ -30,7 +30,8 @@ COMMON = [
     *("trainer=cpu", "callback=quiet", f"trainer.max_epochs={EPOCHS}"),
 ]
 RATES = [round(3e-3 * 0.7**i, 6) for i in range(12)]
-FEW, MORE = 4, 16
+FEW, MORE = 4, 64
+"""Steps between which a picture's time is taken; a dozen are lost in how long imports take, now and then."""
 HEADS = """
 import sys, torch
 from torch.utils.data import DataLoader, TensorDataset

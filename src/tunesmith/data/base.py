@@ -21,7 +21,7 @@ from tunesmith.data.finish import Finish
 from tunesmith.data.inputs import Views
 from tunesmith.data.loader import Loader, fits, make_loader
 from tunesmith.data.mixing import Mixing
-from tunesmith.data.publish import count, publish, warn_of_duplicates, warn_of_gaps
+from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.split import Split
@@ -145,6 +145,7 @@ class PictureData(LightningDataModule, ABC):
         self.digests = digests, whole = digest_all(table.pictures)
         self.duplicates = shared(digests, self.indices)
         warn_of_duplicates(table, self.duplicates)
+        warn_of_contradictions(table, digests)
         self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
         warn_of_gaps(table, self.indices)
         self.mixing.check(self.spec)
