@@ -49,7 +49,8 @@ fix: setup ## format, and mend what the linter can mend
 docs: setup ## build the documentation into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: setup ## measure: training step against a plain loop (6 minutes on 2 cores), policies (hours; goes on where it stopped)
+bench: setup ## measure: cache and training step against plain loops (15 minutes on 2 cores), policies (hours; goes on)
+	$(BIN)/python tests/benchmark/cache.py
 	$(BIN)/python tests/benchmark/train_step.py
 	$(BIN)/python tests/benchmark/policies.py
 

@@ -17,7 +17,6 @@ NEEDS = {
     "data": "needs data that are not there unless you have downloaded them",
     "weights": "downloads weights",
     "gpu": "needs a GPU",
-    "slurm": "needs SLURM",
     "account": "needs an account",
     "network": "needs the network",
 }

@@ -17,6 +17,7 @@ from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_inter
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
+    from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
     from tunesmith.config.overrides import Prepared
@@ -138,12 +139,14 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
     if args.config_path:
         dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
-    root = args.config_name or command
+    # What is written for W&B is what `train -m` would search; only its help is its own.
+    written = command == "sweep-yaml" and not args.help
+    root = args.config_name or ("train" if written else command)
     hydra = hydra_app.start(root, dirs)
     if args.hydra_help:
         hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
         return 0
-    ready = prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun)
+    ready = prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun or written)
     shows = args.help or args.cfg or args.info
     if not shows or ready.mistakes:
         overrides.examine(ready, root, dirs)
@@ -153,14 +156,24 @@ def run_command(command: str, args: argparse.Namespace) -> int:
         show(hydra, root, args, ready, dirs)
         return 0
     if ready.sweep and "sweep" in ready.configs[0]:
-        from tunesmith.sweep.sweep import sweep
-
         given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
         flags = [word for flag, value in given.items() if value for word in (flag, value)]
-        return sweep(command, flags, ready.overrides, ready.configs, hydra.config_loader)
+        return search(command, flags, ready, hydra.config_loader)
     jobs = Jobs(command, ready.sweep, dirs, lambda: hydra_app.describe_job(hydra, root))
     hydra_app.run(hydra, root, ready.overrides, jobs, ready.sweep)
     return jobs.code
+
+
+def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLoader) -> int:
+    """Run the jobs of a sweep, or with ``sweep-yaml`` write it for W&B; gives the exit code."""
+    if command == "sweep-yaml":
+        from tunesmith.sweep.sweep_yaml import sweep_yaml
+
+        print(sweep_yaml(flags, ready.overrides, ready.configs, loader), end="")  # noqa: T201 - what was asked for
+        return 0
+    from tunesmith.sweep.sweep import sweep
+
+    return sweep(command, flags, ready.overrides, ready.configs, loader)
 
 
 def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool) -> Prepared:

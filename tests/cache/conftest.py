@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from tunesmith.cache import plan
+from tunesmith.cache.activation import Activation, Wanted
 from tunesmith.cache.frozen import Frozen
-from tunesmith.cache.opener import Opener, Wanted
+from tunesmith.cache.kept import Rows
+from tunesmith.cache.opener import Opener
 from tunesmith.cache.store import Store
 from tunesmith.run.assemble import assemble
 
@@ -38,8 +40,10 @@ def opened(assembled, tmp_path, everything_pays):
         parts = assembled(*overrides)
         frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
         store = Store(folder or tmp_path / "store")
-        opener = Opener(store, mode, max_bytes, dtype, frozen, parts.data, str(parts.trainer.precision))
+        opener = Opener(store, mode, max_bytes)
         rows = np.arange(60) if view is None else parts.data.indices["train"]
-        return opener.open(Wanted(stages, rows, view, spared=1000)), opener
+        recipe = Activation(frozen, parts.data, Wanted(stages, rows, view), str(parts.trainer.precision), dtype)
+        found = opener.open(recipe, rows, spared=1000)
+        return Rows(found, recipe.dtypes) if found else None, opener
 
     return make

@@ -17,6 +17,13 @@ def frozen(assembled):
 
 
 @pytest.fixture
+def whole(assembled):
+    """All of the backbone is frozen."""
+    parts = assembled()
+    return Frozen(parts.task, parts.trainer, parts.data.preprocess)
+
+
+@pytest.fixture
 def pictures():
     return list(torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
 
@@ -60,14 +67,23 @@ class Levelled(nn.Module):
         (Levelled(), Cut(3, pooled=True, levels=True)),
     ],
 )
-def test_the_map_is_kept_only_for_a_head_that_looks_at_it(frozen, pictures, head, cut):
-    frozen.task.head, frozen.task._levels = head.train(), isinstance(head, Levelled)
-    assert frozen.wanted(pictures[:4], 3) == cut
+def test_the_map_is_kept_only_for_a_head_that_looks_at_it(whole, pictures, head, cut):
+    whole.task.head, whole.task._levels = head.train(), isinstance(head, Levelled)
+    assert whole.look(pictures[:4], 3)[0] == cut
     assert head.training
 
 
+@pytest.mark.parametrize("head", [Pooled(), Mapped(), Levelled()])
+def test_a_look_shows_what_is_kept(whole, pictures, head):
+    whole.task.head, whole.task._levels = head, isinstance(head, Levelled)
+    cut, seen = whole.look(pictures[:4], 3)
+    kept = whole.run(pictures[:4], cut)
+    assert seen.keys() == kept.keys()
+    assert all(torch.allclose(seen[name], kept[name], atol=1e-5) for name in kept)
+
+
 def test_in_front_of_a_trainable_stage_its_input_is_kept(frozen, pictures):
-    assert frozen.wanted(pictures[:4], 2) == Cut(2, pooled=False, levels=False)
+    assert frozen.look(pictures[:4], 2)[0] == Cut(2, pooled=False, levels=False)
 
 
 @pytest.mark.parametrize("count", [16, 20])

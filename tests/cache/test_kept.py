@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tunesmith.cache.kept import Kept, Rows
+from tunesmith.cache.kept import Kept, Opened, Rows
 from tunesmith.cache.shard import Shard, write
 from tunesmith.cache.store import Layout
 
@@ -22,7 +22,7 @@ def rows(tmp_path):
         for i, part in enumerate(parts):
             write(tmp_path / f"{i}.safetensors", {"pooled": part.contiguous()})
         shards = [Shard(tmp_path / f"{i}.safetensors") for i in range(2)]
-        return Rows(shards, Layout(5, 3), table_rows, {"pooled": dtype}, frugal)
+        return Rows(Opened(shards, Layout(5, 3), table_rows, frugal), {"pooled": dtype})
 
     return make
 

@@ -25,7 +25,7 @@ def describe(assembled):
         if change:
             change(parts)
         frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
-        return json.dumps(key.describe(frozen, cut, parts.data, rows, precision, dtype, view), sort_keys=True)
+        return json.dumps(key.of_activations(frozen, cut, parts.data, rows, precision, dtype, view), sort_keys=True)
 
     return make
 
@@ -59,7 +59,7 @@ def one_layer(parts):
         {"rows": ROWS[::-1]},
         {"precision": "bf16-mixed"},
         {"dtype": "float16"},
-        {"view": 0},
+        {"overrides": ["data.augment=light"], "view": 0},
     ],
 )
 def test_any_change_is_another_entry(describe, change):
@@ -76,6 +76,18 @@ def test_views_differ_by_epoch_seed_and_augmentation(describe):
         describe("data.augment=rotations", view=0),
     ]
     assert len(set(ways)) == 4
+
+
+def test_views_in_turn_are_shared_by_all_seeds(describe):
+    turn = ["data.augment=symmetries_in_turn"]
+    assert describe(*turn, "data.seed=1", view=0) == describe(*turn, view=0) != describe(*turn, view=1)
+    assert describe("data.augment=flips_in_turn", view=0) != describe(*turn, view=0)
+
+
+def test_what_a_view_draws_depends_on_the_places_in_the_table(describe):
+    """The same pictures in other rows are augmented otherwise."""
+    data = SimpleNamespace(seed=0, augmentation=lambda: SimpleNamespace(seeded=True))
+    assert key._view(data, np.array([1, 2]), 0) != key._view(data, np.array([2, 3]), 0)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from tunesmith.cache import store
 from tunesmith.cache.store import Layout, Store
@@ -41,6 +42,31 @@ def test_nobody_reads_half_a_file(tmp_path, writers):
 def test_without_care_somebody_does(tmp_path):
     """Negative control, and proof that what is torn is noticed."""
     assert torn_reads(tmp_path, ["tear", "tear"]) > 0
+
+
+def private_bytes(process):
+    """Memory that a process shares with nobody."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def test_jobs_that_read_one_entry_hold_it_in_memory_once(tmp_path):
+    """Pages of a map are the page cache's; the negative control is a job that copies what it reads."""
+    entry, size = Store(tmp_path).entry({"rows": 96}), 3 * 32 * 2**20
+    entry.prepare()
+    for shard in range(3):
+        entry.save(shard, {"stage2": torch.ones(32, 2**18)})
+    with start(tmp_path, 1) as process:
+        process.stdin.write("hold\nhold\ncopy\n")
+        process.stdin.flush()
+        said = [process.stdout.readline().split() for _ in range(6)]
+        children = [int(number) for word, number in said if word == "started"]
+        try:
+            one, other, copied = map(private_bytes, children)
+        finally:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+    assert max(one, other) < 0.5 * size < size < copied
 
 
 def test_no_lock_is_relied_on():

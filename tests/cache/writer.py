@@ -2,6 +2,7 @@
 
 Run as: python writer.py FOLDER JOBS, where each line on standard input, "write", "tear" or "read", forks one process
 that does so until it is killed, or has done JOBS, which it says; its number is printed. A reader says what is torn.
+After "hold" a process reads all of the entry, and says that it holds it until it is killed; "copy" holds a copy.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -44,13 +46,21 @@ def work(folder: Path, what: str, jobs: int) -> None:
     print("done", flush=True)
 
 
+def hold(folder: Path, copied: bool) -> None:
+    whole, _ = Store(folder).entry({"rows": SHARDS * ROWS}).load(Layout(SHARDS * ROWS, ROWS))
+    held = [t.clone() if copied else t for shard in whole.values() for t in shard.tensors.values()]
+    print(f"held {sum(float(t.sum()) for t in held)}", flush=True)
+    time.sleep(600)
+
+
 def main() -> None:
     folder, jobs = Path(sys.argv[1]), int(sys.argv[2])
     for line in sys.stdin:
         child = os.fork()
         if not child:
             random.seed(os.getpid())
-            work(folder, line.strip(), jobs)
+            what = line.strip()
+            hold(folder, what == "copy") if what in ("hold", "copy") else work(folder, what, jobs)
             os._exit(0)
         print(f"started {child}", flush=True)
     while True:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tunesmith.contracts import Preprocess
-from tunesmith.data.augment import Augment, QuarterTurn, ScaledCrop, augmentation
+from tunesmith.data.augment import AtRandom, Augment, InTurn, QuarterTurn, ScaledCrop, augmentation
 from tunesmith.errors import DataError
 
 PRESETS = ("none", "light", "rotations", "slight", "auto", "randaugment")
@@ -59,7 +59,7 @@ def test_a_picture_of_the_size_is_not_changed_by_the_crop():
 def test_what_is_erased_is_nothing_once_it_is_normalised(channels):
     torch.manual_seed(0)
     preprocess = Preprocess(size=32, mean=(0.2, 0.4, 0.6), std=(0.5, 0.5, 0.5))
-    augment = Augment("none", erase=1.0).build(preprocess, channels)
+    augment = Augment("none", erase=1.0).build(preprocess, channels).steps
     white = torch.full((channels, 32, 32), 255, dtype=torch.uint8)
     erased = augment(white)
     assert (erased.dtype, erased.shape) == (torch.uint8, white.shape)
@@ -72,7 +72,7 @@ def test_what_is_erased_is_nothing_once_it_is_normalised(channels):
 
 def test_erasing_happens_as_often_as_asked():
     torch.manual_seed(0)
-    augment = Augment("none", erase=0.25).build(Preprocess(size=16), 3)
+    augment = Augment("none", erase=0.25).build(Preprocess(size=16), 3).steps
     white = torch.full((3, 16, 16), 255, dtype=torch.uint8)
     assert 60 < sum(bool((augment(white) != 255).any()) for _ in range(400)) < 140
     assert Augment("none").build(Preprocess(size=16), 3) is None
@@ -99,3 +99,35 @@ def test_magnitude_is_the_strength_of_randaugment():
 def test_strengths_out_of_range(arguments):
     with pytest.raises(DataError, match=r"data.erase from 0 to 1 and data.magnitude from 0 to 30"):
         Augment("light", **arguments)
+
+
+def test_a_batch_gets_what_each_of_its_pictures_would_get_alone():
+    """Whatever its company, and pictures of any size beside each other."""
+    augment = Augment("auto").build(Preprocess(size=16), 3)
+    assert isinstance(augment, AtRandom)
+    pictures = [torch.randint(0, 256, (3, 18, width), dtype=torch.uint8) for width in (18, 30, 36)]
+    draws = [augment.draw(0, 4, row, 0) for row in range(3)]
+    together = augment(pictures, draws)
+    assert (together.dtype, together.shape) == (torch.uint8, (3, 3, 16, 16))
+    assert all(torch.equal(augment([p], [d])[0], t) for p, d, t in zip(pictures, draws, together, strict=True))
+    assert not torch.equal(augment(pictures, draws[::-1]), together)
+
+
+@pytest.mark.parametrize(("preset", "count"), [("flips_in_turn", 2), ("symmetries_in_turn", 8)])
+def test_every_view_comes_in_its_turn(preset, count):
+    augment = Augment(preset).build(Preprocess(size=3), 1)
+    assert isinstance(augment, InTurn) and augment.views == count
+    picture = torch.arange(9, dtype=torch.uint8).view(1, 3, 3)
+    symmetries = [torch.rot90(p, k, (1, 2)) for p in (picture, picture.flip(2)) for k in range(4)]
+    expected = {p.numpy().tobytes() for p in ([picture, picture.flip(2)] if count == 2 else symmetries)}
+
+    def seen(epoch, row):
+        return augment([picture], [augment.draw(epoch, epoch, row, 0)])[0].numpy().tobytes()
+
+    assert {seen(epoch, 5) for epoch in range(count)} == expected == {seen(1, row) for row in range(count)}
+    assert seen(0, 5) == seen(count, 5)
+
+
+def test_views_in_turn_leave_nothing_to_chance():
+    with pytest.raises(DataError, match=r"data.erase=0 with data.augment=flips_in_turn"):
+        Augment("flips_in_turn", erase=0.1)

@@ -21,11 +21,14 @@ LEAF = pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning")
 
 
 def read(loader, epochs=1):
-    """All batches of some epochs, as plain numbers."""
-    batches = []
+    """All batches of some epochs, augmented, as plain numbers."""
+    batches, augment = [], loader.dataset.augmentation
     for epoch in range(epochs):
         loader.sampler.set_epoch(epoch)
-        batches += [[b[k].tolist() for k in ("input", "target", "index")] for b in loader]
+        for batch in loader:
+            if augment is not None:
+                batch["input"] = augment(batch["input"], batch["draw"].tolist())
+            batches.append([batch[k].tolist() for k in ("input", "target", "index")])
     return batches
 
 
@@ -173,18 +176,18 @@ def test_pictures_are_decoded_once_a_run(squares):
     before = data.train_dataloader().dataset
     data.connect(Preprocess(size=10))
     assert data.train_dataloader().dataset is not before
-    assert next(iter(data.train_dataloader()))["input"].shape == (30, 3, 10, 10)
+    assert next(iter(data.train_dataloader()))["input"].shape == (30, 3, 11, 18)  # still to be cropped to 10 x 10
 
 
 def test_grey_pictures_travel_as_one_channel(squares):
-    data = squares(channels=1)
+    data = squares(channels=1, augment="none")
     batch = next(iter(data.train_dataloader()))
     assert (batch["input"].dtype, batch["input"].shape) == (torch.uint8, (30, 1, 8, 8))
     assert data.on_after_batch_transfer(batch, 0)["input"].shape == (30, 3, 8, 8)
 
 
 def test_a_one_channel_backbone_takes_no_colour(squares):
-    data, grey = squares(), squares(channels=1)
+    data, grey = squares(), squares(channels=1, augment="rotations")
     for d in (data, grey):
         d.connect(Preprocess(size=8, mean=(0.5,), std=(0.2,)))
     batch = next(iter(grey.train_dataloader()))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.data.augment import augmentation
+from tunesmith.data.augment import AtRandom, augmentation
 from tunesmith.data.dataset import PictureDataset
 from tunesmith.data.decode import Front
 from tunesmith.data.sampler import Key
@@ -14,17 +14,23 @@ ROWS = np.array([3, 5, 8, 13, 19])
 
 
 def make(preset="light", seed=0, rows=ROWS):
-    return PictureDataset(PIXELS, np.arange(20), rows, Front(8, 3, margin=True), augmentation(preset, 8), seed)
+    steps = augmentation(preset, 8)
+    return PictureDataset(PIXELS, np.arange(20), rows, Front(8, 3, margin=True), steps and AtRandom(steps), seed)
+
+
+def augmented(data, key):
+    sample = data[key]
+    return data.augmentation([sample["input"]], [sample["draw"]])[0]
 
 
 def same(a, b):
-    return torch.equal(a["input"], b["input"]) and (a["target"], a["index"]) == (b["target"], b["index"])
+    return torch.equal(a["input"], b["input"]) and all(a.get(k) == b.get(k) for k in ("target", "index", "draw"))
 
 
 def test_a_sample_names_its_row_and_target():
     sample = make()[Key(0, 2)]
     assert (sample["target"], sample["index"]) == (8, 8)
-    assert (sample["input"].dtype, sample["input"].shape) == (torch.uint8, (3, 8, 8))
+    assert (sample["input"].dtype, sample["input"].shape) == (torch.uint8, (3, 9, 15))
     assert len(make()) == 5
 
 
@@ -37,9 +43,8 @@ def test_a_sample_depends_on_seed_epoch_and_row_alone():
     other = make(rows=np.array([8]))
     torch.manual_seed(99)
     assert same(first, other[Key(4, 0)])
-    assert same(first, make().__getitems__([Key(4, 1), Key(1, 0), Key(4, 2)])[2])
-    epochs = [make()[Key(e, 2)]["input"] for e in range(6)]
-    seeds = [make(seed=s)[Key(4, 2)]["input"] for s in range(6)]
+    epochs = [augmented(make(), Key(e, 2)) for e in range(6)]
+    seeds = [augmented(make(seed=s), Key(4, 2)) for s in range(6)]
     assert len({p.numpy().tobytes() for p in epochs}) > 3
     assert len({p.numpy().tobytes() for p in seeds}) > 3
 
@@ -72,16 +77,21 @@ def test_what_memory_holds_is_not_changed_by_augmentation():
     kept.remember("Decoding")
     before = kept.memory.buffer.clone()
     for i in range(5):
-        kept[i]
+        augmented(kept, i)
     assert torch.equal(kept.memory.buffer, before)
 
 
-@pytest.mark.parametrize("preset", ["none", "light", "rotations", "auto"])
+def test_decoded_pictures_that_are_kept_are_served_by_row_of_the_table():
+    data = make()
+    data.decoded = {row: torch.full((3, 9, 15), row, dtype=torch.uint8) for row in ROWS.tolist()}
+    assert [int(data[i]["input"][0, 0, 0]) for i in range(5)] == ROWS.tolist()
+    assert not data.decodes and make().decodes
+
+
+@pytest.mark.parametrize("preset", ["light", "rotations", "auto"])
 def test_the_global_streams_stay_as_they_were(streams, preset):
-    data = make(preset)
     before = streams()
-    data[Key(0, 0)]
-    data.__getitems__([Key(0, 1), Key(0, 2)])
+    augmented(make(preset), Key(0, 0))
     assert streams() == before
 
 
@@ -105,6 +115,10 @@ def test_values_and_weights_come_with_the_sample():
 
 
 def test_a_sample_that_comes_again_in_an_epoch_is_augmented_anew():
-    rounds = [make()[Key(0, 2, round=r)]["input"].numpy().tobytes() for r in range(6)]
+    rounds = [augmented(make(), Key(0, 2, round=r)).numpy().tobytes() for r in range(6)]
     assert len(set(rounds)) > 3
-    assert rounds[0] == make()[Key(0, 2)]["input"].numpy().tobytes()
+    assert rounds[0] == augmented(make(), Key(0, 2)).numpy().tobytes()
+
+
+def test_without_augmentation_nothing_is_drawn():
+    assert "draw" not in make("none")[0]

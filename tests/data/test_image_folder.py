@@ -53,7 +53,7 @@ def test_a_class_may_be_called_train(tmp_path):
 def test_a_run_from_files_to_a_batch_in_grey_and_in_colour(tmp_path):
     lay(tmp_path, "cat", "dog")
     for channels in (1, 3):
-        module = data(tmp_path, channels=channels, split=Split(val=0))
+        module = data(tmp_path, channels=channels, split=Split(val=0), augment="rotations")
         module.connect(Preprocess(size=8))
         module.setup()
         batch = next(iter(module.train_dataloader()))

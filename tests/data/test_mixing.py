@@ -189,6 +189,7 @@ def test_a_balanced_run_serves_the_rare_class_as_often(squares):
     assert len(targets) == len(data.indices["train"]) == 22
     first = {}
     for item in loader:  # the same picture comes several times, each time augmented anew
+        item["input"] = loader.dataset.augmentation(item["input"], item["draw"].tolist())
         for index, picture in zip(item["index"].tolist(), item["input"], strict=True):
             first.setdefault(index, set()).add(picture.numpy().tobytes())
     assert max(len(views) for views in first.values()) > 1

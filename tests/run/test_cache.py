@@ -21,8 +21,7 @@ def run(tmp_path):
     for days in (10, 0, 20):
         about = {
             "backbone": "Tiny",
-            "cut": {"pooled": True},
-            "after": "stage3",
+            "kept": "features",
             "data": "Digits",
             "rows": 100,
             "x": days,

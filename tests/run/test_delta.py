@@ -21,12 +21,6 @@ from tunesmith.task.base import Task
 from tunesmith.task.delta import digests
 
 
-@pytest.fixture(autouse=True)
-def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *a: [])
-
-
 @pytest.fixture
 def source(tmp_path):
     torch.manual_seed(9)
@@ -51,7 +45,8 @@ def interrupted(monkeypatch, cfg, step=6):
         patched.setattr(Task, "training_step", stepping)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             train(cfg)
-    return Path(cfg.paths.run)
+    (folder,) = (path.parent for path in Path(cfg.paths.logs).rglob("run.json"))
+    return folder
 
 
 def test_a_run_that_was_interrupted_has_the_bits_that_whole_checkpoints_give(quick, source, monkeypatch):

@@ -268,23 +268,6 @@ def test_a_run_that_came_to_no_checkpoint_begins_again_and_says_so(tmp_path, mon
     assert differing(bits(folder), whole("plain")) == []
 
 
-def test_other_overrides_are_refused_by_name(stopped, monkeypatch):
-    monkeypatch.setattr(resume, "typed", lambda: ([f"resume={stopped}", "seed=2", "+a=1"], {}))
-    with pytest.raises(ConfigError, match=r"seed=2, \+a=1"):
-        go_on(stopped)
-
-
-def test_other_data_are_refused_and_other_versions_are_said(stopped):
-    record = json.loads((stopped / "run.json").read_text())
-    edit(stopped, packages=record["packages"] | {"torch": "1.0"}, data=record["data"] | {"fingerprint": "abc"})
-    with pytest.raises(RunError, match="fingerprint abc"):
-        go_on(stopped)
-    assert any("torch 1.0" in sentence for sentence in said(stopped))
-    edit(stopped, data=record["data"] | {"members": record["data"]["members"] | {"val": "0"}})
-    with pytest.raises(RunError, match="other pictures in val"):
-        go_on(stopped)
-
-
 def test_a_folder_that_was_moved_goes_on(stopped, tmp_path, whole):
     moved = tmp_path / "elsewhere" / stopped.name
     moved.parent.mkdir()

@@ -3,14 +3,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.train import train
-from tunesmith.run.wandb_logger import charts
+from tunesmith.run.wandb_logger import charts, flat
 from tunesmith.run.wandb_record import comparable, read_file
+from tunesmith.run.wandb_run import PATIENCE, begin
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
@@ -29,6 +31,18 @@ def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeyp
     assert read["policy"]["trainable"] == record["policy"]["trainable"]
     assert read["metrics"] == comparable(record["metrics"])
     assert all(read[key] == record[key] for key in ("choices", "overrides", "git", "packages", "hardware"))
+
+
+def test_choices_and_overrides_are_a_key_each():
+    record = {
+        "choices": {"head": "mlp"},
+        "overrides": ["+trainer.limit_val_batches=2", "optimizer.lr=1e-2", "~callback"],
+    }
+    assert flat(record) == {
+        "choice/head": "mlp",
+        "override/trainer.limit_val_batches": "2",
+        "override/optimizer.lr": "1e-2",
+    }
 
 
 @pytest.mark.parametrize(
@@ -73,3 +87,70 @@ def test_nothing_of_wandb_is_imported_without_it(tmp_path):
         "sys.exit('wandb' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What `wandb.init` is asked for, in order; a stand-in that has no server to ask."""
+    import wandb
+
+    modes = []
+
+    def init(mode, settings, **arguments):
+        modes.append((mode, settings.init_timeout, settings.finish_timeout, arguments["id"]))
+        if mode == "online":
+            raise wandb.errors.CommError("Timed out")
+        return "a run"
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb, "teardown", lambda exit_code: modes.append("teardown"))
+    return modes
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for(asked, monkeypatch, caplog):
+    monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    assert begin("auto", {"id": "a"}) == "a run"
+    assert asked == [("online", PATIENCE, PATIENCE, "a"), "teardown", ("offline", 90.0, 0.0, "a")]
+    assert "logged offline; wandb sync uploads it later" in caplog.text
+    monkeypatch.delenv("WANDB_API_KEY")
+    begin("auto", {"id": "b"}), begin("disabled", {"id": "c"})
+    assert [each[0] for each in asked[3:]] == ["offline", "disabled"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
+def test_disabled_leaves_nothing_and_trains_as_ever(quick):
+    result = train(quick("logger=wandb", "logger.wandb.mode=disabled", "trainer.max_epochs=1"))
+    assert "val/accuracy" in result.metrics and not list(result.folder.rglob("*.wandb"))
+
+
+SERVED = """
+import os, socket, sys
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+address = f"http://127.0.0.1:{server.getsockname()[1]}"
+server.listen(50) if sys.argv[1] == "hanging" else server.close()
+os.environ.update(WANDB_BASE_URL=address, WANDB_API_KEY="x" * 40)
+from tunesmith.config.compose import compose
+from tunesmith.run.train import train
+words = ["callback=quiet", "trainer=cpu", "trainer.max_epochs=30", "data.samples=2000", "data.workers=0"]
+train(compose("train", [*words, f"paths.logs={sys.argv[2]}", f"logger={sys.argv[3]}"]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("server", ["dead", "hanging"])
+def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
+    """Seconds of training against those without W&B, and those of waiting for the server."""
+    records, waits = {}, {}
+    for logger in ("none", "wandb"):
+        start = time.monotonic()
+        words = [sys.executable, "-c", SERVED, server, str(tmp_path / logger), logger]
+        subprocess.run(words, check=True, capture_output=True)
+        waits[logger] = time.monotonic() - start
+        (path,) = (tmp_path / logger).rglob("run.json")
+        records[logger] = json.loads(path.read_text())
+    assert all(record["status"] == "completed" for record in records.values())
+    assert records["wandb"]["timing"]["fit"] < 1.05 * records["none"]["timing"]["fit"] + 1
+    assert waits["wandb"] < waits["none"] + 30
+    (file,) = (tmp_path / "wandb").rglob("offline-run-*/*.wandb")
+    assert read_file(file)["metrics"] == comparable(records["wandb"]["metrics"])

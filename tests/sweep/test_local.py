@@ -113,16 +113,22 @@ def test_nothing_is_left(faulty):
     assert len(list(faulty[1].folder.glob("output/*.txt"))) == 6
 
 
-@pytest.fixture(scope="module")
-def distributed(tmp_path_factory):
-    """Two jobs of two ranks each, at once."""
+SEARCHES = {
+    "grid": ["optimizer.lr=0.01,0.02", "sweep.slots=2"],
+    "optuna": ["sweep=optuna", "optimizer.lr=tag(log,interval(1e-3,1e-1))", "sweep.searcher.jobs=2"],
+}
+
+
+@pytest.fixture(scope="module", params=SEARCHES)
+def distributed(tmp_path_factory, request):
+    """Two jobs of two ranks each; of the grid, at once."""
     folder = tmp_path_factory.mktemp("distributed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         chosen = with_callback(folder, "spy", SPY)
-        words = ["trainer=ddp", "trainer.accelerator=cpu", "optimizer.lr=0.01,0.02", chosen]
+        words = ["trainer=ddp", "trainer.accelerator=cpu", chosen, *SEARCHES[request.param]]
         patch.syspath_prepend(str(folder))
-        code = program.command_line(["train", "-m", *TINY, *words, "sweep.slots=2"])
+        code = program.command_line(["train", "-m", *TINY, *words])
         (sweep,) = Path("logs/synthetic").glob("sweep-*")
         yield code, journals.read(sweep.absolute())
 
@@ -132,6 +138,7 @@ import json
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Callback
 
 
@@ -140,7 +147,8 @@ class Spy(Callback):
         folder = Path(trainer.default_root_dir)
         rank = trainer.global_rank
         torch.save(pl_module.state_dict(), folder / f"weights-{rank}.pt")
-        told = {"world": trainer.world_size, "lr": trainer.optimizers[0].defaults["lr"]}
+        typed = sorted(HydraConfig.get().overrides.task)
+        told = {"world": trainer.world_size, "lr": trainer.optimizers[0].defaults["lr"], "typed": typed}
         (folder / f"rank-{rank}.json").write_text(json.dumps(told))
 """
 
@@ -149,13 +157,17 @@ class Spy(Callback):
 def test_both_ranks_of_a_job_train_the_same(distributed):
     code, journal = distributed
     assert code == 0
-    for number, lr in enumerate((0.01, 0.02)):
+    hashes = set()
+    for number in (0, 1):
         folder = journal.run_folder(number)
         told = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
-        assert told == [{"world": 2, "lr": lr}] * 2
+        (lr,) = (float(c.partition("=")[2]) for c in journal.entries[number].job.changes)
+        assert told[0] == told[1] and (told[0]["world"], told[0]["lr"]) == (2, lr)
+        hashes.add(json.loads((folder / "run.json").read_text())["config_hash"])
         one, two = (torch.load(folder / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
         assert all(torch.equal(one[name], two[name]) for name in one)
         assert load(folder / "checkpoints" / "last.ckpt")
+    assert len(hashes) == 2
 
 
 def test_the_environment_of_a_distributed_run_is_not_handed_on(monkeypatch):

@@ -15,19 +15,27 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from tunesmith.cache import plan
+from tunesmith.cache.activation import Activation, Wanted
+from tunesmith.cache.decoded import Decoded, Decoding
 from tunesmith.cache.frozen import Frozen
 from tunesmith.cache.kept import Kept, Rows
-from tunesmith.cache.opener import Opener, Wanted
+from tunesmith.cache.opener import Opener
 from tunesmith.cache.plan import Span
 from tunesmith.cache.store import Store
+from tunesmith.data.decode import Front
 from tunesmith.data.randomness import preserved
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError
+
+AT_ONCE = 1.0
+"""Seconds of decoding that are not worth a word, nor a file."""
 
 
 @final
 class ActivationCache(Callback):
     """Runs the frozen stages once for every picture and serves what they gave, to this run and to later ones.
+
+    Pictures that are needed all the same are decoded once.
 
     Args:
         mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
@@ -36,7 +44,8 @@ class ActivationCache(Callback):
         max_gb: Most gigabytes of all entries; nothing is added beyond it.
         dtype: Type of numbers to keep: ``exact``, as computed, gives the bits of a run without the cache.
         views: Augmented views of each training picture to keep, where training is augmented: epoch e sees those of
-            epoch e modulo ``views``. With 0, augmented pictures are computed each time.
+            epoch e modulo ``views``. With 0, those augmented at random are computed each time, and of those shown in
+            turn (``data.augment=symmetries_in_turn``) all views are kept.
 
     Raises:
         ConfigError: A number is negative.
@@ -80,18 +89,21 @@ class ActivationCache(Callback):
         start = time.perf_counter()
         spans = plan.spans(task.table, _epochs(trainer))
         self._firsts = torch.tensor([span.first for span in spans]).share_memory_()  # type: ignore[no-untyped-call]
+        opener = Opener(self.store, self.mode, self.max_bytes)
+        kept: dict[str, Kept] = {}
         if any(span.stages for span in spans):
             task.setup(stage)
             run.precision_plugin.convert_module(task).to(run.strategy.root_device)
-            frozen = Frozen(task, trainer, data.preprocess)
-            opener = Opener(self.store, self.mode, self.max_bytes, self.dtype, frozen, data, str(trainer.precision))
             with preserved():
-                data.serve(self._open(opener, spans, data, _sizes(data, trainer)).get)
-            self.record = {"hits": opener.hits, "computed": opener.computed, "said": opener.said}
-            if getattr(rank_zero_only, "rank", 0) == 0:
-                for sentence in opener.said:
-                    Console().print(f"Cache: {sentence}", highlight=False)
+                kept = self._activations(opener, spans, Frozen(task, trainer, data.preprocess), trainer)
+        data.serve(kept.get, self._decoded(opener, spans, kept, trainer).get)
+        self.record = {"hits": opener.hits, "computed": opener.computed, "said": opener.said}
         self.seconds = time.perf_counter() - start
+        if opener.hits or opener.computed:
+            self.record["seconds"] = {part: round(seconds, 3) for part, seconds in opener.seconds.items()}
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            for sentence in opener.said:
+                Console().print(f"Cache: {sentence}", highlight=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Serve by the phases as a resumed run came to them; its loaders are about to read ahead."""
@@ -104,40 +116,78 @@ class ActivationCache(Callback):
     def _keep_time(self, task: Any) -> None:
         self._firsts.copy_(torch.tensor([phase.first_epoch for phase in task.table.phases[: len(self._firsts)]]))
 
-    def _open(self, opener: Opener, spans: list[Span], data: Any, sizes: dict[str, int]) -> dict[str, Kept]:
+    def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, Kept]:
         """Open what is worth it for each cut; give what is kept of each split."""
+        data, views = trainer.datamodule, self._views(trainer.datamodule)
         if data.mixing.wanted:
             opener.say("Training pictures are mixed with each other, so each epoch computes them.")
-        elif data.augmented and not self.views:
+        elif data.augmentation() is not None and not views:
             opener.say(
                 "Training pictures are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
                 "views of each."
             )
-        by_cut = {n: self._of_cut(opener, spans, n, data, sizes) for n in {span.stages for span in spans}}
+        by_cut = {n: self._of_cut(opener, spans, n, frozen, trainer) for n in {span.stages for span in spans}}
         found = {s: Kept(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}
         # Tested with the weights of whatever epoch was best: the last cut holds for all of them.
         return found | {"test": Kept(torch.zeros(1), [by_cut[spans[-1].stages].get("test", [])])}
 
     def _of_cut(
-        self, opener: Opener, spans: list[Span], stages: int, data: Any, sizes: dict[str, int]
+        self, opener: Opener, spans: list[Span], stages: int, frozen: Frozen, trainer: Any
     ) -> dict[str, list[Rows]]:
         """Views of each split at one cut; no split where they are not to be had."""
         if not stages:
             return {}
-        plain = [split for split in data.indices if split != "train" or not (data.augmented or data.mixing.wanted)]
+        data, sizes = trainer.datamodule, _sizes(trainer.datamodule, trainer)
+        varied = data.augmentation() is not None or data.mixing.wanted
+
+        def rows_of(wanted: Wanted, spared: int) -> Rows | None:
+            recipe = Activation(frozen, data, wanted, str(trainer.precision), self.dtype)
+            opened = opener.open(recipe, wanted.rows, spared)
+            return Rows(opened, recipe.dtypes) if opened else None
+
+        plain = [split for split in data.indices if split != "train" or not varied]
         found: dict[str, list[Rows]] = {}
         if plain:
             # In the table's order, and all of it where training is not augmented: another split selects other rows.
             rows = np.sort(np.concatenate([data.indices[split] for split in plain]))
             spared = plan.served(spans, stages, **{split: sizes[split] if split in plain else 0 for split in SPLITS})
-            opened = opener.open(Wanted(stages, rows, None, spared))
+            opened = rows_of(Wanted(stages, rows), spared)
             found = {split: [opened] for split in plain} if opened else {}
-        if data.augmented and self.views and not data.mixing.wanted:
-            spared = plan.served(spans, stages, sizes["train"], 0, 0) // self.views
-            wanted = [Wanted(stages, data.indices["train"], view, spared) for view in range(self.views)]
-            views = [view for view in map(opener.open, wanted) if view]
-            if len(views) == self.views:
+        count = self._views(data)
+        if count:
+            spared = plan.served(spans, stages, sizes["train"], 0, 0) // count
+            wanted = [Wanted(stages, data.indices["train"], view, bool(self.views)) for view in range(count)]
+            views = [view for each in wanted if (view := rows_of(each, spared))]
+            if len(views) == count:
                 found["train"] = views
+        return found
+
+    def _views(self, data: Any) -> int:
+        """How many views of training pictures to keep: as asked, or all that there are where nothing is drawn."""
+        augmentation = data.augmentation()
+        return 0 if augmentation is None or data.mixing.wanted else self.views or augmentation.views
+
+    def _decoded(self, opener: Opener, spans: list[Span], kept: dict[str, Kept], trainer: Any) -> dict[Front, Decoded]:
+        """Open decoded pictures of each kind that the run needs and that are files; of all splits, as others differ."""
+        data = trainer.datamodule
+        if isinstance(data.table.pictures, np.ndarray):
+            return {}
+        needed: dict[Front, int] = {}
+        for split, size in _sizes(data, trainer).items():
+            epochs = sum(
+                span.end - span.first for span in spans if not (split in kept and kept[split].views(span.first))
+            )
+            if split in data.indices and epochs:
+                front = data.front(training=split == "train", tested=split == "test")
+                needed[front] = needed.get(front, 0) + size * (1 if split == "test" else epochs)
+        rows, found = np.sort(np.concatenate(list(data.indices.values()))), {}
+        for front, spared in needed.items():
+            recipe = Decoding(data, rows, front)
+            if recipe.seconds() * len(rows) < AT_ONCE:
+                continue
+            opened = opener.open(recipe, rows, spared)
+            if opened:
+                found[front] = Decoded(opened)
         return found
 
 

@@ -1,89 +1,50 @@
-"""Filling an entry: every picture once through the frozen part, file by file, shared with whoever else is at it."""
+"""Filling an entry: every row made once, file by file, shared with whoever else is at it."""
 
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from tunesmith.cache.frozen import BATCH, Cut, Frozen
+from tunesmith.cache.frozen import BATCH
 from tunesmith.cache.shard import Shard
 from tunesmith.cache.store import Entry, Layout
-from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.sampler import Key
-
-AHEAD = 2
-"""Batches that are decoded ahead, by threads, while the backbone runs."""
 
 
-class Source(Protocol):
-    """Pictures in the order of an entry's rows."""
+class Recipe(Protocol):
+    """What an entry holds, and how it is made.
 
-    def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Give uint8 pictures ``(C, H, W)``, a list for each span of rows."""
+    Attributes:
+        about: All that its content depends on; see `key`.
+        what: It in words, for people.
+        doing: How it is made, in words.
+        sample: What the first rows are, as they are kept.
+        row_bytes: Bytes that a row takes, at most.
+        asked: Whether the user asked for it: then it need not pay in this run.
+    """
+
+    about: dict[str, Any]
+    what: str
+    doing: str
+    sample: dict[str, Tensor]
+    row_bytes: int
+    asked: bool
+
+    def seconds(self) -> float:
+        """Seconds that a row takes, measured."""
+        ...
+
+    def parts(self, spans: Sequence[range]) -> Iterator[dict[str, Tensor]]:
+        """Make rows: for each span, tensors that are put one after another along their first axis."""
         ...
 
 
-class Plain:
-    """Pictures as in evaluation.
-
-    Args:
-        dataset: Without augmentation.
-    """
-
-    def __init__(self, dataset: PictureDataset) -> None:
-        self.dataset = dataset
-
-    def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Decode ahead with one thread a core (Pillow lets go of the interpreter lock)."""
-        waiting: deque[list[Future[Tensor]]] = deque()
-        with ThreadPoolExecutor(cores()) as pool:
-            try:
-                for span in spans:
-                    waiting.append([pool.submit(self.dataset.decode, position) for position in span])
-                    if len(waiting) > AHEAD:
-                        yield [future.result() for future in waiting.popleft()]
-                while waiting:
-                    yield [future.result() for future in waiting.popleft()]
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-
-class View:
-    """Training pictures augmented as they are in one epoch.
-
-    Args:
-        dataset: With augmentation.
-        epoch: The epoch.
-    """
-
-    def __init__(self, dataset: PictureDataset, epoch: int) -> None:
-        self.dataset = dataset
-        self.epoch = epoch
-
-    def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Draw them one after another: augmentation takes its numbers from the global stream."""
-        for span in spans:
-            yield [s["input"] for s in self.dataset.__getitems__([Key(self.epoch, position) for position in span])]
-
-
-def fill(
-    entry: Entry,
-    layout: Layout,
-    missing: Sequence[int],
-    source: Source,
-    frozen: Frozen,
-    cut: Cut,
-    dtype: torch.dtype | None,
-) -> dict[int, Shard]:
-    """Compute and write the files of an entry that are missing.
+def fill(entry: Entry, layout: Layout, missing: Sequence[int], recipe: Recipe) -> dict[int, Shard]:
+    """Make and write the files of an entry that are missing.
 
     Each process begins with another file and leaves out those that have appeared meanwhile: so several share the work
     without a lock, and where two do the same, the first one wins.
@@ -92,10 +53,7 @@ def fill(
         entry: The entry.
         layout: Of its rows.
         missing: Numbers of the files.
-        source: The pictures.
-        frozen: Runs them.
-        cut: What is kept.
-        dtype: Type of numbers to keep; ``None`` for that of the computation.
+        recipe: Makes the rows.
 
     Raises:
         OSError: A file cannot be written.
@@ -106,16 +64,17 @@ def fill(
     done: dict[int, Shard] = {}
     before = {shard: _stamp(entry, shard) for shard in missing}
     total = sum(len(layout.span(shard)) for shard in missing)
-    progress = iter(track(range(total), f"Running {cut.stages} frozen stages once", total))
+    progress = iter(track(range(total), recipe.doing, total))
     for shard in [*missing[first:], *missing[:first]]:
         rows = layout.span(shard)
         theirs = entry.open(shard, layout) if _stamp(entry, shard) != before[shard] else None
         if theirs is None:
             found: dict[str, list[Tensor]] = {}
-            for pictures in source.batches([rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]):
-                for name, tensor in frozen.run(pictures, cut).items():
-                    found.setdefault(name, []).append(tensor.to(dtype or tensor.dtype))
-                _advance(progress, len(pictures))
+            spans = [rows[i : i + BATCH] for i in range(0, len(rows), BATCH)]
+            for span, part in zip(spans, recipe.parts(spans), strict=True):
+                for name, tensor in part.items():
+                    found.setdefault(name, []).append(tensor)
+                _advance(progress, len(span))
             entry.save(shard, {name: torch.cat(parts) for name, parts in found.items()})
         else:
             _advance(progress, len(rows))

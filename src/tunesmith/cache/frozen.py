@@ -77,15 +77,23 @@ class Frozen:
         return (time.perf_counter() - start) / len(pictures)
 
     @torch.no_grad()
-    def wanted(self, pictures: Sequence[Tensor], stages: int) -> Cut:
-        """See what the head takes of the features: all of the last map is kept only where it looks at it."""
+    def look(self, pictures: Sequence[Tensor], stages: int) -> tuple[Cut, dict[str, Tensor]]:
+        """See what the head takes of a few pictures: all of the last map is kept only where it looks at it.
+
+        Returns:
+            What to keep, and what that is of these pictures, but for the last bits.
+        """
         head = self.task.head
         levels = self.task._levels
+        whole = Cut(stages, pooled=False, levels=levels)
+        found = self.run(pictures, whole)
         if stages < len(self.backbone.stages):
-            return Cut(stages, pooled=False, levels=levels)
+            return whole, found
+        there = {name: self.task.laid_out(tensor.to(self.task.device)) for name, tensor in found.items()}
         modes = [(module, module.training) for module in head.modules()]
         with self.precision.forward_context():
-            watched = _Watched(self.backbone(self._input(pictures), stages, levels))
+            features = self.backbone(there, stages, levels)
+            watched = _Watched(features)
             try:
                 head.eval().forward(watched)
             except Exception:
@@ -93,7 +101,10 @@ class Frozen:
             finally:
                 for module, mode in modes:
                     module.training = mode
-        return Cut(stages, pooled=watched.seen <= {"pooled", "levels"}, levels=levels)
+        if not watched.seen <= {"pooled", "levels"}:
+            return whole, found
+        del found[self.backbone.stages[stages - 1].name]
+        return Cut(stages, pooled=True, levels=levels), found | {POOLED: features.pooled.cpu()}
 
     def tensors(self, stages: int) -> dict[str, Tensor]:
         """Parameters and buffers in front of a cut, by name."""

@@ -17,14 +17,15 @@ import torch
 from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
+from tunesmith.data.decode import Front
 
-FORMAT = 1
+FORMAT = 2
 
 
-def describe(
+def of_activations(
     frozen: Frozen, cut: Cut, data: Any, rows: npt.NDArray[np.int64], precision: str, dtype: str, view: int | None
 ) -> dict[str, Any]:
-    """Put together what an entry depends on, as plain values; some of it is there for people.
+    """What activations depend on, as plain values; some of it is there for people.
 
     Args:
         frozen: The frozen part.
@@ -36,25 +37,52 @@ def describe(
         view: The epoch whose augmentation is kept; ``None`` for pictures as in evaluation.
     """
     net = type(frozen.backbone.net)
+    after = frozen.backbone.stages[cut.stages - 1].name
     return {
         "format": FORMAT,
+        "kept": "features" if cut.pooled else f"activations after {after}",
         "backbone": f"{type(frozen.backbone).__name__} {net.__name__}",
         "structure": _digest(frozen.structure(cut.stages)),
         "source": _sources(frozen.classes(cut.stages)),
         "weights": content_hash(frozen.tensors(cut.stages)),
-        "after": frozen.backbone.stages[cut.stages - 1].name,
         "cut": asdict(cut),
         "data": type(data).__name__,
         "pictures": _pictures(data, rows),
         "rows": len(rows),
         "channels": data.spec.channels,
         "preprocess": asdict(frozen.preprocess),
-        "view": None if view is None else [view, data.seed, repr(data.training_pictures().augmentation)],
+        "view": None if view is None else _view(data, rows, view),
         "precision": [precision, dtype, torch.get_float32_matmul_precision()],
         "device": frozen.task.device.type,
         "memory_format": str(frozen.task._memory_format),
         "versions": {"tunesmith": __version__} | _versions("torch", "torchvision", "pillow", net.__module__),
     }
+
+
+def of_pictures(data: Any, rows: npt.NDArray[np.int64], front: Front) -> dict[str, Any]:
+    """What decoded pictures depend on: their content and what is done to it.
+
+    Args:
+        data: The data module.
+        rows: Rows of its table that are kept.
+        front: How they are decoded.
+    """
+    return {
+        "format": FORMAT,
+        "kept": f"decoded pictures of {front.side} px",
+        "source": _sources([Front]),
+        "data": type(data).__name__,
+        "pictures": _pictures(data, rows),
+        "rows": len(rows),
+        "front": asdict(front),
+        "versions": {"tunesmith": __version__} | _versions("torch", "pillow"),
+    }
+
+
+def _view(data: Any, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
+    """What an augmented view depends on besides the pictures: their places in the table too."""
+    augmentation = data.augmentation()
+    return [view, data.seed if augmentation.seeded else None, repr(augmentation), _digest(repr(rows.tolist()))]
 
 
 def _pictures(data: Any, rows: npt.NDArray[np.int64]) -> str:

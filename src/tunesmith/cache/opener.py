@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from tunesmith.cache import key
-from tunesmith.cache.fill import Plain, Source, View, fill
-from tunesmith.cache.frozen import BATCH, Cut, Frozen
-from tunesmith.cache.kept import Rows
+from tunesmith.cache.fill import Recipe, fill
+from tunesmith.cache.frozen import BATCH
+from tunesmith.cache.kept import Opened
 from tunesmith.cache.plan import Estimate, in_bytes, in_time
 from tunesmith.cache.shard import Shard
 from tunesmith.cache.store import Entry, Layout, Store
@@ -23,28 +22,8 @@ from tunesmith.data.memory import available_bytes
 
 log = logging.getLogger(__name__)
 
-LOOKED_AT = 4
-"""Pictures that are run to see what comes out, and to compare with what is kept of them."""
-
 TOLERANCE = 0.01
 """How far these may differ, as a share of the largest: another machine rounds otherwise; other code differs by more."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a run would like to be kept.
-
-    Attributes:
-        stages: Number of stages in front of the cut.
-        rows: Rows of the data's table, in order.
-        view: The epoch whose augmented training pictures are meant; ``None`` for pictures as in evaluation.
-        spared: Pictures that the run need not compute then.
-    """
-
-    stages: int
-    rows: npt.NDArray[np.int64]
-    view: int | None
-    spared: int
 
 
 class Opener:
@@ -54,70 +33,52 @@ class Opener:
         store: Where they are.
         mode: As `ActivationCache` has it.
         max_bytes: Most bytes of all entries.
-        dtype: As `ActivationCache` has it.
-        frozen: The frozen part.
-        data: The data module.
-        precision: The trainer's.
 
     Attributes:
         said: What was decided, a sentence each.
         hits: Pictures that were there already.
         computed: Pictures that were computed.
+        seconds: Seconds that finding and reading took (``look``), and computing and writing (``fill``).
     """
 
-    def __init__(
-        self,
-        store: Store,
-        mode: Literal["auto", "refresh", "read_only"],
-        max_bytes: int,
-        dtype: Literal["exact", "bfloat16", "float16"],
-        frozen: Frozen,
-        data: Any,
-        precision: str,
-    ) -> None:
+    def __init__(self, store: Store, mode: Literal["auto", "refresh", "read_only"], max_bytes: int) -> None:
         self.store = store
         self.mode = mode
         self.max_bytes = max_bytes
-        self.dtype = dtype
-        self.frozen = frozen
-        self.data = data
-        self.precision = precision
         self.said: list[str] = []
         self.hits = self.computed = 0
+        self.seconds = {"look": 0.0, "fill": 0.0}
 
-    def open(self, wanted: Wanted) -> Rows | None:
-        """Open what is wanted; ``None`` where it is not to be had, which `said` explains."""
-        source = self._source(wanted)
-        (few,) = source.batches([range(min(LOOKED_AT, len(wanted.rows)))])
-        cut = self.frozen.wanted(few, wanted.stages)
-        sample = self.frozen.run(few, cut)
-        kept = {name: tensor.to(self._kept_as or tensor.dtype) for name, tensor in sample.items()}
-        row_bytes = sum(tensor.nbytes for tensor in kept.values()) // len(few)
-        layout = Layout.plan(len(wanted.rows), row_bytes, BATCH)
-        about = key.describe(self.frozen, cut, self.data, wanted.rows, self.precision, self.dtype, wanted.view)
-        entry = self.store.entry(about)
-        there, missing = self._load(entry, layout, kept)
+    def open(self, recipe: Recipe, rows: npt.NDArray[np.int64], spared: int) -> Opened | None:
+        """Open an entry, or make it; ``None`` where it is not to be had, which `said` explains.
+
+        Args:
+            recipe: What it holds.
+            rows: Row of the data's table of each of its rows.
+            spared: Rows that the run need not make then.
+        """
+        layout = Layout.plan(len(rows), recipe.row_bytes, BATCH)
+        entry = self.store.entry(recipe.about)
+        with self._timed("look"):
+            there, missing = self._load(entry, layout, recipe.sample)
+        size = in_bytes(layout.rows * recipe.row_bytes)
         if missing:
-            done = self._complete(entry, layout, missing, source, cut, wanted.spared, row_bytes)
+            done = self._complete(entry, layout, missing, recipe, spared)
             if done is None:
                 return None
             there |= done
         else:
             self.hits += layout.rows
-            self.say(f"{_what(entry, layout, row_bytes)} are there already.")
+            self.say(f"{recipe.what}, {size}, are there already.")
         entry.used()
-        frugal = layout.rows * row_bytes > available_bytes() / 4
-        dtypes = {name: tensor.dtype for name, tensor in sample.items()}
-        return Rows([there[shard] for shard in range(layout.shards)], layout, wanted.rows, dtypes, frugal)
+        frugal = layout.rows * recipe.row_bytes > available_bytes() / 4
+        return Opened([there[shard] for shard in range(layout.shards)], layout, rows, frugal)
 
-    @property
-    def _kept_as(self) -> torch.dtype | None:
-        return None if self.dtype == "exact" else getattr(torch, self.dtype)
-
-    def _source(self, wanted: Wanted) -> Source:
-        if wanted.view is None:
-            return Plain(self.data.pictures(wanted.rows))
-        return View(self.data.training_pictures(), wanted.view)
+    @contextmanager
+    def _timed(self, part: Literal["look", "fill"]) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[part] += time.perf_counter() - start
 
     def _load(self, entry: Entry, layout: Layout, sample: Mapping[str, Tensor]) -> tuple[dict[int, Shard], list[int]]:
         if self.mode == "refresh":
@@ -132,23 +93,14 @@ class Opener:
         return there, missing
 
     def _complete(
-        self,
-        entry: Entry,
-        layout: Layout,
-        missing: list[int],
-        source: Source,
-        cut: Cut,
-        spared: int,
-        row_bytes: int,
+        self, entry: Entry, layout: Layout, missing: list[int], recipe: Recipe, spared: int
     ) -> dict[int, Shard] | None:
-        what, count = _what(entry, layout, row_bytes), sum(len(layout.span(shard)) for shard in missing)
+        what = f"{recipe.what}, {in_bytes(layout.rows * recipe.row_bytes)},"
+        count = sum(len(layout.span(shard)) for shard in missing)
         if self.mode == "read_only":
             self.say(f"{what} are not there, and cache=read_only adds nothing.")
             return None
-        (probe,) = source.batches([range(min(BATCH, layout.rows))])
-        estimate = Estimate(
-            count, spared, row_bytes, layout.rows, self.frozen.seconds(probe, cut), entry.about["view"] is not None
-        )
+        estimate = Estimate(count, spared, recipe.row_bytes, layout.rows, recipe.seconds(), recipe.asked)
         room = min(self.max_bytes - self.store.size(), int(0.9 * self.store.free()))
         objection = estimate.objection(room, available_bytes() // 2)
         if objection:
@@ -159,8 +111,9 @@ class Opener:
             f"compute {spared:,}."
         )
         try:
-            self.store.sweep_up()
-            done = fill(entry, layout, missing, source, self.frozen, cut, self._kept_as)
+            with self._timed("fill"):
+                self.store.sweep_up()
+                done = fill(entry, layout, missing, recipe)
         except OSError as error:
             log.warning(f"Expected to write to the cache but got: {error}; the run computes each time.")
             return None
@@ -172,13 +125,6 @@ class Opener:
         """Note a decision."""
         log.info(text)
         self.said.append(text)
-
-
-def _what(entry: Entry, layout: Layout, row_bytes: int) -> str:
-    about = entry.about
-    part = "Features" if about["cut"]["pooled"] else f"Activations after {about['after']}"
-    shown = "pictures" if about["view"] is None else f"training pictures, view {about['view'][0]}"
-    return f"{part} of {layout.rows:,} {shown}, {in_bytes(layout.rows * row_bytes)},"
 
 
 def _agree(shard: Shard, sample: Mapping[str, Tensor], first: bool) -> bool:

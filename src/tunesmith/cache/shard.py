@@ -16,7 +16,17 @@ from torch import Tensor
 
 from tunesmith.atomic import atomic
 
-_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+PIXELS = "pixels"
+"""Name of the one tensor whose rows differ in size, and lie one after another."""
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+}
 _META = "__metadata__"
 _BLOCK = 2**20
 
@@ -64,6 +74,11 @@ class Shard:
     def _view(self, dtype: str, shape: list[int], begin: int, end: int) -> Tensor:
         kind = _DTYPES[dtype]
         return torch.frombuffer(self._map, dtype=kind, count=(end - begin) // kind.itemsize, offset=begin).view(shape)
+
+    @property
+    def lengths(self) -> set[int]:
+        """Numbers of rows of its tensors: one, where it is what it should be."""
+        return {len(tensor) for name, tensor in self.tensors.items() if name != PIXELS}
 
     def let_go(self) -> None:
         """Give back the pages that were touched; the system may well hold them for the next time."""

@@ -93,7 +93,8 @@ def suspected(table: Table, folders: Sequence[Path]) -> Finding | None:
     except ImportError as error:
         raise MissingExtraError("cleanlab", "check") from error
     rows, probabilities = _predicted(table, folders)
-    order = find_label_issues(table.targets[rows], probabilities, return_indices_ranked_by="self_confidence")
+    # Its worker processes rely on being forked.
+    order = find_label_issues(table.targets[rows], probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     items = tuple(
         Item(
             (int(rows[i]),),

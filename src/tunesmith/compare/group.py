@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from tunesmith.compare.doubts import doubts, tested_part
+from tunesmith.compare.names import under_names
 from tunesmith.compare.runs import DEFAULT, Recorded, Replicate
 from tunesmith.compare.statistics import Floats, Paired, importance, paired, spread
 from tunesmith.errors import RunError, nearest
@@ -107,12 +108,15 @@ def group(runs: Sequence[Recorded], metric: str | None, mode: Literal["max", "mi
     if not counted:
         raise _nothing(runs, left_out, metric)
     found, repeated = one_a_replicate(_with_data(counted))
+    found, folded = under_names(found)
     keys, groups = _grouped(found, metric, mode)
     columns = {key: [run.settings.get(key, DEFAULT) for run in found] for key in keys}
     values = np.array([run.metrics[metric] for run in found])
     test, verdict = compare_best(groups, metric)
     notes = [f"{repeated} runs repeat the settings, seed and fold of a later one, which counts alone."] * bool(repeated)
     monitors = Counter(run.monitor[0] for run in counted if run.monitor)
+    if folded:
+        notes.append(f"The name stands for what differs between names alone: {', '.join(folded)}.")
     if len(monitors) > 1:
         notes.append(f"The runs monitor different metrics: {', '.join(sorted(monitors))}.")
     return Comparison(

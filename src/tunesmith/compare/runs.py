@@ -45,6 +45,7 @@ class Recorded:
     Attributes:
         folder: The run folder.
         status: Of run.json.
+        name: What the run was called: its experiment's name or that of its data, unless another was given.
         started: Time in ISO 8601.
         settings: Choices of groups, and the value of every other key that was given; as text.
         replicate: Which replicate of these settings it is.
@@ -58,6 +59,7 @@ class Recorded:
 
     folder: Path
     status: str = ""
+    name: str = ""
     started: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
     replicate: Replicate = _FIRST
@@ -130,6 +132,7 @@ def _recorded(folder: Path, record: Mapping[str, Any]) -> Recorded:
     return Recorded(
         folder,
         record["status"],
+        str(record.get("name", "")),
         record["started"],
         {key: value for key, value in settings.items() if key not in _REPLICATE},
         Replicate(str(record["seed"]), settings.get("data.split.seed"), settings.get("data.split.fold")),

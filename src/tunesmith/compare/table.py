@@ -19,6 +19,9 @@ from tunesmith.compare.runs import place
 SHOWN = 40
 """Groups that are printed; files hold all."""
 
+WIDE = 24
+"""Characters of a setting's value that are printed; files hold all."""
+
 Row = dict[str, Any]
 
 
@@ -114,7 +117,8 @@ def on_terminal(found: Comparison) -> list[RenderableType]:
         heading = Text(name.replace(".", ".\n").replace(": ", ":\n").replace(", ", ",\n"))
         table.add_column(heading, justify="right" if number else "left", overflow="fold", no_wrap=number)
     for place_, line in enumerate(cells[:SHOWN]):
-        table.add_row(*map(Text, line), style="bold" if place_ == 0 else "")
+        short = [_shortened(text) if name in found.keys else text for name, text in zip(header, line, strict=True)]
+        table.add_row(*map(Text, short), style="bold" if place_ == 0 else "")
     if len(cells) > SHOWN:
         table.add_row(f"… {len(cells) - SHOWN} more", *[""] * (len(header) - 1))
     said: list[RenderableType] = [Text(text, style=_style(text)) for text in found.doubts]
@@ -125,6 +129,13 @@ def on_terminal(found: Comparison) -> list[RenderableType]:
             others.add_row(*map(Text, run))
         said.append(others)
     return said
+
+
+def _shortened(value: str) -> str:
+    """A value in as much as tells it from others: a path by its end, anything else by its beginning."""
+    if len(value) <= WIDE:
+        return value
+    return f"…{value[1 - WIDE :]}" if "/" in value else f"{value[: WIDE - 1]}…"
 
 
 def _style(doubt: str) -> str:

@@ -167,7 +167,7 @@ class _Checker:
         name = OmegaConf.select(cfg, "name", default="", throw_on_resolution_failure=False)
         if isinstance(name, str) and leaves(name):
             self.note("name", f"Expected name to stay in paths.logs but got '{name}': leave out what leads out of it.")
-        for key in ("run", "resume"):
+        for key in ("run", "resume", "init_from"):
             value = OmegaConf.select(cfg, key, default="", throw_on_resolution_failure=False)
             if isinstance(value, str) and "://" in value:
                 self.note(key, f"Expected {key} to be a local folder but got the address '{value}': download it first.")

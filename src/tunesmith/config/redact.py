@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -93,9 +94,9 @@ def config_hash(container: Mapping[str, Any]) -> str:
         container: Plain data, as `redact` gives it.
 
     Returns:
-        Hex digest (SHA-256) of everything but ``paths`` and ``resume``.
+        Hex digest (SHA-256) of everything but ``paths``, ``resume`` and ``resume_force``.
     """
-    content = {k: v for k, v in container.items() if k not in ("paths", "resume")}
+    content = {k: v for k, v in container.items() if k not in ("paths", "resume", "resume_force")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -136,3 +137,11 @@ def _without_user(text: str) -> str:
 def _is_plain(value: str) -> bool:
     """Whether a value is true, false or null, which hide nothing."""
     return value.lower() in ("true", "false", "null")
+
+
+class Redacted(logging.Formatter):
+    """Keeps secrets out of messages and tracebacks."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message and its traceback, without them."""
+        return redact_text(super().format(record))

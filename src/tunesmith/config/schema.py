@@ -43,8 +43,11 @@ class Train:
     seed: int
     tags: list[str]
     plots: bool
-    test: Literal["best", "last"] | None
+    test: Literal["best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"] | None
+    init_from: str | None
+    init_strict: bool
     resume: str | None
+    resume_force: bool
     paths: Paths
     sweep: Sweep = None  # type: ignore[assignment]  # a run alone has none
 
@@ -55,7 +58,7 @@ class Evaluate:
 
     run: str
     split: Literal["train", "val", "test"]
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
     seed: int
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
     paths: Paths
@@ -68,7 +71,7 @@ class Predict:
     run: str
     input: str
     output: str
-    checkpoint: Literal["best", "last"]
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
     batch_size: int
     on_bad_file: Literal["error", "skip"]
     accelerator: Literal["auto", "cpu", "gpu", "mps"]

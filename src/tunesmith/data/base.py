@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +12,16 @@ import torch
 from lightning.pytorch import LightningDataModule
 
 from tunesmith.contracts import Batch, DataSpec, Preprocess
-from tunesmith.data.augment import Augment
+from tunesmith.data.augment import Augment, Augmentation
 from tunesmith.data.bad_files import BadFiles, leave_out
-from tunesmith.data.dataset import Kept, PictureDataset
+from tunesmith.data.dataset import Decoded, Kept, PictureDataset
 from tunesmith.data.decode import MARGIN, Front, channels_for
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
-from tunesmith.data.inputs import Views, normalise, views
+from tunesmith.data.finish import Finish
+from tunesmith.data.inputs import Views
 from tunesmith.data.loader import Loader, fits, make_loader
 from tunesmith.data.mixing import Mixing
-from tunesmith.data.publish import count, members, publish, warn_of_duplicates, warn_of_gaps
+from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.split import Split
@@ -36,7 +37,8 @@ class PictureData(LightningDataModule, ABC):
 
     Args:
         split: How to split.
-        augment: Preset of random augmentation in training; see `augment.augmentation`.
+        augment: Preset of augmentation in training: random ones, see `augment.augmentation`; or, without chance,
+            ``flips_in_turn`` (2 views) and ``symmetries_in_turn`` (8): epoch after epoch another view of each picture.
         magnitude: Strength of the preset ``randaugment``, 0 to 30.
         erase: Probability that a rectangle of a training picture is erased.
         mixup: Strength of mixup in training, such as 0.2; 0 for none.
@@ -49,9 +51,10 @@ class PictureData(LightningDataModule, ABC):
             it: every file is decoded once before splitting, and those that cannot be are left out.
         batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
             channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
-        workers: Loader processes; ``auto``: 0 where pictures are kept in memory, else the cores but one, at most 8.
+        workers: Loader processes; ``auto``: 0 where pictures are kept decoded, else the cores but one, at most 8.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
-        in_memory: Whether pictures are decoded once and kept; ``auto`` where they take under a quarter of free memory.
+        in_memory: Whether pictures that are not in the cache are decoded once and kept in memory; ``auto`` where they
+            take under a quarter of what is free.
         seed: Of the order of batches and of augmentation; the run's seed.
         drop_last: Whether a last training batch that is not full is left out.
 
@@ -75,7 +78,9 @@ class PictureData(LightningDataModule, ABC):
         self,
         *,
         split: Split,
-        augment: Literal["none", "light", "rotations", "slight", "auto", "randaugment"] = "light",
+        augment: Literal[
+            "none", "light", "rotations", "slight", "auto", "randaugment", "flips_in_turn", "symmetries_in_turn"
+        ] = "light",
         magnitude: int = 9,
         erase: float = 0.0,
         mixup: float = 0.0,
@@ -97,6 +102,7 @@ class PictureData(LightningDataModule, ABC):
         self.split = split
         self.augment = Augment(augment, magnitude, erase)
         self.mixing = Mixing(mixup, cutmix, mix_off_epochs)
+        self.finish = Finish(self.mixing, test_views, seed)
         self.balanced = sampler == "balanced"
         self.test_views: Views = test_views
         self.on_bad_file = on_bad_file
@@ -110,6 +116,7 @@ class PictureData(LightningDataModule, ABC):
         self.tested = "test"
         self._start = (0, 0)
         self._kept: Callable[[str], Kept | None] = lambda split: None
+        self._decoded: Callable[[Front], Decoded | None] = lambda front: None
         self._files: Sequence[Path] | None = None
         self._datasets: dict[tuple[str, bool, Front], PictureDataset] = {}
 
@@ -138,6 +145,7 @@ class PictureData(LightningDataModule, ABC):
         self.digests = digests, whole = digest_all(table.pictures)
         self.duplicates = shared(digests, self.indices)
         warn_of_duplicates(table, self.duplicates)
+        warn_of_contradictions(table, digests)
         self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
         warn_of_gaps(table, self.indices)
         self.mixing.check(self.spec)
@@ -149,10 +157,6 @@ class PictureData(LightningDataModule, ABC):
         """Number of pictures by split and class or label; with values, of ``samples``."""
         return {split: count(self.table, rows) for split, rows in self.indices.items()}
 
-    def members(self) -> dict[str, str]:
-        """Digest of the pictures' names by split: equal where two runs have split alike."""
-        return members(self.table, self.indices)
-
     def evaluate_on(self, split: str) -> None:
         """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""
         if split not in SPLITS:
@@ -163,23 +167,33 @@ class PictureData(LightningDataModule, ABC):
         """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
         self._start = (epoch, batch)
 
-    def serve(self, kept: Callable[[str], Kept | None]) -> None:
-        """Let batches hold what is kept of the pictures of each split, in their place; call it before the loaders."""
-        self._kept = kept
+    def serve(self, kept: Callable[[str], Kept | None], decoded: Callable[[Front], Decoded | None]) -> None:
+        """Let batches hold what is kept of their pictures; call it before the loaders.
+
+        Args:
+            kept: What stands in place of the pictures of a split.
+            decoded: Decoded pictures, by how they are decoded.
+        """
+        self._kept, self._decoded = kept, decoded
         self._datasets.clear()
 
-    @property
-    def augmented(self) -> bool:
-        """Whether training pictures are others in every epoch."""
-        return self.augment.build(self.preprocess, self._channels()) is not None
+    def augmentation(self) -> Augmentation | None:
+        """What is done to training pictures, other things in every epoch; ``None`` for nothing."""
+        return self.augment.build(self.preprocess, self._channels())
+
+    def front(self, training: bool = False, tested: bool = False) -> Front:
+        """How pictures are decoded: larger where a crop follows."""
+        size, margin = self.preprocess.size, training and self.augment.margin
+        if tested and self.test_views == "five_crops":
+            size = round(size * MARGIN)
+        return Front(size, self._channels(), self.preprocess.interpolation, margin)
 
     def pictures(self, rows: Ints) -> PictureDataset:
         """Rows of the table as in evaluation, decoded when they are asked for."""
-        front = Front(self.preprocess.size, self._channels(), self.preprocess.interpolation)
-        return PictureDataset(self.table.pictures, self.table.targets, rows, front)
+        return PictureDataset(self.table.pictures, self.table.targets, rows, self.front())
 
     def training_pictures(self) -> PictureDataset:
-        """Train as in training, augmented."""
+        """Train as in training, still to be augmented."""
         return self._dataset("train", training=True, tested=False)
 
     def predict_on(self, files: Sequence[Path], spec: DataSpec) -> None:
@@ -224,32 +238,13 @@ class PictureData(LightningDataModule, ABC):
         return self._loader("predict", tested=True)
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Seed the mixing of a training batch, while its ``index`` is still on the CPU."""
-        trainer = self.trainer
-        if trainer is not None and trainer.training and self.mixing.applies(trainer.current_epoch, trainer.max_epochs):
-            batch["mix"] = self.mixing.seed(self.seed, trainer.current_epoch, batch["index"].tolist())
-        return batch
+        """Take out what stays on the CPU."""
+        return self.finish.prepare(batch, self.trainer)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
-        """Make the float input of uint8 ``(B, C, H, W)``, on the device, once a batch.
-
-        It is ``(B, 3, H, W)``, mixed in training where that is asked for; in test and prediction it is
-        ``(B, V, 3, H, W)`` where there are several views. Activations stay as the backbone left them.
-        """
-        if isinstance(batch["input"], Mapping):
-            return batch  # type: ignore[return-value]  # as it came out of the dataset
-        pictures = normalise(batch["input"], self.preprocess)
-        done = Batch(input=pictures, target=batch["target"], index=batch["index"])
-        if "weight" in batch:
-            done["weight"] = batch["weight"]
-        if "mix" in batch:
-            done = self.mixing(done, batch["mix"], len(self.spec.class_names))
-        if self.trainer is not None:
-            if self.trainer.testing or self.trainer.predicting:
-                done["input"] = views(pictures, self.test_views, self.preprocess.size)
-            # Half precision wants half inputs.
-            done["input"] = self.trainer.precision_plugin.convert_input(done["input"])
-        return done
+        """Make what the backbone takes, on the device, once a batch; see `Finish`."""
+        augmentation = self.augmentation() if "draw" in batch else None
+        return self.finish(batch, self.preprocess, augmentation, self.spec, self.trainer)
 
     def _loader(self, split: str, training: bool = False, tested: bool = False) -> Loader:
         dataset = self._dataset(split, training, tested)
@@ -271,10 +266,7 @@ class PictureData(LightningDataModule, ABC):
 
     def _dataset(self, split: str, training: bool, tested: bool) -> PictureDataset:
         """The dataset of a split, made once: it may hold decoded pictures."""
-        size, margin = self.preprocess.size, training and self.augment.margin
-        if tested and self.test_views == "five_crops":
-            size = round(size * MARGIN)
-        front = Front(size, self._channels(), self.preprocess.interpolation, margin)
+        front = self.front(training, tested)
         key = (split, training, front)
         if key in self._datasets:
             return self._datasets[key]
@@ -283,12 +275,13 @@ class PictureData(LightningDataModule, ABC):
             made = PictureDataset(files, np.full(len(files), -1), np.arange(len(files)), front)
             return self._datasets.setdefault(key, made)
         rows, table = self.indices[split], self.table
-        random = self.augment.build(self.preprocess, front.channels) if training else None
-        dataset = PictureDataset(table.pictures, table.targets, rows, front, random, self.seed, table.weights)
+        augmentation = self.augmentation() if training else None
+        dataset = PictureDataset(table.pictures, table.targets, rows, front, augmentation, self.seed, table.weights)
         # What is kept of train is what training sees, and nobody keeps views of a test.
         if training == (split == "train") and not (tested and self.test_views != "none"):
             dataset.kept = self._kept(split)
-        if dataset.needs_pictures and fits(dataset, self.in_memory, self._processes()):
+        dataset.decoded = self._decoded(front)
+        if dataset.decodes and fits(dataset, self.in_memory, self._processes()):
             dataset.remember(f"Decoding {split} pictures")
         return self._datasets.setdefault(key, dataset)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from tunesmith.contracts import Activations
+from tunesmith.data.augment import Augmentation
 from tunesmith.data.decode import Front
 from tunesmith.data.memory import Memory, decode_all
-from tunesmith.data.randomness import derive, preserved, seed_streams
 from tunesmith.data.sampler import Key
 from tunesmith.data.table import Floats, Ints, Pictures
 
@@ -30,18 +30,26 @@ class Kept(Protocol):
         ...
 
 
-class PictureDataset(Dataset[dict[str, Any]]):
-    """Decodes and augments the pictures of a split.
+class Decoded(Protocol):
+    """Decoded pictures that are kept for all runs."""
 
-    A sample's random numbers are a function of (seed, epoch, row, round) and never of the worker, the batch or the
-    split; the global random streams are left as they were.
+    def __getitem__(self, row: int) -> Tensor:
+        """The picture in a row of the table, uint8 ``(C, H, W)``."""
+        ...
+
+
+class PictureDataset(Dataset[dict[str, Any]]):
+    """Decodes the pictures of a split, and says how each is to be augmented when its batch is on the device.
+
+    What a sample's augmentation draws is a function of (seed, epoch, row, round) and never of the worker, the batch or
+    the split.
 
     Args:
         pictures: Of the whole table.
         targets: Of the whole table: class indices ``(N,)``, or labels or values ``(N, K)``.
         rows: Rows of the table that the split holds.
         front: Decodes and resizes.
-        augmentation: Random, uint8 ``(C, H, W)`` to uint8 ``(C, size, size)``.
+        augmentation: What is done to the pictures later.
         seed: Of the augmentation.
         weights: Of the whole table ``(N,)``, where it has any.
     """
@@ -52,7 +60,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         targets: Ints | Floats,
         rows: Ints,
         front: Front,
-        augmentation: nn.Module | None = None,
+        augmentation: Augmentation | None = None,
         seed: int = 0,
         weights: Floats | None = None,
     ) -> None:
@@ -65,34 +73,50 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.weights = weights
         self.memory: Memory | None = None
         self.kept: Kept | None = None
+        self.decoded: Decoded | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        """One sample: ``input`` uint8 ``(C, H, W)``, ``target``, ``index``, and ``weight`` where there are any.
+        """One sample: ``input`` uint8 ``(C, H, W)``, ``target``, ``index``, and maybe ``weight`` and ``draw``.
 
         Args:
             key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
                 picture) counts as epoch 0 and is never served from what is kept.
         """
-        return self.__getitems__([key])[0]
-
-    def __getitems__(self, keys: list[Key] | list[int] | list[Key | int]) -> list[dict[str, Any]]:
-        """The samples of a batch; torch's loader prefers this where it exists."""
-        if self.augmentation is None:
-            return [self._sample(key) for key in keys]
-        with preserved():
-            return [self._sample(key) for key in keys]
+        epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
+        row = int(self.rows[position])
+        kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
+        target = int(self.targets[row]) if self.targets.ndim == 1 else torch.from_numpy(self.targets[row])
+        sample = {"input": kept, "target": target, "index": -1 if padding else row}
+        if kept is None:
+            sample["input"] = self.picture(position)
+            if self.augmentation is not None:
+                sample["draw"] = self.augmentation.draw(self.seed, epoch, row, round_)
+        return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
 
     @property
     def needs_pictures(self) -> bool:
         """Whether any of it is served as pictures."""
         return self.kept is None or not self.kept.complete
 
+    @property
+    def decodes(self) -> bool:
+        """Whether pictures are decoded whenever they are asked for."""
+        return self.needs_pictures and self.memory is None and self.decoded is None
+
     def decode(self, position: int) -> Tensor:
-        """The picture at a position of the split, uint8 ``(C, H, W)``, before augmentation."""
+        """Decode the picture at a position of the split: uint8 ``(C, H, W)``."""
         return self.front(self.pictures[self.rows[position]])
+
+    def picture(self, position: int) -> Tensor:
+        """The picture at a position of the split, uint8 ``(C, H, W)``, from where it is to be had soonest."""
+        if self.memory is not None:
+            return self.memory[position]
+        if self.decoded is not None:
+            return self.decoded[int(self.rows[position])]
+        return self.decode(position)
 
     def remember(self, description: str) -> None:
         """Decode all pictures now and keep them in memory.
@@ -105,20 +129,3 @@ class PictureDataset(Dataset[dict[str, Any]]):
         """
         if self.memory is None:
             self.memory = decode_all(self.decode, len(self), description)
-
-    def _sample(self, key: Key | int) -> dict[str, Any]:
-        epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
-        row = int(self.rows[position])
-        kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
-        shown = self._picture(epoch, position, row, round_) if kept is None else kept
-        target = int(self.targets[row]) if self.targets.ndim == 1 else torch.from_numpy(self.targets[row])
-        sample = {"input": shown, "target": target, "index": -1 if padding else row}
-        return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
-
-    def _picture(self, epoch: int, position: int, row: int, round_: int) -> Tensor:
-        picture = self.memory[position] if self.memory is not None else self.decode(position)
-        if self.augmentation is None:
-            return picture
-        seed_streams(derive("augment", self.seed, epoch, row, *([round_] if round_ else [])))
-        augmented: Tensor = self.augmentation(picture)
-        return augmented

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -66,6 +67,19 @@ def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
 def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
     """Digest of the pictures' names by split: equal where two runs have split alike."""
     return {split: digest_names(table.names[rows]) for split, rows in indices.items()}
+
+
+def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
+    """Say that pictures of one content have several labels; ``tunesmith check`` lists them all."""
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
+    found = [(one, other) for one, other in pairs if (table.targets[one] != table.targets[other]).any()]
+    if found:
+        one, other = (table.names[row] for row in found[0])
+        log.warning(
+            f"{len(found)} pictures have the content of another and a different label, such as {one} and {other}: "
+            "tunesmith check lists them."
+        )
 
 
 def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:

@@ -13,8 +13,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,10 @@ def explained() -> Iterator[None]:
 
 def _explanation(error: BaseException) -> str | None:
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    alive = {child.pid for child in multiprocessing.active_children()}
     busy = [(pid, file) for watch in list(_watches) for pid, file in watch.reading() if file]
+    # A connection to a worker that is being killed breaks a moment before the worker is gone.
+    broken = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+    alive = _alive(busy if broken else [])
     if "DataLoader timed out" in text:
         files = sorted({file for pid, file in busy if pid in alive})
         return (
@@ -105,13 +108,23 @@ def _explanation(error: BaseException) -> str | None:
         )
     files = sorted({file for pid, file in busy if pid not in alive})
     by_torch = isinstance(error, RuntimeError) and "DataLoader worker" in text
-    # A connection to a worker that is being killed may break before torch notices.
-    if not by_torch and not (files and isinstance(error, OSError | EOFError)):
+    if not by_torch and not (files and broken):
         return None
     return (
         f"Expected loader workers to go on but one died ({text.rstrip('. ')}) while it read "
         f"{' or '.join(files) or 'no picture'}; look at that file, or, if memory ran out, use data.workers=0 or fewer."
     )
+
+
+def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | None]:
+    """Process numbers of the children that live; looked at until one of the busy ones is gone, or for some seconds."""
+    end = time.monotonic() + patience
+    while True:
+        alive = {child.pid for child in multiprocessing.active_children()}
+        if not busy or any(pid not in alive for pid, _ in busy) or time.monotonic() > end:
+            return alive
+        with contextlib.suppress(RuntimeError):  # torch's, of the child that has just gone
+            time.sleep(0.02)
 
 
 def end_all() -> None:

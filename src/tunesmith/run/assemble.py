@@ -8,18 +8,19 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, Preprocess
+from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
 from tunesmith.run import combination, fitted, probe
@@ -34,13 +35,17 @@ from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import check_phases_fit, make_table, phases_in_record
 from tunesmith.task.delta import Base
 from tunesmith.task.distributed import check_phases, check_strategy
+from tunesmith.task.freeze import frozen_names
+
+if TYPE_CHECKING:
+    from tunesmith.run.init import Init
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a run is made of."""
+    """All that a run is made of; ``start`` is what trainable weights of the backbone are before any training."""
 
     data: Any
     task: Any
@@ -51,6 +56,7 @@ class Parts:
     phases: PhaseChange
     data_seconds: float
     gradients: dict[str, float]
+    start: dict[str, Tensor]
 
 
 def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
@@ -140,14 +146,22 @@ def assemble_trainer(
     return trainer, throughput, collect, self_check, phases
 
 
-def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
+def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Init | None = None) -> Parts:
     """Build everything for a training run.
 
     Without a validation split there is nothing to monitor: ``task.monitor`` becomes null, and the last weights count
     as the best.
+
+    Args:
+        cfg: The configuration; what is settled on the way is put into it.
+        folder: The run folder.
+        record: What run.json holds.
+        init: Weights of another run to begin with; the backbone gets them before adapters, the head if it can.
     """
     backbone = build(cfg.backbone)
     base = Base.of(backbone)
+    if init:
+        init.put_backbone(backbone.net)
     start = time.perf_counter()
     data = assemble_data(cfg.data, backbone.preprocess)
     data_seconds = time.perf_counter() - start
@@ -155,6 +169,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
     task.base = base
+    if init:
+        init.put_head(task.head, data.spec)
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)
@@ -168,7 +184,16 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any]) -> Parts:
         task.table = _table(cfg, backbone, task.head)
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
-    return Parts(data, task, *watched, data_seconds, gradients)
+    return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task))
+
+
+def _start(cfg: DictConfig, task: Any) -> dict[str, Tensor]:
+    """Copy what training is about to change in the backbone, where the way back to it is to be tried; no adapters."""
+    if cfg.test != "wise_ft" or hasattr(_policy(cfg), "adapt"):
+        return {}
+    frozen = set(frozen_names(task, [phase.trainable for phase in task.table.phases]))
+    moving = {n: t for n, t in task.state_dict().items() if n.startswith("backbone.") and n not in frozen}
+    return {name: tensor.cpu().clone() for name, tensor in moving.items() if tensor.is_floating_point()}
 
 
 def _check_schedule(task: DictConfig, schedule: Mapping[str, Any]) -> None:
@@ -227,7 +252,7 @@ def describe(parts: Parts) -> dict[str, Any]:
             **spec,
             "preprocess": asdict(data.preprocess),
             "splits": data.counts(),
-            "members": data.members(),
+            "members": members(data.table, data.indices),
             "bad_files": data.bad_files,
         },
         "weights": asdict(weights),

@@ -91,8 +91,14 @@ def _table(entries: Sequence[Listed]) -> Table:
         table.add_column(name, justify="right")
     for listed in entries:
         about = listed.about
-        kept = "features" if about["cut"]["pooled"] else f"after {about['after']}"
         used = f"{listed.age / 86_400:.0f} days ago" if listed.age > 172_800 else f"{in_time(listed.age)} ago"
-        shown = (about["backbone"], kept, about["data"], f"{about['rows']:,}", in_bytes(listed.size), used)
+        shown = (
+            about.get("backbone", ""),
+            about.get("kept", ""),
+            about["data"],
+            f"{about['rows']:,}",
+            in_bytes(listed.size),
+            used,
+        )
         table.add_row(listed.folder.name[:8], *shown)
     return table

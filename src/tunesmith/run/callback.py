@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
+
+from tunesmith.errors import ConfigError
 
 
 class EMA(WeightAveraging):
@@ -36,6 +38,32 @@ class EMA(WeightAveraging):
         step = int(count)
         decay = min(self.decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(averages, weights, 1 - decay)
+
+
+class Ingredients(ModelCheckpoint):
+    """Keeps the best epochs, to be averaged when training is over.
+
+    Args:
+        dirpath: A folder of their own.
+        monitor: The metric that says which are best; without one nothing is kept.
+        mode: Whether more or less of it is better.
+        save_top_k: How many.
+
+    Raises:
+        ConfigError: There would be fewer than two.
+    """
+
+    def __init__(self, dirpath: str, monitor: str | None, mode: Literal["min", "max"], save_top_k: int = 5) -> None:
+        if save_top_k < 2:
+            raise ConfigError(f"Expected callback.soup.save_top_k to be at least 2 but got {save_top_k}.")
+        super().__init__(
+            dirpath=dirpath,
+            filename="epoch-{epoch}",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=save_top_k if monitor else 0,
+            auto_insert_metric_name=False,
+        )
 
 
 class LearningRates(LearningRateMonitor):

@@ -12,17 +12,19 @@ from tunesmith.run.checkpoint import load_weights
 from tunesmith.task.decision import Decision
 
 
-def fit_decisions(parts: Parts, folder: Path) -> dict[str, Decision]:
-    """Fit a decision for the best and for the last weights of a run that was just trained.
+def fit_decisions(parts: Parts, folder: Path, tested: str | None = None) -> dict[str, Decision]:
+    """Fit a decision for the best, the last and the tested weights of a run that was just trained.
 
     Each has its own, since each can be evaluated and predicted with later.
 
     Args:
         parts: The assembled run.
         folder: The run folder, with its checkpoints.
+        tested: What the weights that are to be tested are called.
 
     Returns:
-        By ``best`` and ``last``; both the same where nothing was to be saved; empty where the task asks for none.
+        By ``best``, ``last`` and ``tested``; all the same where nothing was to be saved; empty where the task asks for
+        none.
 
     Raises:
         RunError: A checkpoint is altered or does not fit.
@@ -32,7 +34,7 @@ def fit_decisions(parts: Parts, folder: Path) -> dict[str, Decision]:
     parts.data.evaluate_on("val")
     loggers, parts.trainer.loggers = parts.trainer.loggers, []  # what is logged here would look like a test
     decisions: dict[str, Decision] = {}
-    for weights in ("best", "last"):
+    for weights in dict.fromkeys(("best", "last", tested or "best")):
         path = folder / "checkpoints" / f"{weights}.ckpt"
         if path.is_file():
             load_weights(parts.task, path)

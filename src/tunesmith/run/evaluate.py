@@ -13,15 +13,16 @@ from rich.console import Console
 from tunesmith.atomic import write_text
 from tunesmith.contracts import DataSpec
 from tunesmith.data import workers
+from tunesmith.data.publish import members
 from tunesmith.errors import DataError
 from tunesmith.run import plot, report
 from tunesmith.run.assemble import assemble_data
 from tunesmith.run.callback import Collect
+from tunesmith.run.changed import regrouped
 from tunesmith.run.outcome import Outcome, test_split
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.record import typed
-from tunesmith.run.resume import regrouped
 
 
 def evaluate(cfg: DictConfig) -> Outcome:
@@ -44,7 +45,7 @@ def evaluate(cfg: DictConfig) -> Outcome:
             console.print(sentence, style="yellow", highlight=False)
         collect = Collect()
         trainer = trainer_for(found, cfg.accelerator, [collect])
-        outcome = test_split(data, found.task, trainer, collect, cfg.checkpoint, cfg.split)
+        outcome = test_split(data, found.task, trainer, collect, found.weights, cfg.split)
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
         folder = found.folder / "evaluations" / f"{now}-{cfg.split}"
         folder.mkdir(parents=True)
@@ -63,7 +64,7 @@ def _doubts(found: Rebuilt, data: Any, own: bool, split: str) -> Iterator[str]:
         yield "The data are not what the run was trained on: their fingerprint is another."
     if not own:
         yield from _share(data, split)
-    if (own or same) and (moved := regrouped(found.record["data"], data.members())):
+    if (own or same) and (moved := regrouped(found.record["data"], members(data.table, data.indices))):
         yield (
             "The data are not split as they were when the run was trained, so what is tested may have been trained on: "
             f"other pictures are in {' and '.join(moved)}."

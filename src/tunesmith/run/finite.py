@@ -35,6 +35,7 @@ class Finite(Callback):
 
     Attributes:
         halvings: How often the rates have been halved so far.
+        stops: Whether it does; a search for rates that are too high must not be stopped by finding them.
     """
 
     def __init__(self, retries: int = 0) -> None:
@@ -42,6 +43,7 @@ class Finite(Callback):
             raise ConfigError(f"Expected callback.finite.retries to be 0 or more but got {retries}.")
         self.retries = retries
         self.halvings = 0
+        self.stops = True
         self._batch: Any = None
 
     def state_dict(self) -> dict[str, Any]:
@@ -62,7 +64,7 @@ class Finite(Callback):
         Raises:
             NonFiniteError: It is NaN or infinite.
         """
-        if torch.isfinite(loss).all():
+        if not self.stops or torch.isfinite(loss).all():
             return
         names = _names(trainer, self._batch)
         log.info("Samples of the batch without a finite loss: %s", ", ".join(names) or "unknown")

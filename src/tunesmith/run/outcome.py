@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class Outcome:
 
     Attributes:
         split: ``train``, ``val`` or ``test``.
-        weights: Which weights were tested: ``best`` or ``last``.
+        weights: Which weights were tested, by the name of their checkpoint.
         predictions: Of every sample.
         metrics: Flat, under the split's name: ``test/accuracy``, ``test/loss``, …
         majority: The same metrics of always saying what is commonest in the training split: its commonest class, each
@@ -44,9 +44,7 @@ class Outcome:
     majority_class: str
 
 
-def test(
-    parts: Parts, folder: Path, weights: Literal["best", "last"], decisions: Mapping[str, Decision]
-) -> Outcome | None:
+def test(parts: Parts, folder: Path, weights: str, decisions: Mapping[str, Decision]) -> Outcome | None:
     """Test the best or the last weights of a run that was just trained.
 
     Args:

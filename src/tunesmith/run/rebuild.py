@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -35,6 +35,7 @@ class Rebuilt:
         folder: The run folder.
         record: Its run.json.
         cfg: Its configuration, with weights to come from the checkpoint alone.
+        weights: What its weights are called.
         spec: What its data were.
         preprocess: How its pictures were prepared.
         task: With the asked weights, and what was fitted for them on validation.
@@ -43,17 +44,19 @@ class Rebuilt:
     folder: Path
     record: dict[str, Any]
     cfg: DictConfig
+    weights: str
     spec: DataSpec
     preprocess: Preprocess
     task: Any
 
 
-def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
+def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     """Rebuild a run's task from its folder alone.
 
     Args:
         run: The run folder.
-        checkpoint: Which weights.
+        checkpoint: Which weights, by the name of their checkpoint; ``tested`` for those that the run tested, or would
+            have.
 
     Raises:
         RunError: The folder is not a run's, the run never came to a checkpoint or to what it was to fit on validation,
@@ -66,14 +69,16 @@ def rebuild(run: str, checkpoint: Literal["best", "last"]) -> Rebuilt:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
     saved = yaml_file.read(folder / "config.yaml")
     check(saved, recorded=True)
+    if checkpoint == "tested":
+        checkpoint = saved.test or "best"
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
-    weights = load(path)
+    loaded = load(path)
     spec, preprocess = restore(DataSpec, record["data"]), restore(Preprocess, record["data"]["preprocess"])
-    task = assemble_task(saved, _backbone(saved.backbone, weights, preprocess, path), spec)
+    task = assemble_task(saved, _backbone(saved.backbone, loaded, preprocess, path), spec)
     task.decision = recorded(record, checkpoint, task.decides)
-    put(task, weights, path)
+    put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
-    return Rebuilt(folder, record, saved, spec, preprocess, task)
+    return Rebuilt(folder, record, saved, checkpoint, spec, preprocess, task)
 
 
 def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], preprocess: Preprocess, path: Path) -> Any:

@@ -26,9 +26,10 @@ import tunesmith
 from tunesmith import stop
 from tunesmith.atomic import write_text
 from tunesmith.config.check import leaves
-from tunesmith.config.redact import config_hash, redact, redact_override, redact_text
+from tunesmith.config.redact import Redacted, config_hash, redact, redact_override, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
 from tunesmith.run import job, process
+from tunesmith.run.changed import ANYWHERE, rewritten
 from tunesmith.run.saved import SCHEMA, read, shorten
 from tunesmith.run.surroundings import git, hardware, packages
 
@@ -95,14 +96,13 @@ class Run:
                 {
                     "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                     "checkpoint": found.checkpoint.name if found.checkpoint else None,
-                    "step": found.entry.get("step", 0),
-                    "epoch": found.entry.get("epoch", 0),
-                    "batch": found.entry.get("batch", 0),
+                    **{key: found.entry.get(key, 0) for key in ("step", "epoch", "batch")},
                     "said": list(found.said),
                 }
             )
             # Seconds of work that was lost are left out.
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
+            self.record |= rewritten(self.folder, found.cfg) if found.changes else {}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
         self.add_time("import", _import_seconds())
 
@@ -124,7 +124,7 @@ class Run:
         self._cpu = _cpu_seconds()
         if self.main:
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
-            handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
             ours = logging.getLogger("tunesmith")
             self._logged.callback(ours.setLevel, ours.level)
@@ -259,20 +259,13 @@ def _cpu_seconds() -> float:
 def hash_of(cfg: DictConfig) -> str:
     """Digest of a configuration, the same wherever and however often it is run."""
     cfg = cfg.copy()
-    cfg.paths.run = None  # others refer to it
+    cfg.paths.run = ANYWHERE  # others refer to it
     return config_hash(redact(cfg))
 
 
 def run_folder() -> Path | None:
     """The run folder, in a process of a distributed run that is not the first."""
     return None if is_main() else _shared_folder()
-
-
-class _Redacted(logging.Formatter):
-    """Keeps secrets out of messages and tracebacks."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
 
 
 def is_main() -> bool:

@@ -20,14 +20,16 @@ from tunesmith.atomic import write_text
 from tunesmith.config import yaml_file
 from tunesmith.config.build import build
 from tunesmith.data.listing import LISTING, differences, listing
+from tunesmith.data.publish import members
 from tunesmith.errors import RunError
 from tunesmith.run import metrics_log, wandb_record
 from tunesmith.run.assemble import assemble_data
+from tunesmith.run.changed import regrouped
 from tunesmith.run.checkpoint import load
 from tunesmith.run.last import LAST, relocated
 from tunesmith.run.quiet import quiet
 from tunesmith.run.record import is_main
-from tunesmith.run.resume import regrouped, runnable
+from tunesmith.run.resume import runnable
 from tunesmith.run.saved import read, shorten
 from tunesmith.run.surroundings import changed
 from tunesmith.run.train import train
@@ -177,7 +179,7 @@ def other_inputs(original: Original) -> Iterator[str]:
     if backbone.weights.hash != original.record["weights"]["hash"]:
         hashes = f"{original.record['weights']['hash']} then, {backbone.weights.hash} now"
         yield f"the pretrained weights are others: {hashes}"
-    moved = regrouped(before, data.members())
+    moved = regrouped(before, members(data.table, data.indices))
     if data.spec.fingerprint == before["fingerprint"] and not moved:
         return
     path = original.folder / LISTING if original.folder else None

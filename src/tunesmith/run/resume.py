@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,14 +15,12 @@ from tunesmith.config import yaml_file
 from tunesmith.config.check import check
 from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
-from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
-from tunesmith.run import job, process
+from tunesmith.run import changed, job, process
 from tunesmith.run.checkpoint import holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
 from tunesmith.run.record import hash_of, run_folder, typed
 from tunesmith.run.saved import read
-from tunesmith.run.surroundings import changed
 
 AUTO = "auto"
 log = logging.getLogger(__name__)
@@ -38,6 +37,8 @@ class Found:
         checkpoint: Where it goes on from; ``None`` where it came to no checkpoint: it begins again.
         entry: What the manifest says of the checkpoint: ``step`` and ``epoch``.
         said: Sentences that the user must see: what was passed over, and what is not as it was.
+        forced: Whether it is to go on under other conditions.
+        changes: What the command line changed in the configuration.
     """
 
     folder: Path
@@ -46,43 +47,24 @@ class Found:
     checkpoint: Path | None = None
     entry: dict[str, Any] = field(default_factory=dict)
     said: tuple[str, ...] = ()
+    forced: bool = False
+    changes: tuple[str, ...] = ()
 
     @property
     def completed(self) -> bool:
         """Whether nothing is left to do."""
         return bool(self.record["status"] == "completed")
 
-    def check_data(self, data: Mapping[str, Any]) -> None:
-        """Compare the data with what the run was trained on.
+    def check(self, about: Mapping[str, Any]) -> list[str]:
+        """Compare data and initial weights with what the run began with; gives what the user must be told.
 
         Args:
-            data: The section of that name, as it would be recorded now.
+            about: The sections ``data`` and, where there is one, ``init`` as they would be recorded now.
 
         Raises:
-            RunError: They are other data, or split otherwise.
+            RunError: They are others, or split otherwise, and that was not asked for.
         """
-        before, now = self.record["data"].get("fingerprint"), data["fingerprint"]
-        if before not in (None, now):
-            raise RunError(
-                f"Expected the data that {self.folder.name} was trained on (fingerprint {before}) but got other data "
-                f"(fingerprint {now}); start a new run without resume."
-            )
-        if moved := regrouped(self.record["data"], data["members"]):
-            raise RunError(
-                f"Expected the splits that {self.folder.name} was trained with but got other pictures in "
-                f"{' and '.join(moved)}; mend the split, or start a new run without resume."
-            )
-
-
-def regrouped(data: Mapping[str, Any], members: Mapping[str, str]) -> list[str]:
-    """Name the splits that do not hold the pictures that they held when a run recorded its ``data``.
-
-    Args:
-        data: The record's section; one of before splits were recorded tells nothing.
-        members: Digest of the names in each split now.
-    """
-    before = data.get("members", members)
-    return [name for name in SPLITS if before.get(name) != members.get(name)]
+        return changed.enforce(self.folder, list(changed.data(self.record, about)), self.forced)
 
 
 def find(cfg: DictConfig) -> Found | None:
@@ -96,29 +78,25 @@ def find(cfg: DictConfig) -> Found | None:
 
     Raises:
         RunError: There is no such run, it is under way, or none of its checkpoints holds.
-        ConfigError: The command line says more than which run.
+        ConfigError: The command line changes what is settled for the whole run.
     """
     joined = run_folder()
     if joined is not None:  # a further process of a distributed run does what the first one decided
         return _rejoin(joined)
     own = job.folder()
     if own is not None:
-        return _open(own) if (own / "run.json").is_file() else None
+        return _open(own, cfg.resume_force) if (own / "run.json").is_file() else None
     if cfg.resume is None:
         return None
     if cfg.resume == AUTO:
         folder = _newest_unfinished(cfg)
         if folder is None:
             return None
-        found = _open(folder)
+        found = _open(folder, cfg.resume_force)
         found.cfg.paths.cache = cfg.paths.cache
         return found
-    others = [word for word in typed()[0] if word.partition("=")[0].lstrip("+") != "resume"]
-    if others:
-        raise ConfigError(
-            f"Expected resume alone, since the run has its own configuration, but got {', '.join(others)}."
-        )
-    return _open(Path(cfg.resume).expanduser().absolute())
+    folder = Path(cfg.resume).expanduser().absolute()
+    return _open(folder, cfg.resume_force, changed.asked(cfg, typed()[0]))
 
 
 def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
@@ -137,7 +115,7 @@ def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
     return Found(folder, read(folder), cfg, checkpoint, entry, tuple(said))
 
 
-def _open(folder: Path) -> Found:
+def _open(folder: Path, forced: bool, asked: Mapping[str, Any] = MappingProxyType({})) -> Found:
     record = read(folder)
     if record["status"] == "completed":
         return Found(folder, record, DictConfig({}))
@@ -148,7 +126,12 @@ def _open(folder: Path) -> Found:
     checkpoint, entry, said = choose(folder / "checkpoints")
     if checkpoint is None:
         said.append(f"{folder.name} came to no checkpoint: it begins again.")
-    return Found(folder, record, _recorded(folder), checkpoint, entry, (*said, *_changed(record)))
+    cfg = _recorded(folder)
+    changes = changed.apply(cfg, asked)
+    differences = [*changes, *changed.edited(folder, record), *changed.code(record)]
+    said += [*changed.enforce(folder, differences, forced), *changed.machine(record)]
+    check(cfg, recorded=True)
+    return Found(folder, record, cfg, checkpoint, entry, tuple(said), forced, tuple(changes))
 
 
 def _rejoin(folder: Path) -> Found | None:
@@ -246,13 +229,3 @@ def runnable(cfg: DictConfig, name: str) -> DictConfig:
     check(cfg, recorded=True)
     confine(cfg)
     return cfg
-
-
-def _changed(record: Mapping[str, Any]) -> list[str]:
-    """What may change a bit: versions, and the number of threads and the devices that sums are split over."""
-    names = {"tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm", "threads", "accelerators"}
-    return [
-        f"The run began with {name} {before} and goes on with {now}: bits may differ."
-        for name, (before, now) in changed(record).items()
-        if name in names
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from tunesmith.cache.callback import ActivationCache
 from tunesmith.data import workers
 from tunesmith.data.listing import LISTING, listing
 from tunesmith.errors import NonFiniteError, StoppedError
-from tunesmith.run import finite, plot, report, resume, wandb_logger
+from tunesmith.run import finite, init, memory, plot, report, resume, wandb_logger, weights
 from tunesmith.run.allocator import keep_freed_memory
 from tunesmith.run.assemble import Parts, assemble, describe
 from tunesmith.run.checkpoint import CheckpointIO
@@ -89,28 +90,30 @@ def fit_and_test(
     Raises:
         NonFiniteError: A loss is not finite.
     """
-    with quiet(), Run(cfg, "train", found, repeats) as run, wandb_logger.finished(), workers.explained():
+    with (
+        quiet(),
+        Run(cfg, "train", found, repeats) as run,
+        wandb_logger.finished(),
+        memory.told(cfg),
+        workers.explained(),
+    ):
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
-            parts = assemble(cfg, run.folder, run.record)
+            begun = init.find(cfg.get("init_from"), cfg.get("init_strict", True))
+            parts = assemble(cfg, run.folder, run.record, begun)
         finite.of(parts.trainer).halvings = halvings
         run.add_time("data", parts.data_seconds)
-        about = describe(parts)
+        about = describe(parts) | ({"init": begun.record()} if begun else {})
         if found:
             start(run, found, about)
         run.update(**about)
+        weights.check(cfg.test, parts)
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
         keep_listing(run, parts)
-        run.say(
-            report.data_table(parts.data.counts(), parts.data.spec),
-            report.parameter_table(parts.task.table, parts.task.head_fit is not None),
-        )
-
-        if parts.gradients:
-            run.say(report.gradient_table(parts.gradients, cfg.policy.chosen))
+        introduce(run, parts, begun, cfg.policy)
 
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
@@ -122,23 +125,44 @@ def fit_and_test(
         record_cache(run, parts)
 
         with run.timed("test"):
-            decisions = fit_decisions(parts, run.folder)
+            choose(run, parts, cfg.test)
+            decisions = fit_decisions(parts, run.folder, cfg.test)
             if decisions:
                 run.update(decision={weights: asdict(decision) for weights, decision in decisions.items()})
             outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
+            shutil.rmtree(run.folder / "checkpoints" / "soup", ignore_errors=True)
             finish(run, parts, outcome, cfg.plots)
     return Result(run.folder, run.record["metrics"])
 
 
+def introduce(run: Run, parts: Parts, begun: init.Init | None, policy: DictConfig) -> None:
+    """Say what is about to be trained: data, parameters, and where the weights come from."""
+    run.say(
+        report.data_table(parts.data.counts(), parts.data.spec),
+        report.parameter_table(parts.task.table, parts.task.head_fit is not None),
+        *(begun.sentences() if begun else ()),
+    )
+    if parts.gradients:
+        run.say(report.gradient_table(parts.gradients, policy.chosen))
+
+
 def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
-    """Say where the run goes on, and refuse other data."""
-    found.check_data(about["data"])
-    entry = run.record["resumed"][-1]
-    run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said)
+    """Say where the run goes on, and refuse other data and other initial weights, unless they are asked for."""
+    entry, more = run.record["resumed"][-1], found.check(about)
+    entry["said"] += more
+    run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said, *more)
     if found.checkpoint is None and run.main:
         MetricsLog(run.folder).cut(0)
+
+
+def choose(run: Run, parts: Parts, name: str | None) -> None:
+    """Make the weights that are to be tested, and record and say what was chosen between."""
+    made = weights.make(parts, run.folder, name)
+    metrics = weights.without_average(parts, run.folder, name)
+    run.update(selection=made or {"weights": name}, metrics=metrics)
+    run.say(*weights.sentences(made, metrics, name, parts.task.monitor))
 
 
 def keep_listing(run: Run, parts: Parts) -> None:

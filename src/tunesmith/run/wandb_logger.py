@@ -6,7 +6,6 @@ wandb takes a second to import, so only `wandb_logger` does it: the others look 
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from omegaconf import OmegaConf
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.record import is_main
+from tunesmith.run.wandb_run import begin
 
 RECORDED = ("choices", "overrides", "git", "packages", "hardware")
 """Sections of run.json in W&B's configuration; those that `assemble.describe` makes follow once they are known."""
@@ -45,27 +45,27 @@ def wandb_logger(
     """
     if not is_main():
         return DummyLogger()
-    import wandb
-
-    if mode == "auto":
-        mode = "online" if os.environ.get("WANDB_API_KEY") else "offline"
     config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
-    run = wandb.init(
-        project=project,
-        entity=entity,
-        group=group or record.get("sweep"),
-        job_type="train",
-        mode=mode,
-        id=record["id"],
-        resume="allow",  # a run that goes on is the same run; steps after its checkpoint are there twice
-        name=f"{record['name']}-{record['id']}",
-        dir=folder,
-        tags=list(record["tags"]),
-        config={"config": config, **{key: record[key] for key in RECORDED}},
-        # W&B's own metadata and console capture would carry argv, secrets included.
-        settings=wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True),
-    )
-    return WandbLogger(experiment=run)
+    arguments = {
+        "project": project,
+        "entity": entity,
+        "group": group or record.get("sweep"),
+        "job_type": "train",
+        "id": record["id"],
+        "resume": "allow",  # a run that goes on is the same run; steps after its checkpoint are there twice
+        "name": f"{record['name']}-{record['id']}",
+        "dir": folder,
+        "tags": list(record["tags"]),
+        "config": {"config": config, **{key: record[key] for key in RECORDED}, **flat(record)},
+    }
+    return WandbLogger(experiment=begin(mode, arguments))
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Choices and overrides a key each: by these W&B filters, groups and draws."""
+    typed = (word.lstrip("+~").partition("=") for word in record["overrides"])
+    choices = {f"choice/{group}": option for group, option in record["choices"].items()}
+    return choices | {f"override/{key}": value for key, equals, value in typed if equals}
 
 
 @contextlib.contextmanager

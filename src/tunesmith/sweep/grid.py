@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 
 from tunesmith.errors import ConfigError
-from tunesmith.sweep.protocol import Job, Result, Searcher, Space
+from tunesmith.sweep.listed import Listed
+from tunesmith.sweep.protocol import Space
 
 
-class Grid(Searcher):
+class Grid(Listed):
     """Every combination of values, the last key varying fastest, each once.
 
     Args:
@@ -32,15 +32,4 @@ class Grid(Searcher):
                 ]
             )
         lists = [[f"{o.get_key_element()}={text}" for text in o.sweep_string_iterator()] for o in space.swept]
-        combinations = dict.fromkeys(itertools.product(*lists))
-        self.listed = [Job(number, changes) for number, changes in enumerate(combinations)]
-        self.total = len(self.listed)
-        self._open = {job.number: job for job in self.listed}
-
-    def ask(self, free: int) -> Sequence[Job]:
-        """Give the next jobs of the list."""
-        return [self._open.pop(number) for number in list(self._open)[:free]]
-
-    def tell(self, job: Job, result: Result | None) -> None:
-        """Cross a job off the list."""
-        self._open.pop(job.number, None)
+        super().__init__(itertools.product(*lists))

@@ -65,6 +65,10 @@ class Journal:
         # A digest of the sweep's id would do as well; this one can be read.
         return self.folder / f"{number:04d}-{self.manifest['id']}{number:04x}{entry.round if entry else 0:x}"
 
+    def count(self) -> int:
+        """How many jobs have ended."""
+        return sum(entry.result is not None for entry in self.entries.values())
+
     def refresh(self) -> None:
         """Read what was added since, also by other launchers."""
         for event in self._events():

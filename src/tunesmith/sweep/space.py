@@ -82,7 +82,7 @@ def description(space: Space, searcher: DictConfig, configs: Iterable[DictConfig
     digests = [config_hash(_shared(redact(cfg))) for cfg in configs]
     return {
         **words,
-        **{f"sweep.searcher.{key}": json.dumps(value) for key, value in how.items()},
+        **{f"sweep.searcher.{key}": json.dumps(value) for key, value in how.items() if key != "jobs"},  # it may grow
         "the configuration": hashlib.sha256("".join(digests).encode()).hexdigest()[:12],
     }
 

@@ -20,6 +20,7 @@ from tunesmith.sweep.launcher import Launcher, Rules
 from tunesmith.sweep.protocol import Executor, Searcher
 from tunesmith.sweep.screen import Screen
 from tunesmith.sweep.space import description, digest, parse
+from tunesmith.sweep.wandb_table import log_sweep
 
 
 def sweep(
@@ -61,7 +62,11 @@ def sweep(
     rules = Rules(settings.on_failure, settings.max_failures, settings.retries, settings.timeout)
     argv = [command, *flags, *space.fixed]
     executor = functools.partial(build, settings.executor, slots=settings.slots, jobs=list(configs))
-    return _run(argv, journal, searcher, executor, rules, screen)
+    before = journal.count()
+    code = _run(argv, journal, searcher, executor, rules, screen)
+    if journal.count() > before:
+        log_sweep(journal, cfg)
+    return code
 
 
 def _run(

@@ -175,6 +175,10 @@ class Task(LightningModule, Kind):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say whose optimizer state the checkpoint holds, and leave out what the weights' source gives anyway."""
         checkpoint["optimizer_phase"] = self.optimization.phase
+        self.leave_out(checkpoint)
+
+    def leave_out(self, checkpoint: dict[str, Any]) -> None:
+        """Take out of a checkpoint of this task what the weights' source gives anyway, unless all is to be saved."""
         if self.save == "changed" and has_whole_tensors(self.trainer.strategy):
             self.base.leave_out(checkpoint, frozen_names(self, [phase.trainable for phase in self.table.phases]))
 

@@ -1,0 +1,73 @@
+"""Pictures in the order of an entry's rows, decoded ahead of whoever takes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from torch import Tensor
+
+from tunesmith.data.augment import Augmentation
+from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.memory import cores
+
+AHEAD = 2
+"""Batches that are decoded ahead, by threads, while the backbone runs."""
+
+
+class Source(Protocol):
+    """Pictures in the order of an entry's rows."""
+
+    def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
+        """Give uint8 pictures ``(C, H, W)``, a list for each span of rows."""
+        ...
+
+
+class Plain:
+    """Pictures as they are decoded.
+
+    Args:
+        dataset: Its pictures are the rows.
+    """
+
+    def __init__(self, dataset: PictureDataset) -> None:
+        self.dataset = dataset
+
+    def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
+        """Decode ahead with one thread a core (Pillow lets go of the interpreter lock)."""
+        waiting: deque[list[Future[Tensor]]] = deque()
+        with ThreadPoolExecutor(cores()) as pool:
+            try:
+                for span in spans:
+                    waiting.append([pool.submit(self.dataset.picture, position) for position in span])
+                    if len(waiting) > AHEAD:
+                        yield [future.result() for future in waiting.popleft()]
+                while waiting:
+                    yield [future.result() for future in waiting.popleft()]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+class View:
+    """Training pictures augmented as they are in one epoch.
+
+    Args:
+        dataset: The pictures of train.
+        augmentation: What is done to them.
+        epoch: The epoch.
+    """
+
+    def __init__(self, dataset: PictureDataset, augmentation: Augmentation, epoch: int) -> None:
+        self.plain = Plain(dataset)
+        self.augmentation = augmentation
+        self.epoch = epoch
+
+    def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
+        """Decode ahead, and augment as training does."""
+        dataset = self.plain.dataset
+        for span, pictures in zip(spans, self.plain.batches(spans), strict=True):
+            rows = [int(dataset.rows[position]) for position in span]
+            draws = [self.augmentation.draw(dataset.seed, self.epoch, row, 0) for row in rows]
+            yield list(self.augmentation(pictures, draws))

@@ -1,0 +1,55 @@
+"""Fewer columns: what differs only between runs of different names stands under the name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tunesmith.compare.runs import DEFAULT, Recorded
+
+NAME = "name"
+
+FEW = 3
+"""Keys below which a column each says more than the name."""
+
+
+def under_names(runs: Sequence[Recorded]) -> tuple[list[Recorded], tuple[str, ...]]:
+    """Put one setting, the name, in the place of all that are the same in every run of a name.
+
+    Two experiments may differ in the data, the backbone, the policy and a dozen values; a table of theirs needs a
+    column for what was swept, and one for which of the two it was. The groups stay the same: names with equal settings
+    share their label.
+
+    Args:
+        runs: The runs.
+
+    Returns:
+        The runs, with other settings where that saves columns; and the keys that the name stands for.
+    """
+    every = sorted({key for run in runs for key in run.settings})
+    by_name: dict[str, list[Recorded]] = {}
+    for run in runs:
+        by_name.setdefault(run.name, []).append(run)
+
+    def values(key: str, among: Sequence[Recorded]) -> set[str]:
+        return {run.settings.get(key, DEFAULT) for run in among}
+
+    same = [key for key in every if all(len(values(key, found)) == 1 for found in by_name.values())]
+    folded = tuple(key for key in same if len(values(key, runs)) > 1)
+    if len(folded) < FEW:
+        return list(runs), ()
+    labels: dict[tuple[str, ...], list[str]] = {}
+    for name, found in by_name.items():
+        labels.setdefault(_at(found[0], folded), []).append(name)
+    return [
+        replace(
+            run,
+            settings={NAME: " = ".join(labels[_at(run, folded)])}
+            | {key: value for key, value in run.settings.items() if key not in folded},
+        )
+        for run in runs
+    ], folded
+
+
+def _at(run: Recorded, keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(run.settings.get(key, DEFAULT) for key in keys)

@@ -1,0 +1,80 @@
+"""The same search as a W&B Sweep: its server chooses the values, its agents run our command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig
+
+from tunesmith.config.redact import redact_override
+from tunesmith.errors import ConfigError
+from tunesmith.sweep.dimension import Dimension, dimensions
+from tunesmith.sweep.space import parse
+
+METHODS = {"Grid": "grid", "Random": "random", "Optuna": "bayes"}
+"""W&B's name for what a searcher does."""
+
+
+def sweep_yaml(
+    flags: Sequence[str], overrides: Sequence[str], configs: Sequence[DictConfig], loader: ConfigLoader
+) -> str:
+    """Write a search for ``wandb sweep``.
+
+    Args:
+        flags: Of the command line, for each job's own.
+        overrides: All of them, written for Hydra.
+        configs: What they compose to.
+        loader: Hydra's, which knows the options.
+
+    Returns:
+        YAML.
+
+    Raises:
+        ConfigError: Nothing is searched, or W&B cannot search it.
+    """
+    cfg, space = configs[0], parse(overrides, loader)
+    found = dimensions(space)
+    if not found:
+        raise ConfigError("Expected a key to search but got none: such as tunesmith sweep-yaml head=linear,mlp.")
+    searcher = str(cfg.sweep.searcher._target_).rpartition(".")[2]
+    if searcher not in METHODS:
+        raise ConfigError(f"Expected sweep=grid, random or optuna for a W&B Sweep, which knows no {searcher.lower()}.")
+    method = METHODS[searcher]
+    if method == "grid" and not all(dimension.values for dimension in found):
+        method = "random"
+    fixed = [redact_override(text) for text in space.fixed]
+    content: dict[str, Any] = {
+        "name": str(cfg.name),
+        "program": "tunesmith",
+        "method": method,
+        "parameters": {dimension.key: _parameter(dimension) for dimension in found},
+        "command": ["tunesmith", "train", *flags, *fixed, "logger.wandb.mode=online", "${args_no_hyphens}"],
+    }
+    if method != "grid" and "jobs" in cfg.sweep.searcher:
+        content["run_cap"] = cfg.sweep.searcher.jobs
+    if cfg.task.monitor is not None:
+        goal = {"max": "maximize", "min": "minimize"}[cfg.task.mode]
+        content["metric"] = {"name": f"best/{cfg.task.monitor}", "goal": goal}
+    return str(yaml.safe_dump(content, sort_keys=False))
+
+
+def _parameter(dimension: Dimension) -> dict[str, Any]:
+    if dimension.values:
+        return {"values": [_plain(text) for text in dimension.values]}
+    prefix, whole = "log_" if dimension.log else "", dimension.whole
+    shape = f"{'q_' if whole and prefix else 'int_' if whole else ''}{prefix}uniform"
+    bounds = {"min": dimension.low, "max": dimension.high}
+    return {"distribution": f"{shape}_values" if prefix else shape, **bounds, **({"q": 1} if whole and prefix else {})}
+
+
+def _plain(text: str) -> Any:
+    """A number or a truth value as such, so that W&B can order them; anything else as it is written for Hydra."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) else text

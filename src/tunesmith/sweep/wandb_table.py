@@ -1,0 +1,67 @@
+"""A sweep as a W&B run of its own: the table of its jobs, in the group that the jobs' runs are in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.config.redact import redact_override
+from tunesmith.run.wandb_run import begin
+from tunesmith.sweep.journal import Journal
+from tunesmith.sweep.protocol import Job, Result
+
+COLUMNS = ("job", "status", "changes", "objective", "seconds", "reason", "folder")
+
+
+def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
+    """Log what the jobs came to, where the jobs themselves are logged by W&B.
+
+    Args:
+        journal: The sweep's memory.
+        cfg: The configuration of its jobs.
+
+    Returns:
+        Whether there was something to do.
+    """
+    node: Any = OmegaConf.select(cfg, "logger.wandb")
+    if node is None:
+        return False
+    import wandb
+
+    ended = [(e.job, e.result) for _, e in sorted(journal.entries.items()) if e.result is not None]
+    manifest = journal.manifest
+    run = begin(
+        node.get("mode", "auto"),
+        {
+            "project": node.get("project"),
+            "entity": node.get("entity"),
+            "group": journal.name,
+            "job_type": "sweep",
+            "id": manifest["id"],
+            "resume": "allow",  # a sweep that goes on is the same run
+            "name": journal.name,
+            "dir": journal.folder,
+            "config": {key: manifest[key] for key in ("name", "command", "search")},
+        },
+    )
+    run.log({"jobs": wandb.Table(columns=list(COLUMNS), data=[_row(*each) for each in ended])})
+    statuses = [result.status for _, result in ended]
+    run.summary.update({f"jobs/{status}": statuses.count(status) for status in dict.fromkeys(statuses)} | _best(ended))
+    run.finish()
+    return True
+
+
+def _row(job: Job, result: Result) -> list[Any]:
+    changes = " ".join(map(redact_override, job.changes))
+    return [job.number, result.status, changes, result.objective, result.seconds, result.reason, result.folder.name]
+
+
+def _best(ended: Sequence[tuple[Job, Result]]) -> dict[str, Any]:
+    """The best job and its value."""
+    values = [(r.objective, job.number, r) for job, r in ended if r.status == "completed" and r.objective is not None]
+    if not values:
+        return {}
+    value, number, result = (max if values[0][2].mode == "max" else min)(values, key=lambda each: each[0])
+    return {"best/job": number, f"best/{result.monitor}": value}

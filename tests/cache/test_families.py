@@ -1,0 +1,74 @@
+"""For every backbone family, a run with the cache gives the bits of a run without.
+
+A line in tests/families.yaml adds a family. Batches are whole: see `frozen.BATCH`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+
+from tunesmith.config.find import package_conf
+from tunesmith.run import plot
+from tunesmith.run.checkpoint import load
+from tunesmith.run.train import train
+
+PHASES = "[{train: [head], epochs: 2}, {train: [head, 'stage: -1:'], epochs: 2}, {train: [all]}]"
+POLICIES = {
+    "probe": ["policy=linear_probe", "trainer.max_epochs=2"],
+    "last": ["policy=last_stages", "policy.stages=1", "trainer.max_epochs=2"],
+    "gradual": [f"policy.phases={PHASES}", "trainer.max_epochs=5"],
+}
+LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def composed(quick_below, tmp_path_factory):
+    """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures."""
+    words = ["data.augment=none", "data.split.val=0.25", "data.split.test=0.25", "test=last"]
+    logs = tmp_path_factory.mktemp("logs")
+    return {policy: quick_below(logs, *words, *more, samples=128) for policy, more in POLICIES.items()}
+
+
+@pytest.fixture
+def trained(composed, monkeypatch, tmp_path, everything_pays):
+    monkeypatch.setattr(plot, "draw_all", lambda *_: [])
+
+    def make(policy, option, overrides, cache):
+        node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+        node.update({"weights": None} if "weights" in node else {})
+        cfg = composed[policy].copy()
+        OmegaConf.set_struct(cfg, False)
+        cfg.backbone = OmegaConf.merge(node, overrides)
+        cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
+        cfg.cache.mode, cfg.paths.cache = cache, str(tmp_path / "cache")
+        result = train(cfg)
+        metrics = {name: value for name, value in result.metrics.items() if "per_second" not in name}
+        return load(result.folder / "checkpoints" / "last.ckpt")["state_dict"], metrics, list(tmp_path.rglob("*.json"))
+
+    return make
+
+
+def compare(trained, policy, option, overrides):
+    without, _, nothing = trained(policy, option, overrides, "off")
+    kept, metrics, entries = trained(policy, option, overrides, "auto")
+    assert entries and not nothing
+    assert [name for name in without if not torch.equal(without[name], kept[name])] == []
+    assert trained(policy, option, overrides, "read_only")[1] == metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"), [("timm/efficientnet_lite0", "last"), ("torchvision/vit", "last"), ("timm/swin", "probe")]
+)
+def test_a_few_families(trained, name, policy):
+    compare(trained, policy, name.partition("/")[0], LISTED[name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_family(trained, family, policy):
+    compare(trained, policy, *family)

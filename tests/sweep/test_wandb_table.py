@@ -1,0 +1,38 @@
+"""A sweep is a W&B run too."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from tunesmith.run.wandb_record import read_file
+from tunesmith.sweep.wandb_table import log_sweep
+
+CFG = OmegaConf.create({"logger": {"wandb": {"project": "tunesmith", "mode": "offline"}}})
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
+def test_the_table_of_jobs_and_the_best(pretend, tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    journal = pretend.launch(tmp_path / "s", "seed=1,3,2", "kind=fine").journal
+    assert log_sweep(journal, CFG)
+    (file,) = (tmp_path / "s").glob("wandb/offline-run-*/*.wandb")
+    found = read_file(file)
+    about = {"id": journal.manifest["id"], "group": journal.name, "job_type": "sweep", "tags": []}
+    assert found["about"] == about and found["search"] == journal.manifest["search"]
+    assert found["metrics"] == {"best/job": 1.0, "best/val/accuracy": 0.3}
+    (table,) = file.parent.rglob("*.table.json")
+    rows = json.loads(table.read_text())
+    assert [row[:4] for row in rows["data"]] == [
+        [0, "completed", "seed=1", 0.1],
+        [1, "completed", "seed=3", 0.3],
+        [2, "completed", "seed=2", 0.2],
+    ]
+
+
+def test_where_jobs_are_not_logged_the_sweep_is_not(pretend, tmp_path):
+    assert not log_sweep(pretend.launch(tmp_path / "s", "seed=1").journal, OmegaConf.create({"logger": {}}))
+    assert not (tmp_path / "s" / "wandb").exists()
