@@ -79,7 +79,7 @@ WRONG = [
     ("-m sweep.slots=1,2", "Expected one value for sweep.slots, since it is about the sweep as a whole"),
     ("-m sweep.slots=two", "Expected sweep.slots to be int or one of 'auto' but got 'two'."),
     ("-m sweep.slot=2", "Expected a key that exists but got 'sweep.slot'. Did you mean 'sweep.slots'?"),
-    ("-m sweep=gird seed=0,1", "Expected one of the options of 'sweep' but got 'gird'. Did you mean 'grid'?"),
+    ("-m sweep=gird seed=0,1", "Expected one of the options of 'sweep' but got 'gird'. Did you mean 'grid'"),
     ("-m sweep.on_failure=halt", "Expected sweep.on_failure to be one of 'continue', 'stop' but got 'halt'."),
     ("-m sweep.timeout=long", "Expected sweep.timeout to be float or null but got 'long'."),
     ("-m sweep.executor.gpu=true", "Expected a key that exists but got 'sweep.executor.gpu'. Did you mean"),
