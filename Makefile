@@ -52,6 +52,7 @@ docs: setup ## build the documentation into build/site; a warning is an error
 bench: setup ## measure: cache and training step against plain loops (15 minutes on 2 cores), policies (hours; goes on)
 	$(BIN)/python tests/benchmark/cache.py
 	$(BIN)/python tests/benchmark/train_step.py
+	$(BIN)/python tests/benchmark/sweep.py
 	$(BIN)/python tests/benchmark/policies.py
 
 clean: ## remove what was built; .venv and logs stay

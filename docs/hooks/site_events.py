@@ -19,6 +19,7 @@ NEEDS = {
     "gpu": "needs a GPU",
     "account": "needs an account",
     "network": "needs the network",
+    "cluster": "needs a cluster, and Ray or submitit",
 }
 """What a block of commands may be marked with, ``bash needs=gpu``, and what the page then says above it."""
 

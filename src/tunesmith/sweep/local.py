@@ -10,11 +10,12 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, Literal
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.config.known import OWN
+from tunesmith.config import gate
+from tunesmith.config.known import TARGETS
 from tunesmith.errors import ConfigError
-from tunesmith.sweep import process
+from tunesmith.sweep import process, warm
 from tunesmith.sweep.protocol import Executor, Handle, Work
 from tunesmith.sweep.slots import Slot, share, usable_cores, usable_gpus
 
@@ -26,7 +27,7 @@ PRELOAD = (
     *("matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.linear_model", "sklearn.model_selection"),
     *("torchvision.transforms.v2",),
 )
-"""What every job imports; what only its configuration names is added."""
+"""What every job imports; known classes of its configuration are added, a user's own are not: they may change."""
 
 
 class Local(Executor):
@@ -54,9 +55,7 @@ class Local(Executor):
         self.slots = len(shares)
         self._free = shares
         if CONTEXT.get_start_method() == "forkserver":
-            CONTEXT.set_forkserver_preload([*PRELOAD, *_modules(jobs)])
-            with process.clean_environment():
-                forkserver.ensure_running()
+            _serve(jobs)
 
     def start(self, work: Work) -> Handle:
         """Start a job in a free slot."""
@@ -94,15 +93,20 @@ class _Local(Handle):
             os.killpg(self.pid, signal.SIGKILL)
 
 
+def _serve(jobs: list[DictConfig]) -> None:
+    """Start the fork server, which imports what the jobs need while this process goes on."""
+    targets = sorted({t for job in jobs for t in gate.targets(OmegaConf.to_container(job)) if t in TARGETS})
+    modules = sorted({target.rpartition(".")[0] for target in targets if not target.startswith("tunesmith.sweep.")})
+    CONTEXT.set_forkserver_preload([*PRELOAD, *modules, warm.__name__])
+    with process.clean_environment():
+        os.environ[warm.VARIABLE] = " ".join(targets)
+        forkserver.ensure_running()
+        del os.environ[warm.VARIABLE]
+
+
 def _devices(jobs: list[DictConfig]) -> tuple[int, bool]:
     """How many devices a job uses at the most, and whether they may be GPUs."""
     trainers = [job.get("trainer") or {} for job in jobs]
     numbers = [t.get("devices") for t in trainers]
     most = max((n for n in numbers if isinstance(n, int) and n > 0), default=1)
     return most, any(t.get("accelerator", "auto") in ("auto", "gpu", "cuda") for t in trainers)
-
-
-def _modules(jobs: list[DictConfig]) -> list[str]:
-    """Our modules that the jobs name: known ones, since a user's own may change between two jobs."""
-    text = " ".join(str(job) for job in jobs)
-    return sorted(module for module in OWN if module in text and not module.startswith("tunesmith.sweep"))
