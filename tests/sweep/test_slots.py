@@ -33,6 +33,16 @@ def test_a_slot_is_held_to_by_variables():
     assert "CUDA_VISIBLE_DEVICES" not in only.env()
 
 
+def test_a_limit_of_threads_holds_for_jobs_too(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    every = slots.usable_cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert slots.usable_cores() == 1
+    for nothing in ("0", "9999", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nothing)
+        assert slots.usable_cores() == every
+
+
 def test_gpus_that_are_hidden_are_not_shared(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, 5")
     assert usable_gpus() == ["3", "5"]
