@@ -32,7 +32,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "logger.*": ("folder", "record"),
     "cache": ("folder",),
     "sweep.searcher": ("space", "folder"),
-    "sweep.executor": ("slots", "jobs"),
+    "sweep.executor": ("slots", "jobs", "folder"),
 }
 """Arguments that `run/assemble.py` passes to the target at a config path, over and above its YAML.
 

@@ -52,6 +52,8 @@ OWN: Mapping[str, str] = {
     "tunesmith.sweep.optuna": "Optuna",
     "tunesmith.sweep.paired": "Paired",
     "tunesmith.sweep.random": "Random",
+    "tunesmith.sweep.ray": "Ray",
+    "tunesmith.sweep.slurm": "Slurm",
     "tunesmith.task.classification": "Classification",
     "tunesmith.task.loss": "BCE CrossEntropy Focal Ordinal",
     "tunesmith.task.metric": "AbsoluteError Determination LevelError RootSquaredError",

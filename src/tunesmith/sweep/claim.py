@@ -50,6 +50,10 @@ class Claim:
         """
         self.beats += 1
         self._write()
+        return self.is_newest()
+
+    def is_newest(self) -> bool:
+        """Whether nobody has claimed the job since."""
         number, _, generation = self.path.stem.rpartition("-")
         return not self.path.with_name(f"{number}-{int(generation) + 1}.json").exists()
 

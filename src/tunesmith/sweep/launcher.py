@@ -195,7 +195,7 @@ class Launcher:
         argv = (*self.argv, *job.changes, "hydra.mode=RUN")
         size = log.stat().st_size if log.exists() else 0
         kills = outcome.memory_kills()
-        handle = self.executor.start(Work(f"{job.number:04d}", argv, env, log))
+        handle = self.executor.start(Work(f"{job.number:04d}", argv, env, log, claim.path))
         pid = getattr(handle, "pid", None)
         if pid:
             claim.job = process.identity(pid)

@@ -136,12 +136,14 @@ class Work:
         argv: Without the program's name: ``("train", "policy=full", …, "hydra.mode=RUN")``.
         env: Environment variables to set.
         log: Where its output goes; appended to.
+        claim: The file by which this launcher has the job.
     """
 
     name: str
     argv: tuple[str, ...]
-    env: Mapping[str, str]
+    env: dict[str, str]
     log: Path
+    claim: Path
 
 
 class Handle(ABC):

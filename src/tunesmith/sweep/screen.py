@@ -99,8 +99,12 @@ class Screen:
             self._live = None
 
     def summary(self) -> None:
-        """Print what each job came to."""
+        """Print what each job came to, and why each failed that did."""
         self.console.print(self.table(), highlight=False)
+        for number in sorted(self.done):
+            result = self.done[number].result
+            if result.status == "failed":
+                self.say(f"job {number}: {result.reason}", "red")
 
     def table(self) -> Table:
         """All jobs that ended, by number."""
@@ -108,8 +112,6 @@ class Screen:
         for number in sorted(self.done):
             job, result = self.done[number].job, self.done[number].result
             table.add_row(*_cells(job, result.status), value(result), f"{result.seconds:.1f}")
-            if result.status == "failed":
-                table.add_row("", Text(result.reason, "red"), "", "", "")
         return table
 
     def _picture(self, rows: Sequence[Row], waiting: int) -> Group:

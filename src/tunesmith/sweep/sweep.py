@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
-from tunesmith.config.build import build
+from tunesmith.config.build import build, build_accepted
 from tunesmith.config.redact import redact_override
 from tunesmith.run.saved import shorten
 from tunesmith.sweep import journal as journals
@@ -61,7 +61,9 @@ def sweep(
     screen = Screen(searcher.total)
     rules = Rules(settings.on_failure, settings.max_failures, settings.retries, settings.timeout)
     argv = [command, *flags, *space.fixed]
-    executor = functools.partial(build, settings.executor, slots=settings.slots, jobs=list(configs))
+    executor = functools.partial(
+        build_accepted, settings.executor, slots=settings.slots, jobs=list(configs), folder=folder
+    )
     before = journal.count()
     code = _run(argv, journal, searcher, executor, rules, screen)
     if journal.count() > before:

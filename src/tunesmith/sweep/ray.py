@@ -1,0 +1,84 @@
+"""Jobs as tasks of Ray, on this machine or on a cluster that shares the file system."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal
+
+from tunesmith.atomic import write_text
+from tunesmith.errors import MissingExtraError
+from tunesmith.sweep.protocol import Executor, Handle, Work
+from tunesmith.sweep.remote import Remote, order_file
+
+
+class Ray(Executor):
+    """Runs each job as a Ray task, which has its processors and GPUs.
+
+    Args:
+        slots: How many at once; ``auto``: as many as the cluster has resources for.
+        cpus: Processor cores a job.
+        gpus: GPUs a job; a part of one lets several jobs share it.
+        address: Of a cluster, such as ``auto``; ``None`` starts one on this machine for as long as the sweep.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+    """
+
+    def __init__(
+        self, slots: int | Literal["auto"], cpus: int = 1, gpus: float = 0, address: str | None = None
+    ) -> None:
+        try:
+            self._ray: Any = importlib.import_module("ray")
+        except ImportError:
+            raise MissingExtraError("ray", "ray") from None
+        self._mine = not self._ray.is_initialized()
+        if self._mine:
+            self._ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        self._cpus, self._gpus = cpus, gpus
+        self.slots = self._room() if slots == "auto" else slots
+
+    def _room(self) -> int:
+        there = self._ray.cluster_resources()
+        rooms = [there.get("CPU", 0) // self._cpus] if self._cpus else []
+        rooms += [there.get("GPU", 0) // self._gpus] if self._gpus else []
+        return max(1, int(min(rooms, default=1)))
+
+    def start(self, work: Work) -> Handle:
+        """Submit a task."""
+        work.env.setdefault("OMP_NUM_THREADS", str(max(1, self._cpus)))
+        task = self._ray.remote(_call).options(
+            num_cpus=self._cpus, num_gpus=self._gpus, max_retries=0, name=f"tunesmith {work.name}"
+        )
+        return _Task(self._ray, task.remote(Remote(work)), work)
+
+    def close(self) -> None:
+        """Shut down a Ray that was started here."""
+        if self._mine:
+            self._ray.shutdown()
+
+
+def _call(job: Remote) -> int:
+    return job()
+
+
+class _Task(Handle):
+    slot = "ray"
+
+    def __init__(self, ray: Any, reference: Any, work: Work) -> None:
+        self._ray, self._reference, self._work = ray, reference, work
+
+    def poll(self) -> int | None:
+        done, _ = self._ray.wait([self._reference], timeout=0)
+        if not done:
+            return None
+        try:
+            return int(self._ray.get(self._reference))
+        except self._ray.exceptions.RayError as error:
+            with self._work.log.open("a", encoding="utf-8") as log:
+                log.write(f"\n{type(error).__name__}: the worker of Ray was lost\n")
+            return 1
+
+    def stop(self, hard: bool = False) -> None:
+        write_text(order_file(self._work.claim), "kill" if hard else "term")
+        if hard:
+            self._ray.cancel(self._reference)  # where it has not begun

@@ -1,0 +1,88 @@
+"""Jobs in the queue of a Slurm cluster, by submitit; a job that the queue takes its machine from goes on elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Literal
+
+from tunesmith.atomic import write_text
+from tunesmith.errors import MissingExtraError
+from tunesmith.sweep.protocol import Executor, Handle, Work
+from tunesmith.sweep.remote import Remote, order_file
+
+
+class Slurm(Executor):
+    """Submits each job to Slurm.
+
+    Args:
+        folder: Of the sweep; what submitit keeps lies in ``submitit/`` there.
+        slots: How many are in the queue at once; ``auto``: 16.
+        cluster: ``slurm``; ``local`` runs the same on this machine, for trying it out.
+        minutes: After which the queue ends a job, which then goes on in another, up to ``restarts`` times.
+        restarts: How often that may happen.
+        cpus: Processor cores a job.
+        gpus: GPUs a job.
+        memory_gb: Memory a job, in gigabytes; ``None`` for the cluster's default.
+        options: Further options of submitit, such as ``slurm_partition``.
+
+    Raises:
+        MissingExtraError: submitit is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        slots: int | Literal["auto"],
+        cluster: Literal["slurm", "local"] = "slurm",
+        minutes: int = 240,
+        restarts: int = 10,
+        cpus: int = 4,
+        gpus: int = 0,
+        memory_gb: float | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        try:
+            submitit: Any = importlib.import_module("submitit")
+        except ImportError:
+            raise MissingExtraError("submitit", "slurm") from None
+        prefix = f"{cluster}_max_num_timeout"
+        self._queue = submitit.AutoExecutor(folder=folder / "submitit" / "%j", cluster=cluster, **{prefix: restarts})
+        self._queue.update_parameters(
+            timeout_min=minutes,
+            cpus_per_task=cpus,
+            gpus_per_node=gpus,
+            mem_gb=memory_gb,
+            nodes=1,
+            tasks_per_node=1,  # the other processes of a distributed run are started by Lightning
+            **(options or {}),
+        )
+        self._cpus = cpus
+        self.slots = 16 if slots == "auto" else slots
+
+    def start(self, work: Work) -> Handle:
+        """Submit a job."""
+        work.env.setdefault("OMP_NUM_THREADS", str(max(1, self._cpus)))
+        self._queue.update_parameters(name=f"tunesmith-{work.name}")
+        return _Queued(self._queue.submit(Remote(work)), work)
+
+
+class _Queued(Handle):
+    def __init__(self, job: Any, work: Work) -> None:
+        self._job, self._work = job, work
+        self.slot = str(job.job_id)
+
+    def poll(self) -> int | None:
+        if not self._job.done():
+            return None
+        try:
+            return int(self._job.result())
+        except Exception as error:  # submitit's own, of many kinds: what ended it is told in a line
+            with self._work.log.open("a", encoding="utf-8") as log:
+                log.write(f"\nslurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}\n")
+            return 1
+
+    def stop(self, hard: bool = False) -> None:
+        write_text(order_file(self._work.claim), "kill" if hard else "term")
+        if hard or self._job.state == "PENDING":
+            self._job.cancel(check=False)

@@ -1,0 +1,111 @@
+"""Jobs in workers of other engines: what holds for each of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tunesmith import __main__ as program
+from tunesmith.sweep import journal as journals
+from tunesmith.sweep import remote
+from tunesmith.sweep.claim import Claims
+from tunesmith.sweep.protocol import Work
+from tunesmith.sweep.remote import Remote, order_file
+
+TINY = [
+    *("logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=1", "test=null"),
+    *("data.samples=60", "trainer.log_every_n_steps=1"),
+]
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A job that costs nothing."""
+    return Work("0000", ("--version",), {}, tmp_path / "log.txt", Claims(tmp_path / "claims").take(0).path)
+
+
+def test_a_command_line_runs_and_its_code_comes_back(work, tmp_path):
+    assert Remote(work)() == 0
+    assert work.log.read_text().startswith("tunesmith ")
+    assert not list(tmp_path.rglob("*.alive"))
+    wrong = Work("0000", ("trian",), {}, work.log, work.claim)
+    assert Remote(wrong)() == 2 and "Did you mean 'train'?" in work.log.read_text()
+
+
+@pytest.mark.parametrize("how", ["stopped", "taken over"])
+def test_a_job_that_is_not_wanted_any_more_does_not_begin(work, how):
+    if how == "stopped":
+        order_file(work.claim).write_text("term")
+    else:
+        work.claim.with_name("0000-2.json").write_text("{}")
+    assert Remote(work)() == 143
+    assert not work.log.exists()
+
+
+def test_a_job_begins_when_the_one_before_has_ended(work, tmp_path):
+    later = Work(work.name, work.argv, {}, work.log, work.claim.with_name("0000-2.json"))
+    later.claim.write_text("{}")
+    alive = work.claim.with_suffix(".alive")
+    alive.touch()
+    thread = threading.Thread(target=Remote(later))
+    thread.start()
+    time.sleep(3 * remote.LOOK)
+    assert not work.log.exists()
+    alive.unlink()
+    thread.join()
+    assert work.log.exists()
+
+
+def test_a_launcher_without_a_sign_of_life_ends_its_jobs(work, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
+    watch = remote._Watch(work.claim)
+    assert watch.order() == ""
+    now[0] += remote.SILENT + 1
+    assert watch.order() == "term"
+
+
+def sweep(tmp_path, monkeypatch, *words):
+    monkeypatch.chdir(tmp_path)
+    code = program.command_line(["train", "-m", *TINY, *words])
+    (folder,) = Path("logs/synthetic").glob("sweep-*")
+    return code, journals.read(folder.absolute())
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_ray_runs_jobs_with_several_devices_too(tmp_path, monkeypatch):
+    words = ["sweep/executor=ray", "seed=0,1", "trainer.devices=1,2", "trainer.strategy=ddp", "sweep.slots=2"]
+    code, journal = sweep(tmp_path, monkeypatch, *words)
+    assert code == 0
+    assert [entry.result.status for entry in journal.entries.values()] == ["completed"] * 4
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")  # submitit's own
+def test_a_job_that_is_pre_empted_goes_on_where_it_was(tmp_path, monkeypatch):
+    from submitit.local.local import LocalExecutor
+
+    submitted = []
+    submit = LocalExecutor._submit_command
+    monkeypatch.setattr(
+        LocalExecutor, "_submit_command", lambda self, command: submitted.append(submit(self, command)) or submitted[-1]
+    )
+
+    def pre_empt():
+        while not any(tmp_path.rglob("checkpoints/last.ckpt")):
+            time.sleep(0.05)
+        submitted[0]._interrupt()
+
+    thread = threading.Thread(target=pre_empt, daemon=True)
+    thread.start()
+    words = ["sweep/executor=slurm", "sweep.executor.cluster=local", "trainer.max_epochs=60", "callback=default"]
+    code, journal = sweep(tmp_path, monkeypatch, *words, "data.samples=600")
+    thread.join(1)
+    record = json.loads((journal.run_folder(0) / "run.json").read_text())
+    assert code == 0 and record["status"] == "completed"
+    assert len(record["resumed"]) == 1 and record["resumed"][0]["step"] > 0
