@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from tunesmith.sweep import journal as journals
 from tunesmith.sweep import remote
 from tunesmith.sweep.claim import Claims
 from tunesmith.sweep.protocol import Work
-from tunesmith.sweep.remote import Remote, order_file
+from tunesmith.sweep.remote import Remote, ask_to_end, prepare
 
 TINY = [
     *("logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=1", "test=null"),
@@ -39,11 +41,18 @@ def test_a_command_line_runs_and_its_code_comes_back(work, tmp_path):
 @pytest.mark.parametrize("how", ["stopped", "taken over"])
 def test_a_job_that_is_not_wanted_any_more_does_not_begin(work, how):
     if how == "stopped":
-        order_file(work.claim).write_text("term")
+        ask_to_end(work, hard=False)
     else:
         work.claim.with_name("0000-2.json").write_text("{}")
     assert Remote(work)() == 143
     assert not work.log.exists()
+
+
+def test_an_order_holds_for_one_try(work):
+    ask_to_end(work, hard=True)
+    assert Remote(work)() == 143
+    assert prepare(work, threads=2)() == 0
+    assert prepare(work, threads=2).work.env["OMP_NUM_THREADS"] == "2"
 
 
 def test_a_job_begins_when_the_one_before_has_ended(work, tmp_path):
@@ -99,7 +108,9 @@ def test_a_job_that_is_pre_empted_goes_on_where_it_was(tmp_path, monkeypatch):
     def pre_empt():
         while not any(tmp_path.rglob("checkpoints/last.ckpt")):
             time.sleep(0.05)
-        submitted[0]._interrupt()
+        controller = submitted[0]._process.pid
+        (task,) = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
+        os.kill(int(task), signal.SIGUSR2)  # as Slurm does before it takes the machine away
 
     thread = threading.Thread(target=pre_empt, daemon=True)
     thread.start()

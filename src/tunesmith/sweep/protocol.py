@@ -141,7 +141,7 @@ class Work:
 
     name: str
     argv: tuple[str, ...]
-    env: dict[str, str]
+    env: Mapping[str, str]
     log: Path
     claim: Path
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any, Literal
 
-from tunesmith.atomic import write_text
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.protocol import Executor, Handle, Work
-from tunesmith.sweep.remote import Remote, order_file
+from tunesmith.sweep.remote import Remote, ask_to_end, lost, prepare
 
 
 class Ray(Executor):
@@ -45,11 +44,10 @@ class Ray(Executor):
 
     def start(self, work: Work) -> Handle:
         """Submit a task."""
-        work.env.setdefault("OMP_NUM_THREADS", str(max(1, self._cpus)))
         task = self._ray.remote(_call).options(
             num_cpus=self._cpus, num_gpus=self._gpus, max_retries=0, name=f"tunesmith {work.name}"
         )
-        return _Task(self._ray, task.remote(Remote(work)), work)
+        return _Task(self._ray, task.remote(prepare(work, self._cpus)), work)
 
     def close(self) -> None:
         """Shut down a Ray that was started here."""
@@ -74,11 +72,9 @@ class _Task(Handle):
         try:
             return int(self._ray.get(self._reference))
         except self._ray.exceptions.RayError as error:
-            with self._work.log.open("a", encoding="utf-8") as log:
-                log.write(f"\n{type(error).__name__}: the worker of Ray was lost\n")
-            return 1
+            return lost(self._work, f"{type(error).__name__}: the worker of Ray was lost")
 
     def stop(self, hard: bool = False) -> None:
-        write_text(order_file(self._work.claim), "kill" if hard else "term")
+        ask_to_end(self._work, hard)
         if hard:
             self._ray.cancel(self._reference)  # where it has not begun

@@ -1,8 +1,9 @@
 """A job beside a worker of another engine: a process of its own, which the launcher reaches through files.
 
 Workers share nothing with the launcher but a file system. Beside a job's claim, ``.stop`` asks it to end, and
-``.alive`` is there while it runs. A job ends by itself when its claim is another launcher's or its launcher gives no more sign of
-life, and it begins when whoever had the claim before has ended: two processes never work in one run folder.
+``.alive`` is there while it runs. A job ends by itself when its claim is another launcher's or its launcher gives no
+more sign of life, and it begins when whoever had the claim before has ended: two processes never work in one run
+folder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tunesmith.atomic import write_text
 from tunesmith.sweep.claim import STALE, Claim
 from tunesmith.sweep.process import GRACE, inherited
 from tunesmith.sweep.protocol import Work
@@ -105,7 +107,7 @@ class _Watch:
     def order(self) -> str:
         """``term`` or ``kill`` where the job is to end, else nothing."""
         with contextlib.suppress(OSError):
-            return order_file(self.claim).read_text(encoding="utf-8")
+            return _order_file(self.claim).read_text(encoding="utf-8")
         if not Claim(self.claim).is_newest():
             return "term"
         with contextlib.suppress(OSError):
@@ -127,8 +129,28 @@ class _Watch:
                 time.sleep(LOOK)
 
 
-def order_file(claim: Path) -> Path:
-    """The file by which a job is asked to end."""
+def ask_to_end(work: Work, hard: bool) -> None:
+    """Leave word for a job to end."""
+    write_text(_order_file(work.claim), "kill" if hard else "term")
+
+
+def prepare(work: Work, threads: int) -> Remote:
+    """Make a job ready to be sent: an order from an earlier try is taken back."""
+    _order_file(work.claim).unlink(missing_ok=True)
+    return Remote(
+        Work(work.name, work.argv, {"OMP_NUM_THREADS": str(max(1, threads)), **work.env}, work.log, work.claim)
+    )
+
+
+def lost(work: Work, what: str) -> int:
+    """Note that a worker ended without a result, and make sure that its job does too; gives an exit code."""
+    ask_to_end(work, hard=True)
+    with work.log.open("a", encoding="utf-8") as log:
+        log.write(f"\n{what}\n")
+    return 1
+
+
+def _order_file(claim: Path) -> Path:
     return claim.with_suffix(".stop")
 
 

@@ -6,10 +6,9 @@ import importlib
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.atomic import write_text
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.protocol import Executor, Handle, Work
-from tunesmith.sweep.remote import Remote, order_file
+from tunesmith.sweep.remote import ask_to_end, lost, prepare
 
 
 class Slurm(Executor):
@@ -62,9 +61,8 @@ class Slurm(Executor):
 
     def start(self, work: Work) -> Handle:
         """Submit a job."""
-        work.env.setdefault("OMP_NUM_THREADS", str(max(1, self._cpus)))
         self._queue.update_parameters(name=f"tunesmith-{work.name}")
-        return _Queued(self._queue.submit(Remote(work)), work)
+        return _Queued(self._queue.submit(prepare(work, self._cpus)), work)
 
 
 class _Queued(Handle):
@@ -78,11 +76,9 @@ class _Queued(Handle):
         try:
             return int(self._job.result())
         except Exception as error:  # submitit's own, of many kinds: what ended it is told in a line
-            with self._work.log.open("a", encoding="utf-8") as log:
-                log.write(f"\nslurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}\n")
-            return 1
+            return lost(self._work, f"slurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}")
 
     def stop(self, hard: bool = False) -> None:
-        write_text(order_file(self._work.claim), "kill" if hard else "term")
+        ask_to_end(self._work, hard)
         if hard or self._job.state == "PENDING":
             self._job.cancel(check=False)
