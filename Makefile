@@ -23,7 +23,7 @@ demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores
 	$(BIN)/tunesmith train experiment=solar_cells
 
 test: setup ## run the tests
-	$(PYTEST) -n 2 --dist worksteal -m 'not long' tests
+	$(PYTEST) -n 2 --dist worksteal -m 'not long' --durations=20 --durations-min=5 tests
 
 test-faults: setup ## run the long tier of the tests: fault injection at every system call, kills at every step
 	$(PYTEST) -n 2 --dist worksteal -m long tests

@@ -107,6 +107,7 @@ main()
 """
 
 
+@pytest.mark.long  # the kills below, which are injected, prove the same at each commit
 def test_kill_9_twice_at_random_steps(tmp_path, whole):
     """As a user meets it: the same command line again and again, in processes of their own."""
     steps = [random.randint(2, 9), random.randint(2, 5), -1]

@@ -34,6 +34,7 @@ def test_the_run_folder_is_complete(finished):
         "config.yaml",
         "overrides.yaml",
         "params.tsv",
+        "data.parquet",
         "metrics.jsonl",
         "log.txt",
         "predictions.parquet",

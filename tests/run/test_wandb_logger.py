@@ -124,14 +124,20 @@ def test_disabled_leaves_nothing_and_trains_as_ever(quick):
 
 
 SERVED = """
-import os, socket, sys
+import os, socket, sys, time
 server = socket.socket()
 server.bind(("127.0.0.1", 0))
 address = f"http://127.0.0.1:{server.getsockname()[1]}"
 server.listen(50) if sys.argv[1] == "hanging" else server.close()
 os.environ.update(WANDB_BASE_URL=address, WANDB_API_KEY="x" * 40)
+from lightning.pytorch import Trainer
 from tunesmith.config.compose import compose
 from tunesmith.run.train import train
+def timed(*args, fit=Trainer.fit, **kwargs):
+    start = time.process_time()
+    fit(*args, **kwargs)
+    print("CPU seconds of training:", time.process_time() - start)
+Trainer.fit = timed
 words = ["callback=quiet", "trainer=cpu", "trainer.max_epochs=30", "data.samples=2000", "data.workers=0"]
 train(compose("train", [*words, f"paths.logs={sys.argv[2]}", f"logger={sys.argv[3]}"]))
 """
@@ -140,17 +146,18 @@ train(compose("train", [*words, f"paths.logs={sys.argv[2]}", f"logger={sys.argv[
 @pytest.mark.long
 @pytest.mark.parametrize("server", ["dead", "hanging"])
 def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
-    """Seconds of training against those without W&B, and those of waiting for the server."""
-    records, waits = {}, {}
+    """CPU seconds of training against those without W&B, as the machine may be shared, and the wait for the server."""
+    records, waits, cpu = {}, {}, {}
     for logger in ("none", "wandb"):
         start = time.monotonic()
         words = [sys.executable, "-c", SERVED, server, str(tmp_path / logger), logger]
-        subprocess.run(words, check=True, capture_output=True)
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        (cpu[logger],) = (float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("CPU sec"))
         waits[logger] = time.monotonic() - start
         (path,) = (tmp_path / logger).rglob("run.json")
         records[logger] = json.loads(path.read_text())
     assert all(record["status"] == "completed" for record in records.values())
-    assert records["wandb"]["timing"]["fit"] < 1.05 * records["none"]["timing"]["fit"] + 1
+    assert cpu["wandb"] < 1.05 * cpu["none"]
     assert waits["wandb"] < waits["none"] + 30
     (file,) = (tmp_path / "wandb").rglob("offline-run-*/*.wandb")
     assert read_file(file)["metrics"] == comparable(records["wandb"]["metrics"])
