@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tunesmith import __main__ as command_line
-from tunesmith.config import find
+from tunesmith.config import find, positional
 from tunesmith.config.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
@@ -130,7 +130,7 @@ def compose_only(command: str, folder: Path) -> None:
     program, name, *overrides = shlex.split(command)
     assert program == "tunesmith", f"unknown to this test: {command}"
     if "-m" not in overrides:
-        check(compose(name, overrides), name)
+        check(compose(name, positional.with_keys(name, overrides)), name)
         return
     with pytest.MonkeyPatch.context() as patched:  # every job is composed and checked, and none is run
         patched.chdir(folder)
