@@ -25,7 +25,7 @@ demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores
 test: setup ## run the tests
 	$(PYTEST) -n 2 --dist worksteal -m 'not long' --durations=20 --durations-min=5 tests
 
-test-faults: setup ## run the long tier of the tests: fault injection at every system call, kills at every step
+test-faults: setup ## run the long tier of the tests: kills from outside, dead servers, large caches, every family
 	$(PYTEST) -n 2 --dist worksteal -m long tests
 
 check: format lint types layers test ## what CI runs: format, lint, types, layers, tests

@@ -16,6 +16,7 @@ from tunesmith import __version__
 from tunesmith.check.finding import Finding, Item
 from tunesmith.check.label import said
 from tunesmith.check.picture import Seen
+from tunesmith.data.decode import FORMATS
 from tunesmith.data.table import Table
 
 SHOWN = 24
@@ -112,7 +113,11 @@ def _picture(report: Report, row: int) -> str:
         return ""
     source = report.table.pictures[row]
     try:
-        with Image.open(source) if isinstance(source, Path) else Image.fromarray(np.asarray(source)) as image:
+        with (
+            Image.open(source, formats=tuple(FORMATS))
+            if isinstance(source, Path)
+            else Image.fromarray(np.asarray(source)) as image
+        ):
             image.draft("RGB", (2 * SIDE, 2 * SIDE))
             image.thumbnail((SIDE, SIDE))
             shown = image.convert("RGB")
