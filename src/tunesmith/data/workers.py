@@ -23,9 +23,6 @@ from typing import Any
 from tunesmith import stop
 from tunesmith.errors import DataError
 
-TIMEOUT = 600.0
-"""Seconds without a batch after which a loader counts as hanging."""
-
 _LENGTH = 1024  # bytes of a path that are kept, from its end
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
@@ -103,8 +100,9 @@ def _explanation(error: BaseException) -> str | None:
     if "DataLoader timed out" in text:
         files = sorted({file for pid, file in busy if pid in alive})
         return (
-            f"Expected a batch within {TIMEOUT:g} seconds but the loader workers hang; they were reading "
-            f"{', '.join(files) or 'no picture'}. Look at these files, or at the disk that they are on."
+            f"Expected a batch within {text.rpartition('after ')[2]} but the loader workers hang; they were reading "
+            f"{', '.join(files) or 'no picture'}. Look at these files, or at the disk that they are on; where it is "
+            "slow, use a larger data.worker_timeout."
         )
     files = sorted({file for pid, file in busy if pid not in alive})
     by_torch = isinstance(error, RuntimeError) and "DataLoader worker" in text
