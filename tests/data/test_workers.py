@@ -98,6 +98,17 @@ def test_other_errors_are_left_as_they_are_and_leave_no_worker(loading):
         raise RuntimeError("another")
 
 
+def test_no_worker_outlives_a_run_that_ended_well(loading):
+    """They ignore the signal by which Python ends them at its own end, and it would wait for them for ever."""
+    before = set(multiprocessing.active_children())
+    with workers.explained():
+        batches = loading(lambda: None)
+        iterator = iter(batches)
+        next(iterator)
+        assert set(multiprocessing.active_children()) > before
+    assert set(multiprocessing.active_children()) <= before
+
+
 def test_a_signal_is_for_the_training_process_alone(loading):
     batches, others = loading(lambda: None), set(multiprocessing.active_children())
     with pytest.raises(KeyError), workers.explained():  # which ends them

@@ -17,6 +17,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from multiprocessing.sharedctypes import RawArray
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class Watch:
         self.pids = RawArray("q", workers)
         self.slots = [RawArray("c", _LENGTH) for _ in range(workers)]
         _watches.add(self)
+        # Python ends by asking workers to stop, which these ignore, and by waiting for them: for ever.
+        Finalize(None, end_all, exitpriority=100)
 
     def __call__(self, worker: int) -> None:
         """Prepare a worker."""
@@ -76,7 +79,7 @@ def reading(picture: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Tell which file a worker was at that died or hangs, and leave no worker behind after an error.
+    """Tell which file a worker was at that died or hangs, and leave no worker behind.
 
     Raises:
         DataError: A worker died or hangs.
@@ -85,10 +88,11 @@ def explained() -> Iterator[None]:
         yield
     except BaseException as error:
         found = _explanation(error)
-        end_all()
         if found is None:
             raise
         raise DataError(found) from error
+    finally:
+        end_all()
 
 
 def _explanation(error: BaseException) -> str | None:
