@@ -168,7 +168,7 @@ ALIKE = {
     "ia3": ["policy=ia3"],
     "bitfit": ["policy=bitfit"],
     "norm_only": ["policy=norm_only"],
-    "surgical": ["policy=surgical"],
+    "surgical": ["policy=surgical", "policy.chosen=[stage2]"],
     "gradual": ["policy=gradual", "rates=ramp", "+rates.thaw_warmup=0.5"],
     "chain": ["policy=chain"],
     "cached features": ["policy=linear_probe", "cache=auto", "data.augment=none"],
@@ -257,8 +257,11 @@ def test_as_a_user_meets_it(policy, tmp_path):
     words = [f"policy={policy}", "trainer=fsdp", "trainer.accelerator=cpu", "trainer.max_epochs=3", "logger=none"]
     words += ["data.samples=120", "data.batch_size=8", "callback.last.every_n_train_steps=2", "plots=false"]
 
+    driver = tmp_path / "driver.py"  # a file, which the first process starts the second one from
+    driver.write_text(DRIVER)
+
     def run(name, *more, killed="none"):
-        command = [sys.executable, "-c", DRIVER, "train", *words, f"name={name}", f"paths.logs={tmp_path}", *more]
+        command = [sys.executable, str(driver), "train", *words, f"name={name}", f"paths.logs={tmp_path}", *more]
         code = subprocess.run(command, cwd=tmp_path, check=False, env=os.environ | {"KILLED": killed}).returncode
         (path,) = (tmp_path / name).glob("*/run.json")
         return code, path.parent
