@@ -80,6 +80,7 @@ PRELOADED = [
     *("tunesmith.run.train", "tunesmith.run.evaluate", "tunesmith.run.predict", "tunesmith.data.base", "wandb"),
     *("hydra.main", "matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.datasets"),
     *("sklearn.linear_model", "sklearn.model_selection", "torchvision.transforms.v2"),
+    "wandb.sdk.launch",
 ]
 
 

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from tunesmith.contracts import Backbone, Stage
@@ -64,7 +63,7 @@ class Adapter(ABC):
                 f"Expected policy.stages to be at most {len(backbone.stages)}, the backbone's stages, but got {count}."
             )
         chosen = backbone.stages[len(backbone.stages) - count :]
-        called = _called(backbone)
+        called = backbone.called()
         names = [name for stage in chosen for name in _targets(backbone, stage) if name in called]
         if not names:
             shown = ", ".join(stage.name for stage in chosen)
@@ -111,17 +110,3 @@ def _targets(backbone: Backbone, stage: Stage) -> Iterator[str]:
         for name, module in member.named_modules(prefix=prefix) if isinstance(member, nn.Module) else ():
             if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
                 yield name
-
-
-def _called(backbone: Any) -> set[str]:
-    """Names of the modules of the network that a forward pass calls, found with one blank picture."""
-    called: set[str] = set()
-    hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in backbone.net.named_modules()]
-    training, preprocess = backbone.training, backbone.preprocess
-    weight = next(backbone.parameters())
-    with torch.no_grad():
-        backbone.eval()(weight.new_zeros(1, preprocess.channels, preprocess.size, preprocess.size))
-    backbone.train(training)
-    for hook in hooks:
-        hook.remove()
-    return called

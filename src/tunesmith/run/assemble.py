@@ -191,6 +191,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         task.table = _table(cfg, backbone, task.head)
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
+    combination.check_shards(cfg, task, trainer)
     if cut:
         OmegaConf.update(cfg, "trainer.batch_size", cut.at_once)
     return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task), cut)
