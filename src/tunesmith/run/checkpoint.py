@@ -34,7 +34,7 @@ class CheckpointIO(TorchCheckpointIO):
             RunError: The disk has too little room, or is read-only; an older checkpoint of that name stays.
         """
         target = confined(Path(path))
-        with stop.held(), room.told(target):
+        with stop.held(), room.told(target, target.parent.parent):
             room.check(target.parent, room.size_of(checkpoint))
             self._save(checkpoint, target)
 
