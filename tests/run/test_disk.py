@@ -238,6 +238,16 @@ def test_a_kill_at_every_file_call_of_a_save(number, tmp_path):
     check_one_holds(folder)
 
 
+@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_kill_in_the_first_save_leaves_the_run_at_its_start_or_one_that_holds(number, tmp_path):
+    assert forked_save(tmp_path, dies_at_audit(number)) in (-signal.SIGKILL, 0)
+    chosen, entry, _ = resume.choose(tmp_path)
+    assert chosen is None or checkpoint.load(chosen)["global_step"] == entry["step"] == 3
+    save(tmp_path, 4)
+    assert resume.choose(tmp_path)[1]["step"] == 4
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_an_error_of_any_call_of_a_save_leaves_one_that_holds(call, code, tmp_path, monkeypatch):

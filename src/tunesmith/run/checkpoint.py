@@ -40,6 +40,10 @@ class CheckpointIO(TorchCheckpointIO):
 
     def _save(self, checkpoint: dict[str, Any], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not (target.parent / MANIFEST).is_file():
+            _write_manifest(
+                target.parent, {}
+            )  # so that a first save that is cut short can be told from a lost manifest
         with atomic(target) as temporary:
             torch.save(checkpoint, temporary)
             digest = _digest(temporary)

@@ -17,7 +17,7 @@ from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import changed, job, process
-from tunesmith.run.checkpoint import holds, read_manifest
+from tunesmith.run.checkpoint import MANIFEST, holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
 from tunesmith.run.record import hash_of, run_folder, typed
 from tunesmith.run.saved import read
@@ -154,11 +154,11 @@ def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
         folder: The folder of checkpoints.
 
     Returns:
-        The checkpoint, or ``None`` where none was ever saved; what the manifest says of it; and which ones were passed
-        over, a sentence each.
+        The checkpoint, or ``None`` where none was ever saved whole; what the manifest says of it; and which ones were
+        passed over, a sentence each.
 
     Raises:
-        RunError: There are checkpoints, and none of them holds.
+        RunError: Checkpoints were saved, and none of them holds.
     """
     there = [name for name in (LAST, BEFORE) if (folder / name).exists()]
     manifest = read_manifest(folder)
@@ -169,7 +169,7 @@ def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
         if holds(folder / name):
             return folder / name, manifest[name], said
         said.append(f"Passed over {name}: it is missing, or not what was written.")
-    if names:
+    if names and (listed or not (folder / MANIFEST).is_file()):
         raise RunError(
             f"Expected a checkpoint in {folder} to go on from but got none that holds ({', '.join(names)}: missing, or "
             "not what was written); start a new run without resume."
