@@ -153,6 +153,9 @@ class Task(LightningModule, Kind):
         # Lightning (2.6) does so after it has loaded a checkpoint, whose doubles it would round to floats.
         self.trainer.precision_plugin.convert_module(self)
         if stage == "fit":
+            for metric in self.modules():
+                if isinstance(metric, Metric):
+                    metric.reset()  # `validate` leaves states of inference mode, which training could not add to
             self.train()
             self.apply_policy(self.current_epoch)
 
