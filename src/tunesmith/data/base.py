@@ -52,6 +52,7 @@ class PictureData(LightningDataModule, ABC):
         batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
             channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
         workers: Loader processes; ``auto``: 0 where pictures are kept decoded, else the cores but one, at most 8.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
         in_memory: Whether pictures that are not in the cache are decoded once and kept in memory; ``auto`` where they
             take under a quarter of what is free.
@@ -91,14 +92,16 @@ class PictureData(LightningDataModule, ABC):
         on_bad_file: Literal["error", "skip"] = "error",
         batch_size: int = 32,
         workers: int | Literal["auto"] = "auto",
+        worker_timeout: float = 600.0,
         pin_memory: bool | Literal["auto"] = "auto",
         in_memory: bool | Literal["auto"] = "auto",
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise DataError(f"Expected batch_size to be at least 1 but got {batch_size}.")
+        for name, value, least in (("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0)):
+            if value < least:
+                raise DataError(f"Expected {name} to be at least {least} but got {value}.")
         self.split = split
         self.augment = Augment(augment, magnitude, erase)
         self.mixing = Mixing(mixup, cutmix, mix_off_epochs)
@@ -107,7 +110,7 @@ class PictureData(LightningDataModule, ABC):
         self.test_views: Views = test_views
         self.on_bad_file = on_bad_file
         self.batch_size = batch_size
-        self.workers = workers
+        self.workers, self.worker_timeout = workers, worker_timeout
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
         self.in_memory = in_memory
         self.seed = seed
@@ -258,6 +261,7 @@ class PictureData(LightningDataModule, ABC):
             EpochSampler(len(dataset), self.seed, training, epoch, skip, classes),
             batch_size=self.batch_size,
             workers=self.workers,
+            timeout=self.worker_timeout,
             processes=self._processes(),
             pin_memory=self.pin_memory,
             drop_last=training and self.drop_last,
