@@ -1,10 +1,13 @@
-"""Tests of composing outside the command line: it comes to what Hydra makes of the same words."""
+"""Composing outside the command line."""
 
 import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from tunesmith.config import find, hydra_app, overrides
 from tunesmith.config.compose import compose
+from tunesmith.errors import ConfigError
 
 EXPERIMENTS = sorted(path.stem for path in (find.package_conf() / "experiment").glob("*.yaml"))
 WORDS = [
@@ -14,6 +17,42 @@ WORDS = [
     ["policy=custom", "policy.phases=[{train: [head], epochs: 1}, {train: [all]}]", "name='a b'"],
     ["head._target_=tunesmith.head.mlp.Mlp", "head.dropout=0.1", "paths.logs=elsewhere"],
 ]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_needs_hydra_no_more():
+    cfg = compose("train", ["data=digits"])
+    assert cfg.name == "digits"
+    assert "hydra" not in cfg
+    assert not GlobalHydra.instance().is_initialized()
+    assert not HydraConfig.initialized()
+    assert OmegaConf.to_container(cfg, resolve=True)["name"] == "digits"
+
+
+def test_a_name_given_stays():
+    assert compose("train", ["name=mine"]).name == "mine"
+
+
+def test_arguments_that_the_yaml_does_not_list():
+    assert compose("train", ["trainer.limit_train_batches=2"]).trainer.limit_train_batches == 2
+
+
+def test_the_first_folder_wins(tmp_path):
+    for name, rate in (("front", 1), ("conf", 2)):
+        (tmp_path / name / "optimizer").mkdir(parents=True)
+        (tmp_path / name / "optimizer" / "adam.yaml").write_text(f"_target_: torch.optim.Adam\nlr: {rate}.0\n")
+    assert compose("train", ["optimizer=adam"]).optimizer.lr == 2
+    assert compose("train", ["optimizer=adam"], ["front"]).optimizer.lr == 1
+
+
+def test_all_mistakes():
+    with pytest.raises(ConfigError) as caught:
+        compose("train", ["bacbone=tiny", "lr=1"])
+    assert len(caught.value.mistakes) == 2
 
 
 @pytest.mark.parametrize("words", WORDS, ids=" ".join)
