@@ -37,6 +37,7 @@ from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
 from tunesmith.errors import PolicyError
+from tunesmith.run import finite
 from tunesmith.run.assemble import assemble
 from tunesmith.run.checkpoint import load_weights
 from tunesmith.run.evaluate import evaluate
@@ -64,6 +65,8 @@ def share(parts):
     """How many elements this process holds, and how many there are."""
     parameters = list(parts.task.parameters())
     assert all(isinstance(parameter, DTensor) for parameter in parameters)
+    if parts.trainer.is_global_zero:  # where one process finds a loss that is NaN, the other does not look along
+        assert finite._broken(parts.task.named_parameters()) == []
     return [sum(p.to_local().numel() for p in parameters), sum(p.numel() for p in parameters)]
 
 
