@@ -243,6 +243,13 @@ def test_the_other_loggers_write_into_the_run_folder(quick):
     assert list((result.folder / "tensorboard").glob("events.out.*"))
 
 
+def test_the_logs_may_lie_beside_the_present_folder(quick_below, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    result = train(quick_below("../logs", "callback=[default,quiet]", "callback.progress=null", samples=60))
+    assert result.folder.is_relative_to(tmp_path / "logs") and result.metrics["test/accuracy"] >= 0
+
+
 def test_rates_are_logged_by_named_group(quick):
     result = train(quick("rates=layer_decay", samples=60))
     (row, *_) = (row for row in metrics_log.read(result.folder) if "lr-AdamW/head" in row)
