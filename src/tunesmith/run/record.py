@@ -112,7 +112,7 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").resolve()
         try:
             folder.mkdir(parents=True, exist_ok=job.folder() is not None)  # killed before it wrote anything
         except OSError as error:

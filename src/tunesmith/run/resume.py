@@ -95,7 +95,7 @@ def find(cfg: DictConfig) -> Found | None:
         found = _open(folder, cfg.resume_force)
         found.cfg.paths.cache = cfg.paths.cache
         return found
-    folder = Path(cfg.resume).expanduser().absolute()
+    folder = Path(cfg.resume).expanduser().resolve()
     return _open(folder, cfg.resume_force, changed.asked(cfg, typed()[0]))
 
 
@@ -188,7 +188,7 @@ def _newest_unfinished(cfg: DictConfig) -> Path | None:
             log.warning(f"Left {folder.name} alone: it may be under way on {host}; if not, use resume={folder}.")
             continue
         found.append((record["started"], folder))
-    return max(found)[1].absolute() if found else None
+    return max(found)[1].resolve() if found else None
 
 
 def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
