@@ -76,7 +76,10 @@ class Adapter(ABC):
         except ImportError as error:
             raise MissingExtraError("peft", "peft") from error
         # As one expression, since a list of names would also mean every module whose name ends so.
-        inject_adapter_in_model(self.config("|".join(map(re.escape, names))), backbone.net)
+        config = self.config("|".join(map(re.escape, names)))
+        if all(_transposed(backbone.net.get_submodule(name)) for name in names):
+            config.fan_in_fan_out = True
+        inject_adapter_in_model(config, backbone.net)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
         """Lay out one phase: the head and all adapters.
@@ -109,18 +112,26 @@ def merge(net: nn.Module) -> int:
 def _targets(backbone: Backbone, stage: Stage) -> Iterator[str]:
     for prefix, member in backbone.members(stage).items():
         for name, module in member.named_modules(prefix=prefix) if isinstance(member, nn.Module) else ():
-            if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
+            if (
+                isinstance(module, nn.Linear)
+                or _transposed(module)
+                or (isinstance(module, nn.Conv2d) and module.groups == 1)
+            ):
                 yield name
 
 
+def _transposed(module: nn.Module) -> bool:
+    """Whether it is the linear layer of GPT-2, whose weight is (in, out) and whose class is called a convolution."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
+
+
 def _called(backbone: Any) -> set[str]:
-    """Names of the modules of the network that a forward pass calls, found with one blank picture."""
+    """Names of the modules of the network that a forward pass calls, found with one blank input."""
     called: set[str] = set()
     hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in backbone.net.named_modules()]
-    training, preprocess = backbone.training, backbone.preprocess
-    weight = next(backbone.parameters())
+    training = backbone.training
     with torch.no_grad():
-        backbone.eval()(weight.new_zeros(1, preprocess.channels, preprocess.size, preprocess.size))
+        backbone.eval()(backbone.blank())
     backbone.train(training)
     for hook in hooks:
         hook.remove()
