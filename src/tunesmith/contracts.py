@@ -229,6 +229,10 @@ class Backbone(Protocol):
         """The submodules, or parameters, that a stage owns, by their names in ``net``."""
         ...
 
+    def called(self) -> set[str]:
+        """Names of the modules of the network that a forward pass calls."""
+        ...
+
     def level_dims(self) -> tuple[int, ...]:
         """Widths ``D_i`` of the levels."""
         ...

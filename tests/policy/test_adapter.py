@@ -7,10 +7,11 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config import find
 from tunesmith.config.build import build
-from tunesmith.contracts import Stage
+from tunesmith.contracts import Features, Preprocess, Stage, Weights
 from tunesmith.errors import MissingExtraError, PolicyError
 from tunesmith.policy.adapter import merge
 from tunesmith.policy.ia3 import IA3
@@ -52,32 +53,25 @@ def test_only_the_chosen_stages_and_the_same_name_elsewhere_is_not_meant():
     assert {name.partition(".")[0] for name in adapters(backbone.net)} == {"stage3"}
 
 
-class Mixed(nn.Module):
+class Mixed(Backbone):
     """A backbone with what is left out."""
 
-    stages = (Stage("bare", ("token",)), Stage("one", ("grouped", "attention")), Stage("two", ("linear",)))
-
     def __init__(self) -> None:
-        super().__init__()
-        self.net = nn.Module()
-        self.net.token = nn.Parameter(torch.zeros(4))
-        self.net.grouped = nn.Conv2d(4, 4, 3, groups=4)
-        self.net.attention = nn.MultiheadAttention(4, 2)
-        self.net.linear = nn.Linear(4, 4)
+        net = nn.Module()
+        net.token = nn.Parameter(torch.zeros(4))
+        net.grouped = nn.Conv2d(4, 4, 3, groups=4)
+        net.attention = nn.MultiheadAttention(4, 2)
+        net.linear = nn.Linear(4, 4)
+        stages = [Stage("bare", ("token",)), Stage("one", ("grouped", "attention")), Stage("two", ("linear",))]
+        super().__init__(net, stages, 4, Preprocess(size=4), Weights())
 
-    def blank(self):
-        return torch.zeros(1, 3, 4, 4)
+    def pool(self, x):
+        x = self.net.token.view(1, 4, 1, 1) + self.net.grouped(x.mean(1, keepdim=True).expand(-1, 4, -1, -1))
+        x = x.flatten(2).mT
+        return Features(self.net.linear(self.net.attention(x, x, x)[0]).mean(1))
 
-    def members(self, stage):
-        return {name: getattr(self.net, name) for name in stage.members}
-
-    def forward(self, x):
-        x = (
-            (self.net.token.view(1, 4, 1, 1) + self.net.grouped(x.mean(1, keepdim=True).expand(-1, 4, -1, -1)))
-            .flatten(2)
-            .mT
-        )
-        return self.net.linear(self.net.attention(x, x, x)[0])
+    def run_stage(self, stage, x):
+        return x
 
 
 def test_grouped_convolutions_bare_parameters_and_torchs_attention_are_left_out():

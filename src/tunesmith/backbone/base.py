@@ -132,11 +132,24 @@ class Backbone(nn.Module, ABC):
 
     def level_dims(self) -> tuple[int, ...]:
         """Widths ``D_i`` of the levels, found by a forward pass on one blank input."""
-        training = self.training
+        return tuple(level.shape[1] for level in self._on_a_blank(levels=True).levels)
+
+    def called(self) -> set[str]:
+        """Names of the modules of ``net`` that a forward pass calls, found with one blank input."""
+        called: set[str] = set()
+        hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in self.net.named_modules()]
+        self._on_a_blank(levels=False)
+        for hook in hooks:
+            hook.remove()
+        return called
+
+    def _on_a_blank(self, levels: bool) -> Features:
+        modes = {module: module.training for module in self.modules()}
         with torch.no_grad():
-            levels = self.eval()(self.blank(), levels=True).levels
-        self.train(training)
-        return tuple(level.shape[1] for level in levels)
+            features: Features = self.eval()(self.blank(), levels=levels)
+        for module, training in modes.items():
+            module.training = training
+        return features
 
     def prefix(self, k: int) -> Callable[[Inputs], Inputs]:
         """Give the function that runs the first ``k`` stages, 0 to the number of stages, on an input."""

@@ -93,7 +93,7 @@ class ActivationCache(Callback):
         kept: dict[str, Kept] = {}
         if any(span.stages for span in spans):
             task.setup(stage)
-            run.precision_plugin.convert_module(task).to(run.strategy.root_device)
+            task.to(run.strategy.root_device)
             with preserved():
                 kept = self._activations(opener, spans, Frozen(task, trainer, data.prepare), trainer)
         data.serve(kept.get, self._decoded(opener, spans, kept, trainer).get)

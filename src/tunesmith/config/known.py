@@ -64,6 +64,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.task.multi_label": "MultiLabel",
     "tunesmith.task.ordinal": "Ordinal",
     "tunesmith.task.regression": "Regression",
+    "tunesmith.task.sharded": "Sharded",
     "tunesmith.task.schedule": "constant cosine one_cycle step",
 }
 """Of tunesmith, by module."""

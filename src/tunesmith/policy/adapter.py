@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 
 from tunesmith.contracts import Backbone, Stage
@@ -64,7 +63,7 @@ class Adapter(ABC):
                 f"Expected policy.stages to be at most {len(backbone.stages)}, the backbone's stages, but got {count}."
             )
         chosen = backbone.stages[len(backbone.stages) - count :]
-        called = _called(backbone)
+        called = backbone.called()
         names = [name for stage in chosen for name in _targets(backbone, stage) if name in called]
         if not names:
             shown = ", ".join(stage.name for stage in chosen)
@@ -123,16 +122,3 @@ def _targets(backbone: Backbone, stage: Stage) -> Iterator[str]:
 def _transposed(module: nn.Module) -> bool:
     """Whether it is the linear layer of GPT-2, whose weight is (in, out) and whose class is called a convolution."""
     return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
-
-
-def _called(backbone: Any) -> set[str]:
-    """Names of the modules of the network that a forward pass calls, found with one blank input."""
-    called: set[str] = set()
-    hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in backbone.net.named_modules()]
-    training = backbone.training
-    with torch.no_grad():
-        backbone.eval()(backbone.blank())
-    backbone.train(training)
-    for hook in hooks:
-        hook.remove()
-    return called

@@ -184,6 +184,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         task.table = _table(cfg, backbone, task.head)
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
+    combination.check_shards(cfg, task, trainer)
     return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task))
 
 

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 from lightning.pytorch import Trainer
-from omegaconf import DictConfig
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, PolicyError
+from tunesmith.run.l2_sp import L2SP
+from tunesmith.run.lr_find import RateFinder
+from tunesmith.task.sharded import Sharded
 
 log = logging.getLogger(__name__)
+
+PRECISIONS = ("32-true", "64-true", "bf16-mixed")
+"""Those in which shards are known to give the weights that DDP gives."""
+
+ELEMENTWISE = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")
+"""Optimizers of which that is known: they treat every element for itself."""
+
+_WHOLE = (WeightAveraging, StochasticWeightAveraging, L2SP, RateFinder)
+"""Callbacks that take weights to be whole."""
 
 
 def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
@@ -48,3 +62,40 @@ def warn_of_two_corrections(cfg: DictConfig) -> None:
             f"Expected one correction for rare classes but got data.sampler=balanced and loss.{option}={loss[option]}, "
             "which together favour them; use one of the two."
         )
+
+
+def check_shards(cfg: DictConfig, task: Any, trainer: Trainer) -> None:
+    """Refuse in shards whatever nobody has shown to give the weights there that DDP gives.
+
+    Args:
+        cfg: The configuration.
+        task: The task, with its table.
+        trainer: The trainer.
+
+    Raises:
+        PolicyError: There is something like that.
+    """
+    unknown = list(_unknown_in_shards(cfg, task, trainer)) if isinstance(trainer.strategy, Sharded) else []
+    if unknown:
+        raise PolicyError(
+            "Expected only what is known to give the same weights in shards, with trainer=fsdp, but got "
+            f"{' and '.join(unknown)}; use trainer=ddp."
+        )
+
+
+def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str]:
+    yield from (type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, _WHOLE))
+    for node in (cfg.optimizer, *(phase.optimizer or {} for phase in task.table.phases)):
+        if "_target_" in node and node["_target_"] not in ELEMENTWISE:
+            yield f"optimizer {node['_target_']}"
+    if any(phase.plateau for phase in task.table.phases):
+        yield "a policy that waits for a plateau"
+    if task.head_fit is not None:
+        yield "a head that is fitted"
+    for key in ("task.compile", "trainer.sync_batchnorm"):
+        if OmegaConf.select(cfg, key):
+            yield f"{key}=true"
+    if trainer.precision not in PRECISIONS:
+        yield f"trainer.precision={trainer.precision}"
+    # Which has no rows to deal out, torch says.
+    yield from (f"the single number {name}" for name, parameter in task.named_parameters() if not parameter.ndim)

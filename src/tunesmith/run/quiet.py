@@ -24,6 +24,8 @@ _SILENCED = {
     ".*`training_step` returned `None`.*": UserWarning,
     ".*configure_optimizers` returned `None`.*": UserWarning,
     ".*`LearningRateMonitor` callback with models that have no learning rate schedulers.*": RuntimeWarning,
+    # Of a few numbers that an adapter has for each channel, (1, C, 1, 1), under DDP: their order is the same both ways.
+    ".*Grad strides do not match bucket view strides.*": UserWarning,
     # Of a loss that is NaN; run/finite.py says more, and stops.
     ".*Encountered `nan` values in tensor.*": UserWarning,
     # Without a validation split there is no validation loop, which the data table has already said.

@@ -119,9 +119,15 @@ def digests(module: nn.Module) -> dict[str, str]:
     return {name: digest(tensor) for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
 
 
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor, brought together where processes have shares of it; call it on all of them."""
+    full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+    return full
+
+
 def digest(tensor: Tensor) -> str:
     """Digest the bytes of a tensor, whatever its device and memory layout."""
-    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    content = whole(tensor).detach().cpu().contiguous().reshape(-1).view(torch.uint8)
     return hashlib.blake2b(content.numpy().data, digest_size=16).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 `DistributedDataParallel` looks at what trains when it wraps the module, and never again: the gradients of a parameter
 that thaws later are not exchanged, and ranks end with different weights in silence. So the module is wrapped anew.
+Shards (`task/sharded.py`) have each parameter for itself, and need nothing.
 """
 
 from __future__ import annotations
@@ -12,35 +13,36 @@ from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Stra
 from torch.nn.parallel import DistributedDataParallel
 
 from tunesmith.errors import PolicyError
+from tunesmith.task.sharded import Sharded
 
 KNOWN = ("2.6.",)
 """Versions of Lightning whose `DDPStrategy.configure_ddp` may be called again; a test trains two ranks through it."""
 
 
 def has_whole_tensors(strategy: Strategy) -> bool:
-    """Whether every process holds every tensor whole, so that checkpoints can leave some out and bring them back."""
-    return isinstance(strategy, SingleDeviceStrategy) or type(strategy) is DDPStrategy
+    """Whether checkpoints are made of whole tensors, on every process, so that some can be left out."""
+    return isinstance(strategy, SingleDeviceStrategy | Sharded) or type(strategy) is DDPStrategy
 
 
 def check_strategy(strategy: Strategy | str) -> None:
     """Refuse strategies on which no policy is known to hold.
 
-    With weights in shards (FSDP, DeepSpeed) nobody has shown that what is frozen keeps its bits, that checkpoints hold
-    what trained, and that a killed run goes on to the same bits.
+    With weights in shards of other kinds than ours (Lightning's FSDP, DeepSpeed) nobody has shown that what is frozen
+    keeps its bits, that checkpoints hold what trained, and that a killed run goes on to the same bits.
 
     Args:
         strategy: The trainer's, or its name before the trainer is built: Lightning has errors of its own for some.
 
     Raises:
-        PolicyError: It is another strategy than one device or DDP.
+        PolicyError: It is another strategy than one device, DDP or ours.
     """
-    # DeepSpeed's strategy derives from DDP's, and wraps differently.
-    known = isinstance(strategy, SingleDeviceStrategy) or type(strategy) is DDPStrategy
     named = isinstance(strategy, str) and (strategy == "auto" or strategy.startswith("ddp"))
-    if not known and not named:
+    # DeepSpeed's strategy derives from DDP's, and wraps differently.
+    if not named and (isinstance(strategy, str) or not has_whole_tensors(strategy)):
         raise PolicyError(
             "Expected trainer.strategy to be auto or ddp, on which policies are known to hold, but got "
-            f"{strategy if isinstance(strategy, str) else type(strategy).__name__}; use trainer=ddp."
+            f"{strategy if isinstance(strategy, str) else type(strategy).__name__}; use trainer=ddp, or trainer=fsdp, "
+            "which has a strategy of its own."
         )
 
 
@@ -52,10 +54,10 @@ def check_phases(strategy: Strategy, phases: int) -> None:
         phases: How many the policy has.
 
     Raises:
-        PolicyError: It is another strategy than one device or DDP, or this version of Lightning is not known.
+        PolicyError: It is another strategy than one device, DDP or ours, or this version of Lightning is not known.
     """
     check_strategy(strategy)
-    if phases == 1 or isinstance(strategy, SingleDeviceStrategy):
+    if phases == 1 or isinstance(strategy, SingleDeviceStrategy | Sharded):
         return
     if not lightning.__version__.startswith(KNOWN):
         raise PolicyError(
