@@ -120,16 +120,20 @@ PRELOADED = [
     *("tunesmith.run.train", "tunesmith.run.evaluate", "tunesmith.run.predict", "tunesmith.data.base", "wandb"),
     *("hydra.main", "matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.datasets"),
     *("sklearn.linear_model", "sklearn.model_selection", "torchvision.transforms.v2"),
+    "wandb.sdk.launch",
 ]
 
 
 # Text, since a fork server finds no module of the tests.
-_TYPED = """
-import multiprocessing, os, runpy, sys
+_QUIETLY = """
+import os, sys
 os.chdir({folder!r})
 for stream, name in enumerate(("out", "err"), start=1):
     os.dup2(os.open({said!r} + "/" + name, os.O_WRONLY | os.O_CREAT), stream)
 sys.argv = ["tunesmith", *{words!r}]
+"""
+_TYPED = """
+import multiprocessing
 import tunesmith.sweep.local
 tunesmith.sweep.local.CONTEXT = multiprocessing.get_context("fork")  # there is nothing left to import for its jobs
 from tunesmith.__main__ import main
@@ -138,21 +142,27 @@ main()
 
 
 @pytest.fixture(scope="session")
-def typed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Type a command line in a folder: it runs in a process of its own, forked from one with all imported."""
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python code in a folder, with words as the command line: in a process forked from one with all imported."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
 
-    def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(code: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         said = tmp_path_factory.mktemp("said")
-        code = _TYPED.format(folder=str(folder), said=str(said), words=words)
-        child = context.Process(target=exec, args=(code,))
+        before = _QUIETLY.format(folder=str(folder), said=str(said), words=words)
+        child = context.Process(target=exec, args=(before + code, {"__name__": "forked"}))
         child.start()
         child.join()
         out, err = ((said / name).read_text() for name in ("out", "err"))
         return subprocess.CompletedProcess(words, child.exitcode, out, err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def typed(forked: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Type a command line in a folder."""
+    return functools.partial(forked, _TYPED)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -119,6 +119,14 @@ def test_rows_that_are_computed_together_are_as_long_as_each_other(words):
     assert np.mean([np.ptp(lengths[i : i + 16]) for i in range(0, 144, 16)]) < 1
 
 
+def test_pieces_make_up_the_batches_that_were_asked_for_and_the_longest_texts_are_known(words):
+    data, whole = words(), flat(epoch(words(), 0))
+    data.batch_size = 4
+    assert flat(epoch(data, 0)) == whole
+    longest = [data.plain(data.largest(data.indices["train"], 4)).input(i).shape[1] for i in range(4)]
+    assert longest == [10] * 4
+
+
 def test_inputs_of_one_shape(words):
     data = words()
     few = [data.plain(np.arange(4)).input(i) for i in range(2)]

@@ -25,7 +25,7 @@ from tunesmith.run import process
 def loading(tmp_path, monkeypatch):
     """Makes a loader of 16 pictures with two workers, where something happens to whoever reads 9.png."""
 
-    def make(happens):
+    def make(happens, timeout=600.0):
         files = [tmp_path / f"{i}.png" for i in range(16)]
         for file in files:
             Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(file)
@@ -43,6 +43,7 @@ def loading(tmp_path, monkeypatch):
             EpochSampler(16, shuffle=False),
             batch_size=2,
             workers=2,
+            timeout=timeout,
             processes=1,
             pin_memory=False,
             drop_last=False,
@@ -71,10 +72,12 @@ def test_one_that_is_killed_is_told_by_its_file(loading):
         list(batches)
 
 
-def test_one_that_hangs_is_told_by_its_file(loading, monkeypatch):
-    monkeypatch.setattr(loader, "TIMEOUT", 1)
-    batches = loading(lambda: time.sleep(3600))
-    with pytest.raises(DataError, match=r"workers hang; they were reading .*9\.png"), workers.explained():
+def test_one_that_hangs_is_told_by_its_file(loading):
+    batches = loading(lambda: time.sleep(3600), timeout=0.5)
+    with (
+        pytest.raises(DataError, match=r"within 0\.5 seconds .* workers hang; .*9\.png.*data\.worker_timeout"),
+        workers.explained(),
+    ):
         list(batches)
 
 
@@ -93,6 +96,17 @@ def test_other_errors_are_left_as_they_are_and_leave_no_worker(loading):
     with pytest.raises(RuntimeError, match="another"), workers.explained():
         next(iter(loading(lambda: None)))
         raise RuntimeError("another")
+
+
+def test_no_worker_outlives_a_run_that_ended_well(loading):
+    """They ignore the signal by which Python ends them at its own end, and it would wait for them for ever."""
+    before = set(multiprocessing.active_children())
+    with workers.explained():
+        batches = loading(lambda: None)
+        iterator = iter(batches)
+        next(iterator)
+        assert set(multiprocessing.active_children()) > before
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_a_signal_is_for_the_training_process_alone(loading):

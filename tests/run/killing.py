@@ -56,6 +56,7 @@ SETTINGS = {
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
     "limited_in_steps": ["+trainer.max_steps=17"],
+    "steps_alone": ["trainer.max_epochs=-1", "+trainer.max_steps=17"],
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
 MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5"}

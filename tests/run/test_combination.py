@@ -67,3 +67,17 @@ def test_rare_classes_made_up_for_twice(options, said, quick, tmp_path, caplog):
         assemble(quick(*options, samples=60), tmp_path, {})
     found = [record.getMessage() for record in caplog.records if "one correction" in record.getMessage()]
     assert len(found) == bool(said) and all(said in message for message in found)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trainer.max_epochs=-1"], "say when training ends.*got neither"),
+        (["trainer.max_epochs=null", "trainer.max_steps=-1"], "say when training ends"),
+        (["trainer.max_epochs=-2"], "can be built with but got an error: .max_epochs. must be"),
+        (["trainer.precision=7"], "can be built with but got an error: Precision 7"),
+    ],
+)
+def test_a_trainer_that_cannot_be_is_a_sentence(words, says, quick, tmp_path):
+    with pytest.raises(ConfigError, match=says):
+        assemble(quick(*words), tmp_path, {})

@@ -73,7 +73,7 @@ def test_with_two_workers_too(setting, tmp_path, monkeypatch, whole):
     ("setting", "step"),
     [
         *(("plateau", 9), ("validation_inside", 9), ("validation_inside", 12)),
-        *(("limited_in_steps", 12), ("limited_in_steps", 14), ("stopping_early", 9)),
+        *(("limited_in_steps", 12), ("limited_in_steps", 14), ("steps_alone", 9), ("stopping_early", 9)),
     ],
 )
 def test_rarer_kinds_of_runs_too(setting, step, tmp_path, monkeypatch, whole):

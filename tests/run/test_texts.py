@@ -95,3 +95,34 @@ def test_a_folder_and_nothing_are_no_texts(tmp_path):
     for source in (str(tmp_path), " "):
         with pytest.raises(DataError, match=r"a table, a .txt file with a text a line, or a text itself"):
             find_texts(source, {})
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "metric"),
+    [
+        ("multi_label", "labels", "test/macro_f1"),
+        ("regression", "score", "test/mae"),
+        ("ordinal", "stars", "test/accuracy"),
+    ],
+)
+def test_pairs_and_other_targets(task, labels, metric, quick, small_text, tmp_path):
+    """A judge of pairs: everything but the columns is as for pictures."""
+    words = ["good", "bad", "dull", "fine"]
+    rows = [
+        {
+            "first": f"the film is {words[i % 4]}",
+            "second": words[i % 3],
+            "labels": [words[i % 4], words[i % 3]],
+            "score": i % 5 + 0.5,
+            "stars": i % 3,
+        }
+        for i in range(60)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    data = [f"data.file={tmp_path}/pairs.jsonl", "data.text=first", "data.second=second", f"data.labels={labels}"]
+    kinds = {"multi_label": ['data.separator=";"'], "ordinal": ["data.target=ordinal"]}
+    model = [f"backbone.name={small_text('bert')}", "backbone.weights=null", "trainer.max_epochs=1"]
+    done = train(quick("data=text_table", "backbone=transformers", f"task={task}", *data, *kinds.get(task, []), *model))
+    assert metric in done.metrics
+    call(done.folder, tmp_path / "pairs.jsonl", tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["text"][0] == "the film is good\tgood"

@@ -37,6 +37,10 @@ if kind == "slow":
         with open(folder / "metrics.jsonl", "a") as file:
             file.write(json.dumps({"epoch": epoch, "val/accuracy": epoch / 1000}) + "\\n")
         time.sleep(0.05)
+if kind == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    (folder / "pid").write_text(str(os.getpid()))
+    time.sleep(60)
 if kind == "raise":
     leave("failed", {"type": "ValueError", "message": "no good"})
     sys.exit(1)

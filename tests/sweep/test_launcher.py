@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -82,6 +83,20 @@ def test_a_launcher_that_was_killed_is_gone_on_with(pretend, tmp_path, signal_nu
     }
     counts = [began().count(str(n)) for n in range(8)]
     assert sum(counts) <= 8 + 8 + 1  # the other sweep's, and at most the job under way a second time
+
+
+def test_a_second_ctrl_c_kills_what_does_not_stop(pretend, tmp_path):
+    child = subprocess.Popen([sys.executable, str(pretend.path), str(tmp_path / "sweep"), "kind=stubborn", "seed=1,2"])
+    while not (pids := [p for p in tmp_path.glob("sweep/*/pid") if p.read_text()]):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        child.wait(0.7)  # the job does not stop, and is waited for
+    child.send_signal(signal.SIGINT)
+    child.wait(5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids[0].read_text()), 0)
+    assert began() == ["1"]
 
 
 def test_two_launchers_run_each_job_once(pretend, tmp_path):

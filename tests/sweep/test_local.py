@@ -140,6 +140,8 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Callback
+from tunesmith.config.compose import compose
+from tunesmith.run.record import hash_of
 
 
 class Spy(Callback):
@@ -147,8 +149,9 @@ class Spy(Callback):
         folder = Path(trainer.default_root_dir)
         rank = trainer.global_rank
         torch.save(pl_module.state_dict(), folder / f"weights-{rank}.pt")
-        typed = sorted(HydraConfig.get().overrides.task)
-        told = {"world": trainer.world_size, "lr": trainer.optimizers[0].defaults["lr"], "typed": typed}
+        typed = list(HydraConfig.get().overrides.task)
+        told = {"world": trainer.world_size, "lr": trainer.optimizers[0].defaults["lr"]}
+        told["config_hash"] = hash_of(compose("train", typed))  # of what this rank was started with
         (folder / f"rank-{rank}.json").write_text(json.dumps(told))
 """
 
@@ -163,7 +166,8 @@ def test_both_ranks_of_a_job_train_the_same(distributed):
         told = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
         (lr,) = (float(c.partition("=")[2]) for c in journal.entries[number].job.changes)
         assert told[0] == told[1] and (told[0]["world"], told[0]["lr"]) == (2, lr)
-        hashes.add(json.loads((folder / "run.json").read_text())["config_hash"])
+        assert told[0]["config_hash"] == json.loads((folder / "run.json").read_text())["config_hash"]
+        hashes.add(told[0]["config_hash"])
         one, two = (torch.load(folder / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
         assert all(torch.equal(one[name], two[name]) for name in one)
         assert load(folder / "checkpoints" / "last.ckpt")

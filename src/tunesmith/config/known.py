@@ -50,6 +50,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.run.l2_sp": "L2SP",
     "tunesmith.run.last": "LastCheckpoint",
     "tunesmith.run.lr_find": "RateFinder",
+    "tunesmith.run.trainer": "Trainer",
     "tunesmith.run.wandb_logger": "wandb_logger",
     "tunesmith.sweep.grid": "Grid",
     "tunesmith.sweep.local": "Local",

@@ -48,6 +48,7 @@ class PictureData(TableData, ABC):
         batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
             channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
         workers: Loader processes; ``auto``: 0 where pictures are kept decoded, else the cores but one, at most 8.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
         in_memory: Whether pictures that are not in the cache are decoded once and kept in memory; ``auto`` where they
             take under a quarter of what is free.
@@ -72,6 +73,7 @@ class PictureData(TableData, ABC):
         on_bad_file: Literal["error", "skip"] = "error",
         batch_size: int = 32,
         workers: int | Literal["auto"] = "auto",
+        worker_timeout: float = 600.0,
         pin_memory: bool | Literal["auto"] = "auto",
         in_memory: bool | Literal["auto"] = "auto",
         seed: int = 0,
@@ -82,6 +84,7 @@ class PictureData(TableData, ABC):
             sampler=sampler,
             batch_size=batch_size,
             workers=workers,
+            worker_timeout=worker_timeout,
             pin_memory=pin_memory,
             seed=seed,
             drop_last=drop_last,

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from tunesmith.data.dataset import PictureDataset, SplitDataset
 from tunesmith.data.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
-from tunesmith.data.workers import TIMEOUT, Watch
+from tunesmith.data.workers import Watch
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -34,6 +34,7 @@ def make_loader(
     *,
     batch_size: int,
     workers: int | Literal["auto"],
+    timeout: float,
     processes: int,
     pin_memory: bool,
     drop_last: bool,
@@ -46,6 +47,7 @@ def make_loader(
         sampler: Its order.
         batch_size: Samples a step and process.
         workers: Loader processes; ``auto``: none where nothing is decoded, else one for each core but one, at most 8.
+        timeout: Seconds without a batch after which those count as hanging; 0 for never.
         processes: Training processes on this machine, which share the cores.
         pin_memory: Whether batches are put into page-locked memory.
         drop_last: Whether a last batch that is not full is left out.
@@ -66,5 +68,5 @@ def make_loader(
         pin_memory=pin_memory,
         generator=generator,
         worker_init_fn=Watch(number) if number else None,
-        timeout=TIMEOUT if number else 0,
+        timeout=timeout if number else 0,
     )

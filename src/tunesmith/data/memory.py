@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,7 +75,7 @@ def cores() -> int:
 
 
 def available_bytes() -> int:
-    """Memory that can be used without swapping: the machine's, or the container's where that is less."""
+    """Memory that can be used without swapping: the machine's, the container's or the process's, whichever is least."""
     return min(_candidates())
 
 
@@ -91,3 +92,10 @@ def _candidates() -> Iterator[int]:
         yield int((group / "memory.max").read_text()) - used
     except (OSError, KeyError, ValueError):  # no container, or no limit ("max")
         pass
+    if sys.platform.startswith("linux"):
+        import resource  # of Unix alone
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]  # ulimit -v
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        if limit != resource.RLIM_INFINITY:
+            yield limit - used

@@ -34,6 +34,7 @@ class TableData(LightningDataModule, ABC):
         sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
         batch_size: Samples a step and process.
         workers: Loader processes; ``auto``: 0 where nothing is decoded, else the cores but one, at most 8.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
         seed: Of the order of batches and of augmentation; the run's seed.
         drop_last: Whether a last training batch that is not full is left out.
@@ -63,17 +64,19 @@ class TableData(LightningDataModule, ABC):
         sampler: Literal["shuffled", "balanced"],
         batch_size: int,
         workers: int | Literal["auto"],
+        worker_timeout: float,
         pin_memory: bool | Literal["auto"],
         seed: int,
         drop_last: bool,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise DataError(f"Expected batch_size to be at least 1 but got {batch_size}.")
+        for name, value, least in (("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0)):
+            if value < least:
+                raise DataError(f"Expected {name} to be at least {least} but got {value}.")
         self.split = split
         self.balanced = sampler == "balanced"
         self.batch_size = batch_size
-        self.workers = workers
+        self.workers, self.worker_timeout = workers, worker_timeout
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
         self.seed = seed
         self.drop_last = drop_last
@@ -173,6 +176,10 @@ class TableData(LightningDataModule, ABC):
         """How the files of a split are decoded, for `serve`; ``None`` where there is nothing to decode."""
         return None
 
+    def largest(self, rows: Ints, count: int) -> Ints:
+        """As many of some rows of the table as are asked for, those that take most memory."""
+        return rows[:count]
+
     def together(self, rows: Ints, batch: int) -> Ints:
         """Rows of the table in the order in which they are best computed, so many at a time."""
         return rows
@@ -229,6 +236,7 @@ class TableData(LightningDataModule, ABC):
             EpochSampler(len(dataset), self.seed, training, epoch, skip, classes, self._lengths(dataset, training)),
             batch_size=self.batch_size,
             workers=self.workers,
+            timeout=self.worker_timeout,
             processes=self._processes(),
             pin_memory=self.pin_memory,
             drop_last=training and self.drop_last,

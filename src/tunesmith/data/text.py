@@ -39,6 +39,7 @@ class TextData(TableData, ABC):
         sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
         batch_size: Samples a step and process.
         workers: Loader processes; ``auto``: 0, since padding some lists of numbers is all that is left to do.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
         seed: Of the order of batches; the run's seed.
         drop_last: Whether a last training batch that is not full is left out.
@@ -58,6 +59,7 @@ class TextData(TableData, ABC):
         sampler: Literal["shuffled", "balanced"] = "shuffled",
         batch_size: int = 32,
         workers: int | Literal["auto"] = "auto",
+        worker_timeout: float = 600.0,
         pin_memory: bool | Literal["auto"] = "auto",
         seed: int = 0,
         drop_last: bool = False,
@@ -67,6 +69,7 @@ class TextData(TableData, ABC):
             sampler=sampler,
             batch_size=batch_size,
             workers=workers,
+            worker_timeout=worker_timeout,
             pin_memory=pin_memory,
             seed=seed,
             drop_last=drop_last,
@@ -74,7 +77,8 @@ class TextData(TableData, ABC):
         if max_length is not None and max_length < 1:
             raise DataError(f"Expected data.max_length to be at least 1 token but got {max_length}.")
         self.max_length = max_length
-        self.group_by_length = group_by_length
+        # Where a step is taken in pieces, these make up the batches that were asked for.
+        self._grouped = batch_size if group_by_length else None
         self.mixing = Mixing(0.0, 0.0, 0)
 
     def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
@@ -112,6 +116,10 @@ class TextData(TableData, ABC):
         padded = self.tokenizer.pad(samples, self._longest if alike else 0)
         return {name: tensor.to(device) for name, tensor in padded.items()}
 
+    def largest(self, rows: Ints, count: int) -> Ints:
+        """The rows of the longest texts."""
+        return rows[np.argsort([-self._tokens[row].shape[1] for row in rows], kind="stable")[:count]]
+
     def together(self, rows: Ints, batch: int) -> Ints:
         """Rows in batches of texts about as long as each other, which take half of the time to compute."""
         blocks = rows[np.argsort([self._tokens[row].shape[1] for row in rows], kind="stable")]
@@ -142,9 +150,9 @@ class TextData(TableData, ABC):
         return dataset
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
-        if not training or not self.group_by_length:
+        if not training or self._grouped is None:
             return None
-        return Lengths(torch.tensor([self._tokens[row].shape[1] for row in dataset.rows]), self.batch_size)
+        return Lengths(torch.tensor([self._tokens[row].shape[1] for row in dataset.rows]), self._grouped)
 
 
 class TextDataset(SplitDataset):

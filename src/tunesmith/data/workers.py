@@ -17,14 +17,12 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from multiprocessing.sharedctypes import RawArray
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
 from tunesmith import stop
 from tunesmith.errors import DataError
-
-TIMEOUT = 600.0
-"""Seconds without a batch after which a loader counts as hanging."""
 
 _LENGTH = 1024  # bytes of a path that are kept, from its end
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
@@ -44,6 +42,8 @@ class Watch:
         self.pids = RawArray("q", workers)
         self.slots = [RawArray("c", _LENGTH) for _ in range(workers)]
         _watches.add(self)
+        # Python ends by asking workers to stop, which these ignore, and by waiting for them: for ever.
+        Finalize(None, end_all, exitpriority=100)
 
     def __call__(self, worker: int) -> None:
         """Prepare a worker."""
@@ -79,7 +79,7 @@ def reading(picture: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Tell which file a worker was at that died or hangs, and leave no worker behind after an error.
+    """Tell which file a worker was at that died or hangs, and leave no worker behind.
 
     Raises:
         DataError: A worker died or hangs.
@@ -88,10 +88,11 @@ def explained() -> Iterator[None]:
         yield
     except BaseException as error:
         found = _explanation(error)
-        end_all()
         if found is None:
             raise
         raise DataError(found) from error
+    finally:
+        end_all()
 
 
 def _explanation(error: BaseException) -> str | None:
@@ -103,8 +104,9 @@ def _explanation(error: BaseException) -> str | None:
     if "DataLoader timed out" in text:
         files = sorted({file for pid, file in busy if pid in alive})
         return (
-            f"Expected a batch within {TIMEOUT:g} seconds but the loader workers hang; they were reading "
-            f"{', '.join(files) or 'no picture'}. Look at these files, or at the disk that they are on."
+            f"Expected a batch within {text.rpartition('after ')[2]} but the loader workers hang; they were reading "
+            f"{', '.join(files) or 'no picture'}. Look at these files, or at the disk that they are on; where it is "
+            "slow, use a larger data.worker_timeout."
         )
     files = sorted({file for pid, file in busy if pid not in alive})
     by_torch = isinstance(error, RuntimeError) and "DataLoader worker" in text

@@ -18,11 +18,21 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the allocator took it.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    libc = ctypes.CDLL(None)
-    if not hasattr(libc, "gnu_get_libc_version"):
+    libc = _glibc()
+    if libc is None:
         return False
     # Older versions take no threshold above half a heap's size, 32 MiB.
     taken = libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30) or libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)
     return bool(libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1) and taken)
+
+
+def give_back() -> None:
+    """Give memory that is kept but not used back to the system, where it was kept."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    libc = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+    return libc if hasattr(libc, "gnu_get_libc_version") else None

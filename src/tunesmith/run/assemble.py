@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
@@ -23,7 +24,7 @@ from tunesmith.contracts import Backbone, DataSpec, Preprocess, TextPreprocess
 from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
-from tunesmith.run import combination, fitted, probe
+from tunesmith.run import combination, fitted, pieces, probe
 from tunesmith.run.accumulation import WholeBatches
 from tunesmith.run.callback import Collect, Throughput
 from tunesmith.run.checkpoint import CheckpointIO
@@ -57,6 +58,7 @@ class Parts:
     data_seconds: float
     gradients: dict[str, float]
     start: dict[str, Tensor]
+    pieces: pieces.Pieces | None
 
 
 def assemble_data(node: DictConfig, preprocess: Preprocess | TextPreprocess) -> Any:
@@ -142,7 +144,10 @@ def assemble_trainer(
         check_strategy(cfg.trainer.strategy)
     if "enable_checkpointing" in flags and cfg.test == "best":
         raise ConfigError("Expected callbacks that keep the best weights but got none: add default, or use test=last.")
-    trainer = build(cfg.trainer, **own, **flags)
+    try:
+        trainer = build(cfg.trainer, **own, **flags)
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"Expected options that the trainer can be built with but got an error: {error}") from error
     return trainer, throughput, collect, self_check, phases
 
 
@@ -177,6 +182,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     watched = assemble_trainer(cfg, folder, record)
     trainer = watched[0]
     fitted.check(task, trainer)
+    combination.check_end(trainer)
+    cut = pieces.settle(task, data, trainer, record)
     combination.check_last_batch(task, data, trainer)
     combination.warn_of_two_corrections(cfg)
     gradients = probe.settle(cfg, _policy(cfg), task, data, trainer.world_size, folder)
@@ -185,7 +192,9 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     combination.check_shards(cfg, task, trainer)
-    return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task))
+    if cut:
+        OmegaConf.update(cfg, "trainer.batch_size", cut.at_once)
+    return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task), cut)
 
 
 def _start(cfg: DictConfig, task: Any) -> dict[str, Tensor]:
@@ -257,6 +266,7 @@ def describe(parts: Parts) -> dict[str, Any]:
             "bad_files": data.bad_files,
         },
         "weights": asdict(weights),
+        **({"batch": asdict(parts.pieces)} if parts.pieces else {}),
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),
             **table.counts(0),

@@ -51,6 +51,19 @@ def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
         )
 
 
+def check_end(trainer: Trainer) -> None:
+    """Refuse a run whose number of steps nobody knows.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+        raise ConfigError(
+            "Expected trainer.max_epochs or trainer.max_steps to say when training ends, since the schedule is laid "
+            "over it, but got neither; give the most that it may take, and callback=[default,early_stopping]."
+        )
+
+
 def warn_of_two_corrections(cfg: DictConfig) -> None:
     """Say that rare classes are made up for twice, by the sampler and by the loss."""
     if cfg.data.get("sampler") != "balanced":

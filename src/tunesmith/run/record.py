@@ -236,6 +236,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "git": git(),
         "packages": packages(),
         "hardware": hardware(),
+        "batch": repeats.get("batch", {}) if repeats else {},
         "data": {},
         "weights": {},
         "policy": {},

@@ -143,6 +143,7 @@ def introduce(run: Run, parts: Parts, begun: init.Init | None, policy: DictConfi
         report.data_table(parts.data.counts(), parts.data.spec),
         report.parameter_table(parts.task.table, parts.task.head_fit is not None),
         *(begun.sentences() if begun else ()),
+        *(parts.pieces.sentences() if parts.pieces else ()),
     )
     if parts.gradients:
         run.say(report.gradient_table(parts.gradients, policy.chosen))

@@ -25,7 +25,7 @@ CONTEXT: Any = multiprocessing.get_context("forkserver")
 PRELOAD = (
     *("tunesmith.__main__", "tunesmith.run.train", "tunesmith.data.base", "hydra.main", "wandb"),
     *("matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.linear_model", "sklearn.model_selection"),
-    *("torchvision.transforms.v2",),
+    *("torchvision.transforms.v2", "wandb.sdk.launch"),  # which every W&B run imports in its first second
 )
 """What every job imports; known classes of its configuration are added, a user's own are not: they may change."""
 

@@ -233,9 +233,12 @@ class Task(LightningModule, Kind):
             loss_mean.update(loss.detach(), len(target) if weight is None or stage == "train" else weight.sum())
             own = self.own_labels or self.decision.threshold is not None
             update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(target))
-        self.log(f"{stage}/loss", loss_mean, on_step=False, on_epoch=True)
         return {"loss": loss, "predictions": predictions, "target": truth, "index": index, "outputs": outputs.detach()}
+
+    def _log_epoch(self, stage: Stage) -> None:
+        """Log what the epoch's steps came to: once, since handing a metric to Lightning costs as much as a step."""
+        self.log_dict(getattr(self, f"{stage}_metrics"))
+        self.log(f"{stage}/loss", getattr(self, f"{stage}_loss"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """One step; gives the loss, a scalar, or nothing where the head is to be fitted."""
@@ -250,13 +253,25 @@ class Task(LightningModule, Kind):
         if self.head_fit is not None and (self.trainer.is_last_batch or self.trainer.should_stop):
             self.head_fit.solve(self)
 
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's metrics."""
+        self._log_epoch("train")
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""
         self._step(batch, "val")
 
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics of the split."""
+        self._log_epoch("val")
+
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """One step of testing; gives predictions, outputs, the truth and index ``(B,)`` for the record."""
         return self._step(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics of the split."""
+        self._log_epoch("test")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         """Predictions ``(B, K)`` and index ``(B,)`` of a batch without targets."""

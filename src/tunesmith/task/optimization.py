@@ -42,6 +42,10 @@ class Optimization:
         before, self.phase = self.phase, table.optimizer_phase(epoch)
         return self.phase != before
 
+    def optimizer(self, module: nn.Module, table: ParameterTable, epoch: int) -> Optimizer:
+        """Build the optimizer of an epoch alone, for a look at what it needs."""
+        return make_optimizer(module, table, table.optimizer_phase(epoch), self._optimizer)
+
     def build(self, module: nn.Module, table: ParameterTable, trainer: Trainer) -> tuple[Optimizer, dict[str, Any]]:
         """Build the optimizer of the phase, and its schedule over the phase's own steps as Lightning takes it."""
         optimizer = make_optimizer(module, table, self.phase, self._optimizer)
@@ -99,6 +103,8 @@ def steps(trainer: Trainer, span: tuple[int, int | None]) -> tuple[int, int]:
         span: The first epoch, and the one after the last or ``None`` for the end of the run.
     """
     total = int(trainer.estimated_stepping_batches)
+    if math.isinf(trainer.num_training_batches):
+        trainer.fit_loop.setup_data()  # which Lightning (2.6) puts off where steps alone end the run
     per_epoch = max(1, math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches))
     first, end = span
     last = total if end is None else min(total, end * per_epoch)
