@@ -6,6 +6,7 @@ import functools
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +33,12 @@ def _compose(logs: Path, *overrides: str, samples: int = 120) -> DictConfig:
     own_data = any(o.startswith(("data=", "experiment=")) for o in overrides)
     size = [] if own_data else [f"data.samples={samples}"]
     return compose("train", [*QUICK, f"paths.logs={logs}", *size, *overrides])
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let child processes hear it, where a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

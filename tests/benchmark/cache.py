@@ -11,8 +11,11 @@ those of our partly frozen and our full training; the probes run from beginning 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -32,6 +35,8 @@ COMMON = [
 RATES = [round(3e-3 * 0.7**i, 6) for i in range(12)]
 FEW, MORE = 4, 64
 """Steps between which a picture's time is taken; a dozen are lost in how long imports take, now and then."""
+PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux's prctl: processes whose parent has ended become children of this one, and their CPU time is counted."""
 HEADS = """
 import sys, torch
 from torch.utils.data import DataLoader, TensorDataset
@@ -81,23 +86,25 @@ class Bench:
 
     def __init__(self, folder: Path, threads: int, pictures: int) -> None:
         self.folder = folder
-        self.pictures = pictures
+        self.threads, self.pictures = threads, pictures
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TUNESMITH_CACHE": str(folder / "store")}
 
     def process(self, *command: str) -> tuple[Cost, str]:
-        """What a process costs, and the last line that it prints."""
+        """What a process and all that it starts cost, and the last line that it prints."""
+        before, start = children_cpu(), time.perf_counter()
         with tempfile.TemporaryFile("w+") as said:
-            start = time.perf_counter()
-            child = subprocess.Popen(
+            done = subprocess.run(
                 [sys.executable, *command], cwd=self.folder, env=self.environment, stdout=said, stderr=subprocess.STDOUT
             )
-            _, status, used = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
+            wall = time.perf_counter() - start
+            with contextlib.suppress(ChildProcessError):
+                while True:
+                    os.wait()  # for what it left behind: a sweep's fork server, for one
             said.seek(0)
             lines = said.read().splitlines()
-        if status:
+        if done.returncode:
             raise SystemExit("\n".join(lines[-20:]))
-        return Cost(time.perf_counter() - start, used.ru_utime + used.ru_stime), lines[-1] if lines else ""
+        return Cost(wall, children_cpu() - before), lines[-1] if lines else ""
 
     def ours(self, *overrides: str) -> Cost:
         """A training run, or a sweep of them."""
@@ -117,6 +124,12 @@ class Bench:
         return few - picture * (FEW * BATCH), picture
 
 
+def children_cpu() -> float:
+    """Seconds of CPU of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def ten_epochs(start: Cost, train: Cost, evaluate: Cost) -> Cost:
     """A whole run."""
     return start + train * (EPOCHS * TRAIN) + evaluate * (EPOCHS * VAL + TEST)
@@ -130,7 +143,8 @@ def measure(bench: Bench) -> list[tuple[str, tuple[float, float], float]]:
     rows = [("linear probe, cold", loop.over(cold), 7.0), ("linear probe, warm", loop.over(warm), 20.0)]
 
     frozen = cold - warm
-    sweep = frozen + bench.ours("-m", "policy=linear_probe", f"optimizer.lr={','.join(map(str, RATES))}")
+    slots = f"sweep.slots={bench.threads}"  # so many jobs at once, each with one of the threads
+    sweep = frozen + bench.ours("-m", "policy=linear_probe", slots, f"optimizer.lr={','.join(map(str, RATES))}")
     heads, _ = bench.process("-c", HEADS.format(train=TRAIN, val=VAL, runs=len(RATES), epochs=EPOCHS))
     floor = frozen + heads + bench.process("-c", "import tunesmith.run.train")[0]
     rows += [
@@ -155,6 +169,7 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=1, help="of torch, on both sides")
     arguments.add_argument("--pictures", type=int, default=128, help="that the textbook's loop is measured on")
     options = arguments.parse_args()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Bench(Path(folder), options.threads, options.pictures))
     table = Table(title=f"× textbook's loop, {EPOCHS} epochs, {options.threads} thread(s)")

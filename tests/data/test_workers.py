@@ -109,6 +109,20 @@ def test_no_worker_outlives_a_run_that_ended_well(loading):
     assert set(multiprocessing.active_children()) <= before
 
 
+def test_they_are_children_of_the_training_process_whatever_the_default_is(loading, monkeypatch):
+    """As a job of a sweep has another one, and Python 3.14; only children die with it."""
+    monkeypatch.setattr(
+        multiprocessing.context._default_context, "_actual_context", multiprocessing.get_context("spawn")
+    )
+    batches = loading(lambda: None)
+    with workers.explained():
+        next(iter(batches))
+        (watch,) = (watch for watch in workers._watches if watch is batches.worker_init_fn)
+        children = {child.pid for child in multiprocessing.active_children()}
+        assert {pid for pid, _ in watch.reading()} <= children
+        assert type(batches.multiprocessing_context).__name__ == "ForkContext"
+
+
 def test_a_signal_is_for_the_training_process_alone(loading):
     batches, others = loading(lambda: None), set(multiprocessing.active_children())
     with pytest.raises(KeyError), workers.explained():  # which ends them

@@ -1,20 +1,13 @@
 import pytest
+from networks import DEPTHS, PLAIN
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Plateau
+from tunesmith.parameters import HEAD, Plateau
 from tunesmith.policy.chain import Chain
-
-# The stage at depth 1 has no parameters, as a pooling layer has none.
-DEPTHS = {"stem": 0, "layer1": 2, "layer2": 3, HEAD: 4}
-PARAMETERS = [
-    Parameter(f"{stage}.{leaf}", stage, depth, False, leaf == "bias", 1, 8)
-    for stage, depth in DEPTHS.items()
-    for leaf in ("weight", "bias")
-]
 
 
 def test_the_head_then_each_stage_alone_then_all():
-    plan = Chain(epochs=2).plan(PARAMETERS)
+    plan = Chain(epochs=2).plan(PLAIN)
     assert [p.first_epoch for p in plan] == [0, 2, 4, 6, 8]
     stages = [{name.partition(".")[0] for name in phase.trainable} for phase in plan]
     assert stages == [{HEAD}, {"stem"}, {"layer1"}, {"layer2"}, set(DEPTHS)]
@@ -26,5 +19,5 @@ def test_out_of_range():
 
 
 def test_with_a_patience_all_but_the_last_wait_for_a_plateau():
-    plan = Chain(epochs=5, patience=2, min_delta=0.1).plan(PARAMETERS)
+    plan = Chain(epochs=5, patience=2, min_delta=0.1).plan(PLAIN)
     assert [phase.plateau for phase in plan] == [Plateau(2, 0.1)] * (len(plan) - 1) + [None]

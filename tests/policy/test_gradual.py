@@ -1,16 +1,9 @@
 import pytest
+from networks import DEPTHS, PLAIN
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Plateau
+from tunesmith.parameters import HEAD, Plateau
 from tunesmith.policy.gradual import Gradual
-
-# The stage at depth 1 has no parameters, as a pooling layer has none.
-DEPTHS = {"stem": 0, "layer1": 2, "layer2": 3, HEAD: 4}
-PARAMETERS = [
-    Parameter(f"{stage}.{leaf}", stage, depth, False, leaf == "bias", 1, 8)
-    for stage, depth in DEPTHS.items()
-    for leaf in ("weight", "bias")
-]
 
 
 def stages(phase):
@@ -18,15 +11,15 @@ def stages(phase):
 
 
 def test_a_stage_more_from_the_head_down_until_all_train():
-    plan = Gradual(epochs=3).plan(PARAMETERS)
+    plan = Gradual(epochs=3).plan(PLAIN)
     assert [p.first_epoch for p in plan] == [0, 3, 6, 9]
     assert [stages(p) for p in plan] == [list(DEPTHS)[-n:] for n in (1, 2, 3, 4)]
-    assert plan[-1].trainable == {p.name for p in PARAMETERS}
+    assert plan[-1].trainable == {p.name for p in PLAIN}
     assert not any(p.apart for p in plan)
 
 
 def test_only_so_many_stages():
-    assert [stages(p) for p in Gradual(stages=1).plan(PARAMETERS)] == [[HEAD], ["layer2", HEAD]]
+    assert [stages(p) for p in Gradual(stages=1).plan(PLAIN)] == [[HEAD], ["layer2", HEAD]]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +33,9 @@ def test_out_of_range(options, words):
 
 def test_more_stages_than_there_are():
     with pytest.raises(PolicyError, match="at most 3"):
-        Gradual(stages=4).plan(PARAMETERS)
+        Gradual(stages=4).plan(PLAIN)
 
 
 def test_with_a_patience_all_but_the_last_wait_for_a_plateau():
-    plan = Gradual(epochs=5, patience=2, min_delta=0.1).plan(PARAMETERS)
+    plan = Gradual(epochs=5, patience=2, min_delta=0.1).plan(PLAIN)
     assert [phase.plateau for phase in plan] == [Plateau(2, 0.1)] * (len(plan) - 1) + [None]

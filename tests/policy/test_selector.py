@@ -1,31 +1,9 @@
 import pytest
+from networks import PARAMETERS, STAGES, names
 
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
+from tunesmith.parameters import HEAD
 from tunesmith.policy.selector import parse, select
-
-STAGES = ("stem", "layer1", "layer2", "blocks.3")
-
-
-def make_parameters():
-    found = []
-    for depth, stage in enumerate(STAGES):
-        for name, norm, bias, ndim in [
-            ("conv.weight", False, False, 4),
-            ("bn.weight", True, False, 1),
-            ("bn.bias", True, True, 1),
-        ]:
-            found.append(Parameter(f"backbone.net.{stage}.{name}", stage, depth, norm, bias, ndim, 8))
-    for name, bias, ndim in [("output.weight", False, 2), ("output.bias", True, 1)]:
-        found.append(Parameter(f"head.{name}", HEAD, len(STAGES), False, bias, ndim, 8))
-    return found
-
-
-PARAMETERS = make_parameters()
-
-
-def names(*stages):
-    return {p.name for p in PARAMETERS if p.stage in stages}
 
 
 def selected(selector):

@@ -151,7 +151,8 @@ PLACES = {
     "middle": ((Task, "training_step"), 12),
     "boundary": ((Task, "on_train_epoch_start"), 3),
     "validation": ((Task, "validation_step"), 2),
-    "save": ((checkpoint, "_write_manifest"), 9),
+    "first save": ((checkpoint, "_write_manifest"), 2),
+    "save": ((checkpoint, "_write_manifest"), 10),
 }
 LATER = {
     "start of the third": ((Task, "on_train_epoch_start"), 5),  # it is called twice an epoch

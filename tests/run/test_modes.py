@@ -56,7 +56,7 @@ def check(seen, backbone):
 
 
 def test_frozen_parts_are_in_eval_and_what_trains_is_not(modes, quick, tmp_path, monkeypatch):
-    """The module arrives in eval mode, as those of transformers do, and is put through train, validate and a resume."""
+    """The module arrives in eval mode, as those of transformers do, and is put through validate, train and a resume."""
     parts = assembled(quick, tmp_path)
     parts.task.eval()
 
@@ -66,6 +66,7 @@ def test_frozen_parts_are_in_eval_and_what_trains_is_not(modes, quick, tmp_path,
 
     monkeypatch.setattr(Task, "on_validation_end", lambda self: self.train())
     with quiet():
+        parts.trainer.validate(parts.task, datamodule=parts.data, verbose=False)
         parts.task.on_train_batch_end = dies
         with pytest.raises(RuntimeError, match="dies"):
             parts.trainer.fit(parts.task, datamodule=parts.data)

@@ -72,6 +72,27 @@ def test_the_next_phase_begins_from_the_best_weights_averages_and_moments(more, 
     assert policy["check"]["frozen_moved"] == [] == policy["check"]["trained_unmoved"]
 
 
+def test_what_trained_before_and_is_frozen_now_goes_back_too_where_its_average_moved_on(quick, states):
+    words = ["policy=chain", "policy.epochs=9", "policy.patience=1", "policy.min_delta=9", "callback=[quiet,ema]"]
+    folder = train(quick(*words, "trainer.max_epochs=5", "test=null", "cache=off", samples=60)).folder
+    assert same(states["start", 2], states["end", 0]) and same(states["start", 4], states["end", 2])
+    assert not same(states["end", 3], states["end", 2])
+    stage1 = "module.backbone.net.stage1.0.weight", "module.head.output.weight"
+    best, last = states["end", 2][1], states["end", 3][1]
+    assert all(not torch.equal(best[name], last[name]) for name in stage1)  # the head is frozen then
+    kept = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["phases"]["best"]
+    assert (
+        "head.output.weight" not in kept["weights"] and "module.backbone.net.stage3.0.weight" not in kept["averages"][0]
+    )
+
+
+def test_a_checkpoint_holds_of_the_best_only_what_its_phase_trains(quick):
+    folder = train(quick(*PROBE, "policy.patience=9", "trainer.max_epochs=2", samples=60)).folder
+    kept = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["phases"]["best"]
+    assert {name.partition(".")[0] for name in kept["weights"]} == {"head"}
+    assert [len(state) for state in kept["optimizers"]] == [2] and kept["averages"] == []
+
+
 def test_a_phase_that_runs_out_of_epochs_hands_its_best_weights_on_too(quick, states):
     words = [*PROBE, "policy.probe_epochs=3", "policy.patience=5", "policy.min_delta=9"]
     folder = train(quick(*words, samples=60)).folder

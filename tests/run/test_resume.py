@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from killing import BASE, LATER, PLACES, KilledError, bits, configured, differing, go_on, killed, leaves
+from killing import LATER, PLACES, KilledError, bits, configured, differing, go_on, killed, leaves
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, RunError
@@ -95,42 +91,6 @@ def test_without_one_part_of_the_state_the_bits_differ(target, value, stopped, m
     monkeypatch.setattr(target, value)
     go_on(stopped)
     assert differing(bits(stopped), whole("plain")) != []
-
-
-DRIVER = """
-import os, signal, sys
-from tunesmith.task.base import Task
-
-step, kill_at = Task.training_step, int(sys.argv.pop())
-count = 0
-
-def counting(*args):
-    global count
-    count += 1
-    if count == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(*args)
-
-Task.training_step = counting
-from tunesmith.__main__ import main
-main()
-"""
-
-
-@pytest.mark.long  # the kills below, which are injected, prove the same at each commit
-def test_kill_9_twice_at_random_steps(tmp_path, whole):
-    """As a user meets it: the same command line again and again, in processes of their own."""
-    steps = [random.randint(2, 9), random.randint(2, 5), -1]
-    words = [*BASE, f"paths.logs={tmp_path}", "resume=auto"]
-    codes = [
-        subprocess.run([sys.executable, "-c", DRIVER, "train", *words, str(n)], cwd=tmp_path, check=False).returncode
-        for n in steps
-    ]
-    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0], steps
-    (folder,) = (path.parent for path in tmp_path.rglob("run.json"))
-    assert differing(bits(folder), whole("plain")) == [], steps
-    record = json.loads((folder / "run.json").read_text())
-    assert record["status"] == "completed" and len(record["resumed"]) == 2
 
 
 # ── checkpoints that are not what was written ───────────────────────────────────────────────────────────────────────

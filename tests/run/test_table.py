@@ -9,9 +9,13 @@ from torch import nn
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.head.ridge import Ridge
 from tunesmith.parameters import HEAD
+from tunesmith.policy.chain import Chain
+from tunesmith.policy.gradual import Gradual
 from tunesmith.policy.phases import Phases
+from tunesmith.rates.head_multiplier import HeadMultiplier
 from tunesmith.rates.layer_decay import LayerDecay
 from tunesmith.rates.ramp import Ramp
+from tunesmith.rates.rules import Rules
 from tunesmith.rates.uniform import Uniform
 from tunesmith.run.table import make_table
 from tunesmith.task.freeze import freeze_modes
@@ -28,6 +32,32 @@ def test_every_parameter_has_one_row_and_the_head_is_last():
     assert {row.parameter.name for row in rows if row.first_epoch is None} == {
         f"backbone.net.stage{i}.0.weight" for i in (1, 2, 3)
     }
+
+
+POLICIES = [
+    Phases([{"train": ["all"]}]),
+    Phases([{"train": ["head"], "epochs": 2}, {"train": ["bias", "head"], "epochs": 1}, {"train": ["all"]}]),
+    Phases([{"train": ["head", "stage: -1:"]}]),
+    Gradual(),
+    Chain(),
+]
+RATES = [
+    Uniform(),
+    HeadMultiplier(),
+    LayerDecay(0.7, thaw_warmup=1.5),
+    Ramp(0.7),
+    Rules([{"match": "^head", "multiplier": 9}]),
+]
+
+
+def test_every_parameter_is_in_one_group_with_a_name_of_its_own_for_each_policy_and_rates(small_backbone):
+    head = nn.Linear(2, 2)
+    expected = sorted([f"backbone.{n}" for n, _ in small_backbone.named_parameters()] + ["head.weight", "head.bias"])
+    for policy in POLICIES:
+        for rates in RATES:
+            groups = make_table(small_backbone, head, policy, rates).groups()
+            assert sorted(name for group in groups for name in group.parameters) == expected
+            assert len({group.name for group in groups}) == len(groups)
 
 
 def test_a_head_that_is_fitted_takes_no_step():

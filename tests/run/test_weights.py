@@ -127,3 +127,18 @@ def test_a_mean_keeps_the_bits_of_what_is_the_same_everywhere():
     same = torch.randn(50)
     found = weights.mean([{"x": same.clone(), "n": torch.tensor(i), "y": torch.full((2,), float(i))} for i in range(3)])
     assert torch.equal(found["x"], same) and found["n"] == 0 and found["y"].tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_averages_have_the_type_of_the_weights(precision, quick):
+    words = [
+        f"trainer.precision={precision}",
+        "callback=[quiet,ema]",
+        "test=wise_ft",
+        "cache=off",
+        "trainer.max_epochs=1",
+    ]
+    folder = train(quick("policy=last_stages", "policy.stages=1", *words, samples=60)).folder
+    assert {t.dtype for t in state_of(folder, "wise_ft").values() if t.is_floating_point()} == {
+        {"64-true": torch.float64, "bf16-true": torch.bfloat16}[precision]
+    }

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import shutil
 import socket
 import traceback
+from pathlib import Path
 
 import torch
 import torch._dynamo  # which sharding imports; once here instead of in each process
+from omegaconf import OmegaConf
 
+from tunesmith.config.find import package_conf
 from tunesmith.run.assemble import assemble
 from tunesmith.run.checkpoint import POSITION
 from tunesmith.run.quiet import quiet
 from tunesmith.task.base import Task
-
-KINDS = {
-    "one": [],
-    "ddp": ["trainer=ddp", "trainer.accelerator=cpu"],
-    "fsdp": ["trainer=fsdp", "trainer.accelerator=cpu"],
-}
 
 
 def together(folder, work):
@@ -54,6 +52,26 @@ def _work(rank, port, folder, work):
     os._exit(code)  # nothing of the parent's is to be cleaned up here
 
 
+@functools.cache
+def composed(quick, *words):
+    """The configuration of a run, composed once: in the parent, where all processes are to have it."""
+    common = ["trainer.max_epochs=3", "trainer.precision=64-true", "test=null", "callback=none", "cache=off"]
+    return quick(Path("logs"), *common, *words)
+
+
+def configured(quick, folder, kind, *words):
+    """That configuration for a folder, and for one process or for two with an option of conf/trainer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg = composed(quick, *words).copy()
+    OmegaConf.set_struct(cfg, False)
+    if kind != "one":
+        own = OmegaConf.load(package_conf() / "trainer" / f"{kind}.yaml")
+        cfg.trainer.update({key: value for key, value in own.items() if key != "defaults"})
+    cfg.data.batch_size = 16 if kind == "one" else 8
+    cfg.paths.run = str(folder)
+    return cfg
+
+
 def fitted(quick, folder, kind, *words, ckpt_path=None, then=None):
     """Fit in double precision, with 16 pictures a step in all; give the parts.
 
@@ -61,12 +79,8 @@ def fitted(quick, folder, kind, *words, ckpt_path=None, then=None):
         kind: One process, or which strategy of two.
         then: Called in each process with the parts, before they are taken down.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    share = 16 if kind == "one" else 8
-    common = ["trainer.max_epochs=3", "trainer.precision=64-true", "test=null", "callback=none", "cache=off"]
     torch.manual_seed(0)
-    cfg = quick(folder, *common, *KINDS[kind], f"data.batch_size={share}", f"paths.run={folder}", *words)
-    parts = assemble(cfg, folder, {})
+    parts = assemble(configured(quick, folder, kind, *words), folder, {})
     parts.task.on_train_end = lambda: then and then(parts)
     with quiet():
         parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=ckpt_path, weights_only=True)
@@ -101,7 +115,7 @@ KEPT = [
 def whole_and_resumed(quick, folder, kind, *words, place=(2, 1)):
     """Weights of a run that was never interrupted, and of one that went on from where a kill would have left it.
 
-    What a kill at a place leaves is what lies in the folder then, which is copied.
+    What a kill at a place leaves is what lies in the folder then, which is copied; the words hold `KEPT`.
     """
     step, killed = Task.training_step, folder.with_name(f"{folder.name}_killed")
 
@@ -112,10 +126,10 @@ def whole_and_resumed(quick, folder, kind, *words, place=(2, 1)):
 
     Task.training_step = copying
     try:
-        whole = weights(quick, folder, kind, *KEPT, *words)
+        whole = weights(quick, folder, kind, *words)
     finally:
         Task.training_step = step
     last = killed / "checkpoints" / "last.ckpt"
     there = torch.load(last, weights_only=True)[POSITION]
     assert (there["epoch"], there["batch"]) == place
-    return whole, weights(quick, killed, kind, *KEPT, *words, ckpt_path=last)
+    return whole, weights(quick, killed, kind, *words, ckpt_path=last)

@@ -8,9 +8,21 @@ from types import SimpleNamespace
 import lightning
 import pytest
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
-from ranks import ACCUMULATING, AVERAGED, THAWING, differing, fitted, together, weights, whole_and_resumed
+from ranks import (
+    ACCUMULATING,
+    AVERAGED,
+    KEPT,
+    THAWING,
+    composed,
+    differing,
+    fitted,
+    together,
+    weights,
+    whole_and_resumed,
+)
 
 from tunesmith.errors import PolicyError
+from tunesmith.run.lr_find import RateFinder
 from tunesmith.run.quiet import quiet
 from tunesmith.run.weights import make, wise_ft
 from tunesmith.task import base, distributed
@@ -25,22 +37,44 @@ WAITING = (
 )
 
 
+SETTINGS = {
+    "thawing": [*KEPT, THAWING],
+    "waiting": [*KEPT, WAITING],
+    "accumulating": ACCUMULATING,
+    "averaged": AVERAGED,
+    "moving": ["policy=lora", "rates=ramp", "callback=[quiet,ema,l2_sp]", "optimizer.weight_decay=0"],
+    "rates": ["policy=lora", "debug=lr_find", "trainer.max_epochs=99", "trainer.max_steps=20"],
+}
+
+
+def found_rates(*args):
+    """What a search for rates finds, and what it leaves."""
+    parts = fitted(*args)
+    (finder,) = (c for c in parts.trainer.callbacks if isinstance(c, RateFinder))
+    return {"losses": finder.losses, "interval": finder.interval, "left": digests(parts.task)}
+
+
 @pytest.fixture(scope="module")
 def ranks(quick_below, tmp_path_factory):
-    """What each of two processes came to, in one go: starting them takes longest."""
+    """What each of two processes came to, in one go."""
     folder = tmp_path_factory.mktemp("ranks")
+    for words in SETTINGS.values():
+        composed(quick_below, *words)
 
     def work():
         found = {}
-        for name, phases in (("thawing", THAWING), ("waiting", WAITING)):
-            found[name], found[f"{name}, resumed"] = whole_and_resumed(quick_below, folder / name, "ddp", phases)
-        found["accumulating"] = weights(quick_below, folder / "accumulating", "ddp", *ACCUMULATING)
+        for name in ("thawing", "waiting"):
+            both = whole_and_resumed(quick_below, folder / name, "ddp", *SETTINGS[name])
+            found[name], found[f"{name}, resumed"] = both
+        for name in ("accumulating", "moving"):
+            found[name] = weights(quick_below, folder / name, "ddp", *SETTINGS[name])
+        found["rates"] = found_rates(quick_below, folder / "rates", "ddp", *SETTINGS["rates"])
         parts = fitted(quick_below, folder / "averaged", "ddp", *AVERAGED)
         for maker in ("wise_ft", "greedy_soup"):
             found[maker] = make(parts, folder / "averaged", maker)
         found["tested"] = digests(parts.task)
         base.rewrap = lambda *a: None
-        found["not wrapped anew"] = weights(quick_below, folder / "control", "ddp", THAWING)
+        found["not wrapped anew"] = weights(quick_below, folder / "control", "ddp", *SETTINGS["thawing"])
         return found
 
     return folder, together(folder, work)
@@ -48,10 +82,10 @@ def ranks(quick_below, tmp_path_factory):
 
 def test_ranks_stay_equal_to_each_other_and_to_one_process_with_the_doubled_batch(ranks, quick_below, tmp_path):
     _, (first, second) = ranks
-    settings = {"thawing": [THAWING, "rates=layer_decay"], "accumulating": ACCUMULATING}
-    for name, words in (settings | {"waiting": [WAITING, "rates=layer_decay"]}).items():
+    for name in ("thawing", "waiting", "accumulating", "moving"):
         assert differing(first[name], second[name]) == [], name
-        assert differing(first[name], weights(quick_below, tmp_path / name, "one", *words), 1e-6) == [], name
+        alone = weights(quick_below, tmp_path / name, "one", *SETTINGS[name])
+        assert differing(first[name], alone, 1e-6) == [], name
     # Negative control: so much does wrapping anew matter.
     assert differing(first["not wrapped anew"], second["not wrapped anew"])
 
@@ -85,6 +119,13 @@ def test_both_evaluate_the_same_averages_and_choose_the_same_and_as_one_process_
         alone = wise_ft(parts, folder / "averaged" / "checkpoints")[1]
     assert alone["values"] == pytest.approx(first["wise_ft"]["values"], abs=1e-9)
     assert alone["alpha"] == first["wise_ft"]["alpha"]
+
+
+def test_both_find_the_rates_that_one_process_finds(ranks, quick_below, tmp_path):
+    first, second = (rank["rates"] for rank in ranks[1])
+    alone = found_rates(quick_below, tmp_path / "alone", "one", *SETTINGS["rates"])
+    assert first == second and alone["left"] == first["left"] and alone["interval"] == first["interval"]
+    assert alone["losses"] == pytest.approx(first["losses"], rel=1e-5) and len(set(alone["losses"])) > 10
 
 
 def test_other_strategies_and_for_several_phases_other_versions_are_refused(monkeypatch):

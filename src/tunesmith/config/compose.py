@@ -33,6 +33,6 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
         ready = overrides.prepare(hydra, command, changes, dirs)
         if ready.mistakes:
             raise ConfigError([m.text for m in ready.mistakes])
-        return hydra_app.alone(hydra_app.settled(hydra_app.load(hydra, command, ready.overrides)))
+        return hydra_app.alone(ready.configs[0])
     finally:
         GlobalHydra.instance().clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, Literal
 
 import torch
@@ -69,4 +70,7 @@ def make_loader(
         generator=generator,
         worker_init_fn=Watch(number) if number else None,
         timeout=timeout if number else 0,
+        # In a job of a sweep, and from Python 3.14 on, the default is a server that imports all again, and whose
+        # workers would outlive a training process that is killed.
+        multiprocessing_context="fork" if number and sys.platform.startswith("linux") else None,
     )

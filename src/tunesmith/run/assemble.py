@@ -192,6 +192,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     check_phases_fit(task, trainer)
     check_phases(trainer.strategy, len(task.table.phases))
     combination.check_shards(cfg, task, trainer)
+    # Lightning (2.6) does so when averages have been set up in float32, and a checkpoint's doubles rounded to it.
+    trainer.strategy.precision_plugin.convert_module(task)
     if cut:
         OmegaConf.update(cfg, "trainer.batch_size", cut.at_once)
     return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task), cut)

@@ -34,12 +34,16 @@ class CheckpointIO(TorchCheckpointIO):
             RunError: The disk has too little room, or is read-only; an older checkpoint of that name stays.
         """
         target = confined(Path(path))
-        with stop.held(), room.told(target):
+        with stop.held(), room.told(target, target.parent.parent):
             room.check(target.parent, room.size_of(checkpoint))
             self._save(checkpoint, target)
 
     def _save(self, checkpoint: dict[str, Any], target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
+        if not (target.parent / MANIFEST).is_file():
+            _write_manifest(
+                target.parent, {}
+            )  # so that a first save that is cut short can be told from a lost manifest
         with atomic(target) as temporary:
             torch.save(checkpoint, temporary)
             digest = _digest(temporary)

@@ -109,7 +109,9 @@ def of(trainer: Any) -> Finite:
 
 
 def _broken(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
-    return [name for name, tensor in tensors if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    # Of shards this process's own: the others may not be looking.
+    own = ((name, tensor.to_local() if hasattr(tensor, "to_local") else tensor) for name, tensor in tensors)
+    return [name for name, tensor in own if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
 
 
 def _names(trainer: Any, batch: Any) -> list[str]:

@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from tunesmith.errors import RunError
+from tunesmith.run import room
 
 
 class MetricsLog(Logger):
@@ -59,8 +60,12 @@ class MetricsLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one line: ``step``, then the metrics."""
-        with self._path.open("a", encoding="utf-8") as file:
+        """Append one line: ``step``, then the metrics.
+
+        Raises:
+            RunError: The disk is full or read-only.
+        """
+        with room.told(self._path, self._path.parent), self._path.open("a", encoding="utf-8") as file:
             values = {k: float(v) if math.isfinite(v) else None for k, v in metrics.items()}  # JSON has no NaN
             file.write(json.dumps({"step": step, **values}) + "\n")
             file.flush()

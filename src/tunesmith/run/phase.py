@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from tunesmith.parameters import Phase
 from tunesmith.run.checkpoint import POSITION
+from tunesmith.task.freeze import frozen_names
 
 log = logging.getLogger(__name__)
 PHASES = "phases"
@@ -52,7 +55,12 @@ class PhaseChange(Callback):
         sign = 1 if task.mode == "max" else -1
         best = -math.inf if self._best is None else sign * self._best["score"]
         if sign * score > best + plateau.min_delta:
-            self._best = {"phase": index, "epoch": trainer.current_epoch, "score": score, **_state(trainer, task)}
+            self._best = {
+                "phase": index,
+                "epoch": trainer.current_epoch,
+                "score": score,
+                **_state(trainer, task, index),
+            }
             self._waited = 0
         else:
             self._waited += 1
@@ -113,15 +121,37 @@ def _averages(trainer: Any) -> Iterator[AveragedModel]:
             yield callback._average_model
 
 
+def _moving(task: Any, phases: Sequence[Phase]) -> list[str]:
+    """Names of the weights and buffers that these phases may change."""
+    frozen = set(frozen_names(task, [phase.trainable for phase in phases]))
+    return [name for name in task.state_dict() if name not in frozen]
+
+
 @torch.no_grad()
-def _state(trainer: Any, task: Any) -> dict[str, Any]:
+def _state(trainer: Any, task: Any, index: int) -> dict[str, Any]:
     """What a phase changes, as it is now."""
-    frozen = {name for name, parameter in task.named_parameters() if not parameter.requires_grad}
+    weights, phases = task.state_dict(), task.table.phases
+    # The average goes on moving toward weights that trained before and are frozen now.
+    averaged = ["n_averaged", *(f"module.{name}" for name in _moving(task, phases[: index + 1]))]
     return {
-        "weights": {name: tensor.clone() for name, tensor in task.state_dict().items() if name not in frozen},
-        "averages": [copy.deepcopy(average.state_dict()) for average in _averages(trainer)],
-        "optimizers": [copy.deepcopy(optimizer.state_dict()["state"]) for optimizer in trainer.optimizers],
+        "weights": {name: weights[name].clone() for name in _moving(task, phases[index : index + 1])},
+        "averages": [copy.deepcopy(_only(average.state_dict(), averaged)) for average in _averages(trainer)],
+        "optimizers": [
+            copy.deepcopy(_only(optimizer.state_dict()["state"], _trained(task, optimizer, phases[index])))
+            for optimizer in trainer.optimizers
+        ],
     }
+
+
+def _trained(task: Any, optimizer: Optimizer, phase: Phase) -> list[int]:
+    """Numbers that the state of the optimizer has for what a phase trains; that of others stays as it is."""
+    names = {id(parameter): name for name, parameter in task.named_parameters()}
+    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+    return [number for number, parameter in enumerate(parameters) if names[id(parameter)] in phase.trainable]
+
+
+def _only(state: Mapping[Any, Any], keys: Sequence[Any]) -> dict[Any, Any]:
+    return {key: state[key] for key in keys if key in state}
 
 
 @torch.no_grad()
@@ -131,8 +161,10 @@ def _restore(trainer: Any, task: Any, best: dict[str, Any]) -> None:
     for name, tensor in best["weights"].items():
         now[name].copy_(tensor)
     for average, state in zip(_averages(trainer), best["averages"], strict=True):
-        average.load_state_dict(state)
-    table, before = task.table, task.table.phases[best["phase"]].first_epoch
-    if table.optimizer_phase(before) == table.optimizer_phase(trainer.current_epoch):
+        average.load_state_dict({**average.state_dict(), **state})
+    table, phase = task.table, task.table.phases[best["phase"]]
+    if table.optimizer_phase(phase.first_epoch) == table.optimizer_phase(trainer.current_epoch):
         for optimizer, state in zip(trainer.optimizers, best["optimizers"], strict=True):
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+            whole, trained = optimizer.state_dict(), set(_trained(task, optimizer, phase))
+            kept = {number: of for number, of in whole["state"].items() if number not in trained}
+            optimizer.load_state_dict({**whole, "state": kept | state})

@@ -112,7 +112,7 @@ class Run:
             raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
         # A random part, because two jobs can start in the same second.
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").absolute()
+        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").resolve()
         try:
             folder.mkdir(parents=True, exist_ok=job.folder() is not None)  # killed before it wrote anything
         except OSError as error:
@@ -125,6 +125,7 @@ class Run:
         if self.main:
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
             handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            handler.handleError = lambda record: None  # type: ignore[method-assign]  # nor must the log hide it
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
             ours = logging.getLogger("tunesmith")
             self._logged.callback(ours.setLevel, ours.level)
@@ -146,7 +147,8 @@ class Run:
                 self.update(status="completed")
             else:
                 self._end_early(error)
-            self._logged.close()
+            with contextlib.suppress(OSError):
+                self._logged.close()
             os.environ.pop(_FOLDER_VARIABLE, None)
 
     def _end_early(self, cause: BaseException) -> None:

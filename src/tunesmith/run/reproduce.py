@@ -129,7 +129,7 @@ def find(cfg: DictConfig) -> Original:
         RunError: There is no such run, or it has no result to compare with.
         ConfigError: Its configuration does not fit this version, or names what may not be run.
     """
-    place, folder = cfg.run, Path(cfg.run).expanduser().absolute()
+    place, folder = cfg.run, Path(cfg.run).expanduser().resolve()
     if place.startswith(wandb_record.ONLINE) or (folder.is_dir() and any(folder.glob("*.wandb"))):
         record = wandb_record.read(place if place.startswith(wandb_record.ONLINE) else str(folder))
         return Original(_usable(record), _anew(record["config"], place, cfg.paths), None)

@@ -17,7 +17,7 @@ from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import changed, job, process
-from tunesmith.run.checkpoint import holds, read_manifest
+from tunesmith.run.checkpoint import MANIFEST, holds, read_manifest
 from tunesmith.run.last import BEFORE, LAST, relocated
 from tunesmith.run.record import hash_of, run_folder, typed
 from tunesmith.run.saved import read
@@ -95,7 +95,7 @@ def find(cfg: DictConfig) -> Found | None:
         found = _open(folder, cfg.resume_force)
         found.cfg.paths.cache = cfg.paths.cache
         return found
-    folder = Path(cfg.resume).expanduser().absolute()
+    folder = Path(cfg.resume).expanduser().resolve()
     return _open(folder, cfg.resume_force, changed.asked(cfg, typed()[0]))
 
 
@@ -154,11 +154,11 @@ def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
         folder: The folder of checkpoints.
 
     Returns:
-        The checkpoint, or ``None`` where none was ever saved; what the manifest says of it; and which ones were passed
-        over, a sentence each.
+        The checkpoint, or ``None`` where none was ever saved whole; what the manifest says of it; and which ones were
+        passed over, a sentence each.
 
     Raises:
-        RunError: There are checkpoints, and none of them holds.
+        RunError: Checkpoints were saved, and none of them holds.
     """
     there = [name for name in (LAST, BEFORE) if (folder / name).exists()]
     manifest = read_manifest(folder)
@@ -169,7 +169,7 @@ def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
         if holds(folder / name):
             return folder / name, manifest[name], said
         said.append(f"Passed over {name}: it is missing, or not what was written.")
-    if names:
+    if names and (listed or not (folder / MANIFEST).is_file()):
         raise RunError(
             f"Expected a checkpoint in {folder} to go on from but got none that holds ({', '.join(names)}: missing, or "
             "not what was written); start a new run without resume."
@@ -188,7 +188,7 @@ def _newest_unfinished(cfg: DictConfig) -> Path | None:
             log.warning(f"Left {folder.name} alone: it may be under way on {host}; if not, use resume={folder}.")
             continue
         found.append((record["started"], folder))
-    return max(found)[1].absolute() if found else None
+    return max(found)[1].resolve() if found else None
 
 
 def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

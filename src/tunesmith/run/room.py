@@ -51,8 +51,12 @@ def check(folder: Path, size: int) -> None:
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
+def told(path: Path, run: Path) -> Iterator[None]:
     """Tell in a sentence that a file could not be written.
+
+    Args:
+        path: The file.
+        run: The run folder that it is in.
 
     Raises:
         RunError: The disk is full or read-only.
@@ -67,7 +71,7 @@ def told(path: Path) -> Iterator[None]:
         why = "the disk is full" if full else f"{type(error).__name__}: {error}"
         raise RunError(
             f"Expected to save {path.name} but {why} ({_shown(_free(path.parent))} free); what was "
-            f"saved before is left as it is. Make room, then go on with resume={path.parent.parent}."
+            f"saved before is left as it is. Make room, then go on with resume={run}."
         ) from error
 
 

@@ -114,9 +114,7 @@ MAKERS = {"wise_ft": wise_ft, "uniform_soup": uniform_soup, "greedy_soup": greed
 
 def interpolated(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) -> State:
     """Go the share ``alpha``, 0 to 1, of the way from ``start`` to ``end``, whose other tensors stay as they are."""
-    # The end has the type that trainer.precision asks for.
-    begun = {name: start[name].to(tensor.dtype) for name, tensor in end.items() if name in start}
-    return {name: torch.lerp(begun[name], tensor, alpha) if name in begun else tensor for name, tensor in end.items()}
+    return {name: torch.lerp(start[name], tensor, alpha) if name in start else tensor for name, tensor in end.items()}
 
 
 def mean(states: Sequence[Mapping[str, Tensor]]) -> State:

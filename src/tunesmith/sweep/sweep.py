@@ -47,7 +47,7 @@ def sweep(
     settings = cfg.sweep
     space = parse(overrides, loader)
     search = description(space, settings.searcher, configs)
-    folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().absolute()
+    folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().resolve()
     searcher: Searcher = build(settings.searcher, space=space, folder=folder)
     typed = shlex.join(["tunesmith", command, "-m", *flags, *map(redact_override, overrides)])
     listed = (

@@ -153,9 +153,10 @@ class Task(LightningModule, Kind):
         """Apply the policy before a strategy wraps the module: DDP looks at what trains when it wraps."""
         if self.trainer.strategy.root_device.type == "cpu" and self.trainer.precision == "bf16-mixed":
             depthwise_in_float32(self.backbone)
-        # Lightning (2.6) does so after it has loaded a checkpoint, whose doubles it would round to floats.
-        self.trainer.precision_plugin.convert_module(self)
         if stage == "fit":
+            for metric in self.modules():
+                if isinstance(metric, Metric):
+                    metric.reset()  # `validate` leaves states of inference mode, which training could not add to
             self.train()
             self.apply_policy(self.current_epoch)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
+import lightning
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
@@ -30,15 +31,12 @@ MARKS = ("_fsdp", "_is_fsdp", "__composable_api")
 class Sharded(DDPStrategy):
     """Trains in shards; processes start, and batches are shared out, as with DDP.
 
-    Args:
-        start_method: How the other processes start: as the same command, or from this process.
-
     Raises:
         PolicyError: This version of Lightning does not let the module be sharded where it is expected to.
     """
 
-    def __init__(self, start_method: Literal["popen", "spawn", "fork", "forkserver"] = "popen") -> None:
-        super().__init__(start_method=start_method)
+    def __init__(self) -> None:
+        super().__init__()
         self._plain: dict[nn.Module, _Plain] = {}
 
     def configure_ddp(self) -> None:
@@ -51,7 +49,10 @@ class Sharded(DDPStrategy):
         """Set up; the checkpoint that a run goes on from was loaded before, its optimizer's state comes after."""
         super().setup(trainer)
         if trainer.state.fn == TrainerFn.FITTING and not self._plain:
-            raise PolicyError("Expected Lightning 2.6.*, which shards before it makes optimizers, for trainer=fsdp.")
+            raise PolicyError(
+                "Expected Lightning 2.6.*, which lets shards be made before optimizers, for trainer=fsdp but got "
+                f"{lightning.__version__}; use trainer=ddp."
+            )
 
     def training_step(self, *args: Any, **kwargs: Any) -> Any:
         """Take a step, with the first process's buffers, as under DDP: shares have statistics of their own."""
