@@ -36,6 +36,7 @@ class TextData(TableData, ABC):
         max_length: Most tokens of a text; longer ones are cut at the end. ``None``: what the backbone takes.
         group_by_length: Whether training batches are made of texts about as long as each other, which need little
             padding. Which these are is drawn anew in every epoch: see `sampler.by_length`.
+        augment: Texts are not augmented; the word is there for overlays that switch it off, such as debug=overfit.
         sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
         batch_size: Samples a step and process.
         workers: Loader processes; ``auto``: 0, since padding some lists of numbers is all that is left to do.
@@ -56,6 +57,7 @@ class TextData(TableData, ABC):
         split: Split,
         max_length: int | None = 512,
         group_by_length: bool = True,
+        augment: Literal["none"] = "none",
         sampler: Literal["shuffled", "balanced"] = "shuffled",
         batch_size: int = 32,
         workers: int | Literal["auto"] = "auto",
