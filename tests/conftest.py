@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import os
 import runpy
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
+from tunesmith.contracts import Preprocess
 from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
@@ -36,6 +39,43 @@ def pytest_configure() -> None:
     """Hear Ctrl-C, and let child processes hear it, where a shell started the tests in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_texts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Writes small language models, as files of some lines, where families.yaml looks for them."""
+    folder = tmp_path_factory.mktemp("texts")
+    runpy.run_path(str(Path(__file__).with_name("small_texts.py")))["write_models"](folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SMALL_TEXTS", str(folder))
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_text() -> Callable[[str], str]:
+    """Folder of a small language model, by its type."""
+    return lambda name: str(Path(os.environ["SMALL_TEXTS"], name))
+
+
+@pytest.fixture(scope="session")
+def texts() -> Path:
+    """A table of 128 texts of four words each, in five classes that a word of each tells."""
+    return Path(os.environ["SMALL_TEXTS"], "texts.csv")
+
+
+@pytest.fixture
+def random_input() -> Callable[..., Any]:
+    """Makes random pictures, or texts the second of which is padded, for a backbone."""
+
+    def make(backbone: Any, count: int = 2) -> Any:
+        generator = torch.Generator().manual_seed(1)
+        if isinstance(backbone.preprocess, Preprocess):
+            shape = (count, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
+            return torch.randn(shape, generator=generator)
+        mask = (torch.arange(7) < torch.tensor([7, 5]).repeat(count)[:count, None]).long()
+        return {"input_ids": torch.randint(5, 16, (count, 7), generator=generator) * mask, "attention_mask": mask}
+
+    return make
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -133,8 +173,18 @@ def typed(forked: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[.
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run every test that takes a ``family`` for each of families.yaml, as (option of conf/backbone, overrides)."""
+    """Run every test that takes a ``family`` for each of families.yaml, as (option of conf/backbone, overrides).
+
+    Runs of language models that are like another one are for the long tier: their stages are tested in the quick one.
+    """
     if "family" in metafunc.fixturenames:
         listed = yaml.safe_load(Path(__file__).with_name("families.yaml").read_text())
-        families = [(name.partition("/")[0], overrides) for name, overrides in listed.items()]
-        metafunc.parametrize("family", families, ids=list(listed))
+        like = {name for name in listed if name.startswith("transformers/")} - {
+            f"transformers/{n}" for n in ("bert", "t5")
+        }
+        rare = like if "composed" in metafunc.fixturenames else set()
+        families = [
+            pytest.param((name.partition("/")[0], own), id=name, marks=[pytest.mark.long] if name in rare else [])
+            for name, own in listed.items()
+        ]
+        metafunc.parametrize("family", families)

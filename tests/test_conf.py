@@ -21,6 +21,7 @@ BESIDE = {
     "data/image_folder": ["data.root=photos"],
     "experiment/resnet50_feature_extraction": ["data.root=photos"],
     "data/image_table": ["data.file=labels.csv"],
+    "data/text_table": ["data.file=texts.csv"],
     "data/torchvision_dataset": ["data.name=SVHN"],
     "backbone/custom": ["backbone.net._target_=torch.nn.Identity", "backbone.stages={a: [b]}", "backbone.image_size=8"],
 }

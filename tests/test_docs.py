@@ -84,6 +84,8 @@ def folder(tmp_path, monkeypatch):
         )
     names = ["path", "label", "group", "split", "weight", "value", "labels"]
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "pictures.csv", index=False)
+    texts = [(f"a {('fine', 'dull')[i % 2]} film, {i}", ("fresh", "rotten")[i % 2], f"film{i // 4}") for i in range(48)]
+    pd.DataFrame(texts, columns=["text", "label", "group"]).to_csv(tmp_path / "texts.csv", index=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

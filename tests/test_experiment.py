@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tunesmith.config.compose import compose
 from tunesmith.run.train import train
 
 CONF = Path(__file__).parents[1] / "conf" / "experiment"
+TEXT = ["backbone.name={SMALL_TEXTS}/bert", "backbone.weights=null"]
 TINY = ["backbone=tiny", "backbone.weights=null"]
 RESNET = ["backbone.name=resnet18", "backbone.weights=null", "backbone.image_size=32"]
 # Each experiment's data, and what makes its model small: a published set by name, or what lays out the data's files.
@@ -24,6 +26,9 @@ SMALL = {
     "mnist_cnn": ("MNIST", ["data.split.val=0.3"]),
     "pets_convnext": ("OxfordIIITPet", ["backbone.name=test_convnext", "backbone.weights=null"]),
     "resnet50_feature_extraction": ("folder", RESNET),
+    "reviews_minilm_lora": ("reviews", TEXT),
+    "reviews_minilm_lpft": ("reviews", TEXT),
+    "reviews_minilm_probe": ("reviews", TEXT),
     "solar_cells": ("cells", [*TINY, "policy.stages=1", "data.split.val=0.2"]),
     "solar_cells_paper": ("cells", [*TINY, "data.split.test=0.2"]),
     "solar_cells_regression": ("cells", [*TINY, "data.split.val=0.2"]),
@@ -52,9 +57,18 @@ def lay_folder(root):
             Image.fromarray(rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)).save(root / name / f"{i}.jpg")
 
 
+def lay_reviews(file):
+    """Reviews of 12 films, and plots, in the columns of the published table."""
+    rows = [
+        f"{('fresh', 'rotten', 'plot')[i % 3]},the film is {('good', 'dull')[i % 2]},film{i // 8}" for i in range(96)
+    ]
+    file.write_text("\n".join(["category,text,movie_name", *rows]) + "\n")
+
+
 @pytest.fixture
 def lay(published):
-    return lambda name, root: {"cells": lay_cells, "folder": lay_folder}.get(name, lambda r: published(name, r))(root)
+    own = {"cells": lay_cells, "folder": lay_folder, "reviews": lay_reviews}
+    return lambda name, root: own.get(name, lambda r: published(name, r))(root)
 
 
 def test_each_has_its_small_form():
@@ -72,7 +86,8 @@ def test_it_has_a_header_and_at_most_15_lines(path):
 @pytest.mark.parametrize("name", SMALL)
 def test_it_takes_a_step(name, lay, tmp_path):
     needed, small = SMALL[name]
-    data = [f"data.root={tmp_path / 'data'}"] if needed else []
+    key, small = ("file", [word.format(**os.environ) for word in small]) if needed == "reviews" else ("root", small)
+    data = [f"data.{key}={tmp_path / 'data'}"] if needed else []
     if needed:
         lay(needed, tmp_path / "data")
     overrides = [f"experiment={name}", "debug=fast_dev_run", "trainer.accelerator=cpu", *small, *data]

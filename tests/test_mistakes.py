@@ -21,6 +21,7 @@ from tunesmith.run.train import train
 FINE = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(24))
 """A table that holds: 24 pictures of two classes."""
 
+TEXTS = "data=text_table data.file=table.csv backbone=transformers"
 TABLE = "data=image_table data.file=table.csv"
 VALUES = f"{TABLE} data.target=value task=regression loss=mse"
 
@@ -99,11 +100,25 @@ CONFIGURATIONS = [
     ("data=torchvision_dataset data.name=CIFAR11", "Did you mean 'CIFAR10'"),
     ("data=solar_cells data.root=nowhere", "nowhere"),
     ("data=image_folder data.root=nowhere", "nowhere"),
+    (
+        "data=text_table data.file=0.csv",
+        "Expected a backbone for texts but got one for pictures; use backbone=transform",
+    ),
+    ("backbone=transformers", "Expected a backbone for pictures, such as backbone=timm, but got one for texts."),
+    (f"{TEXTS} data.file=nowhere.csv", "Expected data.file to be a table but there is no file nowhere.csv."),
+    (f"{TEXTS} backbone.name=package:minlm", "Did you mean 'minilm'"),
+    (f"{TEXTS} backbone.name=./nowhere", "there is no nowhere/config.json"),
+    (f"{TEXTS} backbone.pooling=max", "backbone.pooling"),
+    (f"{TEXTS} data.max_length=0", "Expected data.max_length to be at least 1 token but got 0."),
     ("data=image_folder data.root=one_class", "Expected a folder a class in one_class but got a."),
 ]
 
 TABLES = [
-    ("data=image_table data.file=table.txt", "", "Expected data.file to end in .csv or .parquet but got table.txt."),
+    (
+        "data=image_table data.file=table.txt",
+        "",
+        "Expected data.file to end in .csv, .parquet or .jsonl but got table.txt.",
+    ),
     ("data=image_table data.file=other.csv", "", "Expected data.file to be a table but there is no file other.csv."),
     (TABLE, "", "Expected a table in table.csv but it cannot be read"),
     (TABLE, "path,label\n", "Expected at least one row in table.csv but got none."),
@@ -114,8 +129,8 @@ TABLES = [
     (TABLE, f"path,label\n{FINE}24.png,\n", "Expected a class in column 'label' of table.csv but row 25 has an empty"),
     (TABLE, f"path,label\n{FINE}0.png,a\n", "Expected every picture once in table.csv but got 0.png 2 times."),
     (TABLE, "path,label\n0.png,a\n1.png,a\n", "Expected at least two classes but got a."),
-    (f"{TABLE} data.classes=[a,c]", f"path,label\n{FINE}", "to hold only data.classes but got 'b'."),
-    (f"{TABLE} data.classes=[a,b,c]", f"path,label\n{FINE}", "Expected pictures of every class in data.classes but"),
+    (f"{TABLE} data.classes=[a,c]", f"path,label\n{FINE}", "to hold only data.classes but row 2 has 'b'."),
+    (f"{TABLE} data.classes=[a,b,c]", f"path,label\n{FINE}", "Expected samples of every class in data.classes but"),
     (TABLE, f"path,label,split\n{FINE.replace('a', 'a,trian').replace('b', 'b,test')}", "Did you mean 'train'?"),
     (TABLE, f"path,label,split\n{FINE.replace('a', 'a,train').replace('b', 'b,test')}", "but got 0 of class 'b'"),
     (f"{TABLE} data.group=who data.split.by=group", f"path,label\n{FINE}", "Expected a column 'who' in table.csv"),
@@ -134,6 +149,11 @@ TABLES = [
         f"path,label\n{FINE.replace('a', '0').replace('b', '1')}",
         "two labels but got label",
     ),
+    (TEXTS, f"path,label\n{FINE}", "Expected a column 'text' in table.csv but there is none."),
+    (TEXTS, f"text,label\n{FINE},a\n", "Expected a text in column 'text' of table.csv but row 25 has an empty cell."),
+    (TEXTS, "text,label\na,a\nb\udcff,b\n", "Expected table.csv to be text in UTF-8 but line 3 is not; save it as"),
+    (f"{TEXTS} data.classes=[a,c]", f"text,label\n{FINE}", "to hold only data.classes but row 2 has 'b'."),
+    (TEXTS, f"text,label\n{FINE}{'x' * 10**7},a\n", "Expected texts of at most 1,000,000 characters in column 'text'"),
     (f"{TABLE} data.labels=[path,label]", f"path,label\n{FINE}", "Expected a number in column 'path'"),
 ]
 
@@ -188,7 +208,7 @@ def test_a_wrong_configuration(line, expected, folder):
 
 @pytest.mark.parametrize(("line", "table", "expected"), TABLES, ids=[expected for _, _, expected in TABLES])
 def test_a_broken_table(line, table, expected, folder):
-    (folder / "table.csv").write_text(table)
+    (folder / "table.csv").write_bytes(table.encode(errors="surrogateescape"))
     said = sentence(*quiet(line))
     assert said.startswith("Expected") and expected in said and "\n" not in said
 

@@ -39,11 +39,19 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
 They never stand in a YAML: a width, a class count or a parameter list is derived. A target takes those it names.
 """
 
-Activations: TypeAlias = "Mapping[str, Tensor]"
-"""What the frozen stages gave for a batch, in place of its pictures.
+Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
+"""What a backbone takes, and what flows between its stages: a tensor, or several by name, all of B rows.
 
-Either the pooled features ``(B, D)`` as ``pooled``, or the output of the last stage that ran, under that stage's name;
-and, where the head wants them, the levels so far ``(B, D_i)`` as ``level.0``, ``level.1``, …
+Of pictures it is ``(B, C, H, W)``; of texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
+them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64.
+"""
+
+Activations: TypeAlias = "Mapping[str, Tensor]"
+"""What the frozen stages gave for a batch, in place of its pictures or texts.
+
+Either the pooled features ``(B, D)`` as ``pooled``, or the output of the last stage that ran, under that stage's name
+(``stage/name`` for each tensor, where it is several); and, where the head wants them, the levels so far ``(B, D_i)`` as
+``level.0``, ``level.1``, …
 """
 
 
@@ -52,8 +60,8 @@ class Batch(TypedDict):
 
     Attributes:
         input: Float tensor ``(B, C, H, W)``, normalised as the backbone's `Preprocess` says; ``(B, V, C, H, W)`` where
-            each of V views of a sample is to be predicted and the predictions averaged; or the `Activations` that the
-            cache keeps of such pictures.
+            each of V views of a sample is to be predicted and the predictions averaged; the tokens of texts, see
+            `Inputs`; or the `Activations` that the cache keeps of either.
         target: As `DataSpec.target` says: class index ``(B,)`` int64 (``class``, ``ordinal``), labels 0 or 1 ``(B, K)``
             float32 (``multilabel``), values ``(B, K)`` float32 in their own units (``value``). Where samples were
             mixed, a class target is the class probabilities ``(B, K)`` float32.
@@ -62,7 +70,7 @@ class Batch(TypedDict):
         weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
     """
 
-    input: Tensor | Activations
+    input: Inputs | Activations
     target: Tensor
     index: Tensor
     weight: NotRequired[Tensor]
@@ -77,7 +85,7 @@ class DataSpec:
             more real numbers), or classes in an order (``ordinal``).
         class_names: One name a class, label or value, in the order of the indices.
         input: The kind of input.
-        channels: Channels of a decoded picture: 1 (grey) or 3 (RGB).
+        channels: Channels of a decoded picture: 1 (grey) or 3 (RGB); 0 for texts.
         fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
         split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
         group: What a group is, in words; ``None`` where the data has none.
@@ -86,6 +94,7 @@ class DataSpec:
         mean_weight: Mean over the training samples of their weights in the loss.
         target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
         target_std: Standard deviation of each value over the training samples ``(K,)``; empty but for values.
+        truncated: Share of the texts that are longer than the backbone sees.
     """
 
     class_names: tuple[str, ...]
@@ -94,12 +103,13 @@ class DataSpec:
     split_unit: str
     group: str | None = None
     target: Literal["class", "multilabel", "value", "ordinal"] = "class"
-    input: Literal["image"] = "image"
+    input: Literal["image", "text"] = "image"
     train_counts: tuple[int, ...] = ()
     train_size: int = 0
     mean_weight: float = 1.0
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
+    truncated: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,25 @@ class Preprocess:
 
 
 @dataclass(frozen=True)
+class TextPreprocess:
+    """How texts must be prepared for a backbone.
+
+    Attributes:
+        tokenizer: Name of the model whose tokenizer it is; as the user named it.
+        folder: Where its files are on this machine.
+        digest: Of these files.
+        max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
+        vocabulary: Number of tokens that the backbone knows.
+    """
+
+    tokenizer: str
+    folder: str
+    digest: str
+    max_length: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
 class Stage:
     """One named piece of a backbone; pieces run one after another, shallow to deep.
 
@@ -145,12 +174,14 @@ class Features(NamedTuple):
         pooled: ``(B, D)``.
         map: The last feature map ``(B, C, H, W)``, before pooling, where the backbone has one.
         tokens: The last tokens ``(B, T, D)``, where the backbone has them.
+        mask: Which of the tokens count ``(B, T)``, 1 or 0; ``None`` where all do.
         levels: The output of every stage, pooled ``(B, D_i)``, shallow to deep; only where asked for.
     """
 
     pooled: Tensor
     map: Tensor | None = None
     tokens: Tensor | None = None
+    mask: Tensor | None = None
     levels: tuple[Tensor, ...] = ()
 
 
@@ -179,15 +210,19 @@ class Backbone(Protocol):
     net: Any
     feature_dim: int
     stages: tuple[Stage, ...]
-    preprocess: Preprocess
+    preprocess: Preprocess | TextPreprocess
     weights: Weights
 
-    def __call__(self, x: Tensor | Activations, frozen: int = 0, levels: bool = False) -> Features:
-        """Map ``(B, C, H, W)``, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
+    def __call__(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
+        """Map pictures or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
         ...
 
-    def activations(self, x: Tensor, k: int, levels: bool = False) -> Activations:
+    def activations(self, x: Inputs, k: int, levels: bool = False) -> Activations:
         """Run the first ``k`` stages only."""
+        ...
+
+    def blank(self, count: int = 1) -> Inputs:
+        """An input of nothing, on the backbone's device: so many black pictures, or texts of one token."""
         ...
 
     def members(self, stage: Stage) -> Mapping[str, Any]:

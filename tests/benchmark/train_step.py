@@ -116,7 +116,7 @@ def plain(steps: int, in_memory: bool) -> list[float]:
     with tempfile.TemporaryDirectory() as folder, quiet():
         data = assemble(compose("train", OVERRIDES), Path(folder), {}).data
     rows = data.indices["train"][: BATCH * (steps + 1)]
-    dataset = Files([data.table.pictures[r] for r in rows], [int(data.table.targets[r]) for r in rows])
+    dataset = Files([data.table.samples[r] for r in rows], [int(data.table.targets[r]) for r in rows])
     if in_memory:
         dataset = TensorDataset(torch.stack([x for x, _ in dataset]), torch.tensor(dataset.targets))
     torch.manual_seed(0)

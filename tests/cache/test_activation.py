@@ -32,10 +32,10 @@ def plain_torchvision(state, x):
 @torch.no_grad()
 def test_features_are_those_of_the_plain_network(assembled, backbone, plain):
     parts = assembled(*backbone)
-    frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
+    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
     recipe = Activation(frozen, parts.data, Wanted(len(parts.task.backbone.stages), np.arange(60)), "32-true")
     (kept,) = recipe.parts([range(8)])
-    pictures = torch.stack([parts.data.pictures(np.arange(8)).decode(i) for i in range(8)])
+    pictures = torch.stack([parts.data.plain(np.arange(8)).decode(i) for i in range(8)])
     preprocess = parts.data.preprocess
     mean, std = (torch.tensor(value).view(3, 1, 1) for value in (preprocess.mean, preprocess.std))
     found = plain(parts.task.backbone.net.state_dict(), (pictures / 255 - mean) / std)

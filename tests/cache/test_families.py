@@ -27,11 +27,18 @@ LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text(
 
 
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory):
-    """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures."""
-    words = ["data.augment=none", "data.split.val=0.25", "data.split.test=0.25", "test=last"]
-    logs = tmp_path_factory.mktemp("logs")
-    return {policy: quick_below(logs, *words, *more, samples=128) for policy, more in POLICIES.items()}
+def composed(quick_below, tmp_path_factory, texts):
+    """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures, or texts.
+
+    All texts have as many tokens: padded to another length they are computed to other last bits.
+    """
+    words, logs = ["data.split.val=0.25", "data.split.test=0.25", "test=last"], tmp_path_factory.mktemp("logs")
+    data = {"": ["data.augment=none"], "transformers": ["data=text_table", f"data.file={texts}"]}
+    return {
+        policy + option: quick_below(logs, *own, *words, *more, samples=128)
+        for policy, more in POLICIES.items()
+        for option, own in data.items()
+    }
 
 
 @pytest.fixture
@@ -41,7 +48,7 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
     def make(policy, option, overrides, cache):
         node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
         node.update({"weights": None} if "weights" in node else {})
-        cfg = composed[policy].copy()
+        cfg = composed.get(policy + option, composed[policy]).copy()
         OmegaConf.set_struct(cfg, False)
         cfg.backbone = OmegaConf.merge(node, overrides)
         cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
@@ -62,7 +69,11 @@ def compare(trained, policy, option, overrides):
 
 
 @pytest.mark.parametrize(
-    ("name", "policy"), [("timm/efficientnet_lite0", "last"), ("torchvision/vit", "last"), ("timm/swin", "probe")]
+    ("name", "policy"),
+    [
+        *[("timm/efficientnet_lite0", "last"), ("torchvision/vit", "last"), ("timm/swin", "probe")],
+        ("transformers/bert", "last"),
+    ],
 )
 def test_a_few_families(trained, name, policy):
     compare(trained, policy, name.partition("/")[0], LISTED[name])

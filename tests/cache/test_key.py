@@ -24,7 +24,7 @@ def describe(assembled):
         parts = assembled(*overrides)
         if change:
             change(parts)
-        frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
+        frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
         return json.dumps(key.of_activations(frozen, cut, parts.data, rows, precision, dtype, view), sort_keys=True)
 
     return make
@@ -129,14 +129,14 @@ def test_the_users_own_code_is_part_of_it(describe, monkeypatch, tmp_path):
 
 def test_the_backbones_own_file_is_part_of_it(assembled):
     parts = assembled()
-    frozen = Frozen(parts.task, parts.trainer, parts.data.preprocess)
+    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
     assert {type(parts.task.backbone), backbone.Backbone} <= frozen.classes(3)
 
 
 def test_of_large_files_the_time_of_change_counts(tmp_path):
     file = tmp_path / "x.jpg"
     file.write_bytes(b"x")
-    head, whole = (SimpleNamespace(digests=([b"a"], w), table=SimpleNamespace(pictures=[file])) for w in (False, True))
+    head, whole = (SimpleNamespace(digests=([b"a"], w), table=SimpleNamespace(samples=[file])) for w in (False, True))
     before = [key._pictures(data, np.array([0])) for data in (head, whole)]
     os.utime(file, (1, 1))
     after = [key._pictures(data, np.array([0])) for data in (head, whole)]

@@ -31,7 +31,7 @@ def test_a_view_is_what_training_sees_in_that_epoch(assembled, preset):
 
 
 def test_plain_pictures_come_in_order_over_all_batches(assembled):
-    dataset = assembled().data.pictures(torch.arange(60).numpy())
+    dataset = assembled().data.plain(torch.arange(60).numpy())
     spans = [range(i, min(i + 7, 60)) for i in range(0, 60, 7)]
     found = [picture for batch in Plain(dataset).batches(spans) for picture in batch]
     assert all(torch.equal(picture, dataset.decode(i)) for i, picture in enumerate(found)) and len(found) == 60

@@ -109,7 +109,7 @@ def test_a_loader_without_a_generator_of_its_own_would_disturb_them(squares, str
 @FORK
 def test_a_bad_picture_is_one_sentence_also_from_a_worker(squares, tmp_path):
     data = squares(workers=1, in_memory=False, root=tmp_path)
-    Path(data.table.pictures[int(data.indices["train"][3])]).write_bytes(b"")
+    Path(data.table.samples[int(data.indices["train"][3])]).write_bytes(b"")
     with pytest.raises(DataError, match=r"^Expected a readable picture but got \S+: none of the formats[^\n]*$"):
         read(data.train_dataloader())
 
@@ -118,7 +118,7 @@ def test_a_bad_picture_is_one_sentence_also_from_a_worker(squares, tmp_path):
 def test_prediction_prepares_pictures_as_evaluation_does(squares, tmp_path, channels):
     trained = squares(root=tmp_path, channels=channels, in_memory=True)
     evaluated = [input for b in read(trained.test_dataloader()) for input in b[0]]
-    files = [trained.table.pictures[row] for row in trained.indices["test"]]
+    files = [trained.table.samples[row] for row in trained.indices["test"]]
     data = type(trained)(root=tmp_path / "gone")
     data.connect(trained.preprocess)
     data.predict_on(files, trained.spec)
@@ -148,7 +148,7 @@ def test_without_a_split_there_is_no_loader(squares):
         data.test_dataloader()
     with pytest.raises(DataError, match="call predict_on first"):
         data.predict_dataloader()
-    with pytest.raises(DataError, match="at least one picture to predict on"):
+    with pytest.raises(DataError, match="at least one picture or text to predict on"):
         data.predict_on([], data.spec)
 
 
@@ -200,7 +200,7 @@ def test_pictures_that_stand_in_two_splits_are_reported(squares, tmp_path, caplo
     data = squares(root=tmp_path)
     assert data.duplicates == []
     train, test = int(data.indices["train"][0]), int(data.indices["test"][0])
-    shutil.copy(data.table.pictures[train], data.table.pictures[test])
+    shutil.copy(data.table.samples[train], data.table.samples[test])
     table = data.table
     again = type(data)()
     again.load = lambda: table

@@ -80,7 +80,11 @@ def test_the_text_of_a_csv_is_kept(columns):
         (["1.5", "inf", "2"], {"target": "value"}, "row 2 has 'inf'"),
         (["1", "2", "0"], {"target": "multilabel"}, "0 or 1 in column 'y' of .* but row 2 has '2'"),
         (["a", "b", "c"], {"target": "ordinal"}, r"data.classes to give the order of a, b, c, … in column 'y'"),
-        (["cat", "dgo", "dog"], {"classes": ["cat", "dog"]}, "only data.classes but got 'dgo'. Did you mean 'dog'"),
+        (
+            ["cat", "dgo", "dog"],
+            {"classes": ["cat", "dog"]},
+            "only data.classes but row 2 has 'dgo'. Did you mean 'dog'",
+        ),
         (["cat", "dog", "dog"], {"classes": ["cat", "eel", "dog"]}, "every class in data.classes but got none of eel"),
         (["", "", ""], {"separator": ";"}, "labels in column 'y' of .* but every cell is empty"),
     ],
@@ -101,7 +105,7 @@ def test_columns_that_do_not_fit(columns):
 
 
 def test_tables_that_cannot_be_read(tmp_path):
-    with pytest.raises(DataError, match=r"to end in .csv or .parquet but got .*t.xlsx"):
+    with pytest.raises(DataError, match=r"to end in .csv, .parquet or .jsonl but got .*t.xlsx"):
         Columns.read(tmp_path / "t.xlsx")
     with pytest.raises(DataError, match=r"but there is no file .*t.csv"):
         Columns.read(tmp_path / "t.csv")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tunesmith.data.base import PictureData
+from tunesmith.data.module import TableData
 from tunesmith.data.split import Split
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
@@ -13,8 +13,9 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 
 def test_every_source_has_a_file():
     own = {"digits", "image_folder", "image_table", "solar_cells", "synthetic", "torchvision_dataset"}
+    texts = {"reviews", "text_table"}
     ready = {"cifar10", "cifar100", "dtd", "eurosat", "fashion_mnist", "flowers102", "food101", "mnist"}
-    assert {f.stem for f in FILES} == own | ready | {"oxford_iiit_pet"}
+    assert {f.stem for f in FILES} == own | texts | ready | {"oxford_iiit_pet"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
@@ -22,8 +23,8 @@ def test_a_file_names_arguments_that_exist_and_builds(file):
     node = yaml.safe_load(file.read_text())
     module, _, name = node.pop("_target_").rpartition(".")
     target = getattr(import_module(module), name)
-    assert issubclass(target, PictureData)
-    known = {*inspect.signature(target.__init__).parameters, *inspect.signature(PictureData.__init__).parameters}
+    assert issubclass(target, TableData)
+    known = {name for base in target.__mro__[:2] for name in inspect.signature(base.__init__).parameters}
     assert set(node) <= known
     assert node["split"].pop("_target_") == "tunesmith.data.split.Split"
     assert node["seed"] == "${seed}"

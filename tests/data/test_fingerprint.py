@@ -20,13 +20,13 @@ def lay(root, contents=("one", "two", "three", "four"), order=slice(None)):
 
 
 def of(table, **options):
-    return fingerprint(table, *digest_all(table.pictures, **options))
+    return fingerprint(table, *digest_all(table.samples, **options))
 
 
 def test_place_time_and_order_do_not_count(tmp_path):
     first = of(lay(tmp_path / "here"))
     there = lay(tmp_path / "there", order=slice(None, None, -1))
-    for path in there.pictures:
+    for path in there.samples:
         os.utime(path, (1, 1))
     assert of(there) == first
     assert first.startswith("content:")
@@ -57,7 +57,7 @@ def test_pixels_count_and_so_does_their_shape():
     table = Table(pixels, np.array([0, 1, 0, 1]), ("a", "b"), np.array(list("wxyz")), 1)
     changed = pixels.copy()
     changed[3, 1, 2] = 1
-    others = [replace(table, pictures=changed), replace(table, pictures=pixels.reshape(4, 3, 2))]
+    others = [replace(table, samples=changed), replace(table, samples=pixels.reshape(4, 3, 2))]
     assert len({of(table), *map(of, others)}) == 3
 
 

@@ -45,6 +45,6 @@ def test_a_batch_is_augmented_by_what_its_samples_drew(squares, augment):
 def test_without_augmentation_pictures_are_only_normalised(squares):
     data = squares(augment="none")
     data.connect(Preprocess(size=8, mean=(0.5,) * 3, std=(0.25,) * 3))
-    picture = data.pictures(np.arange(1))[0]
+    picture = data.plain(np.arange(1))[0]
     batch = data.on_after_batch_transfer(collate([picture]), 0)
     assert torch.allclose(batch["input"][0], (picture["input"] / 255 - 0.5) / 0.25, atol=1e-6)

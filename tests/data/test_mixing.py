@@ -163,7 +163,7 @@ def test_several_views_are_for_test_and_prediction_alone(squares, tmp_path, kind
     run = trainer(tmp_path, max_epochs=1)
     run.fit(model, datamodule=data)
     run.test(model, datamodule=data, verbose=False)
-    data.predict_on([data.table.pictures[row] for row in data.indices["test"]], data.spec)
+    data.predict_on([data.table.samples[row] for row in data.indices["test"]], data.spec)
     run.predict(model, datamodule=data)
     shapes = {stage: {tuple(x.shape[1:]) for _, _, x, _ in seen} for stage, seen in model.seen.items()}
     one, several = (3, 8, 8), (number, 3, 8, 8)

@@ -24,7 +24,7 @@ def test_pictures_depend_on_their_own_seed_alone():
 
 def test_what_is_asked_for_comes_out():
     data = make(samples=101, classes=3, size=20)
-    assert data.table.pictures.shape == (101, 20, 20, 3)
+    assert data.table.samples.shape == (101, 20, 20, 3)
     assert np.bincount(data.table.targets).tolist() == [34, 34, 33]
     assert data.spec.class_names == ("period_4.0", "period_6.3", "period_10.0")
     for wrong in ({"classes": 1}, {"size": 8}, {"noise": -1}, {"samples": 2}):

@@ -67,7 +67,7 @@ def test_a_picture_and_its_class_are_torchvisions(name, tmp_path, published):
     assert len(rows) == len(theirs)
     for i in (0, len(rows) // 2, len(rows) - 1):
         image, label = theirs[i]
-        own = table.pictures[rows[i]]
+        own = table.samples[rows[i]]
         pixels = own if isinstance(own, np.ndarray) else np.asarray(Image.open(own).convert("RGB"))
         assert np.array_equal(pixels, np.asarray(image))
         assert table.targets[rows[i]] == label
@@ -78,7 +78,7 @@ def test_arrays_are_taken_whole_and_files_are_left_to_our_own_decoder(tmp_path, 
     published("Food101", tmp_path)
     monkeypatch.setattr(Image, "open", lambda *args, **kwargs: pytest.fail("decoded"))
     monkeypatch.setattr(Image, "fromarray", lambda *args, **kwargs: pytest.fail("decoded"))
-    assert module("CIFAR10", tmp_path).load().pictures.shape == (110, 32, 32, 3)
+    assert module("CIFAR10", tmp_path).load().samples.shape == (110, 32, 32, 3)
     assert module("Food101", tmp_path).load().names[0] == "food-101/images/apple_pie/train0.jpg"
 
 
@@ -156,5 +156,5 @@ def test_arrays_with_channels_first_are_turned(tmp_path, monkeypatch):
 
     monkeypatch.setattr(datasets, "SVHN", First)
     table = module("SVHN", tmp_path).load()
-    assert np.array_equal(table.pictures[:6], pixels.transpose(0, 2, 3, 1))
+    assert np.array_equal(table.samples[:6], pixels.transpose(0, 2, 3, 1))
     assert table.class_names == ("0", "1")

@@ -99,15 +99,14 @@ def test_nothing_to_merge():
     assert merge(Tiny().net) == 0
 
 
-def test_every_family_takes_them_and_gives_them_back(family):
+def test_every_family_takes_them_and_gives_them_back(family, random_input):
     """Where a library reads weights past its layers, an adapter would train and change nothing."""
     option, overrides = family
     torch.manual_seed(0)
     node = OmegaConf.load(find.package_conf() / "backbone" / f"{option}.yaml")
     node.update({"weights": None} if "weights" in node else {})
     backbone = build(OmegaConf.merge(node, overrides)).eval()
-    size = backbone.preprocess.size
-    x = torch.randn(1, backbone.preprocess.channels, size, size)
+    x = random_input(backbone)
     for norm in (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.ones_(norm.weight)  # some families begin with 0, behind which nothing is felt
     plain = backbone(x).pooled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,9 @@ SETTINGS = {
     "steps_alone": ["trainer.max_epochs=-1", "+trainer.max_steps=17"],
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
+MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5"}
+"""Settings with a small language model; 7 batches an epoch too."""
+
 TIMED = ("seconds", "per_second")
 SHOWN = "current_score"  # Lightning saves it, never loads it, and only shows it
 
@@ -67,7 +71,18 @@ class KilledError(Exception):
 
 
 def configured(logs, setting="plain", *more):
-    return compose("train", [*BASE, *SETTINGS[setting], f"paths.logs={logs}", *more])
+    if setting not in MODELS:
+        return compose("train", [*BASE, *SETTINGS[setting], f"paths.logs={logs}", *more])
+    folder = os.environ["SMALL_TEXTS"]
+    data = [
+        "data=text_table",
+        f"data.file={folder}/texts.csv",
+        "data.batch_size=8",
+        "data.split={val: 0.25, test: 0.33}",
+    ]
+    model = ["backbone=transformers", f"backbone.name={folder}/{MODELS[setting]}", "backbone.weights=null", TWO_PHASES]
+    plain = [word for word in BASE if not word.startswith("data.")]
+    return compose("train", [*plain, *data, *model, f"paths.logs={logs}", *more])
 
 
 def leaves(value, name=""):

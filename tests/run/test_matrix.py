@@ -5,6 +5,8 @@ A line in tests/families.yaml adds a family.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 import torch
@@ -25,14 +27,18 @@ FROZEN_BUT = {"linear_probe": 0, "last_stages": 2}
 
 
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory):
+def composed(quick_below, tmp_path_factory, texts):
     """The configuration of a run for each policy; composing them anew for every family would take half of the time."""
-    words = ["data.batch_size=8", "data.classes=5", "optimizer.lr=0.01", "test=null", "trainer.max_epochs=1"]
+    words = ["data.batch_size=8", "optimizer.lr=0.01", "test=null", "trainer.max_epochs=1"]
+    data = {"": ["data.classes=5"], "transformers": ["data=text_table", f"data.file={texts}"]}
     return {
-        policy: quick_below(
-            *(tmp_path_factory.mktemp("logs"), *words, "+trainer.limit_train_batches=2", f"policy={policy}"), samples=60
+        policy + option: quick_below(
+            tmp_path_factory.mktemp("logs"),
+            *(*own, *words, "+trainer.limit_train_batches=2", f"policy={policy}"),
+            samples=60,
         )
         for policy in ("linear_probe", "last_stages", "full")
+        for option, own in data.items()
     }
 
 
@@ -42,12 +48,14 @@ def predicting(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     for colour in ("red", "blue"):
         Image.new("RGB", (40, 50), colour).save(folder / f"{colour}.png")
+    (folder / "texts.txt").write_text("the film is good\na very dull film\n")
     words = ["run=.", f"input={folder}/*.png", f"output={folder}/out.csv", "accelerator=cpu", "checkpoint=last"]
     return compose("predict", words)
 
 
-def configured(cfg, family):
+def configured(composed, policy, family):
     option, overrides = family
+    cfg = composed.get(policy + option, composed[policy])
     node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
     node.update({"weights": None} if "weights" in node else {})
     cfg = cfg.copy()
@@ -69,7 +77,9 @@ def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predi
     monkeypatch.setattr("tunesmith.run.train.assemble", lambda *args: keep(made := assemble(*args), made.task))
     monkeypatch.setattr("tunesmith.run.predict.rebuild", lambda *args: keep(made := rebuild(*args), made.task))
 
-    predicting.run = str(train(configured(composed[policy], family)).folder)
+    predicting.run = str(train(configured(composed, policy, family)).folder)
+    folder = Path(predicting.output).parent
+    predicting.input = str(folder / ("texts.txt" if family[0] == "transformers" else "*.png"))
     predict(predicting)
     probabilities = pd.read_csv(predicting.output).filter(regex="^p_").to_numpy()
     assert probabilities.shape == (2, 5)
@@ -92,7 +102,7 @@ def test_a_run_is_put_together_in_the_size_that_its_weights_had(composed, predic
     """Without its weights a ViT would be built for another size, and its position embeddings would not fit."""
     library = torchvision.models.get_model("small_vit", weights=None)
     monkeypatch.setattr(torchvision.models.ViT_B_16_Weights, "get_state_dict", lambda *_, **__: library.state_dict())
-    cfg = configured(composed["linear_probe"], ("torchvision", {"name": "small_vit"}))
+    cfg = configured(composed, "linear_probe", ("torchvision", {"name": "small_vit"}))
     cfg.backbone.weights = "IMAGENET1K_SWAG_E2E_V1"  # for 384 pixels; the best are for 224
     predicting.run = str(train(cfg).folder)
     task = rebuild(predicting.run, "last").task
@@ -102,7 +112,7 @@ def test_a_run_is_put_together_in_the_size_that_its_weights_had(composed, predic
 
 def test_selectors_find_norms_biases_and_bare_parameters(composed):
     """What policies and rates go by, in a network with attention."""
-    cfg = configured(composed["full"], ("torchvision", {"name": "small_vit", "image_size": 32}))
+    cfg = configured(composed, "full", ("torchvision", {"name": "small_vit", "image_size": 32}))
     backbone = build(cfg.backbone)
     table = make_table(backbone, torch.nn.Linear(24, 2), build(cfg.policy), build(cfg.rates))
     found = {row.parameter.name.removeprefix("backbone.net."): row.parameter for row in table.rows}

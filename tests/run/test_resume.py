@@ -38,6 +38,7 @@ CROSSED = {
     "l2_sp": ["middle"],
     "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],
     "probe_waits": ["start of the third", "third epoch"],
+    "encoder": ["middle"],
 }
 
 
@@ -45,6 +46,15 @@ CROSSED = {
 def test_a_killed_run_ends_with_the_same_bits(setting, place, tmp_path, monkeypatch, whole):
     folder = killed(configured(tmp_path, setting), monkeypatch, *(PLACES | LATER)[place])
     assert go_on(folder).folder == folder
+    assert differing(bits(folder), whole(setting)) == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("setting", ["encoder", "decoder", "encoder_decoder"])
+@pytest.mark.parametrize("place", ["first epoch", "boundary", "save"])
+def test_language_models_too(setting, place, tmp_path, monkeypatch, whole):
+    folder = killed(configured(tmp_path, setting), monkeypatch, *(PLACES | LATER)[place])
+    go_on(folder)
     assert differing(bits(folder), whole(setting)) == []
 
 
@@ -73,7 +83,7 @@ def test_rarer_kinds_of_runs_too(setting, step, tmp_path, monkeypatch, whole):
     [
         ("tunesmith.run.exact.restore_streams", lambda *a: None),
         ("tunesmith.run.exact.restore_metrics", lambda *a: None),
-        ("tunesmith.data.base.PictureData.start_at", lambda *a: None),
+        ("tunesmith.data.module.TableData.start_at", lambda *a: None),
     ],
 )
 def test_without_one_part_of_the_state_the_bits_differ(target, value, stopped, monkeypatch, whole):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import lightning
@@ -93,6 +94,19 @@ def test_resumed_in_the_middle_of_a_phase_they_end_with_the_bits_of_those_that_w
     for rank in ranks[1]:
         for name in ("thawing", "waiting"):
             assert differing(rank[f"{name}, resumed"], rank[name]) == [], name
+
+
+@pytest.mark.long
+def test_language_models_too(quick_below, small_text, texts, tmp_path):
+    """An encoder, a decoder and both; the decoder has no dropout, which two processes draw otherwise than one."""
+    data = ["data=text_table", f"data.file={texts}", "backbone=transformers", "backbone.weights=null", THAWING]
+    data.append("data.split={val: 0.125, test: 0.25}")  # whole steps
+    models = {name: [*data, f"backbone.name={small_text(name)}"] for name in ("bert", "llama", "t5")}
+    work = {n: partial(weights, quick_below, tmp_path / n, "ddp", *words) for n, words in models.items()}
+    first, second = together(tmp_path, lambda: {name: run() for name, run in work.items()})
+    for name in models:
+        assert differing(first[name], second[name]) == [], name
+    assert differing(first["llama"], weights(quick_below, tmp_path / "one", "one", *models["llama"]), 1e-6) == []
 
 
 def test_both_evaluate_the_same_averages_and_choose_the_same_and_as_one_process_would(ranks, quick_below, tmp_path):

@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contracts import Activations, Features, Preprocess, Stage, Weights
+from tunesmith.contracts import Activations, Features, Inputs, Preprocess, Stage, TextPreprocess, Weights
 from tunesmith.errors import ConfigError
 
 POOLED, LEVEL = "pooled", "level."
@@ -28,7 +29,7 @@ class Backbone(nn.Module, ABC):
         net: The library's module, its classifier removed; parameter names and state dict keys stay the library's own.
         stages: The stages, shallow to deep.
         feature_dim: Width D of the pooled features.
-        preprocess: How pictures must be prepared.
+        preprocess: How pictures, or texts, must be prepared.
         weights: Where the weights came from.
 
     Raises:
@@ -37,10 +38,15 @@ class Backbone(nn.Module, ABC):
     """
 
     def __init__(
-        self, net: nn.Module, stages: Sequence[Stage], feature_dim: int, preprocess: Preprocess, weights: Weights
+        self,
+        net: nn.Module,
+        stages: Sequence[Stage],
+        feature_dim: int,
+        preprocess: Preprocess | TextPreprocess,
+        weights: Weights,
     ) -> None:
         super().__init__()
-        if preprocess.size < 1:
+        if isinstance(preprocess, Preprocess) and preprocess.size < 1:
             raise ConfigError(f"Expected backbone.image_size to be at least 1 pixel but got {preprocess.size}.")
         self.net = net
         self.stages = tuple(stages)
@@ -50,32 +56,37 @@ class Backbone(nn.Module, ABC):
         _check_cover(self)
 
     @abstractmethod
-    def pool(self, x: Tensor) -> Features:
-        """Turn the last stage's output ``(B, C, H, W)`` into features, with ``pooled`` of shape ``(B, D)``."""
+    def pool(self, x: Any) -> Features:
+        """Turn the last stage's output, such as ``(B, C, H, W)``, into features, with ``pooled`` of ``(B, D)``."""
 
-    def level(self, x: Tensor) -> Tensor:
+    def level(self, x: Any) -> Tensor:
         """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, by its mean; ``(B, C)`` stays."""
-        if x.ndim == 2:
-            return x
-        return x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
+        level: Tensor = x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
+        return level
+
+    def blank(self, count: int = 1) -> Any:
+        """`Inputs` of nothing, on the backbone's device: so many black pictures ``(B, C, H, W)``."""
+        assert isinstance(self.preprocess, Preprocess)
+        size = self.preprocess.size
+        return next(self.parameters()).new_zeros(count, self.preprocess.channels, size, size)
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
         """The submodules, or parameters, that a stage owns, by their names in ``net``, in the order they run."""
         # Resolved at each call: an adapter may have put another module in a member's place.
         return {name: _resolve(self.net, name) for name in stage.members}
 
-    def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
-        """Run one stage; by default its submodules, in order."""
+    def run_stage(self, stage: Stage, x: Any) -> Any:
+        """Run one stage; by default its submodules, in order. Takes and gives `Inputs`."""
         for member in self.members(stage).values():
             if isinstance(member, nn.Module):
                 x = member(x)
         return x
 
-    def forward(self, x: Tensor | Activations, frozen: int = 0, levels: bool = False) -> Features:
-        """Map pictures to features.
+    def forward(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
+        """Map pictures or texts to features.
 
         Args:
-            x: ``(B, C, H, W)``, normalised as `preprocess` says; or what `activations` made of it, to go on from.
+            x: As `preprocess` says, such as ``(B, C, H, W)``; or what `activations` made of it, to go on from.
             frozen: Number of stages, from the shallowest, that run without gradients.
             levels: Whether the pooled output of every stage is wanted too.
 
@@ -87,8 +98,7 @@ class Backbone(nn.Module, ABC):
             found = [x[name] for name in x if name.startswith(LEVEL)]
             if POOLED in x:
                 return Features(x[POOLED], levels=tuple(found))
-            begin = next(i for i, stage in enumerate(self.stages, 1) if stage.name in x)
-            x = x[self.stages[begin - 1].name]
+            begin, x = self._resumed(x)
         wanted = found if levels else None
         if frozen > begin:
             with torch.no_grad():
@@ -98,22 +108,34 @@ class Backbone(nn.Module, ABC):
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
             return self.pool(x)._replace(levels=tuple(wanted or ()))
 
-    def activations(self, x: Tensor, k: int, levels: bool = False) -> dict[str, Tensor]:
-        """Run the first ``k`` stages, at least one, on ``(B, C, H, W)``; `forward` goes on from it, bit for bit.
+    def activations(self, x: Inputs, k: int, levels: bool = False) -> dict[str, Tensor]:
+        """Run the first ``k`` stages, at least one, on an input; `forward` goes on from it, bit for bit.
 
         Returns:
             The output of the last of them under its stage's name, and the levels so far if wanted.
         """
         found: list[Tensor] = []
         x = self._run(x, 0, self._checked(k), found if levels else None)
-        return {self.stages[k - 1].name: x} | {f"{LEVEL}{i}": level for i, level in enumerate(found)}
+        name = self.stages[k - 1].name
+        last = {f"{name}/{part}": tensor for part, tensor in x.items()} if isinstance(x, Mapping) else {name: x}
+        return last | {f"{LEVEL}{i}": level for i, level in enumerate(found)}
+
+    def _resumed(self, x: Activations) -> tuple[int, Inputs]:
+        """Number of stages that have run, and what the last of them gave; of an input itself, none have."""
+        for i, stage in enumerate(self.stages, 1):
+            if stage.name in x:
+                return i, x[stage.name]
+            parts = {n.removeprefix(f"{stage.name}/"): t for n, t in x.items() if n.startswith(f"{stage.name}/")}
+            if parts:
+                return i, parts
+        return 0, x
 
     def level_dims(self) -> tuple[int, ...]:
-        """Widths ``D_i`` of the levels, found by a forward pass on one blank picture."""
+        """Widths ``D_i`` of the levels, found by a forward pass on one blank input."""
         return tuple(level.shape[1] for level in self._on_a_blank(levels=True).levels)
 
     def called(self) -> set[str]:
-        """Names of the modules of ``net`` that a forward pass calls, found with one blank picture."""
+        """Names of the modules of ``net`` that a forward pass calls, found with one blank input."""
         called: set[str] = set()
         hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in self.net.named_modules()]
         self._on_a_blank(levels=False)
@@ -123,29 +145,28 @@ class Backbone(nn.Module, ABC):
 
     def _on_a_blank(self, levels: bool) -> Features:
         modes = {module: module.training for module in self.modules()}
-        weight, size = next(self.parameters()), self.preprocess.size
         with torch.no_grad():
-            features: Features = self.eval()(weight.new_zeros(1, self.preprocess.channels, size, size), levels=levels)
+            features: Features = self.eval()(self.blank(), levels=levels)
         for module, training in modes.items():
             module.training = training
         return features
 
-    def prefix(self, k: int) -> Callable[[Tensor], Tensor]:
-        """Give the function that runs the first ``k`` stages, 0 to the number of stages, on ``(B, C, H, W)``."""
+    def prefix(self, k: int) -> Callable[[Inputs], Inputs]:
+        """Give the function that runs the first ``k`` stages, 0 to the number of stages, on an input."""
         return partial(self._run, begin=0, end=self._checked(k))
 
-    def suffix(self, k: int) -> Callable[[Tensor], Features]:
+    def suffix(self, k: int) -> Callable[[Inputs], Features]:
         """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit."""
         return partial(self._finish, begin=self._checked(k))
 
-    def _run(self, x: Tensor, begin: int, end: int, levels: list[Tensor] | None = None) -> Tensor:
+    def _run(self, x: Inputs, begin: int, end: int, levels: list[Tensor] | None = None) -> Inputs:
         for stage in self.stages[begin:end]:
             x = self.run_stage(stage, x)
             if levels is not None:
                 levels.append(self.level(x))
         return x
 
-    def _finish(self, x: Tensor, begin: int) -> Features:
+    def _finish(self, x: Inputs, begin: int) -> Features:
         return self.pool(self._run(x, begin, len(self.stages)))
 
     def _checked(self, k: int) -> int:

@@ -82,13 +82,7 @@ class Custom(Backbone):
     def _probe(self) -> int:
         """Run one picture stage by stage, and through the network's own forward pass; gives the features' width."""
         modes = {module: module.training for module in self.modules()}
-        picture = torch.rand(
-            1,
-            self.preprocess.channels,
-            self.preprocess.size,
-            self.preprocess.size,
-            generator=torch.Generator().manual_seed(0),
-        )
+        picture = torch.rand(self.blank().shape, generator=torch.Generator().manual_seed(0))
         self.eval()
         with torch.no_grad():
             last = self._staged(picture)

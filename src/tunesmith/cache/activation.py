@@ -69,7 +69,7 @@ class Activation:
         self.sample = self._as_kept(computed)
         self.row_bytes = sum(tensor.nbytes for tensor in self.sample.values()) // len(few)
         self.about = key.of_activations(frozen, self.cut, data, wanted.rows, precision, dtype, wanted.view)
-        shown = "pictures" if wanted.view is None else f"training pictures, view {wanted.view}"
+        shown = data.table.what if wanted.view is None else f"training {data.table.what}, view {wanted.view}"
         self.what = f"{self.about['kept'].capitalize()} of {self.count:,} {shown}"
         self.doing = f"Running {self.cut.stages} frozen stages once"
         self.asked = wanted.asked
@@ -90,5 +90,5 @@ class Activation:
 
 def _source(data: Any, wanted: Wanted) -> Source:
     if wanted.view is None:
-        return Plain(data.pictures(wanted.rows))
+        return Plain(data.plain(wanted.rows))
     return View(data.training_pictures(), data.augmentation(), wanted.view)

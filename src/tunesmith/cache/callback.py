@@ -17,7 +17,7 @@ from rich.console import Console
 from tunesmith.cache import plan
 from tunesmith.cache.activation import Activation, Wanted
 from tunesmith.cache.decoded import Decoded, Decoding
-from tunesmith.cache.frozen import Frozen
+from tunesmith.cache.frozen import BATCH, Frozen
 from tunesmith.cache.kept import Kept, Rows
 from tunesmith.cache.opener import Opener
 from tunesmith.cache.plan import Span
@@ -95,7 +95,7 @@ class ActivationCache(Callback):
             task.setup(stage)
             task.to(run.strategy.root_device)
             with preserved():
-                kept = self._activations(opener, spans, Frozen(task, trainer, data.preprocess), trainer)
+                kept = self._activations(opener, spans, Frozen(task, trainer, data.prepare), trainer)
         data.serve(kept.get, self._decoded(opener, spans, kept, trainer).get)
         self.record = {"hits": opener.hits, "computed": opener.computed, "said": opener.said}
         self.seconds = time.perf_counter() - start
@@ -148,8 +148,8 @@ class ActivationCache(Callback):
         plain = [split for split in data.indices if split != "train" or not varied]
         found: dict[str, list[Rows]] = {}
         if plain:
-            # In the table's order, and all of it where training is not augmented: another split selects other rows.
-            rows = np.sort(np.concatenate([data.indices[split] for split in plain]))
+            # In an order of the table, and all of it where training is not augmented: another split selects other rows.
+            rows = data.together(np.sort(np.concatenate([data.indices[split] for split in plain])), BATCH)
             spared = plan.served(spans, stages, **{split: sizes[split] if split in plain else 0 for split in SPLITS})
             opened = rows_of(Wanted(stages, rows), spared)
             found = {split: [opened] for split in plain} if opened else {}
@@ -170,15 +170,13 @@ class ActivationCache(Callback):
     def _decoded(self, opener: Opener, spans: list[Span], kept: dict[str, Kept], trainer: Any) -> dict[Front, Decoded]:
         """Open decoded pictures of each kind that the run needs and that are files; of all splits, as others differ."""
         data = trainer.datamodule
-        if isinstance(data.table.pictures, np.ndarray):
-            return {}
         needed: dict[Front, int] = {}
         for split, size in _sizes(data, trainer).items():
             epochs = sum(
                 span.end - span.first for span in spans if not (split in kept and kept[split].views(span.first))
             )
-            if split in data.indices and epochs:
-                front = data.front(training=split == "train", tested=split == "test")
+            front = data.fronts(split)
+            if split in data.indices and epochs and front is not None:
                 needed[front] = needed.get(front, 0) + size * (1 if split == "test" else epochs)
         rows, found = np.sort(np.concatenate(list(data.indices.values()))), {}
         for front, spared in needed.items():

@@ -40,12 +40,13 @@ class Decoding:
     doing = "Decoding pictures once"
 
     def __init__(self, data: Any, rows: npt.NDArray[np.int64], front: Front) -> None:
-        self.source = Plain(PictureDataset(data.table.pictures, data.table.targets, rows, front))
+        dataset = PictureDataset(data.table.samples, data.table.targets, rows, front)
+        self.source = Plain(dataset)
         self.row_bytes = front.max_bytes
         self.about = key.of_pictures(data, rows, front)
         self.what = f"{self.about['kept'].capitalize()}, {len(rows):,} of them"
         start = time.perf_counter()
-        few = [self.source.dataset.decode(position) for position in range(min(LOOKED_AT, len(rows)))]
+        few = [dataset.decode(position) for position in range(min(LOOKED_AT, len(rows)))]
         self._seconds = (time.perf_counter() - start) / len(few)
         self.sample = _laid_out(few)
 

@@ -1,9 +1,9 @@
-"""The frozen part of a task: pictures in, what is worth keeping out, with the bits that training would compute."""
+"""The frozen part of a task: samples in, what is worth keeping out, with the bits that training would compute."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.base import POOLED
-from tunesmith.contracts import Features, Preprocess
-from tunesmith.data.inputs import normalise
+from tunesmith.backbone.base import LEVEL, POOLED
+from tunesmith.contracts import Features, Inputs
 from tunesmith.errors import PolicyError
 
 BATCH = 32
-"""Pictures that run together, always so many: a short batch is filled up.
+"""Samples that run together, always so many: a short batch is filled up.
 
 A CPU's libraries choose their way by the shape, and with it the last bit. Measured with Tiny, ResNet-18 and
 EfficientNet-Lite0 on 1 and 2 threads (AMD Zen 4, torch 2.15): the outputs of a sample were bit-equal in batches of 16,
@@ -41,55 +40,62 @@ class Cut:
 
 
 class Frozen:
-    """Runs the stages in front of a cut on batches of pictures.
+    """Runs the stages in front of a cut on batches of samples.
 
     Args:
         task: The task, on its device.
         trainer: Its trainer, for the precision.
-        preprocess: How pictures are normalised.
+        prepare: Makes the backbone's input of samples as the data hold them, such as uint8 pictures ``(C, H, W)``, as
+            the data modules' ``prepare`` does: on a device, and with one shape for all batches where that is asked for.
     """
 
-    def __init__(self, task: Any, trainer: Any, preprocess: Preprocess) -> None:
+    def __init__(
+        self, task: Any, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
+    ) -> None:
         self.task = task
         self.backbone = task.backbone
         self.precision = trainer.precision_plugin
-        self.preprocess = preprocess
+        self.prepare = prepare
 
     @torch.no_grad()
-    def run(self, pictures: Sequence[Tensor], cut: Cut) -> dict[str, Tensor]:
-        """Run uint8 pictures ``(C, H, W)``, at most `BATCH`; give `contracts.Activations` on the CPU.
+    def run(self, samples: Sequence[Tensor], cut: Cut) -> dict[str, Tensor]:
+        """Run samples, at most `BATCH`; give `contracts.Activations` on the CPU.
 
         Raises:
             PolicyError: Something in front of the cut trains.
         """
         self._check(cut.stages)
-        last = self.backbone.stages[cut.stages - 1].name
         with self.precision.forward_context():
-            found = dict(self.backbone.activations(self._input(pictures), cut.stages, cut.levels))
+            found = self.backbone.activations(self._input(samples, not cut.pooled), cut.stages, cut.levels)
             if cut.pooled:
-                found[POOLED] = self.backbone.pool(found.pop(last)).pooled
-        return {name: tensor[: len(pictures)].contiguous().cpu() for name, tensor in found.items()}
+                found = self._pooled(found, self.backbone(found).pooled)
+        return {name: tensor[: len(samples)].contiguous().cpu() for name, tensor in found.items()}
 
-    def seconds(self, pictures: Sequence[Tensor], cut: Cut) -> float:
-        """Seconds that a picture takes."""
+    @staticmethod
+    def _pooled(found: dict[str, Tensor], pooled: Tensor) -> dict[str, Tensor]:
+        """The levels that were found, and in place of the last stage's output the pooled features."""
+        return {name: tensor for name, tensor in found.items() if name.startswith(LEVEL)} | {POOLED: pooled}
+
+    def seconds(self, samples: Sequence[Tensor], cut: Cut) -> float:
+        """Seconds that a sample takes."""
         start = time.perf_counter()
-        self.run(pictures, cut)
-        return (time.perf_counter() - start) / len(pictures)
+        self.run(samples, cut)
+        return (time.perf_counter() - start) / len(samples)
 
     @torch.no_grad()
-    def look(self, pictures: Sequence[Tensor], stages: int) -> tuple[Cut, dict[str, Tensor]]:
-        """See what the head takes of a few pictures: all of the last map is kept only where it looks at it.
+    def look(self, samples: Sequence[Tensor], stages: int) -> tuple[Cut, dict[str, Tensor]]:
+        """See what the head takes of a few samples: all of the last map is kept only where it looks at it.
 
         Returns:
-            What to keep, and what that is of these pictures, but for the last bits.
+            What to keep, and what that is of these samples, but for the last bits.
         """
         head = self.task.head
         levels = self.task._levels
         whole = Cut(stages, pooled=False, levels=levels)
-        found = self.run(pictures, whole)
+        found = self.run(samples, whole)
         if stages < len(self.backbone.stages):
             return whole, found
-        there = {name: self.task.laid_out(tensor.to(self.task.device)) for name, tensor in found.items()}
+        there = self.task.laid_out({name: tensor.to(self.task.device) for name, tensor in found.items()})
         modes = [(module, module.training) for module in head.modules()]
         with self.precision.forward_context():
             features = self.backbone(there, stages, levels)
@@ -103,8 +109,7 @@ class Frozen:
                     module.training = mode
         if not watched.seen <= {"pooled", "levels"}:
             return whole, found
-        del found[self.backbone.stages[stages - 1].name]
-        return Cut(stages, pooled=True, levels=levels), found | {POOLED: features.pooled.cpu()}
+        return Cut(stages, pooled=True, levels=levels), self._pooled(found, features.pooled.cpu())
 
     def tensors(self, stages: int) -> dict[str, Tensor]:
         """Parameters and buffers in front of a cut, by name."""
@@ -130,10 +135,10 @@ class Frozen:
     def _members(self, stages: int) -> list[tuple[str, Any]]:
         return [pair for stage in self.backbone.stages[:stages] for pair in self.backbone.members(stage).items()]
 
-    def _input(self, pictures: Sequence[Tensor]) -> Tensor:
-        filled = [*pictures, *[pictures[-1]] * (BATCH - len(pictures))]
-        x = normalise(torch.stack(filled).to(self.task.device), self.preprocess)
-        laid_out: Tensor = self.task.laid_out(self.precision.convert_input(x))
+    def _input(self, samples: Sequence[Tensor], alike: bool = False) -> Inputs:
+        filled = [*samples, *[samples[-1]] * (BATCH - len(samples))]
+        x = self.precision.convert_input(self.prepare(filled, self.task.device, alike))
+        laid_out: Inputs = self.task.laid_out(x)
         return laid_out
 
     def _check(self, stages: int) -> None:

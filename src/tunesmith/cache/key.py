@@ -50,7 +50,8 @@ def of_activations(
         "pictures": _pictures(data, rows),
         "rows": len(rows),
         "channels": data.spec.channels,
-        "preprocess": asdict(frozen.preprocess),
+        # Where the files of a tokenizer lie is nothing to what it does.
+        "preprocess": {k: v for k, v in asdict(data.preprocess).items() if k != "folder"},
         "view": None if view is None else _view(data, rows, view),
         "precision": [precision, dtype, torch.get_float32_matmul_precision()],
         "device": frozen.task.device.type,
@@ -89,7 +90,7 @@ def _pictures(data: Any, rows: npt.NDArray[np.int64]) -> str:
     digests, whole = data.digests
     total = hashlib.blake2b(b"".join(digests[row] for row in rows), digest_size=16)
     if not whole:  # only the first bytes of each file were read: the time of its last change stands for the rest
-        files: list[Path] = [data.table.pictures[row] for row in rows]
+        files: list[Path] = [data.table.samples[row] for row in rows]
         total.update(repr([file.stat().st_mtime_ns for file in files]).encode())
     return total.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Pictures in the order of an entry's rows, decoded ahead of whoever takes them."""
+"""Samples in the order of an entry's rows, decoded ahead of whoever takes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from tunesmith.data.augment import Augmentation
-from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.dataset import PictureDataset, SplitDataset
 from tunesmith.data.memory import cores
 
 AHEAD = 2
@@ -18,21 +18,21 @@ AHEAD = 2
 
 
 class Source(Protocol):
-    """Pictures in the order of an entry's rows."""
+    """Samples in the order of an entry's rows."""
 
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Give uint8 pictures ``(C, H, W)``, a list for each span of rows."""
+        """Give samples, such as uint8 pictures ``(C, H, W)``, a list for each span of rows."""
         ...
 
 
 class Plain:
-    """Pictures as they are decoded.
+    """Samples as they are decoded.
 
     Args:
-        dataset: Its pictures are the rows.
+        dataset: Its samples are the rows.
     """
 
-    def __init__(self, dataset: PictureDataset) -> None:
+    def __init__(self, dataset: SplitDataset) -> None:
         self.dataset = dataset
 
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
@@ -41,7 +41,7 @@ class Plain:
         with ThreadPoolExecutor(cores()) as pool:
             try:
                 for span in spans:
-                    waiting.append([pool.submit(self.dataset.picture, position) for position in span])
+                    waiting.append([pool.submit(self.dataset.input, position) for position in span])
                     if len(waiting) > AHEAD:
                         yield [future.result() for future in waiting.popleft()]
                 while waiting:
@@ -60,13 +60,14 @@ class View:
     """
 
     def __init__(self, dataset: PictureDataset, augmentation: Augmentation, epoch: int) -> None:
+        self.dataset = dataset
         self.plain = Plain(dataset)
         self.augmentation = augmentation
         self.epoch = epoch
 
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
         """Decode ahead, and augment as training does."""
-        dataset = self.plain.dataset
+        dataset = self.dataset
         for span, pictures in zip(spans, self.plain.batches(spans), strict=True):
             rows = [int(dataset.rows[position]) for position in span]
             draws = [self.augmentation.draw(dataset.seed, self.epoch, row, 0) for row in rows]

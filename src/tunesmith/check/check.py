@@ -33,7 +33,7 @@ def check(cfg: DictConfig) -> Report:
     if not isinstance(data, PictureData):
         raise ConfigError("Expected data of pictures but got another kind.")
     data.setup()
-    seen = picture.see_all(data.table.pictures)
+    seen = picture.see_all(data.table.samples)
     digests, whole = data.digests
     alike = copies.exact(seen, digests)
     pairs = copies.near(seen, digests) if cfg.near else []

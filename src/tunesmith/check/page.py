@@ -111,7 +111,7 @@ def _picture(report: Report, row: int) -> str:
     thumbnail = report.seen[row].thumbnail
     if thumbnail is None:
         return ""
-    source = report.table.pictures[row]
+    source = report.table.samples[row]
     try:
         with (
             Image.open(source, formats=tuple(FORMATS))

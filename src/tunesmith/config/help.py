@@ -32,6 +32,10 @@ EXAMPLES: Mapping[str, Rows] = {
     "predict": (
         ("tunesmith predict run=logs/digits/<run> input=photos/", "a folder"),
         ("tunesmith predict run=logs/digits/<run> input=list.csv output=labels.parquet", "the files of a table"),
+        (
+            "tunesmith predict run=logs/reviews/<run> 'input=a film to remember'",
+            "a text, where it was trained on texts",
+        ),
     ),
     "compare": (
         ("tunesmith compare logs/digits", "all runs below a folder, by the metric that they monitor"),

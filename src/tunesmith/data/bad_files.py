@@ -52,10 +52,10 @@ def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
     Raises:
         DataError: None can be read.
     """
-    if isinstance(table.pictures, np.ndarray):
+    if isinstance(table.samples, np.ndarray):
         return table, []
 
-    reasons = why_unreadable(table.pictures, front)
+    reasons = why_unreadable(table.samples, front)
     bad = [(name, why) for name, why in zip(table.names.tolist(), reasons, strict=True) if why is not None]
     if not bad:
         return table, []

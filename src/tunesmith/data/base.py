@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
-from tunesmith.contracts import Batch, DataSpec, Preprocess
+from tunesmith.contracts import Batch, DataSpec, Preprocess, TextPreprocess
 from tunesmith.data.augment import Augment, Augmentation
 from tunesmith.data.bad_files import BadFiles, leave_out
 from tunesmith.data.dataset import Decoded, Kept, PictureDataset
 from tunesmith.data.decode import MARGIN, Front, channels_for
-from tunesmith.data.fingerprint import digest_all, fingerprint, shared
 from tunesmith.data.finish import Finish
-from tunesmith.data.inputs import Views
-from tunesmith.data.loader import Loader, fits, make_loader
+from tunesmith.data.inputs import Views, normalise
+from tunesmith.data.loader import fits
 from tunesmith.data.mixing import Mixing
-from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
-from tunesmith.data.randomness import private
-from tunesmith.data.sampler import EpochSampler
+from tunesmith.data.module import TableData
 from tunesmith.data.split import Split
-from tunesmith.data.table import SPLITS, Ints, Table
-from tunesmith.errors import DataError, nearest
+from tunesmith.data.table import Ints, Table
+from tunesmith.errors import ConfigError
 
 
-class PictureData(LightningDataModule, ABC):
+class PictureData(TableData, ABC):
     """Pictures and what is to be said of them: reads, splits, decodes, augments and batches them.
 
     A run calls `connect`, `setup` and then the loaders. Batches travel to the device as uint8, one channel where the
@@ -58,22 +54,7 @@ class PictureData(LightningDataModule, ABC):
             take under a quarter of what is free.
         seed: Of the order of batches and of augmentation; the run's seed.
         drop_last: Whether a last training batch that is not full is left out.
-
-    Attributes:
-        table: All pictures; after `setup`.
-        indices: Rows of the table that each split holds; after `setup`.
-        digests: Of each picture's content, in the table's order, and whether they are over whole files; after `setup`.
-        bad_files: Name of each picture that was left out, and why; after `setup`.
-        duplicates: Pairs of rows with the same content in different splits; after `setup`.
-        spec: What the data are; after `setup` or `predict_on`.
     """
-
-    table: Table
-    indices: dict[str, Ints]
-    digests: tuple[list[bytes], bool]
-    bad_files: BadFiles
-    duplicates: list[tuple[int, int]]
-    spec: DataSpec
 
     def __init__(
         self,
@@ -98,86 +79,42 @@ class PictureData(LightningDataModule, ABC):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        super().__init__()
-        for name, value, least in (("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0)):
-            if value < least:
-                raise DataError(f"Expected {name} to be at least {least} but got {value}.")
-        self.split = split
+        super().__init__(
+            split=split,
+            sampler=sampler,
+            batch_size=batch_size,
+            workers=workers,
+            worker_timeout=worker_timeout,
+            pin_memory=pin_memory,
+            seed=seed,
+            drop_last=drop_last,
+        )
         self.augment = Augment(augment, magnitude, erase)
         self.mixing = Mixing(mixup, cutmix, mix_off_epochs)
         self.finish = Finish(self.mixing, test_views, seed)
-        self.balanced = sampler == "balanced"
         self.test_views: Views = test_views
         self.on_bad_file = on_bad_file
-        self.batch_size = batch_size
-        self.workers, self.worker_timeout = workers, worker_timeout
-        self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
         self.in_memory = in_memory
-        self.seed = seed
-        self.drop_last = drop_last
         self.preprocess = Preprocess()
-        self.tested = "test"
-        self._start = (0, 0)
-        self._kept: Callable[[str], Kept | None] = lambda split: None
-        self._decoded: Callable[[Front], Decoded | None] = lambda front: None
-        self._files: Sequence[Path] | None = None
         self._datasets: dict[tuple[str, bool, Front], PictureDataset] = {}
 
-    @abstractmethod
-    def load(self) -> Table:
-        """Read what there is, without decoding it."""
-
-    def connect(self, preprocess: Preprocess) -> None:
+    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
         """Take over how the backbone wants its pictures; call it before the loaders."""
+        if not isinstance(preprocess, Preprocess):
+            raise ConfigError("Expected a backbone for pictures, such as backbone=timm, but got one for texts.")
         self.preprocess = preprocess
         self._datasets.clear()
 
-    def setup(self, stage: str | None = None) -> None:
-        """Load, split and publish `spec`; a second call does nothing, nor does one for the files of `predict_on`.
+    def usable(self, table: Table) -> tuple[Table, BadFiles]:
+        """The table without files that cannot be decoded, where they are to be skipped."""
+        if self.on_bad_file == "error":
+            return table, []
+        channels: Literal[1, 3] = 1 if table.channels == 1 else 3
+        return leave_out(table, Front(self.preprocess.size, channels, self.preprocess.interpolation))
 
-        Raises:
-            DataError: The data are missing, or cannot be split as asked.
-        """
-        if hasattr(self, "table") or (stage == "predict" and self._files is not None):
-            return
-        table, self.bad_files = self.load(), []
-        if self.on_bad_file == "skip":
-            front = Front(self.preprocess.size, table.channels, self.preprocess.interpolation)
-            table, self.bad_files = leave_out(table, front)
-        self.indices = self.split(table)
-        self.digests = digests, whole = digest_all(table.pictures)
-        self.duplicates = shared(digests, self.indices)
-        warn_of_duplicates(table, self.duplicates)
-        warn_of_contradictions(table, digests)
-        self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
-        warn_of_gaps(table, self.indices)
-        self.mixing.check(self.spec)
-        if self.balanced and not table.classes:
-            raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
-        self.table = table
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Number of pictures by split and class or label; with values, of ``samples``."""
-        return {split: count(self.table, rows) for split, rows in self.indices.items()}
-
-    def evaluate_on(self, split: str) -> None:
-        """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""
-        if split not in SPLITS:
-            raise DataError(f"Expected a split but got '{split}'.{nearest(split, SPLITS)}")
-        self.tested = split
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
-        self._start = (epoch, batch)
-
-    def serve(self, kept: Callable[[str], Kept | None], decoded: Callable[[Front], Decoded | None]) -> None:
-        """Let batches hold what is kept of their pictures; call it before the loaders.
-
-        Args:
-            kept: What stands in place of the pictures of a split.
-            decoded: Decoded pictures, by how they are decoded.
-        """
-        self._kept, self._decoded = kept, decoded
+    def serve(self, kept: Callable[[str], Kept | None], decoded: Callable[[Any], Decoded | None]) -> None:
+        """Let batches hold what is kept of their pictures; call it before the loaders."""
+        super().serve(kept, decoded)
         self._datasets.clear()
 
     def augmentation(self) -> Augmentation | None:
@@ -191,54 +128,28 @@ class PictureData(LightningDataModule, ABC):
             size = round(size * MARGIN)
         return Front(size, self._channels(), self.preprocess.interpolation, margin)
 
-    def pictures(self, rows: Ints) -> PictureDataset:
+    def fronts(self, split: str) -> Front | None:
+        """How the files of a split are decoded; ``None`` where the pictures are no files."""
+        if isinstance(self.table.samples, np.ndarray):
+            return None
+        return self.front(training=split == "train", tested=split == "test")
+
+    def plain(self, rows: Ints) -> PictureDataset:
         """Rows of the table as in evaluation, decoded when they are asked for."""
-        return PictureDataset(self.table.pictures, self.table.targets, rows, self.front())
+        return PictureDataset(self.table.samples, self.table.targets, rows, self.front())
+
+    def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Tensor:
+        """Normalise uint8 pictures ``(C, H, W)`` to ``(B, 3, H, W)``."""
+        return normalise(torch.stack(list(samples)).to(device), self.preprocess)
 
     def training_pictures(self) -> PictureDataset:
         """Train as in training, still to be augmented."""
         return self._dataset("train", training=True, tested=False)
 
-    def predict_on(self, files: Sequence[Path], spec: DataSpec) -> None:
-        """Make `predict_dataloader` serve files; the data that were trained on may be gone.
-
-        Args:
-            files: Pictures; a batch's ``index`` is the position here, its ``target`` is -1.
-            spec: Of the training run.
-        """
-        if not files:
-            raise DataError("Expected at least one picture to predict on but got none.")
-        self._files, self.spec = list(files), spec
+    def predict_on(self, samples: Sequence[Any], spec: DataSpec) -> None:
+        """Make `predict_dataloader` serve files; see `TableData.predict_on`."""
+        super().predict_on(samples, spec)
         self._datasets = {key: dataset for key, dataset in self._datasets.items() if key[0] != "predict"}
-
-    def train_dataloader(self) -> Loader:
-        """Batches of train: shuffled and augmented."""
-        if self.drop_last and len(self.indices["train"]) < self.batch_size:
-            raise DataError(
-                f"Expected at least one full batch of {self.batch_size} but train holds {len(self.indices['train'])} "
-                "pictures; use data.drop_last=false or a smaller data.batch_size."
-            )
-        return self._loader("train", training=True)
-
-    def val_dataloader(self) -> Loader | list[Any]:
-        """Batches of val, in the table's order; an empty list where there is no such split."""
-        return self._loader("val") if "val" in self.indices else []
-
-    def test_dataloader(self) -> Loader | list[Any]:
-        """Batches of the split chosen by `evaluate_on`, test by default; an empty list where there is no test split."""
-        if self.tested == "test" and "test" not in self.indices:
-            return []
-        if self.tested not in self.indices:
-            raise DataError(
-                f"Expected a split with pictures but got '{self.tested}'.{nearest(self.tested, self.indices)}"
-            )
-        return self._loader(self.tested, tested=True)
-
-    def predict_dataloader(self) -> Loader:
-        """Batches of the files given to `predict_on`, prepared as in evaluation."""
-        if self._files is None:
-            raise DataError("Expected files to predict on but got none; call predict_on first.")
-        return self._loader("predict", tested=True)
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Take out what stays on the CPU."""
@@ -249,25 +160,6 @@ class PictureData(LightningDataModule, ABC):
         augmentation = self.augmentation() if "draw" in batch else None
         return self.finish(batch, self.preprocess, augmentation, self.spec, self.trainer)
 
-    def _loader(self, split: str, training: bool = False, tested: bool = False) -> Loader:
-        dataset = self._dataset(split, training, tested)
-        # Lightning makes the loader of a resumed run before it knows the epoch.
-        first, batch = self._start
-        epoch = max(first, self.trainer.current_epoch if self.trainer is not None else 0)
-        skip = batch * self.batch_size if training and epoch == first else 0
-        classes = torch.from_numpy(self.table.targets[dataset.rows]) if training and self.balanced else None
-        return make_loader(
-            dataset,
-            EpochSampler(len(dataset), self.seed, training, epoch, skip, classes),
-            batch_size=self.batch_size,
-            workers=self.workers,
-            timeout=self.worker_timeout,
-            processes=self._processes(),
-            pin_memory=self.pin_memory,
-            drop_last=training and self.drop_last,
-            generator=private("loader", self.seed, split),
-        )
-
     def _dataset(self, split: str, training: bool, tested: bool) -> PictureDataset:
         """The dataset of a split, made once: it may hold decoded pictures."""
         front = self.front(training, tested)
@@ -275,12 +167,12 @@ class PictureData(LightningDataModule, ABC):
         if key in self._datasets:
             return self._datasets[key]
         if split == "predict":
-            files = self._files or ()
+            files = self._predicted or ()
             made = PictureDataset(files, np.full(len(files), -1), np.arange(len(files)), front)
             return self._datasets.setdefault(key, made)
         rows, table = self.indices[split], self.table
         augmentation = self.augmentation() if training else None
-        dataset = PictureDataset(table.pictures, table.targets, rows, front, augmentation, self.seed, table.weights)
+        dataset = PictureDataset(table.samples, table.targets, rows, front, augmentation, self.seed, table.weights)
         # What is kept of train is what training sees, and nobody keeps views of a test.
         if training == (split == "train") and not (tested and self.test_views != "none"):
             dataset.kept = self._kept(split)
@@ -288,9 +180,6 @@ class PictureData(LightningDataModule, ABC):
         if dataset.decodes and fits(dataset, self.in_memory, self._processes()):
             dataset.remember(f"Decoding {split} pictures")
         return self._datasets.setdefault(key, dataset)
-
-    def _processes(self) -> int:
-        return self.trainer.num_devices if self.trainer is not None else 1
 
     def _channels(self) -> Literal[1, 3]:
         return channels_for(self.preprocess, self.spec)

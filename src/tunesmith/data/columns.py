@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.reading import read
 from tunesmith.data.table import Floats, Ints, Kind, Strings
 from tunesmith.errors import DataError, nearest
 
@@ -36,7 +37,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a CSV or Parquet file, as text without spaces around it; an empty cell is an empty text.
+    """The columns of a table in a file, as text without spaces around it; an empty cell is an empty text.
 
     Attributes:
         file: Where it was read from, for messages.
@@ -44,33 +45,12 @@ class Columns:
     """
 
     file: Path
-    cells: dict[str, Strings]
+    cells: dict[str, list[str]]
 
     @classmethod
     def read(cls, file: Path) -> Columns:
-        """Read a file; the text of a CSV is taken as it is, so that a class ``007`` stays one.
-
-        Raises:
-            DataError: There is no such file, it is neither .csv nor .parquet, or it cannot be read.
-        """
-        import pandas as pd
-
-        if file.suffix not in (".csv", ".parquet"):
-            raise DataError(f"Expected data.file to end in .csv or .parquet but got {file}.")
-        if not file.is_file():
-            raise DataError(f"Expected data.file to be a table but there is no file {file}.")
-        try:
-            csv = file.suffix == ".csv"
-            frame = pd.read_csv(file, dtype=str, keep_default_na=False) if csv else pd.read_parquet(file)
-        except (ValueError, OSError) as err:
-            raise DataError(f"Expected a table in {file} but it cannot be read: {str(err).splitlines()[0]}.") from err
-        if not len(frame):
-            raise DataError(f"Expected at least one row in {file} but got none.")
-        texts = {
-            str(name): np.array(["" if gone else str(cell).strip() for cell, gone in zip(column, column.isna())])  # noqa: B905 - of one column
-            for name, column in frame.items()
-        }
-        return cls(file, texts)
+        """Read a file: see `reading.read`."""
+        return cls(file, read(file))
 
     @property
     def names(self) -> list[str]:
@@ -78,7 +58,15 @@ class Columns:
         return list(self.cells)
 
     def text(self, name: str) -> Strings:
-        """Cells of a column ``(N,)``.
+        """Cells of a column ``(N,)``, each with the room that the longest takes; see `texts` for long ones.
+
+        Raises:
+            DataError: There is no such column.
+        """
+        return np.array(self.texts(name))
+
+    def texts(self, name: str) -> list[str]:
+        """Cells of a column.
 
         Raises:
             DataError: There is no such column.
@@ -150,7 +138,7 @@ class Columns:
                 f"Expected data.classes to give the order of {', '.join(present[:5])}, … in column '{name}' but got "
                 "none: words have no order of their own."
             )
-        order = self._order(name, present, classes)
+        order = self._order(name, present, classes, cells.tolist())
         index = {label: i for i, label in enumerate(order)}
         return Found(kind, np.array([index[cell] for cell in cells.tolist()], dtype=np.int64), tuple(order))
 
@@ -158,7 +146,7 @@ class Columns:
         if len(labels) != 1:
             raise DataError(f"Expected one column of labels with data.separator but got {', '.join(labels)}.")
         own = [{part.strip() for part in cell.split(separator)} - {""} for cell in self.text(labels[0]).tolist()]
-        order = self._order(labels[0], sorted(set().union(*own)), classes)
+        order = self._order(labels[0], sorted(set().union(*own)), classes, own)
         targets = np.array([[label in row for label in order] for row in own], dtype=np.float32)
         return Found("multilabel", targets.reshape(len(own), len(order)), tuple(order))
 
@@ -170,20 +158,25 @@ class Columns:
             columns.append(cells.astype(np.float32))
         return np.stack(columns, axis=1)
 
-    def _order(self, name: str, present: list[str], classes: Sequence[str] | None) -> list[str]:
+    def _order(
+        self, name: str, present: list[str], classes: Sequence[str] | None, cells: Sequence[str | set[str]]
+    ) -> list[str]:
         """The labels in their order: as given, and then each must occur, else sorted."""
         if not present:
             raise DataError(f"Expected labels in column '{name}' of {self.file} but every cell is empty.")
         if classes is None:
             return sorted(present, key=int) if all(_is_whole(label) for label in present) else sorted(present)
         if unknown := [label for label in present if label not in classes]:
+            row = next(
+                i for i, cell in enumerate(cells, 1) if unknown[0] in ({cell} if isinstance(cell, str) else cell)
+            )
             raise DataError(
-                f"Expected column '{name}' of {self.file} to hold only data.classes but got '{unknown[0]}'."
+                f"Expected column '{name}' of {self.file} to hold only data.classes but row {row} has '{unknown[0]}'."
                 f"{nearest(unknown[0], classes)}"
             )
         if empty := [label for label in classes if label not in present]:
             raise DataError(
-                f"Expected pictures of every class in data.classes but got none of {', '.join(empty)}; "
+                f"Expected samples of every class in data.classes but got none of {', '.join(empty)}; "
                 "add some, or leave the class out."
             )
         return list(classes)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from tunesmith.contracts import Activations
 from tunesmith.data.augment import Augmentation
 from tunesmith.data.decode import Front
+from tunesmith.data.finish import collate
 from tunesmith.data.memory import Memory, decode_all
 from tunesmith.data.sampler import Key
 from tunesmith.data.table import Floats, Ints, Pictures
@@ -38,7 +42,66 @@ class Decoded(Protocol):
         ...
 
 
-class PictureDataset(Dataset[dict[str, Any]]):
+class SplitDataset(Dataset[dict[str, Any]], ABC):
+    """The samples of a split, each with its target; or what is kept in place of a sample.
+
+    Args:
+        targets: Of the whole table: class indices ``(N,)``, or labels or values ``(N, K)``.
+        rows: Rows of the table that the split holds.
+        weights: Of the whole table ``(N,)``, where it has any.
+
+    Attributes:
+        kept: What is served in place of samples; ``None`` for nothing.
+    """
+
+    def __init__(self, targets: Ints | Floats, rows: Ints, weights: Floats | None = None) -> None:
+        self.targets = targets
+        self.rows = rows
+        self.weights = weights
+        self.kept: Kept | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        """One sample: ``input``, ``target``, ``index``, and maybe ``weight`` and what `drawn` gives.
+
+        Args:
+            key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
+                sample) counts as epoch 0 and is never served from what is kept.
+        """
+        epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
+        row = int(self.rows[position])
+        kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
+        target = int(self.targets[row]) if self.targets.ndim == 1 else torch.from_numpy(self.targets[row])
+        sample = {"input": kept, "target": target, "index": -1 if padding else row}
+        if kept is None:
+            sample |= {"input": self.input(position), **self.drawn(epoch, row, round_)}
+        return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
+
+    @abstractmethod
+    def input(self, position: int) -> Tensor:
+        """The sample at a position of the split: a picture uint8 ``(C, H, W)``, or tokens ``(2, T)``."""
+
+    def drawn(self, epoch: int, row: int, round_: int) -> dict[str, int]:
+        """What is drawn for a sample, for when its batch is on the device."""
+        return {}
+
+    @abstractmethod
+    def shown(self, position: int) -> NDArray[np.uint8] | str:
+        """What people are shown of the sample at a position of the split: a picture ``(H, W, C)``, or a text."""
+
+    @property
+    def decodes(self) -> bool:
+        """Whether samples are decoded whenever they are asked for."""
+        return False
+
+    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put samples into a batch."""
+        return collate(samples)
+
+
+class PictureDataset(SplitDataset):
     """Decodes the pictures of a split, and says how each is to be augmented when its batch is on the device.
 
     What a sample's augmentation draws is a function of (seed, epoch, row, round) and never of the worker, the batch or
@@ -64,37 +127,17 @@ class PictureDataset(Dataset[dict[str, Any]]):
         seed: int = 0,
         weights: Floats | None = None,
     ) -> None:
+        super().__init__(targets, rows, weights)
         self.pictures = pictures
-        self.targets = targets
-        self.rows = rows
         self.front = front
         self.augmentation = augmentation
         self.seed = seed
-        self.weights = weights
         self.memory: Memory | None = None
-        self.kept: Kept | None = None
         self.decoded: Decoded | None = None
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        """One sample: ``input`` uint8 ``(C, H, W)``, ``target``, ``index``, and maybe ``weight`` and ``draw``.
-
-        Args:
-            key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
-                picture) counts as epoch 0 and is never served from what is kept.
-        """
-        epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
-        row = int(self.rows[position])
-        kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
-        target = int(self.targets[row]) if self.targets.ndim == 1 else torch.from_numpy(self.targets[row])
-        sample = {"input": kept, "target": target, "index": -1 if padding else row}
-        if kept is None:
-            sample["input"] = self.picture(position)
-            if self.augmentation is not None:
-                sample["draw"] = self.augmentation.draw(self.seed, epoch, row, round_)
-        return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
+    def drawn(self, epoch: int, row: int, round_: int) -> dict[str, int]:
+        """The draw of the augmentation, where there is one."""
+        return {} if self.augmentation is None else {"draw": self.augmentation.draw(self.seed, epoch, row, round_)}
 
     @property
     def needs_pictures(self) -> bool:
@@ -110,13 +153,18 @@ class PictureDataset(Dataset[dict[str, Any]]):
         """Decode the picture at a position of the split: uint8 ``(C, H, W)``."""
         return self.front(self.pictures[self.rows[position]])
 
-    def picture(self, position: int) -> Tensor:
+    def input(self, position: int) -> Tensor:
         """The picture at a position of the split, uint8 ``(C, H, W)``, from where it is to be had soonest."""
         if self.memory is not None:
             return self.memory[position]
         if self.decoded is not None:
             return self.decoded[int(self.rows[position])]
         return self.decode(position)
+
+    def shown(self, position: int) -> NDArray[np.uint8]:
+        """The picture at a position of the split, as the model sees it ``(H, W, C)``."""
+        picture: NDArray[np.uint8] = self.input(position).permute(1, 2, 0).numpy()
+        return picture
 
     def remember(self, description: str) -> None:
         """Decode all pictures now and keep them in memory.

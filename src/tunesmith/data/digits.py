@@ -21,7 +21,7 @@ class Digits(PictureData):
 
         pixels, targets = load_digits().images, load_digits().target
         return Table(
-            pictures=np.rint(pixels * 255 / 16).astype(np.uint8),
+            samples=np.rint(pixels * 255 / 16).astype(np.uint8),
             targets=targets.astype(np.int64),
             class_names=tuple("0123456789"),
             names=np.array([f"digit{i:04d}" for i in range(len(targets))]),

@@ -12,7 +12,7 @@ import numpy as np
 
 from tunesmith.data.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.table import Ints, Pictures, Pixels, Table
+from tunesmith.data.table import Ints, Pictures, Pixels, Table, Text
 from tunesmith.errors import DataError
 
 MAX_BYTES = 4 * 2**30
@@ -26,8 +26,8 @@ def fingerprint(table: Table, digests: Sequence[bytes], whole: bool = True) -> s
     """Digest names, labels (or values), weights and content.
 
     Args:
-        table: The pictures' names, labels and weights.
-        digests: Of each picture's content, in the table's order.
+        table: The samples' names, labels and weights.
+        digests: Of each sample's content, in the table's order.
         whole: Whether the digests are over whole files.
 
     Returns:
@@ -51,11 +51,11 @@ def labels(table: Table) -> list[Any]:
     return found if table.weights is None else list(zip(found, table.weights.tolist(), strict=True))
 
 
-def digest_all(pictures: Pictures, max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
-    """Digest the content of each picture.
+def digest_all(pictures: Pictures | Sequence[Text], max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
+    """Digest the content of each picture or text.
 
     Args:
-        pictures: Files or pixels.
+        pictures: Files, pixels or texts.
         max_bytes: Size of all files together up to which they are read whole.
 
     Returns:
@@ -65,18 +65,21 @@ def digest_all(pictures: Pictures, max_bytes: int = MAX_BYTES) -> tuple[list[byt
         DataError: A file cannot be read.
     """
     try:
-        whole = isinstance(pictures, np.ndarray) or sum(p.stat().st_size for p in pictures) <= max_bytes
+        files = [picture for picture in pictures if isinstance(picture, Path)]
+        whole = sum(file.stat().st_size for file in files) <= max_bytes
 
-        def digest(picture: Path | Pixels) -> bytes:
+        def digest(picture: Path | Pixels | Text) -> bytes:
             return hashlib.blake2b(_content(picture, whole), digest_size=16).digest()
 
         with ThreadPoolExecutor(cores()) as pool:
-            return list(track(pool.map(digest, pictures), "Fingerprinting pictures", len(pictures))), whole
+            return list(track(pool.map(digest, pictures), "Fingerprinting", len(pictures))), whole
     except OSError as err:
         raise DataError(f"Expected a readable picture but got {err.filename}: {err.strerror}.") from err
 
 
-def _content(picture: Path | Pixels, whole: bool) -> bytes:
+def _content(picture: Path | Pixels | Text, whole: bool) -> bytes:
+    if isinstance(picture, tuple):
+        return repr(picture).encode()
     if isinstance(picture, np.ndarray):
         return repr(picture.shape).encode() + picture.tobytes()
     if whole:
@@ -86,10 +89,10 @@ def _content(picture: Path | Pixels, whole: bool) -> bytes:
 
 
 def shared(digests: Sequence[bytes], indices: dict[str, Ints]) -> list[tuple[int, int]]:
-    """Find pictures of one content that stand in two splits, which makes the test easier than the world is.
+    """Find samples of one content that stand in two splits, which makes the test easier than the world is.
 
     Args:
-        digests: Of each picture's content, in the table's order.
+        digests: Of each sample's content, in the table's order.
         indices: Rows of each split.
 
     Returns:

@@ -37,7 +37,7 @@ def one_fold(table: Table, folds: Folds, fold: int, by: By, seed: int) -> tuple[
     most = int(units.max()) + 1
     number = most if folds == "leave_one_out" else folds
     if not 2 <= number <= most:
-        what = "groups" if by == "group" else "pictures"
+        what = "groups" if by == "group" else table.what
         raise DataError(f"Expected data.split.folds from 2 to {most}, the number of {what}, but got {number}.")
     if not 0 <= fold < number:
         raise DataError(f"Expected data.split.fold from 0 to {number - 1} but got {fold}.")
@@ -47,7 +47,7 @@ def one_fold(table: Table, folds: Folds, fold: int, by: By, seed: int) -> tuple[
         tested = np.zeros(len(table), bool)
         tested[_drawn(table, number, fold, by, seed)] = True
     if not tested.any():
-        raise DataError(f"Expected pictures in every fold but fold {fold} has none; use fewer data.split.folds.")
+        raise DataError(f"Expected {table.what} in every fold but fold {fold} has none; use fewer data.split.folds.")
     return rows[~tested], rows[tested]
 
 
@@ -69,8 +69,8 @@ def _check_classes(table: Table, labels: Ints, number: int) -> None:
     scarce = int(sizes.argmin())
     if sizes[scarce] < number:
         raise DataError(
-            f"Expected at least {number} pictures of every class for {number} folds but got {sizes[scarce]} of class "
-            f"'{table.class_names[scarce]}'; use fewer data.split.folds, or data.split.by=random."
+            f"Expected at least {number} {table.what} of every class for {number} folds but got {sizes[scarce]} of "
+            f"class '{table.class_names[scarce]}'; use fewer data.split.folds, or data.split.by=random."
         )
 
 
@@ -89,7 +89,7 @@ def few(table: Table, rows: Ints, shots: int, seed: int) -> Ints:
         own = rows[table.targets[rows] == label]
         if len(own) < shots:
             raise DataError(
-                f"Expected at least {shots} pictures of '{name}' in train for data.split.shots but got {len(own)}."
+                f"Expected at least {shots} {table.what} of '{name}' in train for data.split.shots but got {len(own)}."
             )
         drawn.append(np.random.default_rng([seed, label]).permutation(own)[:shots])
     return np.concatenate(drawn)

@@ -35,8 +35,8 @@ def hold_out(table: Table, rows: Ints, name: str, count: int, by: By, seed: int)
     """
     if not 0 < count < len(rows):
         raise DataError(
-            f"Expected between 1 and {len(rows) - 1} pictures for {name} but split.{name} asks for {count}; "
-            "change data.split, or add pictures."
+            f"Expected between 1 and {len(rows) - 1} {table.what} for {name} but split.{name} asks for {count}; "
+            f"change data.split, or add {table.what}."
         )
     if by == "group":
         return _hold_out_groups(table, rows, name, count, seed)
@@ -65,8 +65,8 @@ def _check_stratifiable(table: Table, labels: Ints, name: str, count: int) -> No
     scarce = int(sizes.argmin())
     if sizes[scarce] < 2:
         raise DataError(
-            f"Expected at least two pictures of every class to take {name} from but got {sizes[scarce]} of class "
-            f"'{table.class_names[scarce]}'; add pictures, leave the class out, or use data.split.by=random."
+            f"Expected at least two {table.what} of every class to take {name} from but got {sizes[scarce]} of class "
+            f"'{table.class_names[scarce]}'; add {table.what}, leave the class out, or use data.split.by=random."
         )
     if min(count, len(labels) - count) < len(sizes):
         raise DataError(

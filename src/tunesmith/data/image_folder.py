@@ -57,7 +57,7 @@ class ImageFolder(PictureData):
         classes = sorted({label.name for folder in splits or [root] for label in _folders(folder)})
         _check(root, classes, [label for label, _ in rows])
         return Table(
-            pictures=files,
+            samples=files,
             targets=np.array([classes.index(label) for label, _ in rows], dtype=np.int64),
             class_names=tuple(classes),
             names=np.array([file.relative_to(root).as_posix() for file in files]),

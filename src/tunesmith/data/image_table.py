@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tunesmith.data.annotation import Annotation
 from tunesmith.data.base import PictureData
-from tunesmith.data.columns import Columns, Target
-from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
-from tunesmith.errors import DataError, nearest
+from tunesmith.data.columns import Columns
+from tunesmith.data.table import Strings, Table
+from tunesmith.errors import DataError
 
 
 class ImageTable(PictureData):
@@ -59,13 +60,7 @@ class ImageTable(PictureData):
         self.file = Path(file).expanduser()
         self.root = self.file.parent if root is None else Path(root).expanduser()
         self.path = path
-        self.labels = [labels] if isinstance(labels, str) else list(labels)
-        self.target: Target = target
-        self.separator = separator
-        self.classes = None if classes is None else [str(name) for name in classes]
-        self.split_column = split_column
-        self.group = group
-        self.weight = weight
+        self.annotation = Annotation(labels, target, separator, classes, split_column, group, weight)
         self.channels: Literal[1, 3] = channels
 
     def load(self) -> Table:
@@ -82,22 +77,7 @@ class ImageTable(PictureData):
         pictures = [self.root / name for name in names.tolist()]
         if self.on_bad_file == "error":
             self._check_files(pictures)
-        found = columns.target(self.labels, self.target, self.separator, self.classes)
-        group = self._optional(columns, self.group, "group")
-        weight = self._optional(columns, self.weight, "weight")
-        split = self._optional(columns, self.split_column, "split")
-        return Table(
-            pictures=pictures,
-            targets=found.targets,
-            class_names=found.names,
-            names=names,
-            channels=self.channels,
-            groups=None if group is None else _numbered(columns, group),
-            group_unit=group,
-            folders=None if split is None else _splits(columns, split),
-            kind=found.kind,
-            weights=None if weight is None else columns.numbers(weight, at_least=0).astype(np.float32),
-        )
+        return self.annotation.table(columns, pictures, names, self.channels)
 
     def _check_files(self, pictures: list[Path]) -> None:
         missing = [picture for picture in pictures if not picture.is_file()]
@@ -107,32 +87,9 @@ class ImageTable(PictureData):
                 f"first {missing[0]}; set data.root, or leave them out with data.on_bad_file=skip."
             )
 
-    @staticmethod
-    def _optional(columns: Columns, name: str | None, usual: str) -> str | None:
-        return (usual if usual in columns.names else None) if name == "auto" else name
-
 
 def _check_once(file: Path, names: Strings) -> None:
     values, counts = np.unique(names, return_counts=True)
     if counts.max() > 1:
         name = values[counts.argmax()]
         raise DataError(f"Expected every picture once in {file} but got {name} {counts.max()} times.")
-
-
-def _numbered(columns: Columns, name: str) -> Ints:
-    cells = columns.text(name)
-    columns.check(cells == "", name, "a group")
-    numbers: Ints = np.unique(cells, return_inverse=True)[1].astype(np.int64)
-    return numbers
-
-
-def _splits(columns: Columns, name: str) -> Strings:
-    cells = np.char.lower(columns.text(name))
-    for word in np.unique(cells).tolist():
-        if word not in SPLIT_WORDS:
-            row = int(np.flatnonzero(cells == word)[0])
-            raise DataError(
-                f"Expected train, val or test in column '{name}' of {columns.file} but row {row + 1} has "
-                f"'{word}'.{nearest(word, SPLIT_WORDS)}"
-            )
-    return np.array([SPLIT_WORDS[word] for word in cells.tolist()])

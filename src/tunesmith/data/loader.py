@@ -8,8 +8,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader
 
-from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.finish import collate
+from tunesmith.data.dataset import PictureDataset, SplitDataset
 from tunesmith.data.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.workers import Watch
@@ -31,7 +30,7 @@ def fits(dataset: PictureDataset, in_memory: bool | Literal["auto"], processes: 
 
 
 def make_loader(
-    dataset: PictureDataset,
+    dataset: SplitDataset,
     sampler: EpochSampler,
     *,
     batch_size: int,
@@ -63,7 +62,7 @@ def make_loader(
         dataset,
         batch_size=batch_size,  # by name, since Lightning makes the loader anew to predict
         sampler=sampler,
-        collate_fn=collate,
+        collate_fn=dataset.collate,
         drop_last=drop_last,
         num_workers=number,
         persistent_workers=number > 0,

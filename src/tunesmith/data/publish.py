@@ -29,7 +29,9 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
     mean, std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
     if not std.all():
         name = table.class_names[int(std.argmin())]
-        raise DataError(f"Expected '{name}' to differ between the pictures of train but it is {mean[std.argmin()]:g}.")
+        raise DataError(
+            f"Expected '{name}' to differ between the {table.what} of train but it is {mean[std.argmin()]:g}."
+        )
     return DataSpec(
         class_names=table.class_names,
         channels=table.channels,
@@ -37,6 +39,7 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
         split_unit=split_unit,
         group=table.group_unit,
         target=table.kind,
+        input="image" if table.channels else "text",
         train_counts=() if table.kind == "value" else tuple(count(table, rows).values()),
         train_size=len(rows),
         mean_weight=1.0 if table.weights is None else float(table.weights[rows].mean(dtype=np.float64)),
@@ -55,30 +58,30 @@ def count(table: Table, rows: Ints) -> dict[str, int]:
 
 
 def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
-    """Say that pictures of one content stand in two splits; they are given as pairs of rows."""
+    """Say that samples of one content stand in two splits; they are given as pairs of rows."""
     if duplicates:
         one, other = (table.names[row] for row in duplicates[0])
         log.warning(
-            f"{len(duplicates)} pictures stand in two splits, such as {one} and {other}: "
+            f"{len(duplicates)} {table.what} stand in two splits, such as {one} and {other}: "
             "their content is the same, so the test is easier than the world is."
         )
 
 
 def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
-    """Digest of the pictures' names by split: equal where two runs have split alike."""
+    """Digest of the samples' names by split: equal where two runs have split alike."""
     return {split: digest_names(table.names[rows]) for split, rows in indices.items()}
 
 
 def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
-    """Say that pictures of one content have several labels; ``tunesmith check`` lists them all."""
+    """Say that samples of one content have several labels; ``tunesmith check`` lists pictures among them."""
     first: dict[bytes, int] = {}
     pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
     found = [(one, other) for one, other in pairs if (table.targets[one] != table.targets[other]).any()]
     if found:
         one, other = (table.names[row] for row in found[0])
         log.warning(
-            f"{len(found)} pictures have the content of another and a different label, such as {one} and {other}: "
-            "tunesmith check lists them."
+            f"{len(found)} {table.what} have the content of another and a different label, such as {one} and {other}"
+            f"{': tunesmith check lists them' if table.channels else ''}."
         )
 
 

@@ -31,6 +31,18 @@ class Key(NamedTuple):
     round: int = 0
 
 
+class Lengths(NamedTuple):
+    """Lengths of samples, for batches of samples about as long as each other, which need little padding.
+
+    Attributes:
+        of: Length of each sample of the split ``(count,)``.
+        batch: Samples a step and process.
+    """
+
+    of: Tensor
+    batch: int
+
+
 class EpochSampler(Sampler[Key]):
     """Deals one global order to all processes, like cards.
 
@@ -47,6 +59,7 @@ class EpochSampler(Sampler[Key]):
         skip: Samples of this process to leave out at the start of that epoch, and of no other.
         classes: Class of each sample ``(count,)``, where every epoch is to hold the classes in equal numbers; see
             `balanced`. It goes with ``shuffle``.
+        lengths: By which samples are put together, see `by_length`; ``None`` for any with any. Goes with ``shuffle``.
     """
 
     def __init__(
@@ -57,8 +70,10 @@ class EpochSampler(Sampler[Key]):
         epoch: int = 0,
         skip: int = 0,
         classes: Tensor | None = None,
+        lengths: Lengths | None = None,
     ) -> None:
         self.count = count
+        self.lengths = lengths
         self.classes = classes
         self.seed = seed
         self.shuffle = shuffle
@@ -90,8 +105,13 @@ class EpochSampler(Sampler[Key]):
             return torch.arange(self.count), once
         generator = private("order", self.seed, epoch)
         if self.classes is not None:
-            return balanced(self.classes, generator)
-        return torch.randperm(self.count, generator=generator), once
+            order, once = balanced(self.classes, generator)
+        else:
+            order = torch.randperm(self.count, generator=generator)
+        if self.lengths is not None:
+            places = by_length(self.lengths.of[order], self.lengths.batch * _world()[1], generator)
+            order, once = order[places], once[places]
+        return order, once
 
 
 def balanced(classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -118,6 +138,31 @@ def balanced(classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tenso
         rounds.append(torch.arange(share) // len(own))
     shuffled = torch.randperm(total, generator=generator)
     return torch.cat(drawn)[shuffled], torch.cat(rounds)[shuffled]
+
+
+POOL = 50
+"""Batches that are sorted by length together: each is drawn from 50 batches of chance."""
+
+
+def by_length(lengths: Tensor, batch: int, generator: torch.Generator) -> Tensor:
+    """Bring a shuffled epoch into batches of samples about as long as each other.
+
+    Samples are sorted within pools of `POOL` batches, and the batches, but for a last one that is not full, then come
+    in random order.
+
+    Args:
+        lengths: Of the samples in their shuffled order ``(N,)``.
+        batch: Samples a step, of all processes together.
+        generator: What the order of the batches is drawn with.
+
+    Returns:
+        Places in that order ``(N,)``.
+    """
+    pools = torch.split(torch.arange(len(lengths)), POOL * batch)
+    places = torch.cat([pool[lengths[pool].argsort(descending=True, stable=True)] for pool in pools])
+    whole = len(lengths) // batch
+    shuffled = places[: whole * batch].view(whole, batch)[torch.randperm(whole, generator=generator)]
+    return torch.cat([shuffled.flatten(), places[whole * batch :]])
 
 
 def _world() -> tuple[int, int]:

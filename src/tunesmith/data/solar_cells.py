@@ -78,7 +78,7 @@ class SolarCells(PictureData):
         elif self.classes == "probability":
             targets = probability[:, None].astype(np.float32)
         return Table(
-            pictures=[root / name for name in names],
+            samples=[root / name for name in names],
             targets=targets,
             class_names=NAMES[self.classes],
             kind=KINDS[self.classes],

@@ -83,8 +83,8 @@ class Split:
             raise DataError("Expected data.split.folds=null for data that come split: their test part is given.")
         if by in ("random", "stratified") and table.groups is not None and not table.guessed:
             log.warning(
-                f"data.split.by={by} may put pictures of one {table.group_unit or 'group'} into several splits, and "
-                "the test is then easier than the world is; data.split.by=group keeps them together."
+                f"data.split.by={by} may put {table.what} of one {table.group_unit or 'group'} into several splits, "
+                "and the test is then easier than the world is; data.split.by=group keeps them together."
             )
         parts = self._folders(table) if by == "folder" else self._fractions(table, by)
         if self.shots is not None:
@@ -101,7 +101,7 @@ class Split:
             )
         parts = {name: np.flatnonzero(table.folders == name) for name in SPLITS}
         if not len(parts["train"]):
-            raise DataError("Expected a folder train with pictures but found none; use data.split.by=stratified.")
+            raise DataError(f"Expected a folder train with {table.what} but found none; use data.split.by=stratified.")
         if table.groups is not None:
             _check_groups(table, table.groups, parts)
         if not len(parts["val"]) and self.val:
@@ -137,6 +137,6 @@ def _check_classes(table: Table, parts: dict[str, Ints]) -> None:
     absent = [name for name, number in count(table, parts["train"]).items() if not number]
     if absent:
         raise DataError(
-            f"Expected pictures of every class in train but got none of {', '.join(absent)}; "
+            f"Expected {table.what} of every class in train but got none of {', '.join(absent)}; "
             "add some, leave the class out, or split otherwise (data.split)."
         )

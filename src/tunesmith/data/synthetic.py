@@ -55,7 +55,7 @@ class Synthetic(PictureData):
         periods = np.geomspace(4, self.size / 2, self.classes)
         targets = np.arange(self.samples, dtype=np.int64) % self.classes
         return Table(
-            pictures=stripes(periods, targets, self.size, self.noise, self.data_seed),
+            samples=stripes(periods, targets, self.size, self.noise, self.data_seed),
             targets=targets,
             class_names=tuple(f"period_{p:.1f}" for p in periods),
             names=np.array([f"stripes{i:05d}" for i in range(self.samples)]),

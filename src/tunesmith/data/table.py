@@ -1,4 +1,4 @@
-"""The table that every source of pictures is read into: one row a picture."""
+"""The table that every source of pictures or texts is read into: one row a sample."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.str_]
 Pixels = npt.NDArray[np.uint8]
 Pictures = Sequence[Path] | Pixels
+Text = tuple[str, ...]
+"""A text, or the two texts of a pair."""
 Kind = Literal["class", "multilabel", "value", "ordinal"]
 
 SPLITS = ("train", "val", "test")
@@ -28,28 +30,28 @@ SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "va
 
 @dataclass(frozen=True)
 class Table:
-    """All pictures of a source, before they are split.
+    """All pictures or texts of a source, before they are split.
 
     Attributes:
-        pictures: Paths of files, or pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8.
-        targets: Class index of each picture ``(N,)``, int64, where ``kind`` is class or ordinal; its labels, 0 or 1, or
+        samples: Paths of pictures, or their pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8; or texts.
+        targets: Class index of each sample ``(N,)``, int64, where ``kind`` is class or ordinal; its labels, 0 or 1, or
             its values ``(N, K)``, float32.
         class_names: One name a class, label or value, in the order of the indices.
-        names: What a prediction table calls each picture ``(N,)``; independent of where the data lie.
-        channels: Channels to decode to: 1 (grey) or 3 (RGB).
-        groups: Group of each picture ``(N,)``, where pictures come in groups that resemble each other.
+        names: What a prediction table calls each sample ``(N,)``; independent of where the data lie.
+        channels: Channels to decode to: 1 (grey) or 3 (RGB); 0 for texts.
+        groups: Group of each sample ``(N,)``, where samples come in groups that resemble each other.
         group_unit: What a group is, in words.
-        folders: Predefined split of each picture ``(N,)``: ``train``, ``val`` or ``test``.
+        folders: Predefined split of each sample ``(N,)``: ``train``, ``val`` or ``test``.
         kind: Kind of target, as `contracts.DataSpec` has it.
-        weights: Weight of each picture in the loss ``(N,)``, float32, where the data have weights.
+        weights: Weight of each sample in the loss ``(N,)``, float32, where the data have weights.
         guessed: Whether the groups are a guess; those that the source states are kept together unasked.
     """
 
-    pictures: Pictures
+    samples: Any  # Pictures, or a sequence of Text
     targets: Ints | Floats
     class_names: tuple[str, ...]
     names: Strings
-    channels: Literal[1, 3] = 3
+    channels: Literal[0, 1, 3] = 3
     groups: Ints | None = None
     group_unit: str | None = None
     folders: Strings | None = None
@@ -58,26 +60,31 @@ class Table:
     guessed: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "names", "groups", "folders", "weights"):
+        for name in ("samples", "names", "groups", "folders", "weights"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self):
                 raise DataError(f"Expected {len(self)} {name}, one a target, but got {len(column)}.")
         if not len(self):
-            raise DataError("Expected at least one picture but got none.")
+            raise DataError(f"Expected at least one of the {self.what} but got none.")
         if self.classes:
             _check_classes(self.targets, self.class_names)
         else:
             _check_columns(self.targets, self.class_names, self.kind)
         if len(set(self.names.tolist())) != len(self):
-            raise DataError("Expected every picture to have a name of its own but some names occur twice.")
-        if self.channels not in (1, 3):
+            raise DataError(f"Expected each of the {self.what} to have a name of its own but some names occur twice.")
+        if self.channels not in (0, 1, 3):
             raise DataError(f"Expected channels to be 1 (grey) or 3 (RGB) but got {self.channels}.")
         if self.weights is not None and not (np.isfinite(self.weights) & (self.weights >= 0)).all():
             raise DataError("Expected every weight to be a number of at least 0 but some are not.")
 
     def __len__(self) -> int:
-        """Number of pictures N."""
+        """Number of samples N."""
         return len(self.targets)
+
+    @property
+    def what(self) -> Literal["pictures", "texts"]:
+        """What the samples are, for people."""
+        return "pictures" if self.channels else "texts"
 
     @property
     def classes(self) -> bool:
@@ -92,7 +99,7 @@ class Table:
 
         return replace(
             self,
-            pictures=cut(self.pictures) if isinstance(self.pictures, np.ndarray) else [self.pictures[r] for r in rows],
+            samples=cut(self.samples) if isinstance(self.samples, np.ndarray) else [self.samples[r] for r in rows],
             targets=cut(self.targets),
             names=cut(self.names),
             groups=cut(self.groups),

@@ -75,7 +75,7 @@ class TorchvisionDataset(PictureData):
                     f"Expected {split} of {self.kind.__name__} to have the classes of the others but it has not."
                 )
         return Table(
-            pictures=_joined([part.pictures for part in parts.values()]),
+            samples=_joined([part.pictures for part in parts.values()]),
             targets=np.concatenate([part.targets for part in parts.values()]),
             class_names=classes,
             names=np.array([name for split, part in parts.items() for name in self._names(split, part)]),

@@ -44,7 +44,10 @@ class AttentionPool(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """Map features, ``tokens`` ``(B, T, D)`` or ``map`` ``(B, D, H, W)``, to outputs ``(B, K)``."""
         tokens = self._tokens(features)
-        attention = self.queries(self.norm(tokens)).softmax(dim=1)  # (B, T, heads)
+        scores = self.queries(self.norm(tokens))  # (B, T, heads)
+        if features.tokens is not None and features.mask is not None:
+            scores = scores.masked_fill(features.mask.unsqueeze(2) == 0, float("-inf"))
+        attention = scores.softmax(dim=1)
         shares = tokens.reshape(*attention.shape, -1)  # (B, T, heads, D / heads)
         pooled = (attention.unsqueeze(3) * shares).sum(dim=1).flatten(1)
         outputs: Tensor = self.output(self.dropout(pooled))

@@ -12,10 +12,14 @@ from tunesmith.contracts import Features
 from tunesmith.errors import ConfigError, nearest
 
 NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
+ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 
 
 class MLP(nn.Module):
-    """Hidden layers (linear, norm, ReLU, dropout) and a linear layer on the pooled features.
+    """Hidden layers (linear, norm, activation, dropout) and a linear layer on the pooled features.
+
+    One hidden layer as wide as the features, without a norm and with tanh, is the head that BERT and RoBERTa were
+    published with.
 
     Hidden weights start as He et al. 2015 give them for ReLU; the last layer's as normal noise of standard deviation
     0.01, so that the first outputs are nearly equal and the first loss is about log K. All biases start as zero.
@@ -25,10 +29,12 @@ class MLP(nn.Module):
         num_outputs: Outputs K.
         hidden: Width of each hidden layer.
         dropout: Probability of dropping a hidden activation, from 0 to below 1.
-        norm: What normalises the hidden layers. ``batch`` needs at least two pictures in every training batch.
+        norm: What normalises the hidden layers. ``batch`` needs at least two samples in every training batch.
+        activation: What follows it.
 
     Raises:
-        ConfigError: There is no hidden layer, a width is not positive, the dropout is out of range or the norm unknown.
+        ConfigError: There is no hidden layer, a width is not positive, the dropout is out of range, or norm or
+            activation unknown.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class MLP(nn.Module):
         hidden: Sequence[int] = (256,),
         dropout: float = 0.1,
         norm: Literal["layer", "batch", "none"] = "layer",
+        activation: Literal["relu", "gelu", "tanh"] = "relu",
     ) -> None:
         super().__init__()
         if not hidden or min(hidden) < 1:
@@ -48,7 +55,11 @@ class MLP(nn.Module):
             raise ConfigError(f"Expected head.dropout to be from 0 to below 1 but got {dropout}.")
         if norm not in NORMS:
             raise ConfigError(f"Expected head.norm to be layer, batch or none but got '{norm}'.{nearest(norm, NORMS)}")
-        self.hidden = nn.Sequential(*(_layer(a, b, norm, dropout) for a, b in pairwise([feature_dim, *hidden])))
+        if activation not in ACTIVATIONS:
+            near = nearest(activation, ACTIVATIONS)
+            raise ConfigError(f"Expected head.activation to be relu, gelu or tanh but got '{activation}'.{near}")
+        after = (norm, activation, dropout)
+        self.hidden = nn.Sequential(*(_layer(a, b, *after) for a, b in pairwise([feature_dim, *hidden])))
         self.output = nn.Linear(hidden[-1], num_outputs)
         nn.init.normal_(self.output.weight, std=0.01)
         nn.init.zeros_(self.output.bias)
@@ -59,8 +70,8 @@ class MLP(nn.Module):
         return outputs
 
 
-def _layer(width_in: int, width_out: int, norm: str, dropout: float) -> nn.Sequential:
+def _layer(width_in: int, width_out: int, norm: str, activation: str, dropout: float) -> nn.Sequential:
     linear = nn.Linear(width_in, width_out)
     nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
     nn.init.zeros_(linear.bias)
-    return nn.Sequential(linear, NORMS[norm](width_out), nn.ReLU(inplace=True), nn.Dropout(dropout))
+    return nn.Sequential(linear, NORMS[norm](width_out), ACTIVATIONS[activation](), nn.Dropout(dropout))

@@ -75,7 +75,10 @@ class Adapter(ABC):
         except ImportError as error:
             raise MissingExtraError("peft", "peft") from error
         # As one expression, since a list of names would also mean every module whose name ends so.
-        inject_adapter_in_model(self.config("|".join(map(re.escape, names))), backbone.net)
+        config = self.config("|".join(map(re.escape, names)))
+        if all(_transposed(backbone.net.get_submodule(name)) for name in names):
+            config.fan_in_fan_out = True
+        inject_adapter_in_model(config, backbone.net)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
         """Lay out one phase: the head and all adapters.
@@ -108,5 +111,14 @@ def merge(net: nn.Module) -> int:
 def _targets(backbone: Backbone, stage: Stage) -> Iterator[str]:
     for prefix, member in backbone.members(stage).items():
         for name, module in member.named_modules(prefix=prefix) if isinstance(member, nn.Module) else ():
-            if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
+            if (
+                isinstance(module, nn.Linear)
+                or _transposed(module)
+                or (isinstance(module, nn.Conv2d) and module.groups == 1)
+            ):
                 yield name
+
+
+def _transposed(module: nn.Module) -> bool:
+    """Whether it is the linear layer of GPT-2, whose weight is (in, out) and whose class is called a convolution."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
-from tunesmith.contracts import Backbone, DataSpec, Preprocess
+from tunesmith.contracts import Backbone, DataSpec, Preprocess, TextPreprocess
 from tunesmith.data.publish import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.parameters import ParameterTable
@@ -61,7 +61,7 @@ class Parts:
     pieces: pieces.Pieces | None
 
 
-def assemble_data(node: DictConfig, preprocess: Preprocess) -> Any:
+def assemble_data(node: DictConfig, preprocess: Preprocess | TextPreprocess) -> Any:
     """Build a data module and read the data, so that its `DataSpec` is there."""
     data = build(node)
     data.connect(preprocess)

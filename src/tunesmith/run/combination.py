@@ -45,8 +45,8 @@ def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
     served = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
     if data.batch_size == 1 or (rest == 1 and not data.drop_last and served == batches):
         raise ConfigError(
-            "Expected at least two pictures in every training batch, since the head normalises over them, "
-            f"but got a batch of one ({own} pictures in batches of {data.batch_size}); "
+            f"Expected at least two {data.table.what} in every training batch, since the head normalises over them, "
+            f"but got a batch of one ({own} {data.table.what} in batches of {data.batch_size}); "
             "use data.drop_last=true, another data.batch_size or head.norm=layer."
         )
 

@@ -67,7 +67,7 @@ def _doubts(found: Rebuilt, data: Any, own: bool, split: str) -> Iterator[str]:
     if (own or same) and (moved := regrouped(found.record["data"], members(data.table, data.indices))):
         yield (
             "The data are not split as they were when the run was trained, so what is tested may have been trained on: "
-            f"other pictures are in {' and '.join(moved)}."
+            f"other {data.table.what} are in {' and '.join(moved)}."
         )
 
 
@@ -89,9 +89,10 @@ def _share(data: Any, split: str) -> Iterator[str]:
     """Say how many of other data are tested."""
     tested, total = len(data.indices.get(split, ())), len(data.table)
     if tested == total:
-        yield f"All {total:,} pictures are tested; data.split.test=0.25, say, tests that share of them."
+        yield f"All {total:,} {data.table.what} are tested; data.split.test=0.25, say, tests that share of them."
     elif tested:
-        yield f"{tested:,} of {total:,} pictures are tested: the {split} part of a split by {data.spec.split_unit}."
+        part = f"the {split} part of a split by {data.spec.split_unit}"
+        yield f"{tested:,} of {total:,} {data.table.what} are tested: {part}."
 
 
 def _compare(expected: DataSpec, got: DataSpec) -> None:

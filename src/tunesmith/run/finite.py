@@ -120,10 +120,10 @@ def _names(trainer: Any, batch: Any) -> list[str]:
     index = batch.get("index") if isinstance(batch, dict) else None
     if table is None or index is None:
         return []
-    pictures = (table.pictures[row] for row in index.tolist())
+    samples = (table.samples[row] for row in index.tolist())
     return [
-        str(picture) if isinstance(picture, Path) else str(table.names[row])
-        for row, picture in zip(index.tolist(), pictures, strict=True)
+        str(sample) if isinstance(sample, Path) else str(table.names[row])
+        for row, sample in zip(index.tolist(), samples, strict=True)
     ]
 
 

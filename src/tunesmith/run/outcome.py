@@ -108,8 +108,8 @@ def always(spec: DataSpec) -> tuple[Tensor, str]:
     return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
 
 
-def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8]]]:
-    """The worst mistakes, worst first: a caption, and the picture as the model saw it ``(H, W, C)``.
+def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
+    """The worst mistakes, worst first: a caption, and the picture as the model saw it ``(H, W, C)``, or the text.
 
     Args:
         data: The data module, which still serves the tested split.
@@ -120,7 +120,7 @@ def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
     dataset = data.test_dataloader().dataset
-    return [(found.caption(i), dataset[i]["input"].permute(1, 2, 0).numpy()) for i in worst]
+    return [(found.caption(i), dataset.shown(i)) for i in worst]
 
 
 def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:

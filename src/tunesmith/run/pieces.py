@@ -14,7 +14,6 @@ import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch.callbacks import WeightAveraging
 
-from tunesmith.data.finish import collate
 from tunesmith.data.memory import available_bytes
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import allocator, exact, memory, room
@@ -94,12 +93,11 @@ def find(task: Any, data: Any, trainer: Any) -> int:
     """
     device, asked = trainer.strategy.root_device, data.batch_size
     streams = exact.streams(device)
-    rows = data.indices["train"][:asked]
-    pictures = data.pictures(rows)
-    samples = collate([pictures[position] for position in range(len(rows))])
+    dataset = data.plain(data.largest(data.indices["train"], asked))
+    samples = dataset.collate([dataset[position] for position in range(len(dataset))])
 
     def trial(size: int) -> int:
-        return _try(task, data, trainer, {name: values[:size] for name, values in samples.items()})
+        return _try(task, data, trainer, _first(samples, size))
 
     best = _largest(_divisors(asked), trial, device)
     exact.restore_streams(streams, device)
@@ -109,6 +107,10 @@ def find(task: Any, data: Any, trainer: Any) -> int:
             "smaller backbone.image_size, or a policy that trains less."
         )
     return best
+
+
+def _first(samples: dict[str, Any], size: int) -> dict[str, Any]:
+    return {name: _first(v, size) if isinstance(v, dict) else v[:size] for name, v in samples.items()}
 
 
 def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device) -> int:

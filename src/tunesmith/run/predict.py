@@ -1,9 +1,10 @@
-"""Predict on files with a finished run; the files are prepared as its evaluation pictures were."""
+"""Predict on files or texts with a finished run; they are prepared as its evaluation samples were."""
 
 from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from tunesmith.run.predictions import Predictions
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.saved import shorten
+from tunesmith.run.texts import find_texts
 
 
 def predict(cfg: DictConfig) -> Predictions:
-    """Predict on files and write a table: file, label, one column of probability a class; or a column a value.
+    """Predict and write a table: file or text, label, one column of probability a class; or a column a value.
 
     Args:
         cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``, ``on_bad_file``.
@@ -41,36 +43,69 @@ def predict(cfg: DictConfig) -> Predictions:
         raise DataError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
     with quiet(), workers.explained():
         found = rebuild(cfg.run, cfg.checkpoint)
-        everything = find_files(cfg.input, found.cfg.data, cfg.on_bad_file == "skip")
-        skipped = _bad(everything, found, cfg.on_bad_file == "skip")
-        files = [file for i, file in enumerate(everything) if i not in skipped]
+        asked = _texts(cfg, found) if found.spec.input == "text" else _pictures(cfg, found)
         found.cfg.data.batch_size = cfg.batch_size
         data = build(found.cfg.data)
         data.connect(found.preprocess)
-        data.predict_on(files, found.spec)
+        data.predict_on(asked.samples, found.spec)
         trainer = trainer_for(found, cfg.accelerator, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None
     values = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
     labels, spec = found.task.labels(values).numpy(), found.spec
-    left_out = {i: str(everything[i]) for i in skipped}
+    left_out = {i: name for i, (name, _) in asked.skipped.items()}
     predictions = Predictions(
-        list(map(str, files)), values.numpy(), labels, spec.class_names, kind=spec.target, skipped=left_out
+        asked.names,
+        values.numpy(),
+        labels,
+        spec.class_names,
+        kind=spec.target,
+        skipped=left_out,
+        column="text" if spec.input == "text" else "file",
     )
     predictions.save(output)
     console = Console()
     for line in summary(predictions):
         console.print(line, highlight=False)
-    for i, why in skipped.items():
-        console.print(f"Skipped {everything[i]}: {why}", style="yellow", highlight=False, markup=False)
-    rest = f"; {len(skipped):,} could not be read, and their rows are empty" if skipped else ""
-    console.print(f"Predictions of {len(files):,} files are in {shorten(output)}{rest}", highlight=False)
+    for name, why in asked.skipped.values():
+        console.print(f"Skipped {name}: {why}", style="yellow", highlight=False, markup=False)
+    rest = f"; {len(left_out):,} could not be read, and their rows are empty" if left_out else ""
+    what = f"{len(asked.names):,} {predictions.column}s"
+    console.print(f"Predictions of {what} are in {shorten(output)}{rest}", highlight=False)
     return predictions
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What to predict on.
+
+    Attributes:
+        samples: Files, or texts.
+        names: What they are called in the saved table.
+        skipped: Name of each file that is left out, and why, by its row in that table.
+    """
+
+    samples: Sequence[Any]
+    names: list[str]
+    skipped: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+
+def _pictures(cfg: DictConfig, found: Rebuilt) -> Asked:
+    everything = find_files(cfg.input, found.cfg.data, cfg.on_bad_file == "skip")
+    bad = _bad(everything, found, cfg.on_bad_file == "skip")
+    files = [file for i, file in enumerate(everything) if i not in bad]
+    return Asked(files, list(map(str, files)), {i: (str(everything[i]), why) for i, why in bad.items()})
+
+
+def _texts(cfg: DictConfig, found: Rebuilt) -> Asked:
+    texts = find_texts(cfg.input, found.cfg.data)
+    return Asked(texts, ["\t".join(parts) for parts in texts])
 
 
 def _bad(files: Sequence[Path], found: Rebuilt, skip: bool) -> dict[int, str]:
     """Positions of the files that cannot be read, and why: before the model runs, so that nothing is lost by them."""
-    front = Front(found.preprocess.size, channels_for(found.preprocess, found.spec), found.preprocess.interpolation)
+    preprocess: Any = found.preprocess
+    front = Front(preprocess.size, channels_for(preprocess, found.spec), preprocess.interpolation)
     bad = {i: why for i, why in enumerate(why_unreadable(files, front)) if why is not None}
     if bad and (not skip or len(bad) == len(files)):
         first, why = next(iter(bad.items()))

@@ -31,6 +31,7 @@ class Predictions:
         targets: The truth, as ``labels``; ``None`` where it is not known.
         kind: Of the target, as `DataSpec` has it.
         skipped: Files that nothing is said of, by the row of the saved table that is theirs.
+        column: What the first column of the saved table is called.
     """
 
     files: list[str]
@@ -40,16 +41,17 @@ class Predictions:
     targets: NDArray[Any] | None = None
     kind: Literal["class", "multilabel", "value", "ordinal"] = "class"
     skipped: Mapping[int, str] = field(default_factory=dict)
+    column: Literal["file", "text"] = "file"
 
     def table(self) -> pa.Table:
-        """One row a sample, beginning with its ``file``; of a file that was skipped the other cells are empty.
+        """One row a sample, beginning with its ``file`` or ``text``; other cells of a skipped file are empty.
 
         Classes: ``target`` where known, ``label`` (the class predicted), ``p_<class>`` for each; in an order also
         ``level``, the mean level by the probabilities, counted from 0. Labels: ``target_<label>`` (0 or 1) where known,
         ``label`` (those given, joined by commas), ``p_<label>`` for each. Values: ``target_<value>`` where known,
         ``<value>``; one that is called ``file`` or as a column of the truth stands as ``predicted_<value>``.
         """
-        table = pa.table({"file": self.files, **self._truth(), **self._said()})
+        table = pa.table({self.column: self.files, **self._truth(), **self._said()})
         if not self.skipped:
             return table
         number = iter(range(len(self.files)))
@@ -69,7 +71,7 @@ class Predictions:
     def _said(self) -> dict[str, Any]:
         columns = dict(zip(self.class_names, self.values.T, strict=True))
         if self.kind == "value":
-            taken = {"file", *(f"target_{name}" for name in self.class_names)}
+            taken = {self.column, *(f"target_{name}" for name in self.class_names)}
             return {f"predicted_{name}" if name in taken else name: column for name, column in columns.items()}
         said: dict[str, Any] = {"label": [self._words(self.labels, i) for i in range(len(self.files))]}
         if self.kind == "ordinal":

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.config import yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check import check
-from tunesmith.contracts import DataSpec, Preprocess
+from tunesmith.contracts import DataSpec, Preprocess, TextPreprocess
 from tunesmith.errors import RunError, TunesmithError
 from tunesmith.policy.adapter import merge
 from tunesmith.run.assemble import assemble_task
@@ -37,7 +37,7 @@ class Rebuilt:
         cfg: Its configuration, with weights to come from the checkpoint alone.
         weights: What its weights are called.
         spec: What its data were.
-        preprocess: How its pictures were prepared.
+        preprocess: How its pictures, or texts, were prepared.
         task: With the asked weights, and what was fitted for them on validation.
     """
 
@@ -46,7 +46,7 @@ class Rebuilt:
     cfg: DictConfig
     weights: str
     spec: DataSpec
-    preprocess: Preprocess
+    preprocess: Preprocess | TextPreprocess
     task: Any
 
 
@@ -73,22 +73,24 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
         checkpoint = saved.test or "best"
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     loaded = load(path)
-    spec, preprocess = restore(DataSpec, record["data"]), restore(Preprocess, record["data"]["preprocess"])
-    task = assemble_task(saved, _backbone(saved.backbone, loaded, preprocess, path), spec)
+    spec = restore(DataSpec, record["data"])
+    pictures = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
+    backbone = _backbone(saved.backbone, loaded, pictures, path)
+    task = assemble_task(saved, backbone, spec)
     task.decision = recorded(record, checkpoint, task.decides)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
-    return Rebuilt(folder, record, saved, checkpoint, spec, preprocess, task)
+    return Rebuilt(folder, record, saved, checkpoint, spec, pictures or backbone.preprocess, task)
 
 
-def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], preprocess: Preprocess, path: Path) -> Any:
+def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], pictures: Preprocess | None, path: Path) -> Any:
     """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
     source = left_out(checkpoint, str(path)).source
     if accepts(node, "weights"):
         node.weights = source
     # Without its weights a backbone does not know their picture size, on which position embeddings depend.
-    if source is None and accepts(node, "image_size"):
-        node.image_size = preprocess.size
+    if source is None and pictures and accepts(node, "image_size"):
+        node.image_size = pictures.size
     try:
         return build(node)
     except TunesmithError as error:

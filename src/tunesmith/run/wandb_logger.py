@@ -97,7 +97,7 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
         outcome: The tested split, with its predictions: confusion matrix, ROC and precision-recall curves of classes,
             F1 and average precision of labels, predicted against true values; and the table by class.
         pictures: The plots.
-        mistakes: Caption and picture (uint8, ``(H, W, C)``) of the worst mistakes.
+        mistakes: Caption and picture (uint8, ``(H, W, C)``), or text, of the worst mistakes.
     """
     run = _run()
     if run is None:
@@ -108,10 +108,17 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
             **charts(outcome.predictions),
             "per_class": wandb.Table(dataframe=outcome.predictions.by_class()),
             **{f"plots/{path.stem}": wandb.Image(str(path)) for path in pictures},
-            "mistakes": [wandb.Image(picture, caption=caption) for caption, picture in mistakes],
+            "mistakes": _shown(wandb, mistakes),
         }
     )
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
+
+
+def _shown(wandb: Any, mistakes: Sequence[tuple[str, Any]]) -> Any:
+    """Pictures with captions; of texts a table."""
+    if mistakes and isinstance(mistakes[0][1], str):
+        return wandb.Table(columns=["text", "mistake"], data=[[text, caption] for caption, text in mistakes])
+    return [wandb.Image(picture, caption=caption) for caption, picture in mistakes]
 
 
 def summarise(metrics: Mapping[str, float]) -> None:

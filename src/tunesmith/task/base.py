@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head
+from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head, Inputs
 from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
@@ -32,7 +32,7 @@ class Task(LightningModule, Kind):
     """A backbone and a head, trained as the parameter table says.
 
     Args:
-        backbone: Pictures ``(B, C, H, W)`` to features.
+        backbone: Pictures or texts to features.
         head: Features to outputs ``(B, K)``.
         loss: Outputs ``(B, K)`` and targets, as `encode` gives them, to a scalar.
         metrics: Metrics by name; cloned for each stage. Training keeps only the monitored one, since the others store
@@ -113,19 +113,22 @@ class Task(LightningModule, Kind):
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
 
-    def forward(self, x: Tensor | Activations) -> Tensor:
-        """Map pictures ``(B, C, H, W)`` to outputs ``(B, K)``; frozen leading stages run without gradients."""
+    def forward(self, x: Inputs | Activations) -> Tensor:
+        """Map pictures or texts to outputs ``(B, K)``; frozen leading stages run without gradients."""
         outputs: Tensor = self.head(self.features(x))
         return outputs
 
-    def features(self, x: Tensor | Activations) -> Features:
-        """Map pictures ``(B, C, H, W)``, or what is kept of them, to what the head takes."""
-        x = {name: self.laid_out(kept) for name, kept in x.items()} if isinstance(x, Mapping) else self.laid_out(x)
-        features: Features = self.backbone(x, frozen=self._frozen_stages, levels=self._levels)
+    def features(self, x: Inputs | Activations) -> Features:
+        """Map pictures or texts, or what is kept of them, to what the head takes."""
+        features: Features = self.backbone(self.laid_out(x), frozen=self._frozen_stages, levels=self._levels)
         return features
 
-    def laid_out(self, x: Tensor) -> Tensor:
-        """Bring pictures or a map ``(B, C, H, W)`` into the memory order that the backbone runs in."""
+    def laid_out(self, x: Inputs) -> Inputs:
+        """Bring pictures and maps ``(B, C, H, W)`` into the memory order that the backbone runs in."""
+        if isinstance(x, Mapping):
+            return {
+                name: t.contiguous(memory_format=self._memory_format) if t.ndim == 4 else t for name, t in x.items()
+            }
         return x.contiguous(memory_format=self._memory_format) if x.ndim == 4 else x
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -205,7 +208,7 @@ class Task(LightningModule, Kind):
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _outputs(self, pictures: Tensor | Activations) -> Tensor:
+    def _outputs(self, pictures: Inputs | Activations) -> Tensor:
         """Outputs ``(B, K)``, or ``(B, V, K)`` of V views ``(B, V, C, H, W)``."""
         outputs: Tensor
         if isinstance(pictures, Mapping) or pictures.ndim != 5:

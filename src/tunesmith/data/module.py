@@ -1,0 +1,251 @@
+"""The data module that every source derives from: it supplies a table, and this splits, publishes and serves it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+
+from tunesmith.contracts import Batch, DataSpec, Inputs, Preprocess, TextPreprocess
+from tunesmith.data.augment import Augmentation
+from tunesmith.data.bad_files import BadFiles
+from tunesmith.data.dataset import Decoded, Kept, SplitDataset
+from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.loader import Loader, make_loader
+from tunesmith.data.mixing import Mixing
+from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
+from tunesmith.data.randomness import private
+from tunesmith.data.sampler import EpochSampler, Lengths
+from tunesmith.data.split import Split
+from tunesmith.data.table import SPLITS, Ints, Table
+from tunesmith.errors import DataError, nearest
+
+
+class TableData(LightningDataModule, ABC):
+    """Samples and what is to be said of them: reads, splits and batches them.
+
+    A run calls `connect`, `setup` and then the loaders.
+
+    Args:
+        split: How to split.
+        sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
+        batch_size: Samples a step and process.
+        workers: Loader processes; ``auto``: 0 where nothing is decoded, else the cores but one, at most 8.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
+        pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
+        seed: Of the order of batches and of augmentation; the run's seed.
+        drop_last: Whether a last training batch that is not full is left out.
+
+    Attributes:
+        table: All samples; after `setup`.
+        indices: Rows of the table that each split holds; after `setup`.
+        digests: Of each sample's content, in the table's order, and whether they are over whole files; after `setup`.
+        bad_files: Name of each picture that was left out, and why; after `setup`.
+        duplicates: Pairs of rows with the same content in different splits; after `setup`.
+        spec: What the data are; after `setup` or `predict_on`.
+        mixing: Which mixtures there are in training.
+    """
+
+    table: Table
+    indices: dict[str, Ints]
+    digests: tuple[list[bytes], bool]
+    bad_files: BadFiles
+    duplicates: list[tuple[int, int]]
+    spec: DataSpec
+    mixing: Mixing
+
+    def __init__(
+        self,
+        *,
+        split: Split,
+        sampler: Literal["shuffled", "balanced"],
+        batch_size: int,
+        workers: int | Literal["auto"],
+        worker_timeout: float,
+        pin_memory: bool | Literal["auto"],
+        seed: int,
+        drop_last: bool,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0)):
+            if value < least:
+                raise DataError(f"Expected {name} to be at least {least} but got {value}.")
+        self.split = split
+        self.balanced = sampler == "balanced"
+        self.batch_size = batch_size
+        self.workers, self.worker_timeout = workers, worker_timeout
+        self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
+        self.seed = seed
+        self.drop_last = drop_last
+        self.tested = "test"
+        self._start = (0, 0)
+        self._kept: Callable[[str], Kept | None] = lambda split: None
+        self._decoded: Callable[[Any], Decoded | None] = lambda front: None
+        self._predicted: Sequence[Any] | None = None
+
+    @abstractmethod
+    def load(self) -> Table:
+        """Read what there is, without decoding it."""
+
+    @abstractmethod
+    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
+        """Take over how the backbone wants its samples; call it before the loaders.
+
+        Raises:
+            ConfigError: The backbone is for another kind of samples.
+        """
+
+    @abstractmethod
+    def plain(self, rows: Ints) -> SplitDataset:
+        """Rows of the table as in evaluation, decoded when they are asked for."""
+
+    @abstractmethod
+    def prepare(self, samples: Sequence[Any], device: torch.device, alike: bool = False) -> Inputs:
+        """Make the backbone's input of samples as a dataset's ``input`` gives them, as in evaluation.
+
+        Args:
+            samples: B of them.
+            device: Where to.
+            alike: Whether the inputs of all batches are to have one shape.
+        """
+
+    @abstractmethod
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
+        """Make what the backbone takes, on the device, once a batch."""
+
+    @abstractmethod
+    def _dataset(self, split: str, training: bool, tested: bool) -> SplitDataset:
+        """The dataset of a split, or of what is predicted (``predict``)."""
+
+    def usable(self, table: Table) -> tuple[Table, BadFiles]:
+        """The table without what cannot be read, where that is to be left out."""
+        return table, []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, split and publish `spec`; a second call does nothing, nor does one for what `predict_on` was given.
+
+        Raises:
+            DataError: The data are missing, or cannot be split as asked.
+        """
+        if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
+            return
+        table, self.bad_files = self.usable(self.load())
+        self.indices = self.split(table)
+        self.digests = digests, whole = digest_all(table.samples)
+        self.duplicates = shared(digests, self.indices)
+        warn_of_duplicates(table, self.duplicates)
+        warn_of_contradictions(table, digests)
+        self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
+        warn_of_gaps(table, self.indices)
+        self.mixing.check(self.spec)
+        if self.balanced and not table.classes:
+            raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
+        self.table = table
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Number of samples by split and class or label; with values, of ``samples``."""
+        return {split: count(self.table, rows) for split, rows in self.indices.items()}
+
+    def evaluate_on(self, split: str) -> None:
+        """Choose the split that `test_dataloader` serves, without augmentation and in the table's order."""
+        if split not in SPLITS:
+            raise DataError(f"Expected a split but got '{split}'.{nearest(split, SPLITS)}")
+        self.tested = split
+
+    def start_at(self, epoch: int, batch: int) -> None:
+        """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
+        self._start = (epoch, batch)
+
+    def serve(self, kept: Callable[[str], Kept | None], decoded: Callable[[Any], Decoded | None]) -> None:
+        """Let batches hold what is kept of their samples; call it before the loaders.
+
+        Args:
+            kept: What stands in place of the samples of a split.
+            decoded: Decoded pictures, by how they are decoded.
+        """
+        self._kept, self._decoded = kept, decoded
+
+    def augmentation(self) -> Augmentation | None:
+        """What is done to training samples, other things in every epoch; ``None`` for nothing."""
+        return None
+
+    def fronts(self, split: str) -> Any:
+        """How the files of a split are decoded, for `serve`; ``None`` where there is nothing to decode."""
+        return None
+
+    def largest(self, rows: Ints, count: int) -> Ints:
+        """As many of some rows of the table as are asked for, those that take most memory."""
+        return rows[:count]
+
+    def together(self, rows: Ints, batch: int) -> Ints:
+        """Rows of the table in the order in which they are best computed, so many at a time."""
+        return rows
+
+    def predict_on(self, samples: Sequence[Any], spec: DataSpec) -> None:
+        """Make `predict_dataloader` serve samples; the data that were trained on may be gone.
+
+        Args:
+            samples: Files of pictures, or texts; a batch's ``index`` is the position here, its ``target`` is -1.
+            spec: Of the training run.
+        """
+        if not samples:
+            raise DataError("Expected at least one picture or text to predict on but got none.")
+        self._predicted, self.spec = list(samples), spec
+
+    def train_dataloader(self) -> Loader:
+        """Batches of train: shuffled, and augmented where that is asked for."""
+        if self.drop_last and len(self.indices["train"]) < self.batch_size:
+            raise DataError(
+                f"Expected at least one full batch of {self.batch_size} but train holds {len(self.indices['train'])} "
+                f"{self.table.what}; use data.drop_last=false or a smaller data.batch_size."
+            )
+        return self._loader("train", training=True)
+
+    def val_dataloader(self) -> Loader | list[Any]:
+        """Batches of val, in the table's order; an empty list where there is no such split."""
+        return self._loader("val") if "val" in self.indices else []
+
+    def test_dataloader(self) -> Loader | list[Any]:
+        """Batches of the split chosen by `evaluate_on`, test by default; an empty list where there is no test split."""
+        if self.tested == "test" and "test" not in self.indices:
+            return []
+        if self.tested not in self.indices:
+            raise DataError(
+                f"Expected a split with {self.table.what} but got '{self.tested}'.{nearest(self.tested, self.indices)}"
+            )
+        return self._loader(self.tested, tested=True)
+
+    def predict_dataloader(self) -> Loader:
+        """Batches of what was given to `predict_on`, prepared as in evaluation."""
+        if self._predicted is None:
+            raise DataError("Expected samples to predict on but got none; call predict_on first.")
+        return self._loader("predict", tested=True)
+
+    def _loader(self, split: str, training: bool = False, tested: bool = False) -> Loader:
+        dataset = self._dataset(split, training, tested)
+        # Lightning makes the loader of a resumed run before it knows the epoch.
+        first, batch = self._start
+        epoch = max(first, self.trainer.current_epoch if self.trainer is not None else 0)
+        skip = batch * self.batch_size if training and epoch == first else 0
+        classes = torch.from_numpy(self.table.targets[dataset.rows]) if training and self.balanced else None
+        return make_loader(
+            dataset,
+            EpochSampler(len(dataset), self.seed, training, epoch, skip, classes, self._lengths(dataset, training)),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            timeout=self.worker_timeout,
+            processes=self._processes(),
+            pin_memory=self.pin_memory,
+            drop_last=training and self.drop_last,
+            generator=private("loader", self.seed, split),
+        )
+
+    def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
+        """Lengths by which training samples are put into batches of their like; ``None`` for any with any."""
+        return None
+
+    def _processes(self) -> int:
+        return self.trainer.num_devices if self.trainer is not None else 1

@@ -1,0 +1,100 @@
+"""Tables of a user's, read as text: CSV, Parquet and JSON lines; what cannot be read is named by its line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import DataError
+
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+"""Of the files that are read."""
+
+
+def read(file: Path) -> dict[str, list[str]]:
+    """Cells by column, as text without spaces around it; an empty cell is an empty text.
+
+    The text of a CSV is taken as it is, so that a class ``007`` stays one. In JSON lines every line is an object; a
+    list in it becomes its items with ``;`` between them.
+
+    Raises:
+        DataError: There is no such file, it is of another kind, or it cannot be read.
+    """
+    if file.suffix not in SUFFIXES:
+        raise DataError(f"Expected data.file to end in .csv, .parquet or .jsonl but got {file}.")
+    if not file.is_file():
+        raise DataError(f"Expected data.file to be a table but there is no file {file}.")
+    try:
+        cells = _json_lines(file) if file.suffix == ".jsonl" else _frame(file)
+    except UnicodeDecodeError as err:
+        raise DataError(
+            f"Expected {file} to be text in UTF-8 but line {_bad_line(file)} is not; save it as UTF-8."
+        ) from err
+    except (ValueError, OSError) as err:
+        raise DataError(f"Expected a table in {file} but it cannot be read: {str(err).splitlines()[0]}.") from err
+    if not cells or not next(iter(cells.values())):
+        raise DataError(f"Expected at least one row in {file} but got none.")
+    return cells
+
+
+def lines_of(file: Path) -> Iterator[str]:
+    """Lines of a text file, without their ends.
+
+    Raises:
+        DataError: A line is not UTF-8.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            yield from (line.rstrip("\r\n") for line in lines)
+    except UnicodeDecodeError as err:
+        raise DataError(
+            f"Expected {file} to be text in UTF-8 but line {_bad_line(file)} is not; save it as UTF-8."
+        ) from err
+
+
+def _frame(file: Path) -> dict[str, list[str]]:
+    import pandas as pd
+
+    csv = file.suffix == ".csv"
+    frame = pd.read_csv(file, dtype=str, keep_default_na=False) if csv else pd.read_parquet(file)
+    return {
+        str(name): ["" if gone else str(cell).strip() for cell, gone in zip(column, column.isna())]  # noqa: B905 - of one column
+        for name, column in frame.items()
+    }
+
+
+def _json_lines(file: Path) -> dict[str, list[str]]:
+    rows: list[dict[str, Any]] = []
+    with file.open(encoding="utf-8-sig") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as err:
+                raise ValueError(f"line {number} is no JSON ({err})") from err
+            if not isinstance(row, dict):
+                raise ValueError(f'line {number} is no object, such as {{"text": …}}')
+            rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [_cell(row.get(name)) for row in rows] for name in names}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return ";".join(map(_cell, value)) if isinstance(value, list) else str(value).strip()
+
+
+def _bad_line(file: Path) -> int:
+    """Number, from 1, of the first line that is not UTF-8."""
+    number = 0
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):  # noqa: B007 - wanted behind the loop
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                break
+    return number

@@ -1,0 +1,199 @@
+"""The data module that every source of texts derives from: it supplies a table, and this does the rest."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.contracts import Batch, DataSpec, Inputs, Preprocess, TextPreprocess
+from tunesmith.data.dataset import SplitDataset
+from tunesmith.data.mixing import Mixing
+from tunesmith.data.module import TableData
+from tunesmith.data.randomness import private
+from tunesmith.data.sampler import Lengths
+from tunesmith.data.split import Split
+from tunesmith.data.table import Floats, Ints, Text
+from tunesmith.data.tokens import Tokenizer
+from tunesmith.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
+
+
+class TextData(TableData, ABC):
+    """Texts, or pairs of texts, and what is to be said of them.
+
+    All texts are tokenised once, when the data are read. A batch is padded to its longest text.
+
+    Args:
+        split: How to split.
+        max_length: Most tokens of a text; longer ones are cut at the end. ``None``: what the backbone takes.
+        group_by_length: Whether training batches are made of texts about as long as each other, which need little
+            padding. Which these are is drawn anew in every epoch: see `sampler.by_length`.
+        augment: Texts are not augmented; the word is there for overlays that switch it off, such as debug=overfit.
+        sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
+        batch_size: Samples a step and process.
+        workers: Loader processes; ``auto``: 0, since padding some lists of numbers is all that is left to do.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
+        pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
+        seed: Of the order of batches; the run's seed.
+        drop_last: Whether a last training batch that is not full is left out.
+
+    Raises:
+        DataError: A number is out of range.
+    """
+
+    preprocess: TextPreprocess
+
+    def __init__(
+        self,
+        *,
+        split: Split,
+        max_length: int | None = 512,
+        group_by_length: bool = True,
+        augment: Literal["none"] = "none",
+        sampler: Literal["shuffled", "balanced"] = "shuffled",
+        batch_size: int = 32,
+        workers: int | Literal["auto"] = "auto",
+        worker_timeout: float = 600.0,
+        pin_memory: bool | Literal["auto"] = "auto",
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__(
+            split=split,
+            sampler=sampler,
+            batch_size=batch_size,
+            workers=workers,
+            worker_timeout=worker_timeout,
+            pin_memory=pin_memory,
+            seed=seed,
+            drop_last=drop_last,
+        )
+        if max_length is not None and max_length < 1:
+            raise DataError(f"Expected data.max_length to be at least 1 token but got {max_length}.")
+        self.max_length = max_length
+        # Where a step is taken in pieces, these make up the batches that were asked for.
+        self._grouped = batch_size if group_by_length else None
+        self.mixing = Mixing(0.0, 0.0, 0)
+
+    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
+        """Take over how the backbone wants its texts; call it before `setup`."""
+        if not isinstance(preprocess, TextPreprocess):
+            raise ConfigError(
+                "Expected a backbone for texts but got one for pictures; use backbone=transformers, such as "
+                "backbone.name=package:minilm."
+            )
+        most = preprocess.max_length
+        self.preprocess = replace(preprocess, max_length=min(self.max_length or most, most))
+        self.tokenizer = Tokenizer(self.preprocess)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, split, tokenise and publish `spec`; a second call does nothing, nor does one before prediction."""
+        if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
+            return
+        super().setup(stage)
+        self._tokens, cut = self.tokenizer(self.table.samples)
+        self._longest = max(tokens.shape[1] for tokens in self._tokens)
+        share = len(cut) / len(self.table)
+        self.spec = replace(self.spec, truncated=share)
+        if len(cut):
+            log.warning(
+                f"{len(cut):,} of {len(self.table):,} texts ({share:.1%}) are longer than "
+                f"{self.preprocess.max_length} tokens and are cut, first {self.table.names[cut[0]]} (data.max_length)."
+            )
+
+    def plain(self, rows: Ints) -> TextDataset:
+        """Rows of the table."""
+        return TextDataset(self.table.samples, self._tokens, self.tokenizer, self.table.targets, rows)
+
+    def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Inputs:
+        """Pad tokens ``(R, T)`` to the longest of them, or of all texts."""
+        padded = self.tokenizer.pad(samples, self._longest if alike else 0)
+        return {name: tensor.to(device) for name, tensor in padded.items()}
+
+    def largest(self, rows: Ints, count: int) -> Ints:
+        """The rows of the longest texts."""
+        return rows[np.argsort([-self._tokens[row].shape[1] for row in rows], kind="stable")[:count]]
+
+    def together(self, rows: Ints, batch: int) -> Ints:
+        """Rows in batches of texts about as long as each other, which take half of the time to compute."""
+        blocks = rows[np.argsort([self._tokens[row].shape[1] for row in rows], kind="stable")]
+        starts = range(0, len(rows) // batch * batch, batch)
+        # In no order, so that the first of them stands for all.
+        order = torch.randperm(len(starts), generator=private("together")).tolist()
+        rest = blocks[len(starts) * batch :]
+        return np.concatenate([*(blocks[starts[i] : starts[i] + batch] for i in order), rest])
+
+    def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
+        """Make `predict_dataloader` serve texts; see `TableData.predict_on`."""
+        super().predict_on(samples, spec)
+        self._new_tokens, _ = self.tokenizer(samples)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
+        """Batches are what the backbone takes as they come."""
+        return batch  # type: ignore[return-value]
+
+    def _dataset(self, split: str, training: bool, tested: bool) -> TextDataset:
+        if split == "predict":
+            texts = self._predicted or []
+            return TextDataset(texts, self._new_tokens, self.tokenizer, np.full(len(texts), -1), np.arange(len(texts)))
+        table = self.table
+        rows = self.indices[split]
+        dataset = TextDataset(table.samples, self._tokens, self.tokenizer, table.targets, rows, table.weights)
+        if training == (split == "train"):  # no training order, or no cache, was made for the others
+            dataset.kept = self._kept(split)
+        return dataset
+
+    def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
+        if not training or self._grouped is None:
+            return None
+        return Lengths(torch.tensor([self._tokens[row].shape[1] for row in dataset.rows]), self._grouped)
+
+
+class TextDataset(SplitDataset):
+    """The tokens of a split.
+
+    Args:
+        texts: Of the whole table.
+        tokens: Of the whole table, each ``(R, T)``.
+        tokenizer: Pads them.
+        targets: Of the whole table: class indices ``(N,)``, or labels or values ``(N, K)``.
+        rows: Rows of the table that the split holds.
+        weights: Of the whole table ``(N,)``, where it has any.
+    """
+
+    def __init__(
+        self,
+        texts: Sequence[Text],
+        tokens: Sequence[Tensor],
+        tokenizer: Tokenizer,
+        targets: Ints | Floats,
+        rows: Ints,
+        weights: Floats | None = None,
+    ) -> None:
+        super().__init__(targets, rows, weights)
+        self.texts = texts
+        self.tokens = tokens
+        self.tokenizer = tokenizer
+
+    def input(self, position: int) -> Tensor:
+        """Tokens ``(R, T)`` of the text at a position of the split."""
+        return self.tokens[int(self.rows[position])]
+
+    def shown(self, position: int) -> str:
+        """The text at a position of the split; of a pair, both parts with a tabulator between them."""
+        return "\t".join(self.texts[int(self.rows[position])])
+
+    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put samples into a batch, padded to the longest of them."""
+        if isinstance(samples[0]["input"], Tensor):
+            padded = self.tokenizer.pad([sample["input"] for sample in samples])
+            return super().collate([{**s, "input": {}} for s in samples]) | {"input": padded}
+        return super().collate(samples)

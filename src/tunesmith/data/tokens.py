@@ -1,0 +1,103 @@
+"""From texts to tokens, once for all epochs, and from tokens to a padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.contracts import TextPreprocess
+from tunesmith.data.table import Ints, Text
+from tunesmith.errors import ConfigError, MissingExtraError
+
+ROWS = ("input_ids", "token_type_ids")
+"""What is kept of a text, a row each: its tokens and, where the model wants it, which part of a pair each is of."""
+
+AT_ONCE = 1024
+"""Texts that are tokenised together."""
+
+
+class Tokenizer:
+    """Makes tokens of texts as a backbone wants them.
+
+    Args:
+        preprocess: How.
+
+    Raises:
+        MissingExtraError: The library is not installed.
+        ConfigError: The tokenizer cannot be read, or knows more tokens than the backbone.
+    """
+
+    def __init__(self, preprocess: TextPreprocess) -> None:
+        self.preprocess = preprocess
+        self._own = _load(preprocess)
+        if len(self._own) > preprocess.vocabulary:
+            raise ConfigError(
+                f"Expected a tokenizer of at most {preprocess.vocabulary} tokens, as the backbone knows, but the one "
+                f"of {preprocess.tokenizer} has {len(self._own)}."
+            )
+        self._rows = [name for name in ROWS if name in self._own.model_input_names or name == ROWS[0]]
+        # The mask tells padding from tokens, so any token will do where the model was trained without padding.
+        self.padding = next((n for n in (self._own.pad_token_id, self._own.eos_token_id) if n is not None), 0)
+
+    def __call__(self, texts: Sequence[Text]) -> tuple[list[Tensor], Ints]:
+        """Tokenise texts, cutting long ones at their end; of a pair, the longer part.
+
+        Returns:
+            Tokens of each text ``(R, T)``, int32, with R rows as in `ROWS`; and the positions of those that were cut.
+        """
+        found: list[Tensor] = []
+        for start in range(0, len(texts), AT_ONCE):
+            encoded = self._encode(texts[start : start + AT_ONCE], cut=True)
+            rows = zip(*(encoded[name] for name in self._rows), strict=True)
+            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
+        most = self.preprocess.max_length
+        full = [i for i, tokens in enumerate(found) if tokens.shape[1] == most]
+        whole = self._encode([texts[i] for i in full], cut=False)[ROWS[0]] if full else []
+        return found, np.array([i for i, tokens in zip(full, whole, strict=True) if len(tokens) > most], dtype=np.int64)
+
+    def _encode(self, texts: Sequence[Text], cut: bool) -> Any:
+        parts = list(zip(*texts, strict=True))
+        return self._own(
+            *map(list, parts), truncation=cut, max_length=self.preprocess.max_length if cut else None, verbose=False
+        )
+
+    def pad(self, samples: Sequence[Tensor], length: int = 0) -> dict[str, Tensor]:
+        """Put tokens of texts into a batch, padded behind to the longest of them.
+
+        Args:
+            samples: B of ``(R, T)``.
+            length: To pad to where that is more.
+
+        Returns:
+            As `contracts.Inputs` says, each ``(B, T)``, int64.
+        """
+        longest = max(length, max(sample.shape[1] for sample in samples))
+        batch = torch.zeros(len(samples), len(self._rows), longest, dtype=torch.int64)
+        batch[:, 0] = self.padding
+        mask = torch.zeros(len(samples), longest, dtype=torch.int64)
+        for i, sample in enumerate(samples):
+            batch[i, :, : sample.shape[1]] = sample
+            mask[i, : sample.shape[1]] = 1
+        return {name: batch[:, i].contiguous() for i, name in enumerate(self._rows)} | {"attention_mask": mask}
+
+
+def _load(preprocess: TextPreprocess) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError("transformers", "text") from error
+    try:
+        return AutoTokenizer.from_pretrained(preprocess.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # each kind of tokenizer has its own
+        raise ConfigError(
+            f"Expected a tokenizer in {preprocess.folder} but it cannot be read ({_first_line(error)}): put the files "
+            "of the model's tokenizer there, such as tokenizer.json."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

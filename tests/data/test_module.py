@@ -1,0 +1,21 @@
+import numpy as np
+import pytest
+
+from tunesmith.contracts import TextPreprocess
+from tunesmith.errors import ConfigError, DataError
+
+
+def test_pictures_want_a_backbone_of_pictures(squares):
+    with pytest.raises(
+        ConfigError, match=r"^Expected a backbone for pictures, such as backbone=timm, but got one for te"
+    ):
+        squares().connect(TextPreprocess("x", "x", "x", 8, 8))
+
+
+def test_pictures_keep_the_tables_order_when_they_are_computed(squares):
+    assert squares().together(np.array([3, 1, 2]), 2).tolist() == [3, 1, 2]
+
+
+def test_a_batch_has_a_sample(squares):
+    with pytest.raises(DataError, match=r"batch_size to be at least 1 but got 0"):
+        squares(batch_size=0)
