@@ -109,6 +109,19 @@ def test_several_objectives(pretend, tmp_path):
     assert 1 <= len(searcher.study.best_trials) <= 12
 
 
+def test_a_misspelt_objective_ends_the_search_at_the_first_job(pretend, tmp_path):
+    words, wanted = ("seed=range(0,9)",), {"val/acuracy": "max"}
+    searcher = Optuna(pretend.space(*words), tmp_path / "s", 4, objectives=wanted)
+    with pytest.raises(ConfigError, match=r"but got 'val/acuracy'\. Did you mean 'val/accuracy'\?"):
+        pretend.launch(tmp_path / "s", *words, searcher=searcher)
+    assert len((tmp_path / "began.txt").read_text().split()) == 1
+    spelt = Optuna(pretend.space(*words), tmp_path / "t", 2, objectives={"val/accuracy": "max"})
+    (first, second) = spelt.ask(2)
+    spelt.tell(first, Result("completed", tmp_path, metrics={"best/val/accuracy": 0.5}))
+    spelt.tell(second, Result("completed", tmp_path))  # the name was right, so this job alone is at fault
+    assert [trial.state.name for trial in spelt.study.trials] == ["COMPLETE", "FAIL"]
+
+
 @pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_a_job_far_below_the_others_is_given_up(pretend, tmp_path, pruner):
     searcher = Optuna(pretend.space(*WORDS), tmp_path / "s", 40, pruner=pruner)

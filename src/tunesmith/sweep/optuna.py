@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunesmith.errors import ConfigError, MissingExtraError, RunError
+from tunesmith.errors import ConfigError, MissingExtraError, RunError, nearest
 from tunesmith.sweep import outcome
 from tunesmith.sweep.dimension import Dimension, dimensions
 from tunesmith.sweep.protocol import Job, Result, Searcher, Space
@@ -43,7 +43,8 @@ class Optuna(Searcher):
         warmup: Epochs that ``median`` lets every job have, and with which ``hyperband`` begins.
 
     Raises:
-        ConfigError: Nothing is searched, or the arguments do not go together.
+        ConfigError: Nothing is searched, the arguments do not go together, or, once a job completed, an objective is
+            none of its metrics.
         MissingExtraError: Optuna is not installed.
     """
 
@@ -105,6 +106,8 @@ class Optuna(Searcher):
             return
         self._learn(result)
         values = self._values(result)
+        if result.status == "completed" and values is None:
+            self._examine(result)
         if result.status == "pruned":
             self._report(job.number, result)
             self.study.tell(job.number, state=_states().PRUNED)
@@ -143,10 +146,24 @@ class Optuna(Searcher):
         if self.objectives is None:
             found = [None if result.objective is None else (self._sign or 1) * result.objective]
         else:
-            known = {**result.metrics, "seconds": result.seconds}
+            known = _known(result)
             found = [known.get(f"best/{name}", known.get(name)) for name in self.objectives]
         values = [value for value in found if value is not None and math.isfinite(value)]
         return values if len(values) == len(found) else None
+
+    def _examine(self, result: Result) -> None:
+        """Stop at the first job that does not know an objective: no later one would, and each would be in vain."""
+        known = _known(result)
+        absent = [name for name in self.objectives or {} if name not in known and f"best/{name}" not in known]
+        if absent and not self.study.get_trials(deepcopy=False, states=(_states().COMPLETE,)):
+            names = {key.removeprefix("best/") for key in known}
+            raise ConfigError(
+                [
+                    f"Expected sweep.searcher.objectives to name metrics that a job has but got '{name}'."
+                    + nearest(name, names)
+                    for name in absent
+                ]
+            )
 
     def _fail(self, number: int) -> None:
         self.study.tell(number, state=_states().FAIL)
@@ -173,6 +190,10 @@ def _check(
         said.append("Expected one objective for sampler=cmaes and for a pruner but got several: choose sampler=nsga2.")
     if said:
         raise ConfigError(said)
+
+
+def _known(result: Result) -> dict[str, float]:
+    return {**result.metrics, "seconds": result.seconds}
 
 
 def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePruner) -> Any:
