@@ -73,6 +73,14 @@ def test_the_method_follows_from_the_sweep(written, words, method):
         ((), "Expected a key to search"),
         (("sweep=paired", "seed=1,2"), "which knows no paired"),
         (("haed=1,2",), "haed"),
+        (("seed=1,2", "logger=none"), "Expected logger=wandb"),
+        (("logger=wandb,csv",), "Expected logger=wandb"),
+        (("seed=1,2", "sweep=cmaes"), "which knows no cmaes"),
+        (("seed=1,2", "sweep=nsga2"), "which knows no nsga2"),
+        (("seed=1,2", "sweep=nsga2", "sweep.searcher.sampler=tpe"), "but got val/loss, seconds"),
+        (("seed=1,2", "sweep=optuna", "sweep.searcher.pruner=median"), "which knows no median"),
+        (("seed=1,2", "sweep=optuna", "+sweep.searcher.objectives.seconds=min"), "but got seconds"),
+        (("seed=1,2", "sweep=optuna", "sweep.searcher.objectives={val/loss: up}"), "max or min"),
     ],
 )
 def test_what_cannot_be_written_is_refused(written, words, sentence):
@@ -80,5 +88,14 @@ def test_what_cannot_be_written_is_refused(written, words, sentence):
         written(*words)
 
 
+@pytest.mark.parametrize(("metric", "name"), [("val/loss", "best/val/loss"), ("test/loss", "test/loss")])
+def test_one_objective_is_the_metric(written, metric, name):
+    found = written("seed=1,2", "sweep=optuna", f"sweep.searcher.objectives={{{metric}: min}}")
+    assert found["metric"] == {"name": name, "goal": "minimize"}
+
+
 def test_a_preset_is_written_too(written):
-    assert set(written("sweep=learning_rate")["parameters"]) == {"optimizer.lr", "optimizer.weight_decay"}
+    assert set(written("sweep=learning_rate", "sweep.searcher.pruner=none")["parameters"]) == {
+        "optimizer.lr",
+        "optimizer.weight_decay",
+    }

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 from hydra.core.config_loader import ConfigLoader
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.redact import redact_override
 from tunesmith.errors import ConfigError
@@ -43,23 +43,56 @@ def sweep_yaml(
     searcher = str(cfg.sweep.searcher._target_).rpartition(".")[2]
     if searcher not in METHODS:
         raise ConfigError(f"Expected sweep=grid, random or optuna for a W&B Sweep, which knows no {searcher.lower()}.")
+    _refuse(cfg.sweep.searcher, space.fixed, configs)
     method = METHODS[searcher]
     if method == "grid" and not all(dimension.values for dimension in found):
         method = "random"
-    fixed = [redact_override(text) for text in space.fixed]
     content: dict[str, Any] = {
         "name": str(cfg.name),
         "program": "tunesmith",
         "method": method,
         "parameters": {dimension.key: _parameter(dimension) for dimension in found},
-        "command": ["tunesmith", "train", *flags, *fixed, "logger.wandb.mode=online", "${args_no_hyphens}"],
+        "command": ["tunesmith", "train", *flags, *space.fixed, "logger.wandb.mode=online", "${args_no_hyphens}"],
     }
     if method != "grid" and "jobs" in cfg.sweep.searcher:
         content["run_cap"] = cfg.sweep.searcher.jobs
-    if cfg.task.monitor is not None:
-        goal = {"max": "maximize", "min": "minimize"}[cfg.task.mode]
-        content["metric"] = {"name": f"best/{cfg.task.monitor}", "goal": goal}
+    wanted = cfg.sweep.searcher.get("objectives") or {cfg.task.monitor: cfg.task.mode}
+    for name, mode in wanted.items():
+        if name is not None:
+            goal = {"max": "maximize", "min": "minimize"}[mode]
+            content["metric"] = {"name": name if name.startswith("test/") else f"best/{name}", "goal": goal}
     return str(yaml.safe_dump(content, sort_keys=False))
+
+
+def _refuse(searcher: DictConfig, fixed: Sequence[str], configs: Sequence[DictConfig]) -> None:
+    """Refuse what would be another search on W&B's server, or a command that its agents cannot run."""
+    said = []
+    sampler, pruner = searcher.get("sampler", "tpe"), searcher.get("pruner", "none")
+    if sampler != "tpe":
+        said.append(f"Expected sweep.searcher.sampler=tpe for a W&B Sweep, which knows no {sampler}, but got it.")
+    if pruner != "none":
+        said.append(
+            f"Expected sweep.searcher.pruner=none for a W&B Sweep, which knows no {pruner} of ours, but got it."
+        )
+    objectives = searcher.get("objectives") or {}
+    if len(objectives) > 1:
+        said.append(f"Expected one objective for a W&B Sweep, which knows no more, but got {', '.join(objectives)}.")
+    if any(mode not in ("max", "min") for mode in objectives.values()):
+        said.append(f"Expected max or min for the objective but got {', '.join(map(str, objectives.values()))}.")
+    if "seconds" in objectives:
+        said.append("Expected a metric of the runs as the objective of a W&B Sweep but got seconds.")
+    if any(OmegaConf.select(cfg, "logger.wandb") is None for cfg in configs):
+        said.append(
+            "Expected logger=wandb for a W&B Sweep, whose server reads the metric, but got a logger without it."
+        )
+    said += [
+        f"Expected no secret in the command of a W&B Sweep, which its server keeps, but got '{redact_override(text)}': "
+        "give it to the agents by their environment."
+        for text in fixed
+        if redact_override(text) != text
+    ]
+    if said:
+        raise ConfigError(said)
 
 
 def _parameter(dimension: Dimension) -> dict[str, Any]:
