@@ -17,6 +17,11 @@ def test_no_combination_is_drawn_twice(pretend, tmp_path):
     assert Random(pretend.space("a=int(interval(1,3))", "b=x,y"), tmp_path, 100).total == 6
 
 
+def test_an_interval_with_too_few_numbers_is_refused(pretend, tmp_path):
+    with pytest.raises(ConfigError, match=r"jobs to be at most 1, since no more combinations of a were found.*got 3"):
+        Random(pretend.space("a=interval(0.1,0.1000001)"), tmp_path, 3)
+
+
 @pytest.mark.parametrize("words", [(WORDS, 0), (("c=5",), 3)])
 def test_nothing_to_draw_is_refused(pretend, tmp_path, words):
     with pytest.raises(ConfigError, match="Expected"):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +18,7 @@ from tunesmith.sweep import journal as journals
 from tunesmith.sweep import remote
 from tunesmith.sweep.claim import Claims
 from tunesmith.sweep.protocol import Work
+from tunesmith.sweep.ray import Ray
 from tunesmith.sweep.remote import Remote, ask_to_end, prepare
 
 TINY = [
@@ -76,6 +79,15 @@ def test_a_launcher_without_a_sign_of_life_ends_its_jobs(work, monkeypatch):
     assert watch.order() == ""
     now[0] += remote.SILENT + 1
     assert watch.order() == "term"
+
+
+@pytest.mark.parametrize(("address", "wanted"), [(None, "local"), ("auto", "auto")])
+def test_ray_joins_no_cluster_that_was_not_asked_for(monkeypatch, address, wanted):
+    asked = []
+    ray = SimpleNamespace(is_initialized=lambda: False, init=lambda address, **_: asked.append(address))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    Ray(2, address=address)
+    assert asked == [wanted]
 
 
 def sweep(tmp_path, monkeypatch, *words):

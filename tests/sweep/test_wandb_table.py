@@ -11,6 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tunesmith.run.wandb_record import read_file
+from tunesmith.sweep import wandb_table
 from tunesmith.sweep.wandb_table import log_sweep
 
 CFG = OmegaConf.create({"logger": {"wandb": {"project": "tunesmith", "mode": "offline"}}})
@@ -49,3 +50,18 @@ def test_the_table_of_jobs_and_the_best(pretend, tmp_path, monkeypatch):
 def test_where_jobs_are_not_logged_the_sweep_is_not(pretend, tmp_path):
     assert not log_sweep(pretend.launch(tmp_path / "s", "seed=1").journal, OmegaConf.create({"logger": {}}))
     assert not (tmp_path / "s" / "wandb").exists()
+
+
+@pytest.mark.parametrize("group", ["mine", None])
+def test_the_table_is_in_the_group_of_its_jobs(pretend, tmp_path, monkeypatch, group):
+    journal = pretend.launch(tmp_path / "s", "seed=1").journal
+
+    class BegunError(Exception):
+        pass
+
+    def begin(mode, arguments):
+        raise BegunError(arguments["group"])
+
+    monkeypatch.setattr(wandb_table, "begin", begin)
+    with pytest.raises(BegunError, match=f"^{group or journal.name}$"):
+        log_sweep(journal, OmegaConf.merge(CFG, {"logger": {"wandb": {"group": group}}}))

@@ -26,7 +26,7 @@ class Random(Listed):
         seed: Of the draws.
 
     Raises:
-        ConfigError: Nothing is searched, or ``jobs`` is below 1.
+        ConfigError: Nothing is searched, ``jobs`` is below 1, or an interval has fewer numbers than ``jobs``.
     """
 
     def __init__(self, space: Space, folder: Path, jobs: int = 20, seed: int = 0) -> None:
@@ -41,8 +41,16 @@ class Random(Listed):
 def _drawn(found: Sequence[Dimension], jobs: int, generator: random.Random) -> Iterator[tuple[str, ...]]:
     most = min(jobs, math.prod(dimension.count for dimension in found))
     drawn: set[tuple[str, ...]] = set()
+    misses = 0
     while len(drawn) < most:
+        if misses > max(10_000, 100 * most):
+            keys = ", ".join(dimension.key for dimension in found)
+            raise ConfigError(
+                f"Expected sweep.searcher.jobs to be at most {len(drawn)}, since no more combinations of {keys} were "
+                f"found in {misses} draws, but got {jobs}."
+            )
         changes = tuple(f"{dimension.key}={dimension.draw(generator)}" for dimension in found)
-        if changes not in drawn:
+        misses = misses + 1 if changes in drawn else 0
+        if not misses:
             drawn.add(changes)
             yield changes

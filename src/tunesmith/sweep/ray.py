@@ -32,7 +32,10 @@ class Ray(Executor):
             raise MissingExtraError("ray", "ray") from None
         self._mine = not self._ray.is_initialized()
         if self._mine:
-            self._ray.init(address=address, include_dashboard=False, log_to_driver=False, configure_logging=False)
+            # Without an address Ray would join a cluster that runs here.
+            self._ray.init(
+                address=address or "local", include_dashboard=False, log_to_driver=False, configure_logging=False
+            )
         self._cpus, self._gpus = cpus, gpus
         self.slots = self._room() if slots == "auto" else slots
 

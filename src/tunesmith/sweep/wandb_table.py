@@ -37,7 +37,7 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
         {
             "project": node.get("project"),
             "entity": node.get("entity"),
-            "group": journal.name,
+            "group": node.get("group") or journal.name,
             "job_type": "sweep",
             "id": manifest["id"],
             "resume": "allow",  # a sweep that goes on is the same run
