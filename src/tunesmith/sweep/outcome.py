@@ -12,7 +12,7 @@ from tunesmith.run import metrics_log
 from tunesmith.run.saved import read
 from tunesmith.sweep.protocol import Result, Status
 
-_OOM = Path("/sys/fs/cgroup/memory.events")
+_PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def result(folder: Path, status: Status, seconds: float, reason: str = "") -> Result:
@@ -65,7 +65,9 @@ def reason(folder: Path, code: int, log: Path, began: int, kills: int) -> str:
     """
     if code < 0:
         text = f"killed by {_signal(-code)}"
-        return f"{text}: the machine was out of memory" if memory_kills() > kills else text
+        # The count is of all processes of the container: it may have been another's.
+        starved = code == -signal.SIGKILL and memory_kills() > kills
+        return f"{text}: perhaps the machine was out of memory" if starved else text
     error = record_of(folder).get("error")
     if error:
         said = f"{error['type']}: {error['message']}" if error["message"] else error["type"]
@@ -76,9 +78,11 @@ def reason(folder: Path, code: int, log: Path, began: int, kills: int) -> str:
 def memory_kills() -> int:
     """How many processes of this container the kernel has killed for want of memory; 0 where it does not tell."""
     try:
-        words = _OOM.read_text(encoding="utf-8").split()
+        lines = _PROC.read_text(encoding="utf-8").splitlines()
+        own = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
+        words = (_CGROUPS / own / "memory.events").read_text(encoding="utf-8").split()
         return int(words[words.index("oom_kill") + 1])
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, StopIteration):
         return 0
 
 
