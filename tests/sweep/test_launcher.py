@@ -12,7 +12,7 @@ import pytest
 
 from tunesmith.errors import RunError
 from tunesmith.sweep import journal as journals
-from tunesmith.sweep.protocol import Job, Searcher
+from tunesmith.sweep.protocol import Handle, Job, Searcher
 from tunesmith.sweep.rules import Rules
 
 FAULTS = "kind=fine,raise,exit,kill,mistake"
@@ -173,3 +173,34 @@ def test_what_failed_can_be_run_again(pretend, tmp_path):
     folders = [pretend.results(launcher)[0].folder for launcher in (first, again)]
     assert folders[0] != folders[1] and all(folder.is_dir() for folder in folders)
     assert began() == ["1", "1", "1"]
+
+
+def test_waiting_in_a_queue_is_no_time_of_the_job(pretend, tmp_path, monkeypatch):
+    submitted = time.monotonic()
+    monkeypatch.setattr(Handle, "begun", lambda self: time.monotonic() - submitted > 1.0)
+    (done,) = pretend.results(
+        pretend.launch(tmp_path / "queued", "seed=1", "seconds=1.5", rules=Rules(timeout=1.0))
+    ).values()
+    assert done.status == "completed" and done.seconds < 1.2
+
+
+def test_seconds_of_a_job_that_was_stopped_are_counted(pretend, tmp_path):
+    words = ["seed=1", "seconds=0.1"]
+    folder = tmp_path / "sweep"
+    journal = journals.open_sweep(folder, {"name": "pretended", "command": "", "search": {"words": " ".join(words)}})
+    journal.started(Job(0, ("seed=1",)))
+    journal.note(Job(0, ("seed=1",)), "stopped", seconds=50.0)
+    done = pretend.results(pretend.launch(folder, *words))
+    assert 50.0 < done[0].seconds < 60.0
+    journals.read(folder).again(Job(0, ()))  # begun anew, nothing of it counts
+    done = pretend.results(pretend.launch(folder, *words))
+    assert done[0].seconds < 10.0
+
+
+def test_a_signal_leaves_the_seconds_in_the_journal(pretend, tmp_path):
+    child = subprocess.Popen([sys.executable, str(pretend.path), str(tmp_path / "sweep"), "kind=slow", "seed=1"])
+    while not list(tmp_path.glob("sweep/*/run.json")):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGTERM)
+    child.wait()
+    assert journals.read(tmp_path / "sweep").entries[0].spent > 0

@@ -19,7 +19,7 @@ from tunesmith.sweep import remote
 from tunesmith.sweep.claim import Claims
 from tunesmith.sweep.protocol import Work
 from tunesmith.sweep.ray import Ray
-from tunesmith.sweep.remote import Remote, ask_to_end, prepare
+from tunesmith.sweep.remote import Remote, ask_to_end, has_begun, prepare
 
 TINY = [
     *("logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=1", "test=null"),
@@ -49,6 +49,12 @@ def test_a_job_that_is_not_wanted_any_more_does_not_begin(work, how):
         work.claim.with_name("0000-2.json").write_text("{}")
     assert Remote(work)() == 143
     assert not work.log.exists()
+
+
+def test_a_job_has_begun_once_a_worker_has_it(work):
+    assert not has_begun(work)
+    remote._Watch(work.claim).live()
+    assert has_begun(work)
 
 
 def test_an_order_holds_for_one_try(work):

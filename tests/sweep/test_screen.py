@@ -39,7 +39,14 @@ def test_a_terminal_has_a_live_table_and_a_line_for_what_failed():
         screen.show([Row(JOBS[2], "gpu 1", 7.0, [(0, 0.5), (1, 0.625)])], 1)
 
     text = shown(True, act)
-    for part in ("job 1 failed: ValueError: no good", "best val/accuracy", "0.625", "gpu 1", "running", "2 of 3 jobs"):
+    for part in (
+        "job 1 failed: ValueError: no good",
+        "best val/accuracy",
+        "now 0.625",
+        "gpu 1",
+        "running",
+        "2 of 3 jobs",
+    ):
         assert part in text, part
 
 
@@ -47,8 +54,9 @@ def test_the_summary_names_every_job_and_each_reason():
     def act(screen):
         screen.ended(JOBS[1], LOST, new=False)
         screen.ended(JOBS[0], DONE, new=False)
-        screen.summary()
+        screen.summary([(JOBS[2], "not begun")])
 
     lines = shown(False, act).splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["0", "1"]
-    assert lines[3:] == ["job 1: ValueError: no good"]
+    assert [line.split()[0] for line in lines[1:4]] == ["0", "1", "2"]
+    assert "not begun" in lines[3]
+    assert lines[4:] == ["job 1: ValueError: no good"]

@@ -152,4 +152,15 @@ def test_a_sweep_without_all_its_jobs_has_not_succeeded(pretend, tmp_path, kind,
     journal = open_sweep(tmp_path / "s", {"name": "pretended", "command": "", "search": {}})
     executor = functools.partial(pretend.Pretend, 1)
     assert room._run(["train"], journal, searcher, executor, Rules(), screen) == code
-    assert ("1 jobs have not been run" in screen.console.file.getvalue()) == bool(code)
+    said = screen.console.file.getvalue()
+    assert ("1 jobs have not been run" in said) == ("not begun" in said) == bool(code)
+
+
+@pytest.mark.parametrize("kind", ["fine", "raise"])
+def test_what_failed_is_spoken_of_where_something_did(pretend, tmp_path, kind):
+    journal = pretend.launch(tmp_path / "s", f"kind={kind},fine", "seed=1").journal
+    screen = Screen(2, Console(file=io.StringIO()))
+    grid = Grid(pretend.space(f"kind={kind},fine", "seed=1"), tmp_path)
+    room._run([], journal, grid if kind == "raise" else Grid(pretend.space("seed=1"), tmp_path), None, Rules(), screen)
+    said = screen.console.file.getvalue()
+    assert "Nothing to do" in said and ("sweep.retry=failed" in said) == (kind == "raise")

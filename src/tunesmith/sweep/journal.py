@@ -32,11 +32,13 @@ class Entry:
         job: The job.
         round: How often it was begun anew, in a run folder of its own.
         result: How it ended; ``None`` while it has not.
+        spent: Seconds of the attempts of this round that were stopped.
     """
 
     job: Job
     round: int = 0
     result: Result | None = None
+    spent: float = 0.0
 
 
 @dataclass
@@ -74,7 +76,9 @@ class Journal:
         for event in self._events():
             entry = self.entries.setdefault(event["job"], Entry(Job(event["job"], tuple(event.get("changes", ())))))
             if event["event"] == "again" and event["round"] > entry.round:
-                entry.round, entry.result = event["round"], None
+                entry.round, entry.result, entry.spent = event["round"], None, 0.0
+            elif event["event"] == "stopped" and event["round"] == entry.round:
+                entry.spent = event.get("seconds", entry.spent)
             elif event["event"] == "ended" and event["round"] == entry.round:
                 folder = self.folder / event["folder"]
                 entry.result = outcome.result(folder, event["status"], event["seconds"], event["reason"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Running:
     log: Path
     tries: int = 1
     spent: float = 0.0
+    begun: bool = True  # another engine may let it wait
     began: float = field(default_factory=time.monotonic)
     asked: float | None = None  # when it was asked to end
     why: str = ""  # timeout or pruned, where the launcher ended it
@@ -45,7 +47,7 @@ class Running:
 
     @property
     def seconds(self) -> float:
-        """Of all its attempts by this launcher."""
+        """Of all its attempts, but those whose launcher was killed."""
         return self.spent + time.monotonic() - self.began
 
 
@@ -162,7 +164,9 @@ class Launcher:
             self._tell(job, entry.result)
             return True
         self.journal.started(job)
-        self.running.append(self._start(job, claim))
+        running = self._start(job, claim)
+        running.spent = self.journal.entries[job.number].spent
+        self.running.append(running)
         return True
 
     def _start(self, job: Job, claim: Claim) -> Running:
@@ -178,11 +182,13 @@ class Launcher:
         if pid:
             claim.job = process.identity(pid)
             claim.renew()
-        return Running(job, claim, handle, folder, log, log_began=size, kills=kills)
+        return Running(job, claim, handle, folder, log, log_began=size, kills=kills, begun=handle.begun())
 
     def _watch(self, running: Running, look: bool) -> None:
         """Look at one job: whether it has ended, should be ended, and how far it has come."""
         code = running.handle.poll()
+        if look and not running.begun and running.handle.begun():
+            running.begun, running.began = True, time.monotonic()
         if code is not None:
             self.running.remove(running)
             self._end(running, code)
@@ -191,7 +197,7 @@ class Launcher:
                 running.handle.stop(hard=True)
         elif self._stopping:
             self._ask_to_end(running, "stopped")
-        elif self.rules.timeout is not None and time.monotonic() - running.began > self.rules.timeout:
+        elif running.begun and time.monotonic() - running.began > (self.rules.timeout or math.inf):
             self._ask_to_end(running, "timeout")
         elif look:
             self._follow(running)
@@ -215,7 +221,7 @@ class Launcher:
         """A job's process has ended: note it, start it again, or leave it for another time."""
         job, done = running.job, outcome.completed(running.folder)
         if not done and running.why in ("stopped", "lost"):
-            self.journal.note(job, "stopped")
+            self.journal.note(job, "stopped", seconds=round(running.seconds, 3))
             running.claim.give_back()
             if running.why == "lost":  # whoever has it now may die too
                 self.waiting.append(job)

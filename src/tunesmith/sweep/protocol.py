@@ -57,7 +57,7 @@ class Result:
         monitor: The metric that it is a value of, such as ``val/accuracy``.
         mode: Whether the largest (``max``) or the least (``min``) is best.
         metrics: All metrics of run.json, flat: ``test/accuracy``, ``best/val/loss``, …
-        seconds: From start to end, all attempts together.
+        seconds: From start to end, all attempts together, without those whose launcher was killed.
         reason: Why it failed, in a line; empty where it did not.
     """
 
@@ -158,6 +158,10 @@ class Handle(ABC):
     @abstractmethod
     def poll(self) -> int | None:
         """The exit code, the negative number of a signal, or ``None`` while it runs."""
+
+    def begun(self) -> bool:
+        """Whether it has left the engine's queue; from then on ``sweep.timeout`` counts."""
+        return True
 
     @abstractmethod
     def stop(self, hard: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.protocol import Executor, Handle, Work
-from tunesmith.sweep.remote import Remote, ask_to_end, lost, prepare
+from tunesmith.sweep.remote import Remote, ask_to_end, has_begun, lost, prepare
 
 
 class Ray(Executor):
@@ -76,6 +76,9 @@ class _Task(Handle):
             return int(self._ray.get(self._reference))
         except self._ray.exceptions.RayError as error:
             return lost(self._work, f"{type(error).__name__}: the worker of Ray was lost")
+
+    def begun(self) -> bool:
+        return has_begun(self._work)
 
     def stop(self, hard: bool = False) -> None:
         ask_to_end(self._work, hard)

@@ -134,6 +134,11 @@ def ask_to_end(work: Work, hard: bool) -> None:
     write_text(_order_file(work.claim), "kill" if hard else "term")
 
 
+def has_begun(work: Work) -> bool:
+    """Whether a worker has taken the job up."""
+    return _Watch(work.claim).alive.exists()
+
+
 def prepare(work: Work, threads: int) -> Remote:
     """Make a job ready to be sent: an order from an earlier try is taken back."""
     _order_file(work.claim).unlink(missing_ok=True)

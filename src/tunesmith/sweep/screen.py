@@ -98,20 +98,26 @@ class Screen:
             self._live.stop()
             self._live = None
 
-    def summary(self) -> None:
-        """Print what each job came to, and why each failed that did."""
-        self.console.print(self.table(), highlight=False)
+    def summary(self, unfinished: Sequence[tuple[Job, str]] = ()) -> None:
+        """Print what each job came to, and why each failed that did.
+
+        Args:
+            unfinished: Jobs that have not ended, and their state.
+        """
+        self.console.print(self.table(unfinished), highlight=False)
         for number in sorted(self.done):
             result = self.done[number].result
             if result.status == "failed":
                 self.say(f"job {number}: {result.reason}", "red")
 
-    def table(self) -> Table:
-        """All jobs that ended, by number."""
+    def table(self, unfinished: Sequence[tuple[Job, str]] = ()) -> Table:
+        """All jobs that ended, by number, and after them those that have not."""
         table = _table(["job", "changes", "state", self._metric(), "seconds"])
         for number in sorted(self.done):
             job, result = self.done[number].job, self.done[number].result
             table.add_row(*_cells(job, result.status), value(result), f"{result.seconds:.1f}")
+        for job, state in unfinished:
+            table.add_row(*_cells(job, state), "", "")
         return table
 
     def _picture(self, rows: Sequence[Row], waiting: int) -> Group:
@@ -121,7 +127,7 @@ class Screen:
             result = ended.result
             table.add_row(*_cells(ended.job, result.status), value(result), f"{result.seconds:.0f}", "")
         for row in rows:
-            shown = f"{row.history[-1][1]:.4g}" if row.history else ""
+            shown = f"now {row.history[-1][1]:.4g}" if row.history else ""
             table.add_row(*_cells(row.job, "running"), shown, f"{row.seconds:.0f}", row.slot)
         return Group(table, Text(self.counts(len(rows), waiting), "dim"))
 

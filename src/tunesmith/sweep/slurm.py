@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.protocol import Executor, Handle, Work
-from tunesmith.sweep.remote import ask_to_end, lost, prepare
+from tunesmith.sweep.remote import ask_to_end, has_begun, lost, prepare
 
 
 class Slurm(Executor):
@@ -77,6 +77,9 @@ class _Queued(Handle):
             return int(self._job.result())
         except Exception as error:  # submitit's own, of many kinds: what ended it is told in a line
             return lost(self._work, f"slurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}")
+
+    def begun(self) -> bool:
+        return has_begun(self._work)
 
     def stop(self, hard: bool = False) -> None:
         ask_to_end(self._work, hard)

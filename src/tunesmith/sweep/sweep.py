@@ -17,7 +17,7 @@ from tunesmith.run.saved import shorten
 from tunesmith.sweep import journal as journals
 from tunesmith.sweep.journal import Journal
 from tunesmith.sweep.launcher import Launcher
-from tunesmith.sweep.protocol import Executor, Searcher
+from tunesmith.sweep.protocol import Executor, Job, Searcher
 from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
 from tunesmith.sweep.slots import check_slots
@@ -89,22 +89,31 @@ def _run(
             if entry.result is not None:
                 screen.ended(entry.job, entry.result, new=False)
         screen.summary()
-        screen.say(f"Nothing to do in {name}: {screen.counts()}. sweep.retry=failed runs those again that failed.")
+        failed = any(entry.result is not None and entry.result.status == "failed" for entry in ended)
+        hint = " sweep.retry=failed runs those again that failed." if failed else ""
+        screen.say(f"Nothing to do in {name}: {screen.counts()}.{hint}")
         return _code([], screen)
     launcher = Launcher(argv, journal, searcher, executor(), rules, screen)
     of = f"{searcher.total} jobs" if searcher.total is not None else "jobs"
     screen.say(f"{name}: {of}, {launcher.executor.slots} at once" + (f"; {len(ended)} are done" if ended else ""))
     launcher.run()
-    screen.summary()
+    journal.refresh()
+    screen.summary(_unfinished(journal, searcher, screen))
     screen.say(f"{screen.counts()}. Compare them with: tunesmith compare {name}")
     if launcher.interrupted is not None:
         screen.say("The sweep was stopped: the same command goes on with it.")
         return 130 if launcher.interrupted == signal.SIGINT else 143
-    journal.refresh()
     missing = 0 if searcher.total is None else searcher.total - journal.count()
     if missing > 0:
         screen.say(f"{missing} jobs have not been run: the same command goes on with them.")
     return _code(launcher.codes, screen) or int(missing > 0)
+
+
+def _unfinished(journal: Journal, searcher: Searcher, screen: Screen) -> list[tuple[Job, str]]:
+    """The jobs that the sweep was left without: those that began, and those that never did."""
+    jobs = {job.number: job for job in searcher.listed or ()} | {n: e.job for n, e in journal.entries.items()}
+    left = [job for number, job in sorted(jobs.items()) if number not in screen.done]
+    return [(job, "unfinished" if job.number in journal.entries else "not begun") for job in left]
 
 
 def _code(codes: Sequence[int], screen: Screen) -> int:
