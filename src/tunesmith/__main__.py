@@ -228,6 +228,8 @@ class Jobs:
         """Run one job; its error is printed at once, so that a sweep shows it before it goes on."""
         from hydra.core.hydra_config import HydraConfig
 
+        from tunesmith.config.redact import redact_text
+
         if self.sweep:
             job = HydraConfig.get()
             sys.stderr.write(f"tunesmith: job {job.job.num}: {' '.join(job.overrides.task)}\n")
@@ -237,7 +239,7 @@ class Jobs:
             code = say(error)
             self.code = self.code or code
         except Exception:
-            traceback.print_exc()
+            sys.stderr.write(redact_text(traceback.format_exc()))  # a sweep keeps what its jobs print
             self.code = 1
         return None
 

@@ -126,6 +126,9 @@ def test_levels_are_the_pooled_stages(family):
     features = backbone(pictures, levels=True)
     assert same(features, backbone(pictures))
     assert len(features.levels) == len(backbone.stages)
+    kept = backbone.activations(pictures, len(backbone.stages), levels=True)
+    from_file = backbone(dict(reversed(kept.items())), levels=True)  # a file has an order of its own
+    assert all(torch.equal(one, other) for one, other in zip(from_file.levels, features.levels, strict=True))
     assert backbone.level_dims() == tuple(level.shape[1] for level in features.levels)
     # A level pools space away: channels last or first, its width is that of the layer that made it.
     cuts = [backbone.prefix(k + 1)(pictures) for k in range(len(backbone.stages))]

@@ -123,6 +123,7 @@ def tied():
         ({"stages": {"body": ["layer1", "layer2"], "stem": ["conv1"]}}, "stage 'body' to run one after another but"),
         ({"stages": {"a": ["conv1.0", "conv1.1"], "b": ["conv1.2"], "c": ["layer1", "layer2"]}}, "'b' has none"),
         ({"stages": {"stem": ["conv1"], "head": ["layer1", "layer2"]}}, "leave the name 'head' to the head"),
+        ({"stages": {"pooled": ["conv1"], "level.1": ["layer1", "layer2"]}}, "than 'pooled', which features have"),
         ({"stages": {}}, "at least one stage"),
         ({"mean": [0.5], "std": [0.5]}, "channels .backbone.mean"),
         ({"mean": [0.5]}, "got 3 and 1"),

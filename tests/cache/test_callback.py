@@ -53,6 +53,12 @@ def first_stage(monkeypatch):
     return counted
 
 
+def test_nothing_is_kept_of_a_test_of_views(trained):
+    _, metrics, record = trained("policy=linear_probe", "data.test_views=flips")
+    assert record["cache"]["computed"] == 240 - 96
+    assert trained("policy=linear_probe", "data.test_views=flips", cache="off")[1] == metrics
+
+
 @pytest.mark.parametrize("policy", [["policy=linear_probe"], ["policy=last_stages", "policy.stages=1"]])
 def test_no_picture_runs_in_training_validation_and_test(trained, first_stage, monkeypatch, policy):
     trained(*policy)

@@ -43,9 +43,14 @@ def one_layer(parts):
     parts.task.backbone.net.stage2[2].extra_repr = lambda: "negative_slope=0.1"
 
 
+def one_setting(parts):
+    parts.task.backbone.net.stage2[2].scale = 0.5  # which its text does not show
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"change": one_setting},
         {"change": one_byte},
         {"change": one_weight},
         {"change": one_layer},

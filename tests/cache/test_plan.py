@@ -30,6 +30,7 @@ def test_a_phase_that_may_begin_ahead_of_time_has_a_cut_too():
     waiting = replace(table(), phases=(replace(waits, plateau=Plateau(1)), last))
     assert spans(waiting, 10) == [Span(0, 10, 3), Span(20, 10, 2)]
     assert served(spans(waiting, 10), 2, 100, 10, 7) == 7
+    assert [span.epochs for span in spans(waiting, 10)] == [10, 0]
 
 
 def test_a_stage_that_has_trained_is_never_kept_again():

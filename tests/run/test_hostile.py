@@ -26,10 +26,14 @@ from tunesmith.config.check import check
 from tunesmith.config.compose import compose
 from tunesmith.config.gate import VARIABLE
 from tunesmith.errors import ConfigError, RunError, WeightsError
-from tunesmith.run.checkpoint import load
+from tunesmith.run.checkpoint import CheckpointIO, load
 from tunesmith.run.rebuild import rebuild
 from tunesmith.run.record import Run
 
+sys.path.append(str(Path(__file__).parents[1] / "config"))
+from hostile_targets import HOSTILE
+
+sys.path.pop()
 CODE = "open('canary', 'w').close()"
 
 
@@ -94,6 +98,28 @@ def test_a_recorded_configuration_runs_nothing(command, folder, capsys):
     said = capsys.readouterr().err
     for group in CHANGES.keys() - {"name"}:
         assert re.search(rf"Expected {group}[.\w]*\._target_ to be a class that tunesmith knows but got", said), group
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "reproduce"])
+def test_each_hostile_target_of_a_recorded_configuration_is_refused(command, folder, capsys):
+    assert len(HOSTILE) >= 60
+    nodes = {f"h{i}": {"_target_": name, "_args_": arguments} for i, (name, arguments) in enumerate(HOSTILE)}
+    write(folder, {"callback": nodes})
+    if command == "reproduce":
+        record = json.loads((folder / "run.json").read_text()) | {"status": "completed"}
+        record |= {name: {"x": 1} for name in ("packages", "hardware", "weights", "metrics")}
+        (folder / "run.json").write_text(json.dumps(record))
+    assert program.command_line(COMMANDS.get(command, [command, "run=."])) == 2
+    said = capsys.readouterr().err
+
+    assert [key for key in nodes if f"callback.{key}._target_" not in said] == []
+
+
+def test_what_a_checkpoint_names_is_data(folder):
+    nodes = [{"_target_": name, "_args_": arguments} for name, arguments in HOSTILE]
+    content = {"state_dict": {}, "hyper_parameters": nodes, "callbacks": nodes, "global_step": 0, "epoch": 0}
+    CheckpointIO().save_checkpoint(content, folder / "checkpoints" / "best.ckpt")
+    assert load(folder / "checkpoints" / "best.ckpt")["hyper_parameters"] == nodes
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -13,8 +13,9 @@ from rich.console import Console
 
 from tunesmith.sweep import journal as journals
 from tunesmith.sweep.grid import Grid
-from tunesmith.sweep.launcher import Launcher, Rules
+from tunesmith.sweep.launcher import Launcher
 from tunesmith.sweep.protocol import Executor, Handle, Space
+from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
 
 JOB = """

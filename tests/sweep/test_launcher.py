@@ -12,8 +12,8 @@ import pytest
 
 from tunesmith.errors import RunError
 from tunesmith.sweep import journal as journals
-from tunesmith.sweep.launcher import Rules
 from tunesmith.sweep.protocol import Job, Searcher
+from tunesmith.sweep.rules import Rules
 
 FAULTS = "kind=fine,raise,exit,kill,mistake"
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tunesmith import __main__ as program
-from tunesmith.errors import RunError
+from tunesmith.errors import ConfigError, RunError
 from tunesmith.sweep import sweep as room
+from tunesmith.sweep.grid import Grid
+from tunesmith.sweep.journal import Journal, open_sweep
+from tunesmith.sweep.protocol import Result
+from tunesmith.sweep.rules import Rules
+from tunesmith.sweep.screen import Screen
 
 
 @pytest.fixture
@@ -81,3 +89,67 @@ def test_flags_reach_the_jobs(calls, tmp_path):
     (tmp_path / "extra" / "experiment" / "x.yaml").write_text("# @package _global_\n# Mine.\nseed: 3\n")
     start("--config-dir", "extra", "experiment=x", "head=linear,mlp")
     assert calls[0][0] == ["train", "--config-dir", "extra", "experiment=x"]
+
+
+def test_the_order_in_which_keys_are_typed_makes_no_other_jobs(calls):
+    start("head=linear,mlp", "seed=0,1,2", "optimizer=adamw,sgd")
+    start("seed=0,1,2", "optimizer=adamw,sgd", "head=linear,mlp")
+    one, other = (searcher.listed for _, _, searcher, *_ in calls)
+    assert len(folders()) == 1 and one == other
+    assert one[1].changes == ("head=linear", "optimizer=adamw", "seed=1")
+
+
+def test_jobs_under_other_numbers_are_refused_and_more_of_them_are_not(calls):
+    drawn = ("sweep=random", "optimizer.lr=interval(0,1)", "sweep.dir=mine")
+    start(*drawn, "sweep.searcher.jobs=3")
+    start(*drawn, "sweep.searcher.jobs=5")
+    start(*drawn, "sweep.searcher.jobs=2")
+    manifest = Path("mine", "sweep.json")
+    first = calls[0][2].listed[0].changes[0]
+    manifest.write_text(manifest.read_text().replace(first, "optimizer.lr=7.0"))
+    with pytest.raises(RunError, match=rf"job 0 was optimizer.lr=7.0 and is {first}\. Choose another sweep.dir"):
+        start(*drawn, "sweep.searcher.jobs=3")
+
+
+@pytest.mark.parametrize("rule", ["slots=-1", "slots=0", "retries=-2", "timeout=-1"])
+@pytest.mark.parametrize("executor", ["local", "ray"])
+def test_a_rule_that_means_nothing_is_refused_before_a_folder_is_made(calls, rule, executor):
+    key, _, value = rule.partition("=")
+    with pytest.raises(ConfigError, match=rf"Expected sweep.{key} to be .* but got {value}"):
+        start("seed=0,1", f"sweep/executor={executor}", f"sweep.{rule}")
+    assert not folders()
+
+
+def test_failed_jobs_are_run_again_beside_another_launcher(calls, monkeypatch):
+    start("seed=0,1,2", "sweep.dir=mine")
+    (_, journal, searcher, *_) = calls[0]
+    again = Journal.again
+    for job in searcher.listed[:2]:
+        journal.started(job)
+        journal.ended(job, Result("failed", journal.run_folder(job.number), reason="lost"), 1)
+
+    def beside_another(self, job):
+        journal.started(searcher.listed[2])  # another launcher's line comes between
+        again(self, job)
+
+    monkeypatch.setattr(Journal, "again", beside_another)
+    start("seed=0,1,2", "sweep.dir=mine", "sweep.retry=failed")
+    assert [entry.round for entry in calls[1][1].entries.values()] == [1, 1, 0]
+
+
+class Forgetful(Grid):
+    """Gives one job fewer than it says."""
+
+    def ask(self, free):
+        self._open.pop(2, None)
+        return super().ask(free)
+
+
+@pytest.mark.parametrize(("kind", "code"), [(Grid, 0), (Forgetful, 1)])
+def test_a_sweep_without_all_its_jobs_has_not_succeeded(pretend, tmp_path, kind, code):
+    screen = Screen(3, Console(file=io.StringIO()))
+    searcher = kind(pretend.space("seed=1,2,3"), tmp_path)
+    journal = open_sweep(tmp_path / "s", {"name": "pretended", "command": "", "search": {}})
+    executor = functools.partial(pretend.Pretend, 1)
+    assert room._run(["train"], journal, searcher, executor, Rules(), screen) == code
+    assert ("1 jobs have not been run" in screen.console.file.getvalue()) == bool(code)

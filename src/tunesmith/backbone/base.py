@@ -95,7 +95,8 @@ class Backbone(nn.Module, ABC):
         """
         begin, found = 0, list[Tensor]()
         if isinstance(x, Mapping):
-            found = [x[name] for name in x if name.startswith(LEVEL)]
+            # By number: files keep their tensors in the order of the names, where level.10 precedes level.2.
+            found = [x[f"{LEVEL}{i}"] for i in range(sum(name.startswith(LEVEL) for name in x))]
             if POOLED in x:
                 return Features(x[POOLED], levels=tuple(found))
             begin, x = self._resumed(x)

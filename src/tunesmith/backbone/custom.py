@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.base import Backbone, cover
+from tunesmith.backbone.base import LEVEL, POOLED, Backbone, cover
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contracts import Features, Preprocess, Stage
 from tunesmith.errors import ConfigError, nearest
@@ -156,6 +156,8 @@ def _check_names(net: nn.Module, stages: Sequence[Stage]) -> None:
     for stage in stages:
         if stage.name == HEAD:
             raise ConfigError(f"Expected backbone.stages to leave the name '{HEAD}' to the head: choose another name.")
+        if stage.name == POOLED or stage.name.startswith(LEVEL):
+            raise ConfigError(f"Expected another name for a stage than '{stage.name}', which features have.")
         for member in stage.members:
             if member not in names:
                 near = nearest(member, names)

@@ -145,7 +145,8 @@ class ActivationCache(Callback):
             opened = opener.open(recipe, wanted.rows, spared)
             return Rows(opened, recipe.dtypes) if opened else None
 
-        plain = [split for split in data.indices if split != "train" or not varied]
+        viewed = getattr(data, "test_views", "none") != "none"  # then a test is of views, which nobody keeps
+        plain = [s for s in data.indices if not (s == "train" and varied) and not (s == "test" and viewed)]
         found: dict[str, list[Rows]] = {}
         if plain:
             # In an order of the table, and all of it where training is not augmented: another split selects other rows.
@@ -172,9 +173,7 @@ class ActivationCache(Callback):
         data = trainer.datamodule
         needed: dict[Front, int] = {}
         for split, size in _sizes(data, trainer).items():
-            epochs = sum(
-                span.end - span.first for span in spans if not (split in kept and kept[split].views(span.first))
-            )
+            epochs = sum(span.epochs for span in spans if not (split in kept and kept[split].views(span.first)))
             front = data.fronts(split)
             if split in data.indices and epochs and front is not None:
                 needed[front] = needed.get(front, 0) + size * (1 if split == "test" else epochs)

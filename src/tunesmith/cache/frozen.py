@@ -24,6 +24,10 @@ EfficientNet-Lite0 on 1 and 2 threads (AMD Zen 4, torch 2.15): the outputs of a 
 """
 
 
+PLAIN = (bool, int, float, str, type(None))
+"""Types of attributes that say what a module does, and say it the same in every process."""
+
+
 @dataclass(frozen=True)
 class Cut:
     """Where a backbone is cut, and what is kept of what comes out.
@@ -125,7 +129,8 @@ class Frozen:
 
     def structure(self, stages: int) -> str:
         """Everything in front of a cut that is no tensor, as far as it can be seen."""
-        return f"{type(self.backbone)} {[(name, repr(module)) for name, module in self._members(stages)]}"
+        members = [(name, repr(module), _settings(module)) for name, module in self._members(stages)]
+        return f"{type(self.backbone)} {members}"
 
     def classes(self, stages: int) -> set[type]:
         """Every class whose code runs in front of a cut: of the modules and of the backbone, with those they extend."""
@@ -151,6 +156,19 @@ class Frozen:
                 f"Expected nothing to train in front of a cut through the backbone but got {len(names)} parts that do, "
                 f"such as {names[0]}; use cache=off."
             )
+
+
+def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
+    """Plain attributes of a module and of all in it, such as a scale, which its text need not show."""
+    parts = module.named_modules() if isinstance(module, nn.Module) else ()
+    return [
+        (name, {k: v for k, v in sorted(vars(part).items()) if k != "training" and _is_plain(v)})
+        for name, part in parts
+    ]
+
+
+def _is_plain(value: Any) -> bool:
+    return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
 
 
 class _Watched:

@@ -100,8 +100,9 @@ class Opener:
         if self.mode == "read_only":
             self.say(f"{what} are not there, and cache=read_only adds nothing.")
             return None
-        estimate = Estimate(count, spared, recipe.row_bytes, layout.rows, recipe.seconds(), recipe.asked)
-        room = min(self.max_bytes - self.store.size(), int(0.9 * self.store.free()))
+        again = self.mode == "refresh"
+        estimate = Estimate(count, spared, recipe.row_bytes, layout.rows, recipe.seconds(), recipe.asked or again)
+        room = min(self.max_bytes - self.store.size(but=entry if again else None), int(0.9 * self.store.free()))
         objection = estimate.objection(room, available_bytes() // 2)
         if objection:
             self.say(f"{what} are computed each time: {objection}.")

@@ -31,6 +31,11 @@ class Span:
     end: int
     stages: int
 
+    @property
+    def epochs(self) -> int:
+        """How many epochs are planned for it."""
+        return max(0, self.end - self.first)
+
 
 def spans(table: ParameterTable, epochs: int) -> list[Span]:
     """The cut of each phase that may come, with its epochs as they are planned.
@@ -62,7 +67,7 @@ def served(found: Sequence[Span], stages: int, train: int, val: int, test: int) 
         val: Validation pictures of an epoch.
         test: Test pictures.
     """
-    epochs = sum(max(0, span.end - span.first) for span in found if span.stages == stages)
+    epochs = sum(span.epochs for span in found if span.stages == stages)
     return epochs * (train + val) + (test if found[-1].stages == stages else 0)
 
 

@@ -172,9 +172,9 @@ class Store:
         """
         shutil.rmtree(listed.folder)
 
-    def size(self) -> int:
-        """Bytes of all entries."""
-        return sum(listed.size for listed in self.entries())
+    def size(self, but: Entry | None = None) -> int:
+        """Bytes of all entries, or of all but one."""
+        return sum(listed.size for listed in self.entries() if but is None or listed.folder != but.folder)
 
     def free(self) -> int:
         """Bytes that are free on the disk."""

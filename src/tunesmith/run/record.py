@@ -127,6 +127,7 @@ class Run:
             handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
             handler.handleError = lambda record: None  # type: ignore[method-assign]  # nor must the log hide it
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
+            screen.setFormatter(Redacted("%(message)s"))  # a sweep keeps what its jobs print
             ours = logging.getLogger("tunesmith")
             self._logged.callback(ours.setLevel, ours.level)
             ours.setLevel(logging.INFO)
@@ -233,7 +234,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "choices": choices,
         "config_hash": "",
         "seed": cfg.seed,
-        "tags": list(cfg.tags),
+        "tags": [redact_text(str(tag)) for tag in cfg.tags],
         "sweep": job.sweep(),
         "git": git(),
         "packages": packages(),

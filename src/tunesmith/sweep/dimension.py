@@ -65,7 +65,7 @@ class Dimension:
 
 
 def dimensions(space: Space) -> list[Dimension]:
-    """Read what is searched, in the order that it was given.
+    """Read what is searched, in the order of the space.
 
     Raises:
         ConfigError: An interval is empty, or has a logarithm at zero or below.

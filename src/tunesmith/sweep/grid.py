@@ -11,7 +11,7 @@ from tunesmith.sweep.protocol import Space
 
 
 class Grid(Listed):
-    """Every combination of values, the last key varying fastest, each once.
+    """Every combination of values, the last key of the alphabet varying fastest, each once.
 
     Args:
         space: What is searched.

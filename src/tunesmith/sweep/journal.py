@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -151,7 +151,8 @@ def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
     Args:
         folder: The folder.
         content: What a manifest is to say: ``name``, ``command``, ``search`` (what is searched and how: a flat dict of
-            texts, which two sweeps in one folder must share) and ``jobs``, where they are known.
+            texts, which two sweeps in one folder must share) and ``jobs``, where they are known: of two such lists one
+            may go on where the other ends.
 
     Raises:
         RunError: It holds another sweep, or cannot be made.
@@ -165,6 +166,7 @@ def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
         raise RunError(f"Expected to make the sweep's folder {folder} but got: {error.strerror}.") from error
     journal = read(folder)
     differences = list(_differences(journal.manifest["search"], content["search"]))
+    differences = differences or list(_renumbered(journal.manifest.get("jobs", []), content.get("jobs", [])))[:1]
     if differences:
         raise RunError(
             f"Expected the sweep that {shorten(folder)} holds but got another: {'; '.join(differences)}. "
@@ -216,3 +218,9 @@ def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[
     for key in dict.fromkeys([*before, *now]):
         if before.get(key) != now.get(key):
             yield f"{key} was {before.get(key, 'left alone')} and is {now.get(key, 'left alone')}"
+
+
+def _renumbered(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> Iterator[str]:
+    for number, (was, is_) in enumerate(zip(before, now, strict=False)):  # a search may be given more jobs
+        if list(was) != list(is_):
+            yield f"job {number} was {' '.join(was)} and is {' '.join(is_)}"

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 from tunesmith.run import process
 from tunesmith.sweep import outcome
@@ -16,6 +15,7 @@ from tunesmith.sweep.claim import BEAT, Claim, Claims
 from tunesmith.sweep.journal import Journal
 from tunesmith.sweep.process import GRACE
 from tunesmith.sweep.protocol import Executor, Handle, Job, Result, Searcher, Work
+from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Row, Screen
 
 TICK = 0.05
@@ -23,28 +23,6 @@ TICK = 0.05
 
 LOOK = 1.0
 """Seconds between two looks at what other launchers and the jobs' own metrics say."""
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What to do when jobs fail.
-
-    Attributes:
-        on_failure: Whether the other jobs go on.
-        max_failures: Failed jobs after which no other is started.
-        retries: How often a job that failed is started again.
-        timeout: Seconds after which a job is stopped, and has failed.
-    """
-
-    on_failure: Literal["continue", "stop"] = "continue"
-    max_failures: int | None = None
-    retries: int = 0
-    timeout: float | None = None
-
-    def end(self, failures: int) -> bool:
-        """Whether so many failed jobs end the sweep."""
-        most = 1 if self.on_failure == "stop" else self.max_failures
-        return most is not None and failures >= most
 
 
 @dataclass
@@ -239,6 +217,8 @@ class Launcher:
         if not done and running.why in ("stopped", "lost"):
             self.journal.note(job, "stopped")
             running.claim.give_back()
+            if running.why == "lost":  # whoever has it now may die too
+                self.waiting.append(job)
             return
         if done or running.why == "pruned":
             self._note(

@@ -76,8 +76,8 @@ class Space:
     """What is searched.
 
     Attributes:
-        swept: Hydra's parsed overrides that hold a sweep: ``choice``, ``range``, ``glob`` or ``interval``, in the order
-            that they were given; ``sweep_string_iterator`` counts up the values of those that can be.
+        swept: Hydra's parsed overrides that hold a sweep: ``choice``, ``range``, ``glob`` or ``interval``, sorted by
+            key; ``sweep_string_iterator`` counts up the values of those that can be.
         fixed: All other overrides, as every job gets them.
     """
 

@@ -6,6 +6,9 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from tunesmith.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,16 @@ class Slot:
         return threads if self.gpus is None else {**threads, "CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
 
 
+def check_slots(slots: Any) -> None:
+    """Refuse what is no number of slots, whichever executor has them.
+
+    Raises:
+        ConfigError: It is neither ``auto`` nor a whole number of at least 1.
+    """
+    if slots != "auto" and not (isinstance(slots, int) and not isinstance(slots, bool) and slots >= 1):
+        raise ConfigError(f"Expected sweep.slots to be auto or a whole number of at least 1 but got {slots}.")
+
+
 def share(number: int | None, gpus: Sequence[str], devices: int, cores: int) -> list[Slot]:
     """Share a machine.
 
@@ -40,7 +53,7 @@ def share(number: int | None, gpus: Sequence[str], devices: int, cores: int) -> 
     Returns:
         Slots. With fewer slots than GPUs each has several of them, with more, slots take turns on one.
     """
-    count = number or max(1, len(gpus) // devices)
+    count = max(1, len(gpus) // devices) if number is None else number
     each = max(devices, len(gpus) // count)
     slots = []
     for index in range(count):

@@ -46,7 +46,8 @@ def parse(overrides: Sequence[str], loader: ConfigLoader) -> Space:
     if mistakes:
         raise ConfigError(mistakes)
     kept = [o for o in parsed if not _is_own(o.key_or_group) and o.key_or_group != "hydra.mode"]
-    swept = tuple(o for o in kept if o.is_sweep_override())
+    # Jobs are numbered by the order of the keys: the same search typed in another order means the same jobs.
+    swept = tuple(sorted((o for o in kept if o.is_sweep_override()), key=lambda o: o.key_or_group))
     return Space(swept, tuple(o.input_line or "" for o in kept if not o.is_sweep_override()))
 
 
@@ -83,7 +84,7 @@ def description(space: Space, searcher: DictConfig, configs: Iterable[DictConfig
     return {
         **words,
         **{f"sweep.searcher.{key}": json.dumps(value) for key, value in how.items() if key != "jobs"},  # it may grow
-        "the configuration": hashlib.sha256("".join(digests).encode()).hexdigest()[:12],
+        "the configuration": hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:12],
     }
 
 

@@ -16,9 +16,11 @@ from tunesmith.config.redact import redact_override
 from tunesmith.run.saved import shorten
 from tunesmith.sweep import journal as journals
 from tunesmith.sweep.journal import Journal
-from tunesmith.sweep.launcher import Launcher, Rules
+from tunesmith.sweep.launcher import Launcher
 from tunesmith.sweep.protocol import Executor, Searcher
+from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
+from tunesmith.sweep.slots import check_slots
 from tunesmith.sweep.space import description, digest, parse
 from tunesmith.sweep.wandb_table import log_sweep
 
@@ -36,8 +38,8 @@ def sweep(
         loader: Hydra's, which knows the options.
 
     Returns:
-        The exit code: 0 where every job completed or was pruned, 2 where all that failed did so by a mistake that one
-        sentence explains, 130 or 143 when a signal stopped the sweep, else 1.
+        The exit code: 0 where every job completed or was pruned and none is missing, 2 where all that failed did so by
+        a mistake that one sentence explains, 130 or 143 when a signal stopped the sweep, else 1.
 
     Raises:
         ConfigError: The sweep cannot be made of this command line.
@@ -45,6 +47,8 @@ def sweep(
     """
     cfg = configs[0]
     settings = cfg.sweep
+    check_slots(settings.slots)
+    rules = Rules(settings.on_failure, settings.max_failures, settings.retries, settings.timeout)
     space = parse(overrides, loader)
     search = description(space, settings.searcher, configs)
     folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().resolve()
@@ -55,11 +59,10 @@ def sweep(
     )
     journal = journals.open_sweep(folder, {"name": cfg.name, "command": typed, "search": search, **listed})
     if settings.retry == "failed":
-        for entry in journal.entries.values():
+        for entry in list(journal.entries.values()):  # each line that is added reads those of other launchers too
             if entry.result is not None and entry.result.status == "failed":
                 journal.again(entry.job)
     screen = Screen(searcher.total)
-    rules = Rules(settings.on_failure, settings.max_failures, settings.retries, settings.timeout)
     argv = [command, *flags, *space.fixed]
     executor = functools.partial(
         build_accepted, settings.executor, slots=settings.slots, jobs=list(configs), folder=folder
@@ -97,7 +100,11 @@ def _run(
     if launcher.interrupted is not None:
         screen.say("The sweep was stopped: the same command goes on with it.")
         return 130 if launcher.interrupted == signal.SIGINT else 143
-    return _code(launcher.codes, screen)
+    journal.refresh()
+    missing = 0 if searcher.total is None else searcher.total - journal.count()
+    if missing > 0:
+        screen.say(f"{missing} jobs have not been run: the same command goes on with them.")
+    return _code(launcher.codes, screen) or int(missing > 0)
 
 
 def _code(codes: Sequence[int], screen: Screen) -> int:

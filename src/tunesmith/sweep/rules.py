@@ -1,0 +1,53 @@
+"""What a sweep does when jobs fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tunesmith.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What to do when jobs fail.
+
+    Attributes:
+        on_failure: Whether the other jobs go on.
+        max_failures: Failed jobs after which no other is started.
+        retries: How often a job that failed is started again.
+        timeout: Seconds after which a job is stopped, and has failed.
+
+    Raises:
+        ConfigError: One of them means nothing, such as -1 retries.
+    """
+
+    on_failure: Literal["continue", "stop"] = "continue"
+    max_failures: int | None = None
+    retries: int = 0
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would fail every job, or be left out without a word."""
+        most, again, seconds = self.max_failures, self.retries, self.timeout
+        rules = (
+            ("on_failure", "continue or stop", self.on_failure in ("continue", "stop")),
+            ("max_failures", "null or a whole number of at least 1", most is None or (_is(most, int) and most >= 1)),
+            ("retries", "a whole number of at least 0", _is(again, int) and again >= 0),
+            ("timeout", "null or seconds above 0", seconds is None or (_is(seconds, int, float) and seconds > 0)),
+        )
+        said = [
+            f"Expected sweep.{key} to be {wanted} but got {getattr(self, key)}." for key, wanted, ok in rules if not ok
+        ]
+        if said:
+            raise ConfigError(said)
+
+    def end(self, failures: int) -> bool:
+        """Whether so many failed jobs end the sweep."""
+        most = 1 if self.on_failure == "stop" else self.max_failures
+        return most is not None and failures >= most
+
+
+def _is(value: object, *kinds: type) -> bool:
+    """A truth value is no number here."""
+    return isinstance(value, kinds) and not isinstance(value, bool)
