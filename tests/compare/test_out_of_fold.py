@@ -74,6 +74,16 @@ def test_runs_that_are_no_folds_have_none_and_need_none(add, pooled):
     assert pooled()[0].out_of_fold == {} and pooled()[1] == ""
 
 
+def test_values_of_some_folds_give_nothing(add, pooled):
+    for number in (0, 1):
+        data = {"target": "value", "class_names": ["age"], "splits": {"train": {"samples": 2}, "test": {"samples": 1}}}
+        folder = add(0.5, 0, (f"data.split.fold={number}",), data=data)
+        table = pa.table({"file": [str(number)], "target_age": [1.0], "age": [2.0]})
+        pyarrow.parquet.write_table(table, folder / "predictions.parquet")
+    found, reason = pooled()
+    assert found.out_of_fold == {} and "test 2 of 3 samples" in reason
+
+
 def test_values(add, pooled):
     for number, (true, said) in enumerate(((1.0, 1.5), (3.0, 2.0))):
         data = {"target": "value", "class_names": ["age"], "splits": {"test": {"samples": 2}}}

@@ -192,7 +192,15 @@ def test_a_one_channel_backbone_takes_no_colour(squares):
         d.connect(Preprocess(size=8, mean=(0.5,), std=(0.2,)))
     batch = next(iter(grey.train_dataloader()))
     assert grey.on_after_batch_transfer(batch, 0)["input"].shape == (30, 1, 8, 8)
-    with pytest.raises(DataError, match=r"use data.channels=1"):
+    with pytest.raises(DataError, match=r"use backbone.in_channels=3, or data.channels=1 with data=image_folder or im"):
+        data.train_dataloader()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_backbone_of_other_channels_is_told_what_the_pictures_have(squares, channels):
+    data = squares(channels=channels, augment="none")
+    data.connect(Preprocess(size=8, mean=(0.5,) * 4, std=(0.2,) * 4))
+    with pytest.raises(DataError, match=rf"^Expected pictures of 4 .* use backbone.in_channels={channels}\.$"):
         data.train_dataloader()
 
 

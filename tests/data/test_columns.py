@@ -42,6 +42,8 @@ def test_several_columns(columns, suffix):
     labels = found(table, ["a", "b", "d"])
     assert (labels.kind, labels.names) == ("multilabel", ("a", "b", "d"))
     assert labels.targets.tolist() == [[1, 0, 1], [0, 0, 0], [1, 1, 1]]
+    floats = found(columns(suffix, a=[1.0, 0.0, 1.0], b=[0.0, 0.0, 1.0]), ["a", "b"])
+    assert (floats.kind, floats.targets.tolist()) == ("multilabel", [[1, 0], [0, 0], [1, 1]])
     values = found(table, ["a", "c"])
     assert (values.kind, values.names, values.targets.tolist()) == ("value", ("a", "c"), [[1, 1], [0, 2], [1, 3]])
     assert str(values.targets.dtype) == "float32"

@@ -4,7 +4,7 @@ import pytest
 from tunesmith.data.folds import few
 from tunesmith.data.split import Split
 from tunesmith.data.table import Table
-from tunesmith.errors import DataError
+from tunesmith.errors import ConfigError, DataError
 
 
 def table(count=120, groups=17, kind="class", **columns):
@@ -91,6 +91,14 @@ def test_leaving_one_group_out():
 def test_folds_and_shots_that_there_are_none_of(options, message):
     with pytest.raises(DataError, match=message):
         Split(**options)(table())
+
+
+@pytest.mark.parametrize("fold", [3, -1])
+def test_a_fold_of_no_folds_is_refused_and_the_first_is_what_is_set_anyway(fold):
+    with pytest.raises(ConfigError, match=f"Expected data.split.folds with data.split.fold={fold} but got none"):
+        Split(fold=fold)
+    assert Split(folds=5, fold=3).fold == 3
+    assert "test" in Split(fold=0)(table())
 
 
 def test_folds_without_groups_and_of_data_that_come_split():

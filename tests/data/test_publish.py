@@ -37,6 +37,9 @@ def test_weights_are_described_by_train_alone():
     assert publish(data, INDICES, "x", "sample").mean_weight == 1
     weighted = replace(data, weights=np.array([1, 2, 3, 4, 90, 90], np.float32))
     assert publish(weighted, INDICES, "x", "sample").mean_weight == 2.5
+    nothing = replace(data, weights=np.array([0, 0, 0, 0, 1, 1], np.float32))
+    with pytest.raises(DataError, match=r"^Expected pictures of train with a weight above 0 but .* data.weight=null.$"):
+        publish(nothing, INDICES, "x", "sample")
 
 
 def test_values_are_described_by_train_alone():

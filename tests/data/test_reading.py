@@ -16,6 +16,11 @@ def test_three_kinds_of_files_give_the_same_cells(tmp_path):
         assert read(tmp_path / f"a.{kind}") == {"text": ["good, and so on", "bad\nand so on"], "label": ["007", ""]}
 
 
+def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path):
+    (tmp_path / "a.csv").write_text("path,label\n007,a,\nNA,b,\n")
+    assert read(tmp_path / "a.csv") == {"path": ["007", "NA"], "label": ["a", "b"]}
+
+
 def test_json_lines_may_lack_keys_and_hold_lists_and_numbers(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": ["x", "y"], "b": 1.5}\n{"b": true, "c": "z"}\n')
     assert read(tmp_path / "a.jsonl") == {"a": ["x;y", ""], "b": ["1.5", "True"], "c": ["", "z"]}
@@ -30,6 +35,7 @@ def test_json_lines_may_lack_keys_and_hold_lists_and_numbers(tmp_path):
         ("a.jsonl", b'{"text": "a"}\n[1]\n', r"line 2 is no object"),
         ("a.jsonl", b"\n", r"at least one row"),
         ("a.csv", b"text,label\n", r"at least one row"),
+        ("a.csv", b"path,label\n1.png,a,\n2.png,b,c\n", r"rows with as many cells as the header but some have more"),
         ("a.txt", b"", r"\.csv, \.parquet or \.jsonl"),
     ],
 )

@@ -40,9 +40,16 @@ CROSSED = {
     "probe_waits": ["start of the third", "third epoch"],
     "encoder": ["middle"],
 }
+# A place for each at every commit; test_kill.py crosses all of them, with kills from outside, in the long tier.
+QUICK = {"plain": [*PLACES], "ema": ["save"], "phases": ["boundary"], "gates": ["boundary"], "waiting": ["third epoch"]}
+CELLS = [
+    pytest.param(setting, place, marks=[] if place in QUICK.get(setting, places[:1]) else pytest.mark.long)
+    for setting, places in CROSSED.items()
+    for place in places
+]
 
 
-@pytest.mark.parametrize(("setting", "place"), [(s, place) for s, places in CROSSED.items() for place in places])
+@pytest.mark.parametrize(("setting", "place"), CELLS)
 def test_a_killed_run_ends_with_the_same_bits(setting, place, tmp_path, monkeypatch, whole):
     folder = killed(configured(tmp_path, setting), monkeypatch, *(PLACES | LATER)[place])
     assert go_on(folder).folder == folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,8 @@ import numpy as np
 from tunesmith.data.columns import Columns, Target
 from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
 from tunesmith.errors import DataError, nearest
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,8 @@ class Annotation:
         target: Kind of target; see `image_table.ImageTable`.
         separator: What stands between the labels in one column.
         classes: The classes, or the labels in one column, in their order.
-        split: Column with train, val (valid, validation) or test; ``auto``: ``split`` where there is such a column;
-            ``None``: none. So too for the next two.
+        split: Column with train, val (valid, validation) or test; ``auto``: ``split`` where there is such a column
+            and nothing else is made of it; ``None``: none. So too for the next two.
         group: Column with what must not be torn apart; ``auto``: ``group``.
         weight: Column with the weight in the loss; ``auto``: ``weight``.
     """
@@ -36,7 +39,14 @@ class Annotation:
     group: str | None = "auto"
     weight: str | None = "auto"
 
-    def table(self, columns: Columns, samples: Sequence[Any], names: Strings, channels: Literal[0, 1, 3]) -> Table:
+    def table(
+        self,
+        columns: Columns,
+        samples: Sequence[Any],
+        names: Strings,
+        channels: Literal[0, 1, 3],
+        sources: Sequence[str],
+    ) -> Table:
         """Make the table of samples.
 
         Args:
@@ -44,6 +54,7 @@ class Annotation:
             samples: As `Table` has them, a row of the user's each.
             names: Of the samples.
             channels: As `Table` has them.
+            sources: Columns that the samples were made of.
 
         Raises:
             DataError: There is no such column, or a cell is not what it should be.
@@ -51,9 +62,11 @@ class Annotation:
         labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
         classes = None if self.classes is None else [str(name) for name in self.classes]
         found = columns.target(labels, self.target, self.separator, classes)
-        group = _optional(columns, self.group, "group")
-        weight = _optional(columns, self.weight, "weight")
-        split = _optional(columns, self.split, "split")
+        left = set(columns.names) - {*labels, *sources}
+        group = _optional(left, self.group, "group")
+        weight = _optional(left, self.weight, "weight")
+        split = _optional(left, self.split, "split")
+        self._say(columns, split, group, weight)
         return Table(
             samples=samples,
             targets=found.targets,
@@ -67,9 +80,17 @@ class Annotation:
             weights=None if weight is None else columns.numbers(weight, at_least=0).astype(np.float32),
         )
 
+    def _say(self, columns: Columns, split: str | None, group: str | None, weight: str | None) -> None:
+        """Say which columns were taken by their names alone."""
+        keys = {"split_column": (self.split, split), "group": (self.group, group), "weight": (self.weight, weight)}
+        taken = {key: name for key, (given, name) in keys.items() if given == "auto" and name is not None}
+        if taken:
+            left = ", ".join(f"data.{key}=null" for key in taken)
+            log.info(f"Taken from {columns.file} by name: {', '.join(taken.values())} (not wanted: {left}).")
 
-def _optional(columns: Columns, name: str | None, usual: str) -> str | None:
-    return (usual if usual in columns.names else None) if name == "auto" else name
+
+def _optional(left: set[str], name: str | None, usual: str) -> str | None:
+    return (usual if usual in left else None) if name == "auto" else name
 
 
 def _numbered(columns: Columns, name: str) -> Ints:

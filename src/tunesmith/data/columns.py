@@ -17,7 +17,8 @@ from tunesmith.errors import DataError, nearest
 
 Target = Literal["auto", "class", "multilabel", "value", "ordinal"]
 
-_BOOLEANS = {"true": "1", "false": "0"}
+_BOOLEANS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
+"""Other ways to write 1 and 0."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Columns:
         columns = []
         for name in labels:
             cells = np.array([_BOOLEANS.get(cell.lower(), cell) for cell in self.text(name).tolist()])
-            self.check(~np.isin(cells, ("0", "1", "0.0", "1.0")), name, "0 or 1")
+            self.check(~np.isin(cells, ("0", "1")), name, "0 or 1")
             columns.append(cells.astype(np.float32))
         return np.stack(columns, axis=1)
 

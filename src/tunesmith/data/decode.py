@@ -130,9 +130,10 @@ def channels_for(preprocess: Preprocess, spec: DataSpec) -> Literal[1, 3]:
         DataError: The backbone takes another number.
     """
     if preprocess.channels not in (spec.channels, 3):
+        grey = "" if preprocess.channels != 1 else ", or data.channels=1 with data=image_folder or image_table"
         raise DataError(
             f"Expected pictures of {preprocess.channels} channel(s), as the backbone takes, "
-            f"but got {spec.channels}; use data.channels={preprocess.channels}."
+            f"but got {spec.channels}; use backbone.in_channels={spec.channels}{grey}."
         )
     return 1 if spec.channels == 1 else 3
 

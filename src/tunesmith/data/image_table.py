@@ -77,7 +77,7 @@ class ImageTable(PictureData):
         pictures = [self.root / name for name in names.tolist()]
         if self.on_bad_file == "error":
             self._check_files(pictures)
-        return self.annotation.table(columns, pictures, names, self.channels)
+        return self.annotation.table(columns, pictures, names, self.channels, [self.path])
 
     def _check_files(self, pictures: list[Path]) -> None:
         missing = [picture for picture in pictures if not picture.is_file()]

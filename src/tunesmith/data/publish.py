@@ -22,7 +22,7 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
     """Describe the data; what a loss or a task may use of the numbers is of train alone.
 
     Raises:
-        DataError: A value is the same for all of train.
+        DataError: A value is the same for all of train, or every weight is 0.
     """
     rows = indices["train"]
     values = table.targets[rows] if table.kind == "value" else np.zeros((1, 0))
@@ -31,6 +31,12 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
         name = table.class_names[int(std.argmin())]
         raise DataError(
             f"Expected '{name}' to differ between the {table.what} of train but it is {mean[std.argmin()]:g}."
+        )
+    weight = 1.0 if table.weights is None else float(table.weights[rows].mean(dtype=np.float64))
+    if not weight:
+        raise DataError(
+            f"Expected {table.what} of train with a weight above 0 but all have weight 0, so nothing would be learnt; "
+            "mend the column, or leave the weights out with data.weight=null."
         )
     return DataSpec(
         class_names=table.class_names,
@@ -42,7 +48,7 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
         input="image" if table.channels else "text",
         train_counts=() if table.kind == "value" else tuple(count(table, rows).values()),
         train_size=len(rows),
-        mean_weight=1.0 if table.weights is None else float(table.weights[rows].mean(dtype=np.float64)),
+        mean_weight=weight,
         target_mean=tuple(mean.tolist()),
         target_std=tuple(std.tolist()),
     )

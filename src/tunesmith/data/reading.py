@@ -59,10 +59,20 @@ def _frame(file: Path) -> dict[str, list[str]]:
 
     csv = file.suffix == ".csv"
     frame = pd.read_csv(file, dtype=str, keep_default_na=False) if csv else pd.read_parquet(file)
+    if csv and not isinstance(frame.index, pd.RangeIndex):
+        frame = _without_surplus(frame)
     return {
         str(name): ["" if gone else str(cell).strip() for cell, gone in zip(column, column.isna())]  # noqa: B905 - of one column
         for name, column in frame.items()
     }
+
+
+def _without_surplus(frame: Any) -> Any:
+    """Undo that pandas takes the first cells for an index where every row ends in commas that the header has not."""
+    whole = frame.reset_index(allow_duplicates=True)
+    if (whole.iloc[:, len(frame.columns) :] != "").any(axis=None):
+        raise ValueError("it should have rows with as many cells as the header but some have more")
+    return whole.iloc[:, : len(frame.columns)].set_axis(frame.columns, axis=1)
 
 
 def _json_lines(file: Path) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ from tunesmith.data.folds import few, one_fold
 from tunesmith.data.hold_out import By, hold_out
 from tunesmith.data.publish import count
 from tunesmith.data.table import SPLITS, Ints, Table
-from tunesmith.errors import DataError
+from tunesmith.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,12 @@ class Split:
             raise DataError(
                 "Expected split.val and split.test to be at least 0 and to leave something for training "
                 f"but got {self.val} and {self.test}."
+            )
+
+        if self.folds is None and self.fold:
+            raise ConfigError(
+                f"Expected data.split.folds with data.split.fold={self.fold} but got none, and every fold would be "
+                "the same split; give their number, such as data.split.folds=5."
             )
 
     def resolve(self, table: Table) -> Literal["random", "stratified", "group", "folder"]:

@@ -65,7 +65,7 @@ class TextTable(TextData):
         """
         columns = Columns.read(self.file)
         names = np.array([f"row {row}" for row in range(1, len(next(iter(columns.cells.values()))) + 1)])
-        return self.annotation.table(columns, texts_of(columns, self.columns), names, channels=0)
+        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns)
 
 
 def texts_of(columns: Columns, names: list[str]) -> list[Text]:
