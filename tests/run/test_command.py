@@ -44,6 +44,18 @@ def test_it_begins_anew():
     assert command_line(record("resume=auto", "seed=1")) == "tunesmith train seed=1"
 
 
+def test_a_folder_of_configurations_is_named_again(tmp_path, typed):
+    (tmp_path / "my conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "my conf" / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 5\n")
+    quick = ["data.samples=60", "logger=none", "plots=false", "trainer.max_epochs=1", "callback=quiet"]
+    done = typed(tmp_path, "train", "--config-dir", "my conf", "experiment=mine", *quick)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (path.parent for path in tmp_path.glob("logs/*/*/run.json"))
+    line = command_line(json.loads((folder / "run.json").read_text()))
+    words = ["--config-dir", str(tmp_path / "my conf"), "experiment=mine", *quick]
+    assert shlex.split(line) == ["tunesmith", "train", *words]
+
+
 def test_it_is_printed_alone_and_secrets_are_asked_for(tmp_path, capsys):
     (tmp_path / "run.json").write_text(json.dumps(record("data=digits", "logger.wandb.api_key=<redacted>")))
     line = command(compose("command", [f"run={tmp_path}"]))

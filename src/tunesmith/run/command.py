@@ -49,4 +49,5 @@ def command_line(record: dict[str, Any]) -> str:
             "its config.yaml holds the whole configuration."
         )
     words = [word for word in record["overrides"] if word.partition("=")[0].lstrip("+") != "resume"]
-    return shlex.join([*record["command"].split()[:2], *words])
+    folder = record.get("config_dir")
+    return shlex.join([*record["command"].split()[:2], *(["--config-dir", folder] if folder else []), *words])

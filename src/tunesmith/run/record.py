@@ -31,7 +31,7 @@ from tunesmith.errors import RunError, StoppedError, is_interruption
 from tunesmith.run import job, process
 from tunesmith.run.changed import ANYWHERE, rewritten
 from tunesmith.run.saved import SCHEMA, read, shorten
-from tunesmith.run.surroundings import git, hardware, packages
+from tunesmith.run.surroundings import config_dir, git, hardware, packages
 
 if TYPE_CHECKING:
     from tunesmith.run.resume import Found
@@ -231,6 +231,7 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "repeats": repeats["id"] if repeats else None,
         "command": " ".join(["tunesmith", command, *overrides]),
         "overrides": overrides,
+        "config_dir": repeats.get("config_dir") if repeats else config_dir(),
         "choices": choices,
         "config_hash": "",
         "seed": cfg.seed,
