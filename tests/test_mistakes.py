@@ -42,6 +42,10 @@ CONFIGURATIONS = [
     ("backbone.weights=surplus.pth", "Expected the tensors in 'surplus.pth' to be those of the backbone"),
     ("policy.phases=[]", "Expected policy.phases to hold at least one phase but got none."),
     ("policy=last_stages policy.stages=0", "Expected policy.stages to be at least 1 but got 0"),
+    (
+        "policy=linear_probe policy.stages=2",
+        "but got policy.stages=2 and none that does; leave it out, or choose a policy",
+    ),
     ("policy=last_stages policy.stages=9", "Expected 'stage: -9:' to lie within the 3 stages"),
     ("policy.phases=[{train:[hed]}]", "Did you mean 'head'?"),
     ("policy.phases=[{train:[re:lyer]}]", "Expected the selector 're: lyer' to match a parameter but got none."),

@@ -72,6 +72,40 @@ def test_the_last_no_stages_would_be_all_of_them(stages):
         Phases([{"train": ["head", f"stage: -{stages}:"]}], stages=stages)
 
 
+LP_FT = [{"train": ["head"], "epochs": 3, "patience": 2, "min_delta": 0.5}, {"train": ["all"]}]
+
+
+@pytest.mark.parametrize(
+    ("phases", "given", "way_out"),
+    [
+        ([{"train": ["head"]}], {"stages": 2}, "policy=last_stages"),
+        ([{"train": ["head", "stage: -12:"]}], {"stages": 2}, "policy=last_stages"),
+        (LP_FT, {"epochs": 4}, "policy=plateau"),
+        (LP_FT, {"probe_epochs": 4}, "policy=lp_ft"),
+        (LP_FT, {"patience": 3}, "policy=plateau"),
+        ([{"train": ["all"]}], {"min_delta": 0.1}, "policy=plateau"),
+    ],
+)
+def test_an_argument_that_changes_nothing_is_refused(phases, given, way_out):
+    ((name, value),) = given.items()
+    with pytest.raises(PolicyError, match=rf"^Expected [^\n]*but got policy.{name}={value} and none .*{way_out}\.$"):
+        Phases(phases, **given)
+
+
+@pytest.mark.parametrize(
+    ("phases", "given"),
+    [
+        ([{"train": ["head", "stage: -2:"]}], {"stages": 2}),
+        ([{"train": ["all"], "freeze": ["stage: :2"]}], {"stages": 2}),
+        ([{"train": ["all"], "freeze": [{"stage": 2}]}], {"stages": 2}),
+        (LP_FT, {"probe_epochs": 3, "patience": 2, "min_delta": 0.5}),
+        ([{"train": ["all"]}], {"stages": None, "patience": None, "min_delta": 0.0}),
+    ],
+)
+def test_an_argument_that_stands_in_the_phases_is_taken(phases, given):
+    Phases(phases, **given)
+
+
 def test_what_is_frozen_is_taken_away():
     (phase,) = Phases([{"train": ["all"], "freeze": ["norm", "stage: 0"]}]).plan(PARAMETERS)
     assert phase.trainable == train("all") - train("norm") - train("stage: 0")

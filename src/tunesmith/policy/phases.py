@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,15 @@ from tunesmith.policy.selector import Selector, parse, select
 
 KEYS = ("train", "freeze", "epochs", "patience", "min_delta", "optimizer", "scheduler")
 """What a phase may say."""
+
+_HAVING = {
+    "stages": "last_stages",
+    "probe_epochs": "lp_ft",
+    "epochs": "plateau",
+    "patience": "plateau",
+    "min_delta": "plateau",
+}
+"""A policy whose phases make something of each argument."""
 
 
 class Phases:
@@ -41,7 +51,8 @@ class Phases:
         min_delta: What the YAML puts into its phases beside it, likewise.
 
     Raises:
-        PolicyError: A phase or a selector is malformed, ``stages`` is below 1, or another than the last phase is open.
+        PolicyError: A phase or a selector is malformed, ``stages`` is below 1, another than the last phase is open, or
+            nothing is made of an argument.
     """
 
     def __init__(
@@ -63,6 +74,14 @@ class Phases:
             raise PolicyError("Expected policy.phases to hold at least one phase but got none.")
         for number, phase in enumerate(phases):
             _check(number, phase)
+        values = {
+            "stages": stages,
+            "probe_epochs": probe_epochs,
+            "epochs": epochs,
+            "patience": patience,
+            "min_delta": min_delta or None,
+        }
+        _check_used(values, phases)
         self._phases = list(phases)
         self._train = [[parse(s) for s in phase["train"]] for phase in phases]
         self._freeze = [[parse(s) for s in phase.get("freeze") or ()] for phase in phases]
@@ -116,6 +135,19 @@ def _check(number: int, phase: Mapping[str, Any]) -> None:
     for name in ("optimizer", "scheduler"):
         if not isinstance(phase.get(name), Mapping | None):
             raise PolicyError(f"Expected {path}.{name} to be a mapping, such as {{lr: 1e-4}}, but got {phase[name]!r}.")
+
+
+def _check_used(values: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse an argument whose value stands in no phase: it was not meant for this policy, and nothing would change."""
+    selectors = " ".join(str(s) for phase in phases for s in (*phase["train"], *(phase.get("freeze") or ())))
+    for name, value in values.items():
+        key = "epochs" if name == "probe_epochs" else name
+        in_selectors = name == "stages" and re.search(rf"(?<!\d){value}(?!\d)", selectors)
+        if value is not None and not in_selectors and all(phase.get(key) != value for phase in phases):
+            raise PolicyError(
+                f"Expected phases that make something of policy.{name} but got policy.{name}={value} and none that "
+                f"does; leave it out, or choose a policy with it, such as policy={_HAVING[name]}."
+            )
 
 
 def _first_epochs(lengths: Sequence[Any]) -> list[int]:
