@@ -69,8 +69,14 @@ def test_jobs_that_read_one_entry_hold_it_in_memory_once(tmp_path):
     assert max(one, other) < 0.5 * size < size < copied
 
 
+@pytest.mark.parametrize("writers", [2, 4])
+def test_a_lock_that_everybody_is_granted_changes_nothing(tmp_path, monkeypatch, writers):
+    """As on some network file systems."""
+    monkeypatch.setenv("UNLOCKED", "1")
+    assert torn_reads(tmp_path, ["write"] * writers) == 0
+
+
 def test_no_lock_is_relied_on():
-    """On some network file systems a lock is granted to everybody."""
     for path in Path(store.__file__).parent.glob("*.py"):
         assert not re.search(r"flock|lockf|fcntl|filelock|\.lock\b", path.read_text())
 
