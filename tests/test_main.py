@@ -16,7 +16,7 @@ WRONG = [
     ("backbone=tinny", "Expected one of the options of 'backbone' but got 'tinny'. Did you mean 'tiny'?"),
     (
         "backbone=resnt",
-        "of 'backbone' but got 'resnt'. Valid here: custom, mnist_cnn, timm, tiny, torchvision.",
+        "of 'backbone' but got 'resnt'. Valid here: custom, mnist_cnn, timm, tiny, torchvision, transformers.",
     ),
     ("callback=[default,emma]", "Expected one of the options of 'callback' but got 'emma'. Did you mean 'ema'?"),
     ("logger=wandbb", "Expected one of the options of 'logger' but got 'wandbb'. Did you mean 'wandb'?"),

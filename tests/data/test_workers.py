@@ -104,7 +104,12 @@ def test_no_worker_outlives_a_run_that_ended_well(loading):
     with workers.explained():
         batches = loading(lambda: None)
         iterator = iter(batches)
-        next(iterator)
+        assert set(multiprocessing.active_children()) > before  # and none of them has said its number
+        ended = {child.pid for child in set(multiprocessing.active_children()) - before}
+    assert not any(process._began(pid) for pid in ended)
+    batches = loading(lambda: None)
+    with workers.explained():
+        next(iter(batches))
         assert set(multiprocessing.active_children()) > before
     assert set(multiprocessing.active_children()) <= before
 
@@ -120,7 +125,7 @@ def test_they_are_children_of_the_training_process_whatever_the_default_is(loadi
         (watch,) = (watch for watch in workers._watches if watch is batches.worker_init_fn)
         children = {child.pid for child in multiprocessing.active_children()}
         assert {pid for pid, _ in watch.reading()} <= children
-        assert type(batches.multiprocessing_context).__name__ == "ForkContext"
+        assert isinstance(batches.multiprocessing_context, multiprocessing.context.ForkContext)
 
 
 def test_a_signal_is_for_the_training_process_alone(loading):

@@ -43,7 +43,8 @@ def test_a_last_batch_of_one_is_refused_before_the_fit(head, quick, tmp_path):
 def test_which_batches_are_of_one(size, batch, refused, more, norm):
     task = SimpleNamespace(head=nn.Sequential(nn.Linear(2, 2), norm(2)))
     rows = {"train": range(size)}
-    data = SimpleNamespace(indices=rows, batch_size=batch, drop_last=more.get("drop_last", False))
+    what = SimpleNamespace(what="pictures")
+    data = SimpleNamespace(indices=rows, batch_size=batch, drop_last=more.get("drop_last", False), table=what)
     trainer = SimpleNamespace(world_size=more.get("processes", 1), limit_train_batches=more.get("limit", 1.0))
     if refused and norm is nn.BatchNorm1d:
         with pytest.raises(ConfigError, match=WAY_OUT):

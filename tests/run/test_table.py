@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from tunesmith.backbone.tiny import Tiny
+from tunesmith.contracts import TextPreprocess
 from tunesmith.head.ridge import Ridge
 from tunesmith.parameters import HEAD
 from tunesmith.policy.chain import Chain
@@ -87,13 +88,18 @@ def test_rates_rise_with_depth_in_every_family(small_backbone, rates):
     assert by_depth[len(small_backbone.stages)] == 1
 
 
-def test_what_is_frozen_gives_each_picture_the_same_features_in_any_company(small_backbone):
+def test_what_is_frozen_gives_each_sample_the_same_features_in_any_company(small_backbone):
     """With batch normalisation, dropout and stochastic depth in it, after a call of train."""
     small_backbone.requires_grad_(False).train()
     for stage in small_backbone.stages:
         freeze_modes([m for m in small_backbone.members(stage).values() if isinstance(m, nn.Module)])
-    seen = small_backbone.preprocess
-    x = torch.randn(4, seen.channels, seen.size, seen.size, generator=torch.Generator().manual_seed(0))
-    together, alone = small_backbone(x).pooled, small_backbone(x[:2]).pooled
+    seen, drawn = small_backbone.preprocess, torch.Generator().manual_seed(0)
+    if isinstance(seen, TextPreprocess):
+        ids = torch.randint(5, 16, (4, 7), generator=drawn)
+        x, two = ({"input_ids": i, "attention_mask": torch.ones_like(i)} for i in (ids, ids[:2]))
+    else:
+        x = torch.randn(4, seen.channels, seen.size, seen.size, generator=drawn)
+        two = x[:2]
+    together, alone = small_backbone(x).pooled, small_backbone(two).pooled
     assert torch.allclose(together[:2], alone, rtol=1e-4, atol=1e-4)
     assert torch.equal(small_backbone(x).pooled, together)

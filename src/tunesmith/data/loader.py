@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from tunesmith.data.dataset import PictureDataset, SplitDataset
 from tunesmith.data.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
-from tunesmith.data.workers import Watch
+from tunesmith.data.workers import Context, Watch
 
 Loader = DataLoader[dict[str, Any]]
 
@@ -72,5 +72,5 @@ def make_loader(
         timeout=timeout if number else 0,
         # In a job of a sweep, and from Python 3.14 on, the default is a server that imports all again, and whose
         # workers would outlive a training process that is killed.
-        multiprocessing_context="fork" if number and sys.platform.startswith("linux") else None,
+        multiprocessing_context=Context() if number and sys.platform.startswith("linux") else None,
     )

@@ -16,6 +16,7 @@ import sys
 import time
 import weakref
 from collections.abc import Iterator, Sequence
+from multiprocessing.context import ForkContext, ForkProcess
 from multiprocessing.sharedctypes import RawArray
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -29,6 +30,16 @@ _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
 _slot: Any = None  # of this process, if it is a worker: what it is reading
 _watches: weakref.WeakSet[Watch] = weakref.WeakSet()  # of this process's loaders
+
+
+class Worker(ForkProcess):
+    """A loader's worker, known as one before it has said its number."""
+
+
+class Context(ForkContext):
+    """Starts workers as children of this process, whatever Python's default is: only children die with it."""
+
+    Process = Worker
 
 
 class Watch:
@@ -132,7 +143,7 @@ def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | 
 def end_all() -> None:
     """Kill this process's loader workers; those that hang would be waited for for ever."""
     ours = {pid for watch in list(_watches) for pid, _ in watch.reading()}
-    left = [child for child in multiprocessing.active_children() if child.pid in ours]
+    left = [child for child in multiprocessing.active_children() if isinstance(child, Worker) or child.pid in ours]
     if not left:
         return
     # torch raises from within its handler for the children that end.
