@@ -102,9 +102,9 @@ def test_no_worker_outlives_a_run_that_ended_well(loading):
     """They ignore the signal by which Python ends them at its own end, and it would wait for them for ever."""
     before = set(multiprocessing.active_children())
     with workers.explained():
-        batches = loading(lambda: None)
-        iterator = iter(batches)
+        held = iter(loading(lambda: None))
         assert set(multiprocessing.active_children()) > before  # and none of them has said its number
+        assert held is not None
         ended = {child.pid for child in set(multiprocessing.active_children()) - before}
     assert not any(process._began(pid) for pid in ended)
     batches = loading(lambda: None)
