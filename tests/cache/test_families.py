@@ -26,14 +26,19 @@ POLICIES = {
 LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text())
 
 
+TAGS = "transformers/tags"
+"""Not a family of its own: an encoder with an output a token."""
+
+
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory, texts):
+def composed(quick_below, tmp_path_factory, texts, tagged):
     """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures, or texts.
 
     All texts have as many tokens: padded to another length they are computed to other last bits.
     """
     words, logs = ["data.split.val=0.25", "data.split.test=0.25", "test=last"], tmp_path_factory.mktemp("logs")
     data = {"": ["data.augment=none"], "transformers": ["data=text_table", f"data.file={texts}"]}
+    data[TAGS] = ["data=token_table", f"data.file={tagged}", "task=tagging"]
     return {
         policy + option: quick_below(logs, *own, *words, *more, samples=128)
         for policy, more in POLICIES.items()
@@ -46,7 +51,7 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
     monkeypatch.setattr(plot, "draw_all", lambda *_: [])
 
     def make(policy, option, overrides, cache):
-        node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+        node = OmegaConf.load(package_conf() / "backbone" / f"{option.partition('/')[0]}.yaml")
         node.update({"weights": None} if "weights" in node else {})
         cfg = composed.get(policy + option, composed[policy]).copy()
         OmegaConf.set_struct(cfg, False)
@@ -58,6 +63,10 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
         return load(result.folder / "checkpoints" / "last.ckpt")["state_dict"], metrics, list(tmp_path.rglob("*.json"))
 
     return make
+
+
+def test_an_output_a_token(trained):
+    compare(trained, "last", TAGS, LISTED["transformers/bert"])
 
 
 def compare(trained, policy, option, overrides):

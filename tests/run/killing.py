@@ -59,7 +59,7 @@ SETTINGS = {
     "steps_alone": ["trainer.max_epochs=-1", "+trainer.max_steps=17"],
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
-MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5"}
+MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert"}
 """Settings with a small language model; 7 batches an epoch too."""
 
 TIMED = ("seconds", "per_second")
@@ -74,14 +74,14 @@ def configured(logs, setting="plain", *more):
     if setting not in MODELS:
         return compose("train", [*BASE, *SETTINGS[setting], f"paths.logs={logs}", *more])
     folder = os.environ["SMALL_TEXTS"]
+    own = {"tags": ["data=token_table", f"data.file={folder}/tags.conll", "task=token_classification"]}
     data = [
-        "data=text_table",
-        f"data.file={folder}/texts.csv",
-        "data.batch_size=8",
-        "data.split={val: 0.25, test: 0.33}",
+        *own.get(setting, ["data=text_table", f"data.file={folder}/texts.csv"]),
+        *("data.batch_size=8", "data.split={val: 0.25, test: 0.33}"),
     ]
     model = ["backbone=transformers", f"backbone.name={folder}/{MODELS[setting]}", "backbone.weights=null", TWO_PHASES]
-    plain = [word for word in BASE if not word.startswith("data.")]
+    without = ("data.", "head=") if setting in own else ("data.",)
+    plain = [word for word in BASE if not word.startswith(without)]
     return compose("train", [*plain, *data, *model, f"paths.logs={logs}", *more])
 
 

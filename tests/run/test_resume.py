@@ -39,6 +39,7 @@ CROSSED = {
     "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],
     "probe_waits": ["start of the third", "third epoch"],
     "encoder": ["middle"],
+    "tags": ["middle"],
 }
 # A place for each at every commit; test_kill.py crosses all of them, with kills from outside, in the long tier.
 QUICK = {"plain": [*PLACES], "ema": ["save"], "phases": ["boundary"], "gates": ["boundary"], "waiting": ["third epoch"]}

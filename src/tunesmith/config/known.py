@@ -25,6 +25,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.data.split": "Split",
     "tunesmith.data.synthetic": "Synthetic",
     "tunesmith.data.text_table": "TextTable",
+    "tunesmith.data.token_table": "TokenTable",
     "tunesmith.data.torchvision_dataset": "TorchvisionDataset",
     "tunesmith.head.attention_pool": "AttentionPool",
     "tunesmith.head.cosine": "Cosine",
@@ -33,6 +34,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.head.mlp": "MLP",
     "tunesmith.head.multi_level": "MultiLevel",
     "tunesmith.head.ridge": "Ridge",
+    "tunesmith.head.tokens": "Tokens",
     "tunesmith.head.weighted_levels": "WeightedLevels",
     "tunesmith.policy.chain": "Chain",
     "tunesmith.policy.gradual": "Gradual",
@@ -60,6 +62,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.sweep.ray": "Ray",
     "tunesmith.sweep.slurm": "Slurm",
     "tunesmith.task.classification": "Classification",
+    "tunesmith.task.entity": "EntityScore WordAccuracy",
     "tunesmith.task.loss": "BCE CrossEntropy Focal Ordinal",
     "tunesmith.task.metric": "AbsoluteError Determination LevelError RootSquaredError",
     "tunesmith.task.multi_label": "MultiLabel",
@@ -67,6 +70,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.task.regression": "Regression",
     "tunesmith.task.sharded": "Sharded",
     "tunesmith.task.schedule": "constant cosine one_cycle step",
+    "tunesmith.task.token_classification": "TokenClassification",
 }
 """Of tunesmith, by module."""
 

@@ -59,11 +59,35 @@ class Tokenizer:
         whole = self._encode([texts[i] for i in full], cut=False)[ROWS[0]] if full else []
         return found, np.array([i for i, tokens in zip(full, whole, strict=True) if len(tokens) > most], dtype=np.int64)
 
-    def _encode(self, texts: Sequence[Text], cut: bool) -> Any:
+    def located(self, texts: Sequence[str]) -> tuple[list[Tensor], list[Ints]]:
+        """Tokenise texts, cutting long ones at their end, and say where in its text each token stands.
+
+        Returns:
+            Tokens of each text ``(R, T)``; and where each begins and ends ``(T, 2)``, in characters: 0 and 0 of those
+            that are of no text.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        if not self._own.is_fast:
+            raise ConfigError(
+                f"Expected a tokenizer that knows where its tokens stand but that of {self.preprocess.tokenizer} does "
+                "not; choose a model with a tokenizer.json."
+            )
+        found: list[Tensor] = []
+        offsets: list[Ints] = []
+        for start in range(0, len(texts), AT_ONCE):
+            some = [(text,) for text in texts[start : start + AT_ONCE]]
+            encoded = self._encode(some, cut=True, return_offsets_mapping=True)
+            rows = zip(*(encoded[name] for name in self._rows), strict=True)
+            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
+            offsets += [np.array(places, dtype=np.int64) for places in encoded["offset_mapping"]]
+        return found, offsets
+
+    def _encode(self, texts: Sequence[Text], cut: bool, **more: Any) -> Any:
         parts = list(zip(*texts, strict=True))
-        return self._own(
-            *map(list, parts), truncation=cut, max_length=self.preprocess.max_length if cut else None, verbose=False
-        )
+        most = self.preprocess.max_length if cut else None
+        return self._own(*map(list, parts), truncation=cut, max_length=most, verbose=False, **more)
 
     def pad(self, samples: Sequence[Tensor], length: int = 0) -> dict[str, Tensor]:
         """Put tokens of texts into a batch, padded behind to the longest of them.

@@ -81,7 +81,8 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
     head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind)
-    names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
+    names: dict[str, Any] = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
+    names["class_names"] = spec.class_names
     # The k best of k classes always hold the right one: such a metric is left out.
     nodes = {n: m for n, m in cfg.task.metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
     metrics = {name: build_accepted(node, **names) for name, node in nodes.items()}
