@@ -123,7 +123,7 @@ def test_weights_need_a_loss_of_each_sample():
         (
             "value",
             CrossEntropy(),
-            "for value targets but got CrossEntropy, which is for class or tags .*; use loss=mse",
+            "for value targets but got CrossEntropy, which is for class or .*; use loss=mse",
         ),
         (
             "class",
