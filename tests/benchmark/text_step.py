@@ -1,7 +1,7 @@
 """Training step of tunesmith against transformers' own Trainer: MiniLM, all layers, reviews, batch 32, float32, CPU.
 
 Every side trains the same network on snippets of the same reviews with the same optimizer and clipping, each in a
-process of its own and in turns. Texts are of unequal lengths, so the figure is texts a second over all steps but the first.
+process of its own and in turns. Texts are of unequal lengths, so the figure is texts a second over all steps but one.
 
     make bench        # or: python tests/benchmark/text_step.py --rounds 2 --steps 25
 """
