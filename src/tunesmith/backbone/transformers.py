@@ -74,6 +74,7 @@ class Transformers(Backbone):
     @property
     def files(self) -> list[Path]:
         """The model's configuration, and its tokenizer's files."""
+        assert isinstance(self.preprocess, TextPreprocess)
         folder = Path(self.preprocess.folder)
         return [folder / "config.json", *tokenizer_files(folder)]
 
