@@ -50,11 +50,13 @@ fix: setup ## format, and mend what the linter can mend
 docs: setup ## build the documentation into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: setup ## measure: cache and training step against plain loops (15 minutes on 2 cores), policies (hours; goes on)
+bench: setup ## measure: cache and training steps against plain loops (15 minutes on 2 cores), policies, reviews (hours; they go on)
 	$(BIN)/python tests/benchmark/cache.py
 	$(BIN)/python tests/benchmark/train_step.py
+	$(BIN)/python tests/benchmark/text_step.py
 	$(BIN)/python tests/benchmark/sweep.py
 	$(BIN)/python tests/benchmark/policies.py
+	$(BIN)/python tests/benchmark/reviews.py
 
 clean: ## remove what was built; .venv and logs stay
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -16,6 +16,7 @@ NEEDED = {
     "compare": ["runs=x"],
     "command": ["run=x"],
     "reproduce": ["run=x"],
+    "export": ["run=x"],
 }
 BESIDE = {
     "data/image_folder": ["data.root=photos"],

@@ -49,6 +49,33 @@ def test_the_first_folder_wins(tmp_path):
     assert compose("train", ["optimizer=adam"], ["front"]).optimizer.lr == 1
 
 
+@pytest.mark.parametrize(
+    ("words", "key", "value"),
+    [
+        (["experiment=solar_cells"], "policy.stages", 3),
+        (["experiment=solar_cells", "policy=first_frozen"], "policy.stages", 3),
+        (["experiment=solar_cells", "policy=lora"], "policy.stages", None),
+        (["experiment=solar_cells", "policy=lora", "policy.stages=1"], "policy.stages", 1),
+        (["experiment=solar_cells", "policy=full"], "policy.phases", [{"train": ["all"]}]),
+        (["experiment=solar_cells_paper", "policy=full"], "policy.phases", [{"train": ["all"]}]),
+        (["experiment=reviews_minilm_lora", "policy=full"], "optimizer.lr", 1e-3),
+        (["experiment=solar_cells", "callback=[default]"], "data.split.val", 0.05),
+    ],
+)
+def test_what_an_experiment_sets_of_an_option_goes_with_it(words, key, value):
+    found = OmegaConf.select(compose("train", words), key)
+    assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
+
+
+def test_what_goes_with_an_option_is_said_once(caplog):
+    for _ in range(2):
+        compose("train", ["experiment=pets_convnext", "policy=full", "data=digits"])
+    assert caplog.messages == [
+        "experiment/pets_convnext sets data.augment for data=oxford_iiit_pet: left out here.",
+        "experiment/pets_convnext sets policy.probe_epochs for policy=lp_ft: left out here.",
+    ]
+
+
 def test_all_mistakes():
     with pytest.raises(ConfigError) as caught:
         compose("train", ["bacbone=tiny", "lr=1"])

@@ -17,6 +17,9 @@ from tunesmith.errors import WeightsError
 CLASSIFIERS = ("fc.", "classifier.", "head.")
 """How the libraries' classifiers are named; a backbone has none, so theirs are passed over."""
 
+OWN_HEAD = "tunesmith.head."
+"""How the head's tensors are named in files that `tunesmith export` writes; passed over for the same reason."""
+
 WRAPPED = ("module.", "model.")
 """What DistributedDataParallel and training scripts put in front of every name."""
 
@@ -121,7 +124,7 @@ def _match_names(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], class
         if name in own:
             _place(match, name, tensor, own[name])
         else:
-            (match.ignored if name.startswith(classifier) else match.surplus).append(name)
+            (match.ignored if name.startswith((*classifier, OWN_HEAD)) else match.surplus).append(name)
     match.missing = [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")]
     return match
 

@@ -37,6 +37,10 @@ EXAMPLES: Mapping[str, Rows] = {
             "a text, where it was trained on texts",
         ),
     ),
+    "export": (
+        ("tunesmith export run=logs/digits/<run>", "model.safetensors and model.json"),
+        ("tunesmith train backbone.weights=model.safetensors", "begin another run with it"),
+    ),
     "compare": (
         ("tunesmith compare logs/digits", "all runs below a folder, by the metric that they monitor"),
         ("tunesmith compare logs/a 'logs/b/2026-*' metric=macro_f1", "several folders and globs, by another metric"),

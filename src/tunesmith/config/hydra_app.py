@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
+from hydra.core.default_element import GroupDefault, ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
@@ -25,9 +30,16 @@ from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with Omeg
 from tunesmith.config import hydra_gate
 from tunesmith.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 
 class Loader(ConfigLoaderImpl):
-    """Hydra's loader, through which every job's configuration comes, behind the gate."""
+    """Hydra's loader, through which every job's configuration comes, behind the gate.
+
+    What a file, such as an experiment, sets below a group belongs to the option that it chooses of that group, and goes
+    where another one is chosen in its place: LoRA's ``policy.rank`` is nothing to ``policy=full``, and the phases of a
+    protocol would make it something else.
+    """
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         """Compose a configuration.
@@ -38,6 +50,36 @@ class Loader(ConfigLoaderImpl):
         cfg = super().load_configuration(*args, **kwargs)
         hydra_gate.require(cfg)
         return cfg
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        self._used = {default.config_path for default in defaults}
+        return super()._compose_config_from_defaults_list(defaults, repo)
+
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        loaded = super()._load_single_config(default, repo)
+        for choice in loaded.defaults_list or ():
+            if not isinstance(choice, GroupDefault) or not choice.override or not choice.group or not choice.value:
+                continue
+            group = choice.group.removeprefix("/")
+            options = [choice.value] if isinstance(choice.value, str) else choice.value
+            node, _, key = group.replace("/", ".").rpartition(".")
+            below = OmegaConf.select(loaded.config, node) if node else loaded.config
+            if isinstance(below, DictConfig) and key in below and not self._used & {f"{group}/{o}" for o in options}:
+                _say_once(
+                    f"{default.config_path} sets {_shown(below[key], group)} for {group}={options[0]}: left out here."
+                )
+                del below[key]
+        return loaded
+
+
+@cache
+def _say_once(line: str) -> None:
+    log.warning(line)
+
+
+def _shown(values: Any, path: str) -> str:
+    keys = [str(key) for key in values] if isinstance(values, DictConfig) else []
+    return ", ".join(f"{path}.{key}" for key in keys) or path
 
 
 def start(command: str, dirs: Sequence[Path]) -> Hydra:

@@ -79,6 +79,16 @@ class Predict:
 
 
 @dataclass
+class Export:
+    """Root keys of ``tunesmith export``."""
+
+    run: str
+    output: str
+    checkpoint: Literal["tested", "best", "last", "raw", "wise_ft", "uniform_soup", "greedy_soup"]
+    paths: Paths
+
+
+@dataclass
 class Compare:
     """Root keys of ``tunesmith compare``."""
 

@@ -1,0 +1,111 @@
+"""Write a run's model as plain tensors, for other runs, and for programs that know nothing of this one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tunesmith.atomic import atomic, write_text
+from tunesmith.backbone.weights import OWN_HEAD, content_hash
+from tunesmith.config.build import accepts
+from tunesmith.contracts import Preprocess
+from tunesmith.errors import RunError
+from tunesmith.run.quiet import quiet
+from tunesmith.run.rebuild import Rebuilt, rebuild
+from tunesmith.run.saved import shorten
+
+SCHEMA = 1
+
+
+def export(cfg: DictConfig) -> Path:
+    """Write the weights of a run, adapters merged, as a .safetensors file, and beside it what they are as .json.
+
+    The backbone's tensors have the names that its library gives them, so that the file is ``backbone.weights`` of
+    another run, and loads into the library's own model; the head's begin with ``tunesmith.head.``.
+
+    Args:
+        cfg: ``run``, ``output``, ``checkpoint``.
+
+    Returns:
+        The .safetensors file.
+
+    Raises:
+        RunError: The run folder cannot be used, or the file cannot be written, or one is there.
+    """
+    output = Path(cfg.output).expanduser()
+    beside = output.with_suffix(".json")
+    _check_place(output, beside)
+    with quiet():
+        found = rebuild(cfg.run, cfg.checkpoint)
+    tensors = plain_tensors(found.task.backbone.net, found.task.head)
+    about = describe(found, tensors, output.name)
+    try:
+        with atomic(output) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt"})  # without it transformers takes no file
+        write_text(beside, json.dumps(about, indent=1) + "\n")
+    except OSError as error:
+        raise RunError(f"Expected to write {output} but got: {error.strerror}.") from error
+    console = Console()
+    console.print(
+        f"The {found.weights} weights of {shorten(found.folder)} are in {shorten(output)} ({len(tensors)} tensors, "
+        f"{output.stat().st_size / 1e6:.1f} MB), what they are in {shorten(beside)}.",
+        highlight=False,
+        markup=False,
+    )
+    return output
+
+
+def plain_tensors(net: Any, head: Any) -> dict[str, Tensor]:
+    """Copy all parameters and saved buffers of a network, adapters merged, and of a head, whose names are marked."""
+    named = {**net.state_dict(), **{f"{OWN_HEAD}{name}": tensor for name, tensor in head.state_dict().items()}}
+    # Copied, since a file holds no two tensors that share memory; in NCHW memory order, which is all it can hold.
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
+
+
+def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str, Any]:
+    """Say what is needed to use exported weights: how inputs are prepared, what to build, and what outputs mean.
+
+    Args:
+        found: The run.
+        tensors: What is exported.
+        file: Its name.
+    """
+    spec, backbone = found.spec, found.cfg.backbone.copy()
+    if accepts(backbone, "weights"):
+        backbone.weights = file
+    if isinstance(found.preprocess, Preprocess) and accepts(backbone, "image_size"):
+        backbone.image_size = found.preprocess.size  # a file of weights does not say it
+    preprocess = asdict(found.preprocess)
+    preprocess.pop("folder", None)  # of a tokenizer, on this machine
+    decision = {"decision": asdict(found.task.decision)} if found.task.decides else {}
+    return {
+        "schema": SCHEMA,
+        "run": found.record["id"],
+        "weights": found.weights,
+        "hash": content_hash(tensors),
+        "input": spec.input,
+        "preprocess": preprocess,
+        "backbone": OmegaConf.to_container(backbone),
+        "feature_dim": found.task.backbone.feature_dim,
+        "head": OmegaConf.to_container(found.cfg.head),
+        "target": spec.target,
+        "class_names": list(spec.class_names),
+        **decision,
+    }
+
+
+def _check_place(output: Path, beside: Path) -> None:
+    if output.suffix != ".safetensors":
+        raise RunError(f"Expected output to end in .safetensors but got '{output}'.")
+    if not output.absolute().parent.is_dir():
+        raise RunError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
+    for path in (output, beside):
+        if path.exists():
+            raise RunError(f"Expected no file at {path} but there is one; choose another output, or remove it.")
