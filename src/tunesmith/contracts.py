@@ -5,8 +5,9 @@ Nothing here imports torch when it runs: the configuration is checked with this 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 from typing_extensions import NotRequired
@@ -212,6 +213,7 @@ class Backbone(Protocol):
     stages: tuple[Stage, ...]
     preprocess: Preprocess | TextPreprocess
     weights: Weights
+    files: Sequence[Path]
 
     def __call__(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
         """Map pictures or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""

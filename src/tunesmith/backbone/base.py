@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,6 +55,11 @@ class Backbone(nn.Module, ABC):
         self.preprocess = preprocess
         self.weights = weights
         _check_cover(self)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Small files without which it cannot be built, besides weights, such as a tokenizer's; none of most."""
+        return ()
 
     @abstractmethod
     def pool(self, x: Any) -> Features:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.backbone.base import Backbone
-from tunesmith.backbone.transformers_source import digest, find_model
+from tunesmith.backbone.transformers_source import digest, find_model, tokenizer_files
 from tunesmith.backbone.weights import content_hash, load_weights
 from tunesmith.contracts import Activations, Features, Inputs, Stage, TextPreprocess, Weights
 from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
@@ -70,6 +70,13 @@ class Transformers(Backbone):
             preprocess=TextPreprocess(name, str(folder), digest(folder), _most_tokens(config), config.vocab_size),
             weights=found or load_weights(net, weights, classifier=HEADS, adapt=partial(_renamed, net), strict=strict),
         )
+
+    @property
+    def files(self) -> list[Path]:
+        """The model's configuration, and its tokenizer's files."""
+        assert isinstance(self.preprocess, TextPreprocess)
+        folder = Path(self.preprocess.folder)
+        return [folder / "config.json", *tokenizer_files(folder)]
 
     def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
         """Run one stage, as the model's own forward pass does."""

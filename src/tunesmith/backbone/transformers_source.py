@@ -40,10 +40,15 @@ def find_model(name: str) -> Path:
     return _from_hub(name)
 
 
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a tokenizer, sorted."""
+    return sorted({file for pattern in TOKENIZER for file in folder.glob(pattern) if file.is_file()})
+
+
 def digest(folder: Path) -> str:
     """Digest of the files of a tokenizer."""
     total = hashlib.blake2b(digest_size=16)
-    for file in sorted({file for pattern in TOKENIZER for file in folder.glob(pattern) if file.is_file()}):
+    for file in tokenizer_files(folder):
         total.update(file.name.encode() + b"\0" + hashlib.blake2b(file.read_bytes()).digest())
     return total.hexdigest()
 

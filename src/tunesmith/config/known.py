@@ -18,6 +18,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.backbone.transformers": "Transformers",
     "tunesmith.cache.callback": "ActivationCache",
     "tunesmith.data.digits": "Digits",
+    "tunesmith.data.hf_dataset": "HfDataset",
     "tunesmith.data.image_folder": "ImageFolder",
     "tunesmith.data.image_table": "ImageTable",
     "tunesmith.data.reviews": "Reviews",

@@ -63,7 +63,10 @@ class TextTable(TextData):
         Raises:
             DataError: There is no such table or column, or a cell is not what it should be.
         """
-        columns = Columns.read(self.file)
+        return self.table_of(Columns.read(self.file))
+
+    def table_of(self, columns: Columns) -> Table:
+        """Make the table of samples of the user's."""
         names = np.array([f"row {row}" for row in range(1, len(next(iter(columns.cells.values()))) + 1)])
         return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns)
 

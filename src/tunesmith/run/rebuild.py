@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.atomic import write_bytes
 from tunesmith.config import yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check import check
@@ -22,7 +23,12 @@ from tunesmith.run.callback import ProgressBar
 from tunesmith.run.checkpoint import load, put
 from tunesmith.run.decision import recorded
 from tunesmith.run.saved import read
+from tunesmith.task.base import Task
 from tunesmith.task.delta import left_out
+from tunesmith.task.freeze import frozen_names
+
+MODEL = "model"
+"""The folder in a run's that holds what its backbone is built from besides weights."""
 
 T = TypeVar("T", DataSpec, Preprocess)
 
@@ -83,11 +89,26 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     return Rebuilt(folder, record, saved, checkpoint, spec, pictures or backbone.preprocess, task)
 
 
+def keep_model(folder: Path, task: Task) -> None:
+    """Copy into a run folder the small files that its backbone cannot be built without, such as a tokenizer's.
+
+    Where the weights' source is needed too, since checkpoints leave out what it gives, these come from there.
+    """
+    frozen = frozen_names(task, [phase.trainable for phase in task.table.phases])
+    if task.save == "changed" and task.base.given(frozen):
+        return
+    for file in task.backbone.files:
+        (folder / MODEL).mkdir(exist_ok=True)
+        write_bytes(folder / MODEL / file.name, file.read_bytes())
+
+
 def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], pictures: Preprocess | None, path: Path) -> Any:
     """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
-    source = left_out(checkpoint, str(path)).source
+    source, model = left_out(checkpoint, str(path)).source, path.parents[1] / MODEL
     if accepts(node, "weights"):
         node.weights = source
+    if source is None and model.is_dir():
+        node.name = str(model.absolute())
     # Without its weights a backbone does not know their picture size, on which position embeddings depend.
     if source is None and pictures and accepts(node, "image_size"):
         node.image_size = pictures.size

@@ -27,6 +27,7 @@ from tunesmith.run.metrics_logger import MetricsLog
 from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.phase import sentence
 from tunesmith.run.quiet import quiet
+from tunesmith.run.rebuild import keep_model
 from tunesmith.run.record import Run
 from tunesmith.run.requeue import requeue
 from tunesmith.run.saved import shorten
@@ -112,6 +113,8 @@ def fit_and_test(
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
+        if run.main:
+            keep_model(run.folder, parts.task)
         keep_listing(run, parts)
         introduce(run, parts, begun, cfg.policy)
 

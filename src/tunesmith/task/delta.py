@@ -46,6 +46,10 @@ class Base:
         source = str(path.absolute()) if path.suffix and path.is_file() else weights.source
         return cls(source, weights.hash, digests(backbone.net))
 
+    def given(self, frozen: Iterable[str]) -> dict[str, str]:
+        """Digests of those of some tensors of the task that the source gives, by name."""
+        return {name: self.digests[_plain(name)] for name in frozen if _plain(name) in self.digests}
+
     def leave_out(self, checkpoint: dict[str, Any], frozen: Iterable[str]) -> None:
         """Take out of a checkpoint what the source gives anyway: what nothing trains and still has the source's bits.
 
@@ -54,7 +58,7 @@ class Base:
             frozen: Names of the tensors that nothing may change.
         """
         states = {key: checkpoint[key] for key in STATES if key in checkpoint}
-        known = {name: self.digests[_plain(name)] for name in frozen if _plain(name) in self.digests}
+        known = self.given(frozen)
         left = {n: d for n, d in known.items() if all(n in s and digest(s[n]) == d for s in states.values())}
         if not left:
             return
