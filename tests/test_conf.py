@@ -23,6 +23,7 @@ BESIDE = {
     "experiment/resnet50_feature_extraction": ["data.root=photos"],
     "data/image_table": ["data.file=labels.csv"],
     "data/text_table": ["data.file=texts.csv"],
+    "data/hf_dataset": ["data.file=saved"],
     "data/torchvision_dataset": ["data.name=SVHN"],
     "backbone/custom": ["backbone.net._target_=torch.nn.Identity", "backbone.stages={a: [b]}", "backbone.image_size=8"],
 }
