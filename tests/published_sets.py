@@ -4,12 +4,14 @@ Torchvision reads them as it reads the real ones: where it checks sums, the sums
 files. The fixture `published` lays them out.
 """
 
+import csv
 import hashlib
 import itertools
 import json
 import pickle
 import struct
 
+import h5py
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
@@ -60,16 +62,16 @@ def cifar100(root, monkeypatch):
     monkeypatch.setattr(datasets.CIFAR100, "meta", {"filename": meta[0], "key": "fine_label_names", "md5": meta[1]})
 
 
-def idx(name):
+def idx(name, parts=("train", "t10k"), labels=tuple(range(10))):
     def lay(root, monkeypatch):
         folder = root / name / "raw"
         folder.mkdir(parents=True)
-        for part, count in (("train", 60), ("t10k", 20)):
+        for part, count in zip(parts, (6 * len(labels), 2 * len(labels)), strict=True):
             pixels = RNG.integers(0, 256, (count, 28, 28), dtype=np.uint8)
             header = struct.pack(">IIII", 0x803, count, 28, 28)
             (folder / f"{part}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
-            labels = (np.arange(count) % 10).astype(np.uint8).tobytes()
-            (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
+            written = np.resize(labels, count).astype(np.uint8).tobytes()
+            (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + written)
 
     return lay
 
@@ -128,6 +130,48 @@ def dtd(root, monkeypatch):
             picture(folder / "images" / texture / f"{texture}_{i:04d}.jpg")
 
 
+def caltech101(root, monkeypatch):
+    """Three classes, and the pictures that are of none."""
+    for name in ("BACKGROUND_Google", "Faces", "accordion", "wild_cat"):
+        for i in range(1, 13):
+            picture(root / "caltech101" / "101_ObjectCategories" / name / f"image_{i:04d}.jpg")
+
+
+def caltech256(root, monkeypatch):
+    for number, name in enumerate(("ak47", "american-flag", "backpack"), 1):
+        for i in range(1, 13):
+            picture(root / "caltech256" / "256_ObjectCategories" / f"{number:03d}.{name}" / f"{number:03d}_{i:04d}.jpg")
+
+
+def pcam(root, monkeypatch):
+    """Patches of 96 px in HDF5, as published."""
+    folder = root / "pcam"
+    folder.mkdir(parents=True)
+    for part, count in (("train", 12), ("valid", 4), ("test", 4)):
+        for letter, content in (
+            ("x", RNG.integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)),
+            ("y", (np.arange(count, dtype=np.uint8) % 2).reshape(count, 1, 1, 1)),
+        ):
+            with h5py.File(folder / f"camelyonpatch_level_2_split_{part}_{letter}.h5", "w") as file:
+                file[letter] = content
+
+
+def fer2013(root, monkeypatch, name="fer2013.csv"):
+    """Faces of 48 px, a row of numbers each."""
+    folder = root / "fer2013"
+    folder.mkdir(parents=True)
+    with (folder / name).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["emotion", "pixels", "Usage"])
+        for usage, count in (("Training", 35), ("PublicTest", 7), ("PrivateTest", 7)):
+            for i in range(count):
+                writer.writerow([i % 7, " ".join(map(str, RNG.integers(0, 256, 48 * 48))), usage])
+    sums = {key: (file, md5(folder / file) if file == name else sum_) for key, (file, sum_) in RESOURCES.items()}
+    monkeypatch.setattr(datasets.FER2013, "_RESOURCES", sums)
+
+
+RESOURCES = datasets.FER2013._RESOURCES
+
 SETS = {
     "CIFAR10": cifar10,
     "CIFAR100": cifar100,
@@ -138,4 +182,9 @@ SETS = {
     "Food101": food,
     "EuroSAT": eurosat,
     "DTD": dtd,
+    "Caltech101": caltech101,
+    "Caltech256": caltech256,
+    "PCAM": pcam,
+    "FER2013": fer2013,
+    "EMNIST": idx("EMNIST", ("emnist-letters-train", "emnist-letters-test"), tuple(range(1, 27))),
 }

@@ -22,9 +22,9 @@ BESIDE = {
     "data/image_folder": ["data.root=photos"],
     "experiment/resnet50_feature_extraction": ["data.root=photos"],
     "data/image_table": ["data.file=labels.csv"],
-    "data/hf_dataset": ["data.file=texts"],
     "data/text_table": ["data.file=texts.csv"],
     "data/token_table": ["data.file=tags.conll"],
+    "data/hf_dataset": ["data.file=saved"],
     "data/torchvision_dataset": ["data.name=SVHN"],
     "backbone/custom": ["backbone.net._target_=torch.nn.Identity", "backbone.stages={a: [b]}", "backbone.image_size=8"],
 }

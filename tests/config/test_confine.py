@@ -1,5 +1,7 @@
 """A recorded run writes in its own folder alone."""
 
+import contextlib
+
 import pytest
 from omegaconf import OmegaConf
 
@@ -63,4 +65,13 @@ def test_what_leads_out_is_refused(key, value, recorded, tmp_path):
 def test_links_out_of_the_folder_are_refused(name, recorded, tmp_path):
     (tmp_path / "run" / name).symlink_to(tmp_path / "victim")
     with pytest.raises(ConfigError, match="link out of it"):
+        confine(recorded)
+
+
+@pytest.mark.parametrize(("target", "refused"), [("core-debug-20261122_193253.log", False), ("profile", True)])
+def test_the_link_that_wandb_leaves_to_its_services_log_is_none(target, refused, recorded, tmp_path):
+    logs = tmp_path / "run" / "wandb" / "offline-run" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "debug-core.log").symlink_to(tmp_path / target)
+    with pytest.raises(ConfigError, match="link out of it") if refused else contextlib.nullcontext():
         confine(recorded)

@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from torchvision import datasets
 
 from tunesmith.contracts import Preprocess
@@ -29,8 +29,13 @@ SETS = {
     "Food101": ({"train": 22, "val": 2, "test": 8}, 2, (3, 16, 16)),
     "EuroSAT": ({"train": 23, "val": 4, "test": 9}, 3, (3, 16, 16)),
     "DTD": ({"train": 8, "val": 8, "test": 8}, 2, (3, 16, 16)),
+    "Caltech101": ({"train": 23, "val": 4, "test": 9}, 3, (3, 16, 16)),
+    "Caltech256": ({"train": 23, "val": 4, "test": 9}, 3, (3, 16, 16)),
+    "PCAM": ({"train": 12, "val": 4, "test": 4}, 2, (3, 96, 96)),
+    "FER2013": ({"train": 28, "val": 7, "test": 14}, 7, (1, 48, 48)),
 }
-VAL = {"CIFAR100": 1 / 3, "MNIST": 1 / 6, "FashionMNIST": 1 / 6}
+VAL = {"CIFAR100": 1 / 3, "MNIST": 1 / 6, "FashionMNIST": 1 / 6, "FER2013": 1 / 5, "EMNIST": 1 / 6}
+UNSPLIT = ("EuroSAT", "Caltech101", "Caltech256")
 
 
 def module(name, root, **options):
@@ -49,7 +54,7 @@ def test_a_set_comes_in_its_own_splits(name, tmp_path, published):
     data.setup()
     assert {s: len(rows) for s, rows in data.indices.items()} == sizes
     assert len(data.spec.class_names) == len(set(data.spec.class_names)) == classes
-    assert data.spec.split_unit == ("sample" if name == "EuroSAT" else "folder")
+    assert data.spec.split_unit == ("sample" if name in UNSPLIT else "folder")
     batch = next(iter(data.train_dataloader()))
     assert batch["input"].shape[1:] == shape
     assert {p: md5(p) for p in tmp_path.rglob("*") if p.is_file()} == before
@@ -61,7 +66,7 @@ def test_a_picture_and_its_class_are_torchvisions(name, tmp_path, published):
     table = module(name, tmp_path).load()
     kind = getattr(datasets, name)
     theirs = kind(str(tmp_path), train=False) if "MNIST" in name or "CIFAR" in name else kind(str(tmp_path))
-    if "MNIST" not in name and "CIFAR" not in name and name != "EuroSAT":
+    if "MNIST" not in name and "CIFAR" not in name and name not in UNSPLIT:
         theirs = kind(str(tmp_path), split="test")
     rows = np.arange(len(table)) if table.folders is None else np.flatnonzero(table.folders == "test")
     assert len(rows) == len(theirs)
@@ -86,9 +91,10 @@ def test_arrays_are_taken_whole_and_files_are_left_to_our_own_decoder(tmp_path, 
 def test_what_is_not_there_is_said_with_what_to_do(name, tmp_path):
     with pytest.raises(DataError) as caught:
         module(name, tmp_path).load()
-    assert str(caught.value).startswith(f"Expected {name} in {tmp_path} but got: Dataset not found")
-    assert "use data.download=true, or put its files where" in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
+    missing = "train.csv not found" if name == "FER2013" else "Dataset not found"
+    assert str(caught.value).startswith(f"Expected {name} in {tmp_path} but got: {missing}")
+    assert ("use data.download=true, or put its files where" in str(caught.value)) == (name != "FER2013")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_a_pickle_is_not_read_unless_its_sum_is_the_published_one(tmp_path, published):
@@ -119,6 +125,39 @@ def test_a_download_that_fails_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.EuroSAT, "download", fail)
     with pytest.raises(DataError, match=r"EuroSAT in .* but got: no route to host; put its files where"):
         module("EuroSAT", tmp_path, download=True).load()
+
+
+def test_a_class_that_stands_for_none_is_left_out(tmp_path, published, caplog):
+    published("EMNIST", tmp_path)
+    data = module("EMNIST", tmp_path, options={"split": "letters"})
+    data.setup()
+    assert data.spec.class_names == tuple("abcdefghijklmnopqrstuvwxyz")
+    assert "Left out the class 'N/A', which no picture has" in caplog.text
+    theirs = datasets.EMNIST(str(tmp_path), split="letters", train=True)
+    assert [theirs.classes[label] for _, label in theirs] == [
+        data.spec.class_names[label] for label in data.table.targets[data.table.folders == "train"]
+    ]
+
+
+def test_files_that_a_dataset_opens_are_not_decoded(tmp_path, monkeypatch, published):
+    published("Caltech101", tmp_path)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    table = module("Caltech101", tmp_path).load()
+    assert table.names[0] == "caltech101/101_ObjectCategories/Faces/image_0001.jpg"
+    assert table.class_names == ("Faces", "accordion", "wild_cat")
+
+
+def test_pictures_without_a_class_are_refused_with_the_reason(tmp_path, published, monkeypatch):
+    """The faces of the test split, in the one of its forms that leaves out what they show."""
+    published("FER2013", tmp_path)
+    folder = tmp_path / "fer2013"
+    table = (folder / "fer2013.csv").rename(folder / "train.csv").read_text().splitlines()
+    (folder / "test.csv").write_text("\n".join(["pixels", *(line.split(",")[1] for line in table[1:3])]) + "\n")
+    sums = {part: (f"{part}.csv", md5(folder / f"{part}.csv")) for part in ("train", "test")}
+    monkeypatch.setattr(datasets.FER2013, "_RESOURCES", datasets.FER2013._RESOURCES | sums)
+    with pytest.raises(DataError, match=r"but FER2013 is not, or hides them \('NoneType' object .*image_folder"):
+        module("FER2013", tmp_path).load()
+    assert len(module("FER2013", tmp_path, options={"split": "train"}).load()) == 49
 
 
 def test_further_arguments(tmp_path, published):

@@ -121,10 +121,12 @@ def test_a_run_on_the_server(original, here, monkeypatch):
 
     def run(path):
         asked.append(path)
-        if path != "me/project/abc":
+        if not path.startswith("me/project/abc"):
             raise ValueError("Could not find run")
-        config = {k: v for k, v in kept.items() if k not in ("id", "metrics", "logged", "about")}
-        return types.SimpleNamespace(id="abc", config=config, summary_metrics={**kept["metrics"], "_step": 1})
+        state = "finished" if path == "me/project/abc" else "crashed"
+        config = {k: v for k, v in kept.items() if k not in ("id", "status", "metrics", "logged", "about")}
+        summary = {**kept["metrics"], "_step": 1}
+        return types.SimpleNamespace(id="abc", state=state, config=config, summary_metrics=summary)
 
     import wandb
 
@@ -132,7 +134,27 @@ def test_a_run_on_the_server(original, here, monkeypatch):
     assert again("wandb:me/project/abc").verdict == "identical"
     with pytest.raises(RunError, match="Expected a W&B run, as wandb:entity/project/id, but got 'me/project/x'"):
         again("wandb:me/project/x")
-    assert asked == ["me/project/abc", "me/project/x"]
+    with pytest.raises(RunError, match="Expected a completed run but wandb:me/project/abc2 is 'crashed'"):
+        again("wandb:me/project/abc2")
+    assert asked == ["me/project/abc", "me/project/x", "me/project/abc2"]
+
+
+def test_what_wandb_keeps_of_a_run_that_never_ended_is_no_result(original, here):
+    """The file of a run that was killed ends before it says how the run did."""
+    (folder,) = original.glob("wandb/offline-run-*")
+    killed = shutil.copytree(folder, here / "killed")
+    (file,) = killed.glob("*.wandb")
+    whole, low = file.read_bytes(), 0
+    high = len(whole)
+    while high - low > 1:  # the shortest beginning that tells of the end is one byte longer
+        middle = (low + high) // 2
+        file.write_bytes(whole[:middle])
+        low, high = (low, middle) if wandb_record.read_file(file)["status"] == "completed" else (middle, high)
+    file.write_bytes(whole[:low])
+    assert wandb_record.read_file(file)["metrics"] == wandb_record.read_file(next(folder.glob("*.wandb")))["metrics"]
+    with pytest.raises(RunError, match=r"Expected a completed run but .*killed is 'running': there is no result yet"):
+        again(killed)
+    assert not (here / "logs").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from tunesmith.run.train import train
 from tunesmith.run.wandb_logger import charts, flat
 from tunesmith.run.wandb_record import comparable, read_file
 from tunesmith.run.wandb_run import PATIENCE, begin
+from tunesmith.task.base import Task
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
@@ -31,6 +34,38 @@ def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeyp
     assert read["policy"]["trainable"] == record["policy"]["trainable"]
     assert read["metrics"] == comparable(record["metrics"])
     assert all(read[key] == record[key] for key in ("choices", "overrides", "git", "packages", "hardware"))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
+def test_a_run_that_goes_on_keeps_its_id(quick, monkeypatch, tmp_path):
+    """Two files, of the run that failed and of the one that went on with it, are of one W&B run."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    words = ["callback=default", "callback.progress=null", "policy=linear_probe"]
+    cfg = quick("logger=wandb", *words)
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "on_validation_epoch_end", failing(Task.on_validation_epoch_end, 2))
+        with pytest.raises(OSError, match="no more"):
+            train(cfg.copy())
+    (folder,) = (path.parent for path in tmp_path.rglob("run.json"))
+    cfg.resume = str(folder)
+    record = json.loads((train(cfg).folder / "run.json").read_text())
+    read = [read_file(file) for file in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"))]
+    assert [each["about"]["id"] for each in read] == [record["id"]] * 2
+    assert [each["status"] for each in read] == ["failed", "completed"]
+    assert len(record["resumed"]) == 1 and read[1]["metrics"] == comparable(record["metrics"])
+
+
+def failing(method, count):
+    """The method, which fails when it is called for that time."""
+    calls = itertools.count(1)
+
+    def call(self, *args):
+        if next(calls) == count:
+            raise OSError("no more")
+        return method(self, *args)
+
+    return call
 
 
 def test_choices_and_overrides_are_a_key_each():
@@ -151,7 +186,8 @@ def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
     for logger in ("none", "wandb"):
         start = time.monotonic()
         words = [sys.executable, "-c", SERVED, server, str(tmp_path / logger), logger]
-        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # of an earlier test
+        done = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
         (cpu[logger],) = (float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("CPU sec"))
         waits[logger] = time.monotonic() - start
         (path,) = (tmp_path / logger).rglob("run.json")

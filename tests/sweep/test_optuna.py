@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tunesmith.errors import ConfigError, MissingExtraError, RunError
-from tunesmith.sweep.optuna import FILE, Optuna
+from tunesmith.sweep.optuna import FILE, NO_JOB, Optuna
 from tunesmith.sweep.protocol import Job, Result
 
 WORDS = ("lr=tag(log,interval(1e-4,1e-1))", "head=linear,mlp", "depth=range(1,9,2)")
@@ -69,6 +69,28 @@ def test_it_goes_on_after_a_kill_and_repeats_nothing(pretend, tmp_path):
 def test_a_search_with_more_trials_goes_on(pretend, tmp_path):
     run(Optuna(pretend.space(*WORDS), tmp_path / "s", 3), tmp_path, 9)
     assert [job.number for job in run(Optuna(pretend.space(*WORDS), tmp_path / "s", 5), tmp_path, 9)] == [3, 4]
+
+
+@pytest.mark.parametrize("pruner", ["none", "median"])
+def test_what_comes_of_a_job_that_is_run_again_is_learnt_once(pretend, tmp_path, pruner):
+    def search(jobs=4):
+        return Optuna(pretend.space(*WORDS), tmp_path / "s", jobs, pruner=pruner)
+
+    first, second = (searcher := search()).ask(2)
+    searcher.tell(first, result(first, tmp_path, status="failed", objective=None))
+    searcher.tell(second, result(second, tmp_path))
+    assert searcher.study.best_trial.number == 1
+    better = result(first, tmp_path, objective=5.0)
+    for _ in range(2):  # also when the launcher is started again
+        searcher = search()
+        searcher.tell(first, None)
+        searcher.tell(second, result(second, tmp_path))
+        assert not searcher.prune(first, [(0, 0.0), (1, 0.0)])
+        searcher.tell(first, better)
+    assert searcher.study.best_value == -5.0 and searcher.study.best_trial.user_attrs == {NO_JOB: 0}
+    assert searcher.study.best_params == searcher.study.trials[0].params
+    assert [job.number for job in run(searcher, tmp_path, 9)] == [3, 4]  # four jobs in all, and trial 2 is none
+    assert [job.number for job in run(search(5), tmp_path, 9)] == [5]
 
 
 def test_two_launchers_share_the_trials(pretend, tmp_path):

@@ -19,7 +19,7 @@ from tunesmith.sweep import remote
 from tunesmith.sweep.claim import Claims
 from tunesmith.sweep.protocol import Work
 from tunesmith.sweep.ray import Ray
-from tunesmith.sweep.remote import Remote, ask_to_end, has_begun, prepare
+from tunesmith.sweep.remote import Remote, prepare
 
 TINY = [
     *("logger=none", "callback=quiet", "data.workers=0", "trainer=cpu", "trainer.max_epochs=1", "test=null"),
@@ -43,37 +43,72 @@ def test_a_command_line_runs_and_its_code_comes_back(work, tmp_path):
 
 @pytest.mark.parametrize("how", ["stopped", "taken over"])
 def test_a_job_that_is_not_wanted_any_more_does_not_begin(work, how):
+    job = Remote(work)
     if how == "stopped":
-        ask_to_end(work, hard=False)
+        job.ask_to_end(hard=False)
     else:
         work.claim.with_name("0000-2.json").write_text("{}")
-    assert Remote(work)() == 143
+    assert job() == 143
     assert not work.log.exists()
 
 
 def test_a_job_has_begun_once_a_worker_has_it(work):
-    assert not has_begun(work)
-    remote._Watch(work.claim).live()
-    assert has_begun(work)
+    job = Remote(work)
+    assert not job.has_begun()
+    remote._Watch(job).live()
+    assert job.has_begun() and not Remote(work).has_begun()
 
 
 def test_an_order_holds_for_one_try(work):
-    ask_to_end(work, hard=True)
-    assert Remote(work)() == 143
-    assert prepare(work, threads=2)() == 0
-    assert prepare(work, threads=2).work.env["OMP_NUM_THREADS"] == "2"
+    lost, again = prepare(work, threads=2), prepare(work, threads=2)
+    assert lost.lost("the worker was lost") == 1 and work.log.read_text() == "\nthe worker was lost\n"
+    assert again() == 0
+    assert lost() == 143  # the queue may bring it back
+    assert again.work.env["OMP_NUM_THREADS"] == "2"
+
+
+def test_a_lost_job_is_over_before_the_next_try_begins(work):
+    """Its worker lives on, seen by nobody, and has the job save for a while when it finds the order to end."""
+    lost, again = prepare(work, threads=1), prepare(work, threads=1)
+    told = []
+
+    def live_on():
+        watch = remote._Watch(lost)
+        while watch.order() != "kill":
+            watch.live()
+            time.sleep(0.01)
+        time.sleep(3 * remote.LOOK)
+        told.append(work.log.read_text())
+        watch.end()
+
+    thread = threading.Thread(target=live_on)
+    thread.start()
+    while not lost.has_begun():
+        time.sleep(0.01)
+    lost.lost("lost")
+    assert again() == 0
+    thread.join()
+    assert told == ["\nlost\n"] and "tunesmith" in work.log.read_text()
+
+
+def test_a_try_without_a_sign_of_life_is_waited_for_once(work, monkeypatch):
+    monkeypatch.setattr(remote, "STALE", 0.5)
+    lost = Remote(work)
+    remote._Watch(lost).live()
+    assert Remote(work)() == 0
+    assert not list(work.claim.parent.glob("*.alive"))
 
 
 def test_a_job_begins_when_the_one_before_has_ended(work, tmp_path):
     later = Work(work.name, work.argv, {}, work.log, work.claim.with_name("0000-2.json"))
     later.claim.write_text("{}")
-    alive = work.claim.with_suffix(".alive")
-    alive.touch()
+    earlier = remote._Watch(Remote(work))
+    earlier.live()
     thread = threading.Thread(target=Remote(later))
     thread.start()
     time.sleep(3 * remote.LOOK)
     assert not work.log.exists()
-    alive.unlink()
+    earlier.end()
     thread.join()
     assert work.log.exists()
 
@@ -81,7 +116,7 @@ def test_a_job_begins_when_the_one_before_has_ended(work, tmp_path):
 def test_a_launcher_without_a_sign_of_life_ends_its_jobs(work, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(remote.time, "monotonic", lambda: now[0])
-    watch = remote._Watch(work.claim)
+    watch = remote._Watch(Remote(work))
     assert watch.order() == ""
     now[0] += remote.SILENT + 1
     assert watch.order() == "term"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -68,9 +69,25 @@ def test_a_configuration_that_was_edited_is_another_sweep(calls, tmp_path):
         start("experiment=mine", "seed=0,1")
     assert len(folders()) == 2
     for folder in folders():
-        preset.write_text("# @package _global_\n# Mine.\noptimizer: {lr: 0.3}\n")
-        with pytest.raises(RunError, match="the configuration was"):
+        preset.write_text("# @package _global_\n# Mine.\noptimizer: {lr: 0.3}\ntags: [a]\n")
+        said = r"got another: optimizer.lr was 0.[12] and is 0.3; tags was \[\] and is \[\"a\"\]. Choose"
+        with pytest.raises(RunError, match=said):
             start("experiment=mine", "seed=0,1", f"sweep.dir=logs/synthetic/{folder}")
+
+
+def test_what_a_file_says_otherwise_for_a_combination_is_named_too(calls, tmp_path):
+    option = tmp_path / "conf" / "head" / "mine.yaml"
+    option.parent.mkdir(parents=True)
+    for dropout in (0.1, 0.2):
+        option.write_text(f"# Mine.\n_target_: tunesmith.head.mlp.MLP\ndropout: {dropout}\n")
+        if dropout == 0.1:
+            start("head=linear,mine", "seed=0,1", "sweep.dir=mine")
+    with pytest.raises(RunError, match=r"but got another: head.dropout was 0.0 or 0.1 and is 0.0 or 0.2. Choose"):
+        start("head=linear,mine", "seed=0,1", "sweep.dir=mine")
+    manifest = Path("mine", "sweep.json")  # of a version that did not keep them
+    manifest.write_text(json.dumps({k: v for k, v in json.loads(manifest.read_text()).items() if k != "values"}))
+    with pytest.raises(RunError, match=r"but got another: the configuration was [0-9a-f]{12} and is"):
+        start("head=linear,mine", "seed=0,1", "sweep.dir=mine")
 
 
 def test_a_preset_says_what_is_searched_and_the_command_line_wins(calls, tmp_path):

@@ -7,6 +7,9 @@ after their MD5 sums are those of the published files.
 from __future__ import annotations
 
 import inspect
+import logging
+import operator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,11 @@ import torch
 from torchvision import datasets
 
 from tunesmith.data.base import PictureData
+from tunesmith.data.progress import track
 from tunesmith.data.table import Ints, Pictures, Table
 from tunesmith.errors import DataError, nearest
+
+log = logging.getLogger(__name__)
 
 WORDS = {
     "train": ("train", "trainval", "train-standard"),
@@ -25,12 +31,17 @@ WORDS = {
 }
 """What torchvision's datasets call each split; the first word that a dataset knows is taken."""
 
+NO_CLASS = "N/A"
+"""What torchvision calls a place in the list of classes that stands for none (EMNIST's letters count from 1)."""
+
 
 class TorchvisionDataset(PictureData):
     """A classification dataset of torchvision: its files are decoded as all others are, its arrays taken as they are.
 
     Its own splits are kept where it has them, and validation is taken from train where it has no such split; else it is
-    split by fractions. Files are read from where torchvision looks for them, which its documentation says.
+    split by fractions. Files are read from where torchvision looks for them, which its documentation says. A dataset
+    that shows neither files nor arrays is gone through once, picture by picture, and what is not in a file of its own
+    (PCAM, FER2013) is kept in memory as an array.
 
     Args:
         name: Class in `torchvision.datasets`, such as ``CIFAR10``.
@@ -74,9 +85,10 @@ class TorchvisionDataset(PictureData):
                 raise DataError(
                     f"Expected {split} of {self.kind.__name__} to have the classes of the others but it has not."
                 )
+        targets, classes = _without_empty_places(np.concatenate([part.targets for part in parts.values()]), classes)
         return Table(
             samples=_joined([part.pictures for part in parts.values()]),
-            targets=np.concatenate([part.targets for part in parts.values()]),
+            targets=targets,
             class_names=classes,
             names=np.array([name for split, part in parts.items() for name in self._names(split, part)]),
             channels=1 if isinstance(first.pictures, np.ndarray) and first.pictures.ndim == 3 else 3,
@@ -163,9 +175,9 @@ def _path(path: str | Path) -> Path:
 
 
 def _content(name: str, dataset: Any) -> _Part:
-    """Take pictures and classes out of a dataset, without decoding."""
+    """Take pictures and classes out of a dataset, without decoding wherever it lets us."""
     held: dict[str, Any] = vars(dataset)
-    classes = getattr(dataset, "classes", None)
+    classes = getattr(dataset, "classes", held.get("categories"))
     targets: Any = next((held[key] for key in ("targets", "labels", "_labels") if key in held), None)
     if isinstance(held.get("data"), np.ndarray | torch.Tensor) and targets is not None:
         return _Part(_pixels(held["data"]), targets, classes)
@@ -179,10 +191,50 @@ def _content(name: str, dataset: Any) -> _Part:
         pairs = held.get("_samples", [])
     if pairs and isinstance(pairs[0][0], str | Path):
         return _Part([Path(picture) for picture, _ in pairs], [label for _, label in pairs], classes)
-    raise DataError(
-        f"Expected a dataset of classified pictures, as arrays or files, but {name} is not, or hides them; "
-        "point data=image_folder or data=image_table at its files."
-    )
+    return _read_through(name, dataset, classes)
+
+
+def _read_through(name: str, dataset: Any, classes: Any) -> _Part:
+    """Ask a dataset for its pictures one by one: those that it opens as files are left to our own decoder.
+
+    Raises:
+        DataError: An item is no picture with a class, or cannot be read, or the arrays are of several sizes.
+    """
+    targets: list[int] = []
+    files: list[Path] = []
+    arrays: Any = None
+    try:
+        count = len(dataset)
+        for position in track(range(count), f"Reading {name}", count):
+            picture, target = dataset[position]
+            targets.append(operator.index(target))
+            if getattr(picture, "filename", ""):  # of a picture that was opened and not decoded yet
+                files.append(Path(picture.filename))
+                picture.close()
+                continue
+            pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+            if arrays is None:  # made whole at once: a list of arrays would need their room twice
+                arrays = np.empty((count, *pixels.shape), np.uint8)
+            arrays[position] = pixels
+    except (TypeError, ValueError, AttributeError, OSError) as err:
+        reason = (str(err).strip() or type(err).__name__).splitlines()[0].rstrip(".")
+        raise DataError(
+            f"Expected a dataset of classified pictures, as arrays or files, but {name} is not, or hides them "
+            f"({reason}); point data=image_folder or data=image_table at its files."
+        ) from err
+    if not targets or bool(files) == (arrays is not None):
+        raise DataError(f"Expected pictures of {name}, all in files or none, but got {len(files)} of {len(targets)}.")
+    return _Part(files or arrays, targets, classes)
+
+
+def _without_empty_places(targets: Ints, classes: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
+    """Leave out places in the list of classes that stand for none, and that no picture has."""
+    left_out = [i for i, name in enumerate(classes) if name == NO_CLASS and not (targets == i).any()]
+    if not left_out:
+        return targets, tuple(classes)
+    log.warning(f"Left out the class '{NO_CLASS}', which no picture has: the classes are counted without it.")
+    kept = [i for i in range(len(classes)) if i not in left_out]
+    return np.searchsorted(kept, targets), tuple(classes[i] for i in kept)
 
 
 def _pixels(data: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:

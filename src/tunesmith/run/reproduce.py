@@ -132,12 +132,17 @@ def find(cfg: DictConfig) -> Original:
     place, folder = cfg.run, Path(cfg.run).expanduser().resolve()
     if place.startswith(wandb_record.ONLINE) or (folder.is_dir() and any(folder.glob("*.wandb"))):
         record = wandb_record.read(place if place.startswith(wandb_record.ONLINE) else str(folder))
+        _require_completed(record, place)
         return Original(_usable(record), _anew(record["config"], place, cfg.paths), None)
     record = read(folder)
-    if record["status"] != "completed":
-        raise RunError(f"Expected a completed run but {folder.name} is '{record['status']}': there is no result yet.")
+    _require_completed(record, folder.name)
     plain: Any = OmegaConf.to_container(yaml_file.read(folder / "config.yaml"), resolve=False)
     return Original(_usable(record), _anew(plain, folder.name, cfg.paths), folder)
+
+
+def _require_completed(record: Mapping[str, Any], name: str) -> None:
+    if record["status"] != "completed":
+        raise RunError(f"Expected a completed run but {name} is '{record['status']}': there is no result yet.")
 
 
 def _anew(plain: dict[str, Any], name: str, paths: DictConfig) -> DictConfig:

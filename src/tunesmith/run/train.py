@@ -113,7 +113,7 @@ def fit_and_test(
         for logger in parts.trainer.loggers:
             logger.log_hyperparams(about)
         run.write("params.tsv", parts.task.table.as_tsv())
-        keep_sources(run, parts)
+        keep_inputs(run, parts)
         introduce(run, parts, begun, cfg.policy)
 
         with run.timed("fit"):
@@ -167,8 +167,8 @@ def choose(run: Run, parts: Parts, name: str | None) -> None:
     run.say(*weights.sentences(made, metrics, name, parts.task.monitor))
 
 
-def keep_sources(run: Run, parts: Parts) -> None:
-    """Keep which samples there were, so that one that is altered later can be named, and what the model is read by."""
+def keep_inputs(run: Run, parts: Parts) -> None:
+    """Keep which pictures there were, so that one that is altered later can be named, and files of a language model."""
     data = parts.data
     if run.main:
         keep_model(run.folder, parts.task)

@@ -30,8 +30,8 @@ def read(place: str) -> dict[str, Any]:
         place: Folder of an offline run, with its ``.wandb`` file, or a path on the server after ``wandb:``.
 
     Returns:
-        ``id``, ``metrics`` as they were in the end, and the sections of W&B's configuration: ``config``, ``choices``,
-        ``overrides``, ``packages``, ``data``, …
+        ``id``, ``status`` in the words of run.json, ``metrics`` as they were in the end, and the sections of W&B's
+        configuration: ``config``, ``choices``, ``overrides``, ``packages``, ``data``, …
 
     Raises:
         RunError: There is no such run, it cannot be read, or it is not tunesmith's.
@@ -49,7 +49,8 @@ def _online(path: str) -> dict[str, Any]:
         run = wandb.Api().run(path)
     except (wandb.errors.Error, ValueError) as error:
         raise RunError(f"Expected a W&B run, as wandb:entity/project/id, but got '{path}': {error}.") from error
-    return {**run.config, "id": run.id, "metrics": comparable(run.summary_metrics)}
+    status = "completed" if run.state == "finished" else str(run.state)
+    return {**run.config, "id": run.id, "status": status, "metrics": comparable(run.summary_metrics)}
 
 
 def _offline(folder: Path) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def read_file(file: Path) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     logged: set[str] = set()
     about: dict[str, Any] = {}
+    status = "running"  # a run that was killed never says how it ended
     try:
         for data in _records(file.read_bytes()):
             record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is imported
@@ -85,12 +87,15 @@ def read_file(file: Path) -> dict[str, Any]:
                 if len(item.nested_key) < 2:  # else a part of a picture or a table
                     metrics[_key(item)] = json.loads(item.value_json)
             logged.update(map(_key, record.history.item))
+            if record.HasField("exit"):
+                status = "failed" if record.exit.exit_code else "completed"
             if record.run.run_id:
                 run = record.run
                 about = {"id": run.run_id, "group": run.run_group, "job_type": run.job_type, "tags": list(run.tags)}
     except (DecodeError, ValueError, struct.error) as error:
         raise RunError(f"Expected {file} to be a file of W&B's but got: {error}.") from error
-    return {**config, "id": about.get("id"), "metrics": comparable(metrics), "logged": logged, "about": about}
+    end = {"id": about.get("id"), "status": status, "metrics": comparable(metrics)}
+    return {**config, **end, "logged": logged, "about": about}
 
 
 def _key(item: Any) -> str:
@@ -98,7 +103,7 @@ def _key(item: Any) -> str:
 
 
 def _records(data: bytes) -> Iterator[bytes]:
-    """Split a file into records: after a header of 7 bytes, blocks with parts of records."""
+    """Split a file into its whole records: after a header of 7 bytes, blocks with parts of records."""
     position, whole = 7, b""
     while position + 7 <= len(data):
         left = BLOCK - position % BLOCK
@@ -106,6 +111,8 @@ def _records(data: bytes) -> Iterator[bytes]:
             position += left
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
+        if position + 7 + length > len(data):
+            return  # cut short by a kill
         whole += data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):  # whole, or the last part

@@ -19,8 +19,12 @@ from tunesmith.errors import RunError
 from tunesmith.run.saved import shorten
 from tunesmith.sweep import outcome
 from tunesmith.sweep.protocol import Job, Result
+from tunesmith.sweep.space import CONFIGURATION
 
 SCHEMA = 1
+SHOWN = 5
+"""Differences that are named."""
+
 MANIFEST, JOURNAL = "sweep.json", "journal.jsonl"
 
 
@@ -155,8 +159,8 @@ def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
     Args:
         folder: The folder.
         content: What a manifest is to say: ``name``, ``command``, ``search`` (what is searched and how: a flat dict of
-            texts, which two sweeps in one folder must share) and ``jobs``, where they are known: of two such lists one
-            may go on where the other ends.
+            texts, which two sweeps in one folder must share), ``values`` (of every key, to name those that differ) and
+            ``jobs``, where they are known: of two such lists one may go on where the other ends.
 
     Raises:
         RunError: It holds another sweep, or cannot be made.
@@ -169,7 +173,7 @@ def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
     except OSError as error:
         raise RunError(f"Expected to make the sweep's folder {folder} but got: {error.strerror}.") from error
     journal = read(folder)
-    differences = list(_differences(journal.manifest["search"], content["search"]))
+    differences = list(_differences(journal.manifest, content))
     differences = differences or list(_renumbered(journal.manifest.get("jobs", []), content.get("jobs", [])))[:1]
     if differences:
         raise RunError(
@@ -218,10 +222,23 @@ def _create(path: Path, content: Mapping[str, Any]) -> None:
         temporary.unlink()
 
 
-def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What was typed otherwise; where that is the same, what a file says otherwise."""
+    typed = dict(_changed(before["search"], now["search"]))
+    digests = typed.pop(CONFIGURATION, None)
+    if typed or digests is None:
+        yield from typed.values()
+        return
+    values = dict(_changed(before.get("values", {}), now.get("values", {}))) if "values" in before else {}
+    yield from list(values.values())[:SHOWN] or [digests]
+    if len(values) > SHOWN:
+        yield f"and {len(values) - SHOWN} more"
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     for key in dict.fromkeys([*before, *now]):
         if before.get(key) != now.get(key):
-            yield f"{key} was {before.get(key, 'left alone')} and is {now.get(key, 'left alone')}"
+            yield key, f"{key} was {before.get(key, 'left alone')} and is {now.get(key, 'left alone')}"
 
 
 def _renumbered(before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> Iterator[str]:

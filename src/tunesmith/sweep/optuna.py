@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial, Trial
 
+NO_JOB = "tunesmith:no job"
+"""Attribute of the study's trials that are no jobs of their own: one too many, or what came of a job that was run again
+after its trial had failed. (A trial that has ended cannot be altered.)"""
+
 FILE = "optuna.log"
 """Optuna's own journal in the sweep's folder; optuna-dashboard shows it."""
 
@@ -86,14 +90,18 @@ class Optuna(Searcher):
         trials = self.study.get_trials(deepcopy=False)
         return next((t for t in trials if not t.state.is_finished() and t.number not in self._known), None)
 
+    def _jobs(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if NO_JOB not in trial.user_attrs]
+
     def _new(self) -> Trial | None:
-        number = len(self.study.get_trials(deepcopy=False))
-        if number >= self.total:
+        if len(self._jobs()) >= self.total:
             return None
+        number = len(self.study.get_trials(deepcopy=False))
         # A sampler's random numbers die with its process, and one with the same seed would draw the first ones again.
         self.study.sampler = _sampler(self.sampler, self.startup, self.seed * 100_003 + number)
         trial: Trial = self.study.ask(self._distributions)
-        if trial.number >= self.total:  # another launcher was faster
+        if sum(job.number <= trial.number for job in self._jobs()) > self.total:  # another launcher was faster
+            trial.set_user_attr(NO_JOB, trial.number)
             self._fail(trial.number)
             return None
         return trial
@@ -101,11 +109,15 @@ class Optuna(Searcher):
     def tell(self, job: Job, result: Result | None) -> None:
         """Tell the study, unless another launcher has."""
         self._known.add(job.number)
-        if result is None or self._trial(job.number).state.is_finished():
-            self._learn(result)
-            return
         self._learn(result)
+        if result is None:
+            return
         values = self._values(result)
+        trial = self._trial(job.number)
+        if trial.state.is_finished():
+            if trial.state == _states().FAIL and result.status == "completed" and values is not None:
+                self._add(trial, values)
+            return
         if result.status == "completed" and values is None:
             self._examine(result)
         if result.status == "pruned":
@@ -117,10 +129,22 @@ class Optuna(Searcher):
         else:
             self._fail(job.number)
 
+    def _add(self, failed: FrozenTrial, values: Sequence[float]) -> None:
+        """Let the study learn what came of a job that was run again, once; of two launchers both may."""
+        from optuna.trial import create_trial
+
+        if all(trial.user_attrs.get(NO_JOB) != failed.number for trial in self.study.get_trials(deepcopy=False)):
+            attributes = {NO_JOB: failed.number}
+            self.study.add_trial(
+                create_trial(
+                    params=failed.params, distributions=failed.distributions, values=values, user_attrs=attributes
+                )
+            )
+
     def prune(self, job: Job, history: Sequence[tuple[int, float]]) -> bool:
         """Whether Optuna's pruner gives a job up; until one is completed, which way is better is not known."""
-        if not self.prunes or self._sign is None or not history:
-            return False
+        if not self.prunes or self._sign is None or not history or self._trial(job.number).state.is_finished():
+            return False  # a job that is run again has no trial that could take its curve
         return self._feed(job.number, history, self._sign).should_prune()
 
     def _report(self, number: int, result: Result) -> None:

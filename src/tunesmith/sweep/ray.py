@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.protocol import Executor, Handle, Work
-from tunesmith.sweep.remote import Remote, ask_to_end, has_begun, lost, prepare
+from tunesmith.sweep.remote import Remote, prepare
 
 
 class Ray(Executor):
@@ -50,7 +50,8 @@ class Ray(Executor):
         task = self._ray.remote(_call).options(
             num_cpus=self._cpus, num_gpus=self._gpus, max_retries=0, name=f"tunesmith {work.name}"
         )
-        return _Task(self._ray, task.remote(prepare(work, self._cpus)), work)
+        remote = prepare(work, self._cpus)
+        return _Task(self._ray, task.remote(remote), remote)
 
     def close(self) -> None:
         """Shut down a Ray that was started here."""
@@ -65,8 +66,8 @@ def _call(job: Remote) -> int:
 class _Task(Handle):
     slot = "ray"
 
-    def __init__(self, ray: Any, reference: Any, work: Work) -> None:
-        self._ray, self._reference, self._work = ray, reference, work
+    def __init__(self, ray: Any, reference: Any, remote: Remote) -> None:
+        self._ray, self._reference, self._remote = ray, reference, remote
 
     def poll(self) -> int | None:
         done, _ = self._ray.wait([self._reference], timeout=0)
@@ -75,12 +76,12 @@ class _Task(Handle):
         try:
             return int(self._ray.get(self._reference))
         except self._ray.exceptions.RayError as error:
-            return lost(self._work, f"{type(error).__name__}: the worker of Ray was lost")
+            return self._remote.lost(f"{type(error).__name__}: the worker of Ray was lost")
 
     def begun(self) -> bool:
-        return has_begun(self._work)
+        return self._remote.has_begun()
 
     def stop(self, hard: bool = False) -> None:
-        ask_to_end(self._work, hard)
+        self._remote.ask_to_end(hard)
         if hard:
             self._ray.cancel(self._reference)  # where it has not begun

@@ -1,9 +1,10 @@
 """A job beside a worker of another engine: a process of its own, which the launcher reaches through files.
 
-Workers share nothing with the launcher but a file system. Beside a job's claim, ``.stop`` asks it to end, and
-``.alive`` is there while it runs. A job ends by itself when its claim is another launcher's or its launcher gives no
-more sign of life, and it begins when whoever had the claim before has ended: two processes never work in one run
-folder.
+Workers share nothing with the launcher but a file system. Beside a job's claim, each try has files of its own:
+``.stop`` asks it to end, and ``.alive`` is there while it runs. A job ends by itself when its claim is another
+launcher's or its launcher gives no more sign of life. It begins when every other try of it has ended, or has given no
+sign of life for a minute: a worker that was lost may live on where nobody sees it, until it finds its order to end. So
+two processes do not work in one run folder; on one machine, the run itself refuses to.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -35,20 +37,22 @@ _current: list[subprocess.Popen[bytes]] = []
 
 @dataclass
 class Remote:
-    """Runs one job where it is called; it is sent there by pickling.
+    """One try at a job: runs it where it is called, and is sent there by pickling.
 
     Args:
         work: The job.
         folder: The working folder.
+        name: The try's own, in the names of its files.
     """
 
     work: Work
     folder: str = field(default_factory=lambda: str(Path.cwd()))
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def __call__(self) -> int:
         """Run the job, and give its exit code; negative for a signal."""
-        watch = _Watch(self.work.claim)
-        watch.wait_for_predecessors()
+        watch = _Watch(self)
+        watch.wait_for_others()
         if watch.order():
             return 128 + signal.SIGTERM
         with self.work.log.open("ab") as log:
@@ -83,19 +87,35 @@ class Remote:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)
-        _Watch(self.work.claim).end()
-        return DelayedSubmission(Remote(self.work, self.folder))
+        _Watch(self).end()
+        return DelayedSubmission(self)
+
+    def ask_to_end(self, hard: bool) -> None:
+        """Leave word for it to end."""
+        write_text(_Watch(self).stop, "kill" if hard else "term")
+
+    def has_begun(self) -> bool:
+        """Whether a worker has taken it up."""
+        return _Watch(self).alive.exists()
+
+    def lost(self, what: str) -> int:
+        """Note that its worker ended without a result, and make sure that it does too; gives an exit code."""
+        self.ask_to_end(hard=True)
+        with self.work.log.open("a", encoding="utf-8") as log:
+            log.write(f"\n{what}\n")
+        return 1
 
 
 class _Watch:
-    """The files of a job.
+    """The files of a try.
 
     Args:
-        claim: The job's.
+        remote: The try.
     """
 
-    def __init__(self, claim: Path) -> None:
-        self.claim, self.alive = claim, claim.with_suffix(".alive")
+    def __init__(self, remote: Remote) -> None:
+        self.claim = remote.work.claim
+        self.alive, self.stop = (self.claim.with_suffix(f".{remote.name}.{kind}") for kind in ("alive", "stop"))
         self._beats, self._since = 0.0, time.monotonic()
 
     def live(self) -> None:
@@ -107,7 +127,7 @@ class _Watch:
     def order(self) -> str:
         """``term`` or ``kill`` where the job is to end, else nothing."""
         with contextlib.suppress(OSError):
-            return _order_file(self.claim).read_text(encoding="utf-8")
+            return self.stop.read_text(encoding="utf-8")
         if not Claim(self.claim).is_newest():
             return "term"
         with contextlib.suppress(OSError):
@@ -116,47 +136,25 @@ class _Watch:
                 self._beats, self._since = beats, time.monotonic()
         return "term" if time.monotonic() - self._since > SILENT else ""
 
-    def wait_for_predecessors(self) -> None:
-        """Wait until no earlier claim's job runs, or until it gives no more sign of life."""
-        number, _, generation = self.claim.stem.rpartition("-")
-        for earlier in range(1, int(generation)):
-            alive = self.claim.with_name(f"{number}-{earlier}.alive")
+    def wait_for_others(self) -> None:
+        """Wait until no other try of the job runs, or until it gives no more sign of life."""
+        number = self.claim.stem.rpartition("-")[0]
+        for alive in sorted(set(self.claim.parent.glob(f"{number}-*.alive")) - {self.alive}):
             touched, since = 0.0, time.monotonic()
-            while alive.exists() and time.monotonic() - since < STALE:
+            while alive.exists() and time.monotonic() - since < STALE and not self.order():
                 with contextlib.suppress(OSError):
                     if alive.stat().st_mtime != touched:
                         touched, since = alive.stat().st_mtime, time.monotonic()
                 time.sleep(LOOK)
-
-
-def ask_to_end(work: Work, hard: bool) -> None:
-    """Leave word for a job to end."""
-    write_text(_order_file(work.claim), "kill" if hard else "term")
-
-
-def has_begun(work: Work) -> bool:
-    """Whether a worker has taken the job up."""
-    return _Watch(work.claim).alive.exists()
+            if time.monotonic() - since >= STALE:
+                alive.unlink(missing_ok=True)  # it is waited for once; one that lives makes it again
 
 
 def prepare(work: Work, threads: int) -> Remote:
-    """Make a job ready to be sent: an order from an earlier try is taken back."""
-    _order_file(work.claim).unlink(missing_ok=True)
+    """Make a try at a job, ready to be sent."""
     return Remote(
         Work(work.name, work.argv, {"OMP_NUM_THREADS": str(max(1, threads)), **work.env}, work.log, work.claim)
     )
-
-
-def lost(work: Work, what: str) -> int:
-    """Note that a worker ended without a result, and make sure that its job does too; gives an exit code."""
-    ask_to_end(work, hard=True)
-    with work.log.open("a", encoding="utf-8") as log:
-        log.write(f"\n{what}\n")
-    return 1
-
-
-def _order_file(claim: Path) -> Path:
-    return claim.with_suffix(".stop")
 
 
 def _signal(process: subprocess.Popen[bytes], order: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.protocol import Executor, Handle, Work
-from tunesmith.sweep.remote import ask_to_end, has_begun, lost, prepare
+from tunesmith.sweep.remote import Remote, prepare
 
 
 class Slurm(Executor):
@@ -62,12 +62,13 @@ class Slurm(Executor):
     def start(self, work: Work) -> Handle:
         """Submit a job."""
         self._queue.update_parameters(name=f"tunesmith-{work.name}")
-        return _Queued(self._queue.submit(prepare(work, self._cpus)), work)
+        remote = prepare(work, self._cpus)
+        return _Queued(self._queue.submit(remote), remote)
 
 
 class _Queued(Handle):
-    def __init__(self, job: Any, work: Work) -> None:
-        self._job, self._work = job, work
+    def __init__(self, job: Any, remote: Remote) -> None:
+        self._job, self._remote = job, remote
         self.slot = str(job.job_id)
 
     def poll(self) -> int | None:
@@ -76,12 +77,13 @@ class _Queued(Handle):
         try:
             return int(self._job.result())
         except Exception as error:  # submitit's own, of many kinds: what ended it is told in a line
-            return lost(self._work, f"slurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}")
+            self._job.cancel(check=False)  # the queue might start it again after the failure of a machine
+            return self._remote.lost(f"slurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}")
 
     def begun(self) -> bool:
-        return has_begun(self._work)
+        return self._remote.has_begun()
 
     def stop(self, hard: bool = False) -> None:
-        ask_to_end(self._work, hard)
+        self._remote.ask_to_end(hard)
         if hard or self._job.state == "PENDING":
             self._job.cancel(check=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -15,6 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.config.redact import config_hash, redact, redact_override
 from tunesmith.errors import ConfigError
 from tunesmith.sweep.protocol import Space
+
+CONFIGURATION = "the configuration"
+"""Key of a `description` that stands, as a digest, for all that nobody typed."""
 
 _FOREIGN = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
 
@@ -84,8 +87,32 @@ def description(space: Space, searcher: DictConfig, configs: Iterable[DictConfig
     return {
         **words,
         **{f"sweep.searcher.{key}": json.dumps(value) for key, value in how.items() if key != "jobs"},  # it may grow
-        "the configuration": hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:12],
+        CONFIGURATION: hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()[:12],
     }
+
+
+def values(configs: Iterable[DictConfig]) -> dict[str, str]:
+    """Every key of the configurations that a command line composes to, with its values: what differs can be named.
+
+    Args:
+        configs: As for `description`.
+
+    Returns:
+        Flat, without secrets; of a key with other values in other combinations, all of them.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for cfg in configs:
+        for key, text in _flat("", _shared(redact(cfg))):
+            found.setdefault(key, {})[text] = None
+    return {key: " or ".join(texts) for key, texts in sorted(found.items())}
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def digest(search: Mapping[str, str]) -> str:

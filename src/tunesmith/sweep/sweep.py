@@ -21,7 +21,7 @@ from tunesmith.sweep.protocol import Executor, Job, Searcher
 from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
 from tunesmith.sweep.slots import check_slots
-from tunesmith.sweep.space import description, digest, parse
+from tunesmith.sweep.space import description, digest, parse, values
 from tunesmith.sweep.wandb_table import log_sweep
 
 
@@ -57,7 +57,8 @@ def sweep(
     listed = (
         {} if searcher.listed is None else {"jobs": [[redact_override(c) for c in j.changes] for j in searcher.listed]}
     )
-    journal = journals.open_sweep(folder, {"name": cfg.name, "command": typed, "search": search, **listed})
+    content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs), **listed}
+    journal = journals.open_sweep(folder, content)
     if settings.retry == "failed":
         for entry in list(journal.entries.values()):  # each line that is added reads those of other launchers too
             if entry.result is not None and entry.result.status == "failed":
