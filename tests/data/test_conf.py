@@ -24,7 +24,8 @@ def test_a_file_names_arguments_that_exist_and_builds(file):
     module, _, name = node.pop("_target_").rpartition(".")
     target = getattr(import_module(module), name)
     assert issubclass(target, TableData)
-    known = {name for base in target.__mro__[:2] for name in inspect.signature(base.__init__).parameters}
+    bases = [base for base in target.__mro__ if issubclass(base, TableData)]
+    known = {name for base in bases for name in inspect.signature(base.__init__).parameters}
     assert set(node) <= known
     assert node["split"].pop("_target_") == "tunesmith.data.split.Split"
     assert node["seed"] == "${seed}"
