@@ -26,12 +26,12 @@ POLICIES = {
 LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text())
 
 
-TAGS = "transformers/tags"
-"""Not a family of its own: an encoder with an output a token."""
+TAGS, ANSWERS = "transformers/tags", "transformers/answers"
+"""No families of their own: an encoder with an output a token."""
 
 
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory, texts, tagged):
+def composed(quick_below, tmp_path_factory, texts, tagged, questions):
     """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures, or texts.
 
     All texts have as many tokens: padded to another length they are computed to other last bits.
@@ -39,6 +39,8 @@ def composed(quick_below, tmp_path_factory, texts, tagged):
     words, logs = ["data.split.val=0.25", "data.split.test=0.25", "test=last"], tmp_path_factory.mktemp("logs")
     data = {"": ["data.augment=none"], "transformers": ["data=text_table", f"data.file={texts}"]}
     data[TAGS] = ["data=token_table", f"data.file={tagged}", "task=tagging"]
+    small = ["data.max_length=48", "data.stride=8", "data.max_question=8", "task.monitor=val/loss", "task.mode=min"]
+    data[ANSWERS] = ["data=qa_table", f"data.file={questions}", "task=question_answering", *small]
     return {
         policy + option: quick_below(logs, *own, *words, *more, samples=128)
         for policy, more in POLICIES.items()
@@ -56,7 +58,7 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
         cfg = composed.get(policy + option, composed[policy]).copy()
         OmegaConf.set_struct(cfg, False)
         cfg.backbone = OmegaConf.merge(node, overrides)
-        cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
+        cfg.task.metrics = {name: node for name, node in cfg.task.metrics.items() if name in ("accuracy", "f1")}
         cfg.cache.mode, cfg.paths.cache = cache, str(tmp_path / "cache")
         result = train(cfg)
         metrics = {name: value for name, value in result.metrics.items() if "per_second" not in name}
@@ -65,8 +67,9 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
     return make
 
 
-def test_an_output_a_token(trained):
-    compare(trained, "last", TAGS, LISTED["transformers/bert"])
+@pytest.mark.parametrize("option", [TAGS, ANSWERS])
+def test_an_output_a_token(trained, option):
+    compare(trained, "last", option, LISTED["transformers/bert"])
 
 
 def compare(trained, policy, option, overrides):

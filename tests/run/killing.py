@@ -59,8 +59,11 @@ SETTINGS = {
     "steps_alone": ["trainer.max_epochs=-1", "+trainer.max_steps=17"],
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
-MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert"}
+MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert", "answers": "bert"}
 """Settings with a small language model; 7 batches an epoch too."""
+
+SMALL = ["data.max_length=48", "data.stride=8", "data.max_question=8"]
+"""Windows for a model of 64 tokens."""
 
 TIMED = ("seconds", "per_second")
 SHOWN = "current_score"  # Lightning saves it, never loads it, and only shows it
@@ -74,7 +77,10 @@ def configured(logs, setting="plain", *more):
     if setting not in MODELS:
         return compose("train", [*BASE, *SETTINGS[setting], f"paths.logs={logs}", *more])
     folder = os.environ["SMALL_TEXTS"]
-    own = {"tags": ["data=token_table", f"data.file={folder}/tags.conll", "task=token_classification"]}
+    own = {
+        "tags": ["data=token_table", f"data.file={folder}/tags.conll", "task=token_classification"],
+        "answers": ["data=qa_table", f"data.file={folder}/questions.jsonl", "task=question_answering", *SMALL],
+    }
     data = [
         *own.get(setting, ["data=text_table", f"data.file={folder}/texts.csv"]),
         *("data.batch_size=8", "data.split={val: 0.25, test: 0.33}"),

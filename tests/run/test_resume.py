@@ -40,6 +40,7 @@ CROSSED = {
     "probe_waits": ["start of the third", "third epoch"],
     "encoder": ["middle"],
     "tags": ["middle"],
+    "answers": ["middle"],
 }
 # A place for each at every commit; test_kill.py crosses all of them, with kills from outside, in the long tier.
 QUICK = {"plain": [*PLACES], "ema": ["save"], "phases": ["boundary"], "gates": ["boundary"], "waiting": ["third epoch"]}

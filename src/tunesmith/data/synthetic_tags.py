@@ -51,10 +51,13 @@ class SyntheticTags(TaggedData):
         """Generate the sentences."""
         rng = random.Random(self.data_seed)
         classes = [*sorted([f"{prefix}-{kind}" for kind in KINDS.values() for prefix in "BI"]), "O"]
-        drawn = [_sentence(TEMPLATES[i % len(TEMPLATES)], rng) for i in range(self.samples)]
+        drawn: dict[tuple[str, ...], list[str]] = {}
+        while len(drawn) < self.samples:
+            words, tags = zip(*_sentence(TEMPLATES[len(drawn) % len(TEMPLATES)], rng), strict=True)
+            drawn.setdefault(words, list(tags))
         return Table(
-            samples=[tuple(word for word, _ in sentence) for sentence in drawn],
-            targets=[tuple(classes.index(tag) for _, tag in sentence) for sentence in drawn],
+            samples=list(drawn),
+            targets=[tuple(map(classes.index, tags)) for tags in drawn.values()],
             class_names=tuple(classes),
             names=np.array([f"sentence{i:05d}" for i in range(self.samples)]),
             channels=0,

@@ -72,6 +72,7 @@ def assemble_data(node: DictConfig, preprocess: Preprocess | TextPreprocess) -> 
 
 def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     """Build the task around a backbone: head sized from backbone and data, table from policy and rates."""
+    target(cfg.task).check_target(spec)
     policy = _policy(cfg)
     if hasattr(policy, "adapt"):
         policy.adapt(backbone)

@@ -30,7 +30,7 @@ class QuestionAnswering(SequenceTask):
         **common: Arguments of `Task`.
 
     Raises:
-        ConfigError: ``max_answer`` is out of range, or the loss smooths labels, over padding too.
+        ConfigError: ``max_answer`` is out of range, or the loss smooths labels, over padding too, or weighs classes.
     """
 
     targets = ("span",)
@@ -41,6 +41,10 @@ class QuestionAnswering(SequenceTask):
             raise ConfigError(f"Expected task.max_answer to be at least 1 token but got {max_answer}.")
         if getattr(self.loss, "label_smoothing", 0):
             raise ConfigError("Expected loss.label_smoothing=0 for answers but got more: padding would count.")
+        if any(getattr(self.loss, name, None) is not None for name in ("weight", "shift")):
+            raise ConfigError(
+                "Expected no loss.class_weight and no loss.logit_adjustment for answers, which have no classes."
+            )
         self.max_answer = max_answer
         self.null_threshold = null_threshold
 
