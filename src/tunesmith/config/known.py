@@ -30,6 +30,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.data.torchvision_dataset": "TorchvisionDataset",
     "tunesmith.head.attention_pool": "AttentionPool",
     "tunesmith.head.cosine": "Cosine",
+    "tunesmith.head.language_model": "LanguageModel",
     "tunesmith.head.linear": "Linear",
     "tunesmith.head.logistic": "Logistic",
     "tunesmith.head.mlp": "MLP",
