@@ -113,7 +113,9 @@ class Words(nn.Module):
             )
 
 
-def write(net: Any, family: Any, words: Words, folder: Path, x: Any, **options: Any) -> Tensor:
+def write(
+    net: Any, family: Any, words: Words, folder: Path, x: Any, max_new_tokens: int = 64, num_beams: int = 1
+) -> Tensor:
     """Write on from texts, or what texts are to become, as the library's own `generate` does, without chance.
 
     Args:
@@ -122,13 +124,14 @@ def write(net: Any, family: Any, words: Words, folder: Path, x: Any, **options: 
         words: Its head.
         folder: The model's, in which ``generation_config.json`` may lie.
         x: `Inputs`: of ``input_ids`` and ``attention_mask`` ``(B, T)``.
-        options: Of the library: ``max_new_tokens``, ``num_beams``.
+        max_new_tokens: Most tokens that are written; fewer where the model sees no more.
+        num_beams: Beginnings that are followed at once.
 
     Returns:
         Tokens that were written ``(B, S)``, behind whose end there is padding.
 
     Raises:
-        ConfigError: The model reads both ways, and writes nothing.
+        ConfigError: The model reads both ways, and writes nothing; or the text is as long as it sees.
     """
     from transformers import GenerationConfig
     from transformers import utils as library
@@ -141,16 +144,24 @@ def write(net: Any, family: Any, words: Words, folder: Path, x: Any, **options: 
     if shell.generation_config.pad_token_id is None:
         shell.generation_config.pad_token_id = padding_of(shell.generation_config)
     tokens, mask = x["input_ids"], x["attention_mask"]
-    if not hasattr(net, "decoder"):
+    if family.reads == "forward":
         tokens, mask = _leaned_right(tokens, mask)
+    begun = tokens.shape[1] if family.reads == "forward" else 1
+    most = getattr(net.config, "max_position_embeddings", None) or begun + max_new_tokens
+    if most <= begun:
+        raise ConfigError(
+            f"Expected a text of fewer than {most} tokens to go on with, since the model sees no more, but got one of "
+            f"{begun}: shorten it."
+        )
     logging: Any = library.logging
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        written: Tensor = shell.generate(tokens, attention_mask=mask, do_sample=False, **options)
+        options = {"max_new_tokens": min(max_new_tokens, most - begun), "num_beams": num_beams, "do_sample": False}
+        written: Tensor = shell.generate(tokens, attention_mask=mask, **options)
     finally:
         logging.set_verbosity(level)
-    return written if hasattr(net, "decoder") else written[:, tokens.shape[1] :]
+    return written[:, tokens.shape[1] :] if family.reads == "forward" else written
 
 
 def padding_of(config: Any) -> int:
@@ -209,7 +220,7 @@ def _read(files: Iterable[Path], begin: tuple[str, ...]) -> dict[str, Tensor]:
 def _around(net: Any, family: Any, words: Words) -> Any:
     """The library's model, made of the backbone's modules and the head's: no weight is copied."""
     shell = _shell(net.config, family)
-    if hasattr(net, "decoder"):
+    if family.reads == "in_two_stacks":
         base = getattr(shell, shell.base_model_prefix, shell)
         own = net.get_input_embeddings()
         for stack in (net.encoder, net.decoder):

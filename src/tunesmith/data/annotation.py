@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tunesmith.data.columns import Columns, Target
+from tunesmith.data.columns import Columns, Found, Target
 from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
 from tunesmith.errors import DataError, nearest
 
@@ -59,9 +59,11 @@ class Annotation:
         Raises:
             DataError: There is no such column, or a cell is not what it should be.
         """
-        labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
+        own = self.target == "tokens"  # nothing is said of them, so no column says it
+        labels = [] if own else [self.labels] if isinstance(self.labels, str) else list(self.labels)
         classes = None if self.classes is None else [str(name) for name in self.classes]
-        found = columns.target(labels, self.target, self.separator, classes)
+        nothing = Found("tokens", [0] * len(names), ())
+        found = nothing if own else columns.target(labels, self.target, self.separator, classes)
         left = set(columns.names) - {*labels, *sources}
         group = _optional(left, self.group, "group")
         weight = _optional(left, self.weight, "weight")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -22,6 +22,8 @@ class LanguageModel(nn.Module):
     Raises:
         ConfigError: The backbone is no language model.
     """
+
+    per_token: ClassVar[bool] = True
 
     def __init__(self, words: Any) -> None:
         super().__init__()

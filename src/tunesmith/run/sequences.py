@@ -18,6 +18,10 @@ from tunesmith.run.predictions import save
 from tunesmith.task.entity import Entity, EntityScore, entities, tags_of
 
 
+SHOWN = 5
+"""Texts that people are shown of a prediction."""
+
+
 @dataclass(frozen=True)
 class Sequences:
     """What was said of the samples of one split, or of what is predicted; `Predictions` is of one thing a sample.
@@ -175,5 +179,23 @@ def _by_type(pairs: Sequence[tuple[frozenset[Entity], frozenset[Entity]]]) -> pd
     )
 
 
-_TESTED: Mapping[str, Callable[..., Sequences]] = {"tags": _tags}
-_PREDICTED: Mapping[str, Callable[..., Sequences]] = {"tags": _new_tags}
+# ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _tokens(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
+    """A row a text: how many of its tokens were to be given, and their loss and perplexity."""
+    nll = found["nll"].double().numpy()
+    columns = {"file": list(names), "tokens": found["tokens"].numpy(), "loss": nll, "perplexity": np.exp(nll)}
+    said = [f"perplexity {value:.4g}" for value in columns["perplexity"]]
+    return Sequences(list(names), said, "tokens", rows=pa.table(columns))
+
+
+def _new_texts(task: Any, data: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
+    """A row a text: what it was, and what was written."""
+    said = list(found["predictions"])
+    rows = pa.table({"text": list(names), "written": said})
+    return Sequences(list(names), said, task.spec.target, rows=rows, summary=said[:SHOWN], column="text")
+
+
+_TESTED: Mapping[str, Callable[..., Sequences]] = {"tags": _tags, "tokens": _tokens}
+_PREDICTED: Mapping[str, Callable[..., Sequences]] = {"tags": _new_tags, "tokens": _new_texts}
