@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.reading import read
-from tunesmith.data.table import Floats, Ints, Kind, Strings
+from tunesmith.data.table import Floats, Kind, Strings
 from tunesmith.errors import DataError, nearest
 
 Target = Literal["auto", "class", "multilabel", "value", "ordinal", "tokens"]

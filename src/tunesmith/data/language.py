@@ -1,4 +1,4 @@
-"""What is learnt of texts themselves: the next token, or tokens that are hidden; and how texts are packed into blocks."""
+"""What is learnt of texts themselves: the next token, or hidden ones; and how texts are packed into blocks."""
 
 from __future__ import annotations
 

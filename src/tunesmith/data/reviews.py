@@ -29,9 +29,7 @@ class Reviews(TextData):
         **common: Arguments of `TextData`.
     """
 
-    def __init__(
-        self, *, file: str | None = None, target: Literal["class", "tokens"] = "class", **common: Any
-    ) -> None:
+    def __init__(self, *, file: str | None = None, target: Literal["class", "tokens"] = "class", **common: Any) -> None:
         super().__init__(**common)
         self.file = file
         self.target: Literal["class", "tokens"] = target

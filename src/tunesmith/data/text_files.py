@@ -54,7 +54,9 @@ class TextFiles(TextData):
             samples=texts,
             targets=[0] * len(texts),
             class_names=(),
-            names=np.array([f"{name}:{place}" for name, part in zip(named, parts, strict=True) for place, _, _ in part]),
+            names=np.array(
+                [f"{name}:{place}" for name, part in zip(named, parts, strict=True) for place, _, _ in part]
+            ),
             channels=0,
             groups=numbers if len(files) > 1 else None,
             group_unit="file" if len(files) > 1 else None,
@@ -93,8 +95,8 @@ class TextFiles(TextData):
             return [(number, line.strip(), None) for number, line in enumerate(lines, 1) if line.strip()]
         if self.block_size > self.preprocess.max_length:
             raise DataError(
-                f"Expected data.block_size to be at most the {self.preprocess.max_length} tokens that the backbone sees "
-                f"(data.max_length) but got {self.block_size}."
+                f"Expected data.block_size to be at most the {self.preprocess.max_length} tokens that the backbone "
+                f"sees (data.max_length) but got {self.block_size}."
             )
         forward = self.preprocess.reads == "forward"
         blocks = language.pack(self.tokenizer, "\n".join(lines), self.block_size, forward)

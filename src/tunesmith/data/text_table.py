@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.annotation import Annotation
-from tunesmith.data.columns import Columns
+from tunesmith.data.columns import Columns, Found
 from tunesmith.data.table import Table, Text
 from tunesmith.data.text import TextData
 from tunesmith.errors import DataError
@@ -68,7 +68,8 @@ class TextTable(TextData):
     def table_of(self, columns: Columns) -> Table:
         """Make the table of samples of the user's."""
         names = np.array([f"row {row}" for row in range(1, len(next(iter(columns.cells.values()))) + 1)])
-        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns)
+        found = Found("tokens", [0] * len(names), ()) if self.annotation.target == "tokens" else None
+        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns, found)
 
 
 def texts_of(columns: Columns, names: list[str]) -> list[Text]:

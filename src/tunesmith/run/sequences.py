@@ -190,6 +190,14 @@ def _tokens(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequen
     return Sequences(list(names), said, "tokens", rows=pa.table(columns))
 
 
+def _texts(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
+    """A row a text: what was to be written, what was, and the loss of the former."""
+    said, truth, loss = found["written"], found["truth"], found["nll"].double().numpy()
+    rows = pa.table({"file": list(names), "target": truth, "written": said, "loss": loss})
+    wrong = np.where([own == true for own, true in zip(said, truth, strict=True)], 0, loss)
+    return Sequences(list(names), said, "text", (), truth, wrong, rows=rows)
+
+
 def _new_texts(task: Any, data: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
     """A row a text: what it was, and what was written."""
     said = list(found["predictions"])
@@ -197,5 +205,5 @@ def _new_texts(task: Any, data: Any, names: Sequence[str], found: Mapping[str, A
     return Sequences(list(names), said, task.spec.target, rows=rows, summary=said[:SHOWN], column="text")
 
 
-_TESTED: Mapping[str, Callable[..., Sequences]] = {"tags": _tags, "tokens": _tokens}
-_PREDICTED: Mapping[str, Callable[..., Sequences]] = {"tags": _new_tags, "tokens": _new_texts}
+_TESTED: Mapping[str, Callable[..., Sequences]] = {"tags": _tags, "text": _texts, "tokens": _tokens}
+_PREDICTED: Mapping[str, Callable[..., Sequences]] = {"tags": _new_tags, "text": _new_texts, "tokens": _new_texts}

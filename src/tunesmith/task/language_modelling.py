@@ -47,7 +47,8 @@ class LanguageModelling(SequenceTask):
 
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics; keep of each text the mean negative log-likelihood of its tokens, and their number."""
-        return score_tokens(metrics, outputs, batch["target"])
+        wanted = list(metrics.values(copy_state=False))
+        return score_tokens(wanted, outputs, batch["target"]) if wanted else {}  # in training there are mostly none
 
     @torch.no_grad()
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
