@@ -26,6 +26,8 @@ OWN: Mapping[str, str] = {
     "tunesmith.data.solar_cells": "SolarCells",
     "tunesmith.data.split": "Split",
     "tunesmith.data.synthetic": "Synthetic",
+    "tunesmith.data.synthetic_pairs": "SyntheticPairs",
+    "tunesmith.data.synthetic_text": "SyntheticText",
     "tunesmith.data.text_files": "TextFiles",
     "tunesmith.data.text_table": "TextTable",
     "tunesmith.data.token_table": "TokenTable",

@@ -77,6 +77,7 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
         policy.adapt(backbone)
         if policy.contiguous:
             OmegaConf.update(cfg, "task.channels_last", False)
+    target(cfg.task).check_target(spec)  # before a head is made for outputs that there are none of
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}

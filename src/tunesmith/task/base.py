@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head, Inputs
-from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
 from tunesmith.task.delta import Base, complete
@@ -75,11 +74,7 @@ class Task(LightningModule, Kind):
         save: Literal["changed", "all"] = "changed",
     ) -> None:
         super().__init__()
-        if spec.target not in self.targets:
-            raise ConfigError(
-                f"Expected data whose target is {' or '.join(self.targets)} for {type(self).__name__} "
-                f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
-            )
+        self.check_target(spec)
         check_loss(loss, spec.target)
         check_head(head, spec)
         check_scalar(metrics)

@@ -44,9 +44,22 @@ class Kind(ABC):
     """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
     @classmethod
+    def check_target(cls, spec: DataSpec) -> None:
+        """Refuse data of another kind.
+
+        Raises:
+            ConfigError: They have another kind of target.
+        """
+        if spec.target not in cls.targets:
+            raise ConfigError(
+                f"Expected data whose target is {' or '.join(cls.targets)} for {cls.__name__} "
+                f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
+            )
+
+    @classmethod
     def num_outputs(cls, spec: DataSpec) -> int:
-        """Outputs K that the head needs for such data."""
-        return len(spec.class_names)
+        """Outputs K that the head needs for such data; 1 where they say nothing of it, and the head knows by itself."""
+        return max(1, len(spec.class_names))
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
