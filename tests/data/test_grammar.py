@@ -7,7 +7,7 @@ from tunesmith.data.grammar import ENGLISH, document, entropy, sentence, sentenc
 
 
 def test_translations_are_of_each_word_and_adjectives_stand_behind():
-    assert " ".join(translated("the old dog waits here .".split())) == "lo cano vejo espera aqui ."
+    assert " ".join(translated(["the", "old", "dog", "waits", "here", "."])) == "lo cano vejo espera aqui ."
     assert len({tuple(translated(words)) for words in sentences()}) == len(sentences()) == 1260
     assert len(set(ENGLISH.values())) == len(ENGLISH)
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-import transformers
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
-from tunesmith.run.assemble import assemble
 from tunesmith.run.evaluate import evaluate
 from tunesmith.run.outcome import show_mistakes
 from tunesmith.run.predict import predict
@@ -116,51 +112,6 @@ def test_what_is_written_is_scored_shown_and_predicted(made, tmp_path, texts_of_
 class Shown:
     def shown(self, position):
         return ""
-
-
-def test_a_bounded_part_of_validation_is_written(made, monkeypatch, quick, small_text, texts_of_words):
-    from tunesmith.task.seq2seq import Seq2Seq
-
-    asked, original = [], Seq2Seq._write
-    monkeypatch.setattr(Seq2Seq, "_write", lambda self, x: asked.append(len(x["input_ids"])) or original(self, x))
-    data = ["data=pair_table", f"data.file={texts_of_words}/pairs.jsonl", "data.split={val: 0.5, test: 0.25}"]
-    words = [*data, *MODEL, f"backbone.name={small_text('bart')}", "task=seq2seq", "trainer.max_epochs=1"]
-    train(quick(*words, "task.generate={samples: 11, max_new_tokens: 4, num_beams: 2}", "test=null"))
-    assert asked == [8, 3]  # of 40 in batches of 8
-    metrics = train(quick(*words, "task.generate.samples=0", "test=null")).metrics
-    assert len(asked) == 2 and "val/token_accuracy" in metrics and "val/bleu" not in metrics
-    with pytest.raises(ConfigError, match=r"^Expected texts of validation to be written for task.monitor=val/bleu but"):
-        train(quick(*words, "task.generate.samples=0", "task.monitor=val/bleu", "task.mode=max"))
-
-
-@pytest.mark.parametrize(("task", "name"), [("causal_lm", "gpt2"), ("masked_lm", "bert"), ("seq2seq", "bart")])
-def test_a_step_is_that_of_the_library(task, name, quick, small_text, texts_of_words, tmp_path):
-    """Loss and gradients of the whole task, on a batch of its own data, with the library's model and its labels."""
-    shutil.copytree(small_text(name), tmp_path / name)
-    kinds = {"causal_lm": "AutoModelForCausalLM", "masked_lm": "AutoModelForMaskedLM"}
-    library = getattr(transformers, kinds.get(task, "AutoModelForSeq2SeqLM"))
-    library.from_config(transformers.AutoConfig.from_pretrained(tmp_path / name)).save_pretrained(tmp_path / name)
-    reference = library.from_pretrained(tmp_path / name).eval()
-    files = {"seq2seq": ["data=pair_table", f"data.file={texts_of_words}/pairs.jsonl"]}
-    data = files.get(task, ["data=text_files", f"data.file={texts_of_words}/plain.txt", "data.block_size=null"])
-    own = ["backbone=transformers", f"backbone.name={tmp_path / name}", f"task={task}", "data.group_by_length=false"]
-    parts = assemble(quick(*data, *own), tmp_path, {})
-    batch = next(iter(parts.data.train_dataloader()))
-    model = parts.task.eval()
-    found = model.counted(model(batch["input"]), batch)
-    loss = model.loss(found.outputs, found.target)
-    x = {key: batch["input"][key] for key in ("input_ids", "attention_mask")}
-    labels = batch["target"]
-    if task == "causal_lm":  # the library shifts them itself
-        labels = x["input_ids"].masked_fill(x["attention_mask"] == 0, -100)
-    expected = reference(**x, labels=labels).loss
-    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
-    loss.backward()
-    expected.backward()
-    theirs = reference.get_input_embeddings().weight.grad
-    ours = model.backbone.net.get_input_embeddings().weight.grad
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
-    assert theirs.abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.transformers_source import digest, find_model, tokenizer_files
-from tunesmith.backbone.transformers_words import Words, write
+from tunesmith.backbone.transformers_words import SAID, Words, write
 from tunesmith.backbone.weights import content_hash, load_weights
 from tunesmith.contracts import Activations, Features, Inputs, Stage, TextPreprocess, Weights
 from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
@@ -76,10 +76,10 @@ class Transformers(Backbone):
 
     @property
     def files(self) -> list[Path]:
-        """The model's configuration, and its tokenizer's files."""
+        """The model's configuration, what it says of writing, and its tokenizer's files."""
         assert isinstance(self.preprocess, TextPreprocess)
         folder = Path(self.preprocess.folder)
-        return [folder / "config.json", *tokenizer_files(folder)]
+        return [folder / "config.json", *folder.glob(SAID), *tokenizer_files(folder)]
 
     def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
         """Run one stage, as the model's own forward pass does."""

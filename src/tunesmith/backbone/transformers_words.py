@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 BIAS = "final_logits_bias"
 """A buffer of some encoder-decoders, added to the outputs."""
 
+SAID = "generation_config.json"
+"""The file in which a model may say how it writes."""
+
 LIBRARY = {
     "both_ways": "AutoModelForMaskedLM",
     "forward": "AutoModelForCausalLM",
@@ -139,7 +142,7 @@ def write(
     if family.reads == "both_ways":
         raise ConfigError(f"Expected a model that writes texts but got one of type '{net.config.model_type}'.")
     shell = _around(net, family, words)
-    said = GenerationConfig.from_pretrained(folder) if (folder / "generation_config.json").is_file() else None
+    said = GenerationConfig.from_pretrained(folder) if (folder / SAID).is_file() else None
     shell.generation_config = said or shell.generation_config
     if shell.generation_config.pad_token_id is None:
         shell.generation_config.pad_token_id = padding_of(shell.generation_config)

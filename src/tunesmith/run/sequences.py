@@ -17,7 +17,6 @@ from tunesmith.contracts import Target
 from tunesmith.run.predictions import save
 from tunesmith.task.entity import Entity, EntityScore, entities, tags_of
 
-
 SHOWN = 5
 """Texts that people are shown of a prediction."""
 

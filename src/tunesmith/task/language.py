@@ -29,7 +29,7 @@ def check_reads(backbone: Any, reads: str) -> None:
     Raises:
         ConfigError: It reads otherwise.
     """
-    own = getattr(backbone.preprocess, "reads", None)
+    own = getattr(backbone.preprocess, "reads", "")
     if own != reads:
         fits = {"both_ways": "masked_lm", "forward": "causal_lm", "in_two_stacks": "seq2seq"}
         way = f"; use task={fits[own]}" if own in fits else ""

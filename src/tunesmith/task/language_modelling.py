@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import Batch
+from tunesmith.contracts import IGNORED, Batch
+from tunesmith.task.base import Stage
+from tunesmith.task.kind import Counted
 from tunesmith.task.language import check_metrics, check_reads, score_tokens
 from tunesmith.task.sequence import SequenceTask
 from tunesmith.task.writing import Writing
@@ -45,10 +47,31 @@ class LanguageModelling(SequenceTask):
         """Probabilities of tokens ``(…, K)`` in float32."""
         return outputs.float().softmax(dim=-1)
 
+    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
+        if stage == "train" and self.reads == "both_ways":
+            # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
+            features = self.features(batch["input"])
+            tokens: Any = features.tokens
+            outputs = self.head(features._replace(tokens=tokens[batch["target"] != IGNORED]))
+        return super()._step(batch, stage, outputs)
+
+    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
+        """The positions that count; of outputs ``(M, K)`` all do. See `SequenceTask.counted`."""
+        if outputs.ndim == 3:
+            return super().counted(outputs, batch)
+        counts, weight = batch["target"] != IGNORED, batch.get("weight")
+        spread = None if weight is None else weight.unsqueeze(1).expand_as(counts)[counts]
+        return Counted(outputs, batch["target"][counts], spread)
+
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics; keep of each text the mean negative log-likelihood of its tokens, and their number."""
         wanted = list(metrics.values(copy_state=False))
-        return score_tokens(wanted, outputs, batch["target"]) if wanted else {}  # in training there are mostly none
+        if not wanted:  # as mostly in training
+            return {}
+        target = batch["target"]
+        if outputs.ndim == 2:
+            outputs, target = outputs[None], target[target != IGNORED][None]
+        return score_tokens(wanted, outputs, target)
 
     @torch.no_grad()
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:

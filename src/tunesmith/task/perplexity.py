@@ -12,7 +12,7 @@ from torchmetrics import MeanMetric
 class Perplexity(MeanMetric):
     """Exponential of the mean negative log-likelihood of the tokens."""
 
-    higher_is_better = False
+    higher_is_better = False  # type: ignore[assignment]  # None for aggregators in general
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Perplexity(MeanMetric):
 class TokenAccuracy(MeanMetric):
     """Share of the tokens that are the most probable ones."""
 
-    higher_is_better = True
+    higher_is_better = True  # type: ignore[assignment]
 
     def __init__(self) -> None:
         super().__init__()
