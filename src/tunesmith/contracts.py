@@ -23,7 +23,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "rates": (),
     "loss": ("train_counts", "train_size"),
-    "head": ("feature_dim", "num_outputs", "level_dims", "target"),
+    "head": ("feature_dim", "num_outputs", "level_dims", "target", "words"),
     "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
     "task.metrics.*": ("num_classes", "num_labels", "num_outputs", "class_names"),
     "optimizer": ("params",),
@@ -53,7 +53,8 @@ Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
 """What a backbone takes, and what flows between its stages: a tensor, or several by name, all of B rows.
 
 Of pictures it is ``(B, C, H, W)``; of texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
-them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64.
+them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64. Where a text is
+to be written, also its ``target_ids`` and ``target_mask`` ``(B, S)``: the decoder reads them, a token behind.
 """
 
 Activations: TypeAlias = "Mapping[str, Tensor]"
@@ -167,6 +168,7 @@ class TextPreprocess:
         digest: Of these files.
         max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
         vocabulary: Number of tokens that the backbone knows.
+        reads: Whether a token sees all others, only those before it, or what stands in another stack as well.
     """
 
     tokenizer: str
@@ -174,6 +176,7 @@ class TextPreprocess:
     digest: str
     max_length: int
     vocabulary: int
+    reads: Literal["both_ways", "forward", "in_two_stacks"] = "both_ways"
 
 
 @dataclass(frozen=True)

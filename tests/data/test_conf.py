@@ -13,7 +13,19 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 
 def test_every_source_has_a_file():
     own = {"digits", "image_folder", "image_table", "solar_cells", "synthetic", "torchvision_dataset"}
-    texts = {"hf_dataset", "qa_table", "reviews", "synthetic_questions", "synthetic_tags", "text_table", "token_table"}
+    texts = {
+        "hf_dataset",
+        "pair_table",
+        "qa_table",
+        "reviews",
+        "synthetic_pairs",
+        "synthetic_questions",
+        "synthetic_tags",
+        "synthetic_text",
+        "text_files",
+        "text_table",
+        "token_table",
+    }
     ready = {"cifar10", "cifar100", "dtd", "eurosat", "fashion_mnist", "flowers102", "food101", "mnist"}
     assert {f.stem for f in FILES} == own | texts | ready | {"oxford_iiit_pet"}
 

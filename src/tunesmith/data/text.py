@@ -15,7 +15,9 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
 
 from tunesmith.contracts import IGNORED, Batch, DataSpec, Inputs, Preprocess, TextPreprocess
+from tunesmith.data import language
 from tunesmith.data.dataset import SplitDataset
+from tunesmith.data.language import Hiding
 from tunesmith.data.mixing import Mixing
 from tunesmith.data.module import TableData
 from tunesmith.data.randomness import private
@@ -54,6 +56,7 @@ class TextData(TableData, ABC):
     Args:
         split: How to split.
         max_length: Most tokens of a text; longer ones are cut at the end. ``None``: what the backbone takes.
+        hidden: Share of a text's words that a masked language model is to find; see `language.Hiding`.
         group_by_length: Whether training batches are made of texts about as long as each other, which need little
             padding. Which these are is drawn anew in every epoch: see `sampler.by_length`.
         augment: Texts are not augmented; the word is there for overlays that switch it off, such as debug=overfit.
@@ -78,6 +81,7 @@ class TextData(TableData, ABC):
         *,
         split: Split,
         max_length: int | None = 512,
+        hidden: float = 0.15,
         group_by_length: bool = True,
         augment: Literal["none"] = "none",
         sampler: Literal["shuffled", "balanced"] = "shuffled",
@@ -100,7 +104,9 @@ class TextData(TableData, ABC):
         )
         if max_length is not None and max_length < 1:
             raise DataError(f"Expected data.max_length to be at least 1 token but got {max_length}.")
-        self.max_length = max_length
+        if not 0 < hidden <= 1:
+            raise DataError(f"Expected data.hidden to be above 0 and at most 1 but got {hidden}.")
+        self.max_length, self.hidden = max_length, hidden
         # Where a step is taken in pieces, these make up the batches that were asked for.
         self._grouped = batch_size if group_by_length else None
         self.mixing = Mixing(0.0, 0.0, 0)
@@ -144,8 +150,17 @@ class TextData(TableData, ABC):
             samples: As `Table` has them.
             targets: Theirs, likewise; ``None`` where they are to be predicted.
         """
+        nothing = np.full(len(samples), -1)
+        if self.spec.target == "tokens" and self.preprocess.reads == "forward":
+            tokens, cut = (language.begun if targets is None else language.continued)(self.tokenizer, samples)
+            return Encoded(tokens, nothing if targets is None else [language.following(t) for t in tokens], cut)
         tokens, cut = self.tokenizer(samples)
-        return Encoded(tokens, np.full(len(samples), -1) if targets is None else targets, cut)
+        return Encoded(tokens, nothing if targets is None else targets, cut)
+
+    @property
+    def unkept(self) -> str | None:
+        """See `TableData.unkept`."""
+        return "Other words are hidden in every epoch, so each epoch computes the texts." if self._hiding() else None
 
     def plain(self, rows: Ints) -> TextDataset:
         """Rows of the table."""
@@ -183,12 +198,20 @@ class TextData(TableData, ABC):
             texts = self._predicted or []
             return self._of(texts, self._new, np.arange(len(self._new.tokens)))
         dataset = self._of(self.table.samples, self._encoded, self.indices[split], self.table.weights)
+        dataset.anew = training
         if training == (split == "train"):  # no training order, or no cache, was made for the others
             dataset.kept = self._kept(split)
         return dataset
 
     def _of(self, texts: Sequence[Text], encoded: Encoded, rows: Ints, weights: Floats | None = None) -> TextDataset:
-        return TextDataset([self.between.join(text) for text in texts], encoded, self.tokenizer, rows, weights)
+        shown = [self.between.join(text) for text in texts]
+        return TextDataset(shown, encoded, self.tokenizer, rows, weights, self._hiding())
+
+    def _hiding(self) -> Hiding | None:
+        """How words are hidden, where they are to be found again."""
+        if self.spec.target != "tokens" or self.preprocess.reads != "both_ways" or not hasattr(self, "table"):
+            return None
+        return Hiding.of(self.tokenizer, self.hidden, self.seed)
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         if not training or self._grouped is None:
@@ -205,6 +228,10 @@ class TextDataset(SplitDataset):
         tokenizer: Pads their tokens.
         rows: Rows of the table that the split holds.
         weights: Of the whole table ``(N,)``, where it has any.
+        hiding: How words are hidden that are to be found again; ``None`` for not at all.
+
+    Attributes:
+        anew: Whether other words are hidden in every epoch.
     """
 
     def __init__(
@@ -214,16 +241,22 @@ class TextDataset(SplitDataset):
         tokenizer: Tokenizer,
         rows: Ints,
         weights: Floats | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
         super().__init__(encoded.targets, rows, weights)
         self.texts = texts
+        self.hiding, self.anew = hiding, False
         self.encoded = encoded
         self.tokenizer = tokenizer
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
         """One sample: see `SplitDataset`; and what else a batch holds of it."""
         row = int(self.rows[key.position if isinstance(key, Key) else key])
-        return super().__getitem__(key) | {name: values[row] for name, values in self.encoded.more.items()}
+        sample = super().__getitem__(key) | {name: values[row] for name, values in self.encoded.more.items()}
+        if self.hiding is not None:
+            drawn = (key.epoch, row) if self.anew and isinstance(key, Key) else None
+            sample["input"], sample["target"] = self.hiding(self.encoded.tokens[row], drawn)
+        return sample
 
     def input(self, position: int) -> Tensor:
         """Tokens ``(R, T)`` of the text at a position of the split."""

@@ -18,8 +18,7 @@ from tunesmith.run import metrics_log, sequences
 from tunesmith.run.assemble import Parts
 from tunesmith.run.callback import Collect
 from tunesmith.run.checkpoint import load_weights
-from tunesmith.run.predictions import Predictions
-from tunesmith.run.sequences import Sequences
+from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.task.decision import Decision
 
 

@@ -22,11 +22,10 @@ from tunesmith.data.decode import SUFFIXES, Front, channels_for
 from tunesmith.errors import DataError
 from tunesmith.run import sequences
 from tunesmith.run.callback import joined
-from tunesmith.run.predictions import Predictions
+from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.saved import shorten
-from tunesmith.run.sequences import Sequences
 from tunesmith.run.texts import find_questions, find_texts
 
 

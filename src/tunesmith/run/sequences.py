@@ -4,74 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from tunesmith.contracts import Target
-from tunesmith.run.predictions import save
-from tunesmith.task.answer import choose, exact_match, f1
+from tunesmith.run import answers
+from tunesmith.run.predictions import Sequences
 from tunesmith.task.entity import Entity, EntityScore, entities, tags_of
 
-
-@dataclass(frozen=True)
-class Sequences:
-    """What was said of the samples of one split, or of what is predicted; `Predictions` is of one thing a sample.
-
-    Attributes:
-        files: What each sample is called ``(N,)``, or the text itself.
-        said: What is said of each, in words.
-        kind: Of the target, as `DataSpec` has it.
-        class_names: As `DataSpec` has them.
-        targets: The truth, likewise in words; ``None`` where it is not known.
-        wrong: How wrong each is ``(N,)``, 0 where it is right; empty where the truth is not known.
-        classes: A row a class: its name, ``precision``, ``recall``, ``f1`` and ``support``; empty where there are none.
-        rows: The saved table, where that has another form than a row a sample.
-        summary: What people are shown of a prediction, a line each.
-        column: What the first column of the saved table is called.
-        places: In the split, of each sample, where the split has several for some of them; empty where it has not.
-    """
-
-    files: list[str]
-    said: list[str]
-    kind: Target
-    class_names: tuple[str, ...] = ()
-    targets: list[str] | None = None
-    wrong: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    rows: pa.Table | None = None
-    summary: list[str] = field(default_factory=list)
-    column: Literal["file", "text"] = "file"
-    places: list[int] = field(default_factory=list)
-
-    def table(self) -> pa.Table:
-        """One row a sample: its ``file`` or ``text``, ``target`` where known and ``label``; or what ``rows`` holds."""
-        if self.rows is not None:
-            return self.rows
-        truth = {} if self.targets is None else {"target": self.targets}
-        return pa.table({self.column: self.files, **truth, "label": self.said})
-
-    def save(self, path: Path) -> None:
-        """Write the table: see `predictions.save`."""
-        save(self.table(), path)
-
-    def caption(self, i: int) -> str:
-        """What a sample is called, what was said of it and what, in truth, is."""
-        assert self.targets is not None
-        return f"{self.files[i]}: {self.said[i] or 'nothing'}, in truth {self.targets[i] or 'nothing'}"
-
-    def by_class(self) -> pd.DataFrame:
-        """One row a class; none where there are no classes."""
-        return self.classes
-
-    def wrongness(self) -> NDArray[np.float64]:
-        """How wrong each sample is ``(N,)``, 0 where it is right."""
-        return self.wrong
+SHOWN = 5
+"""Texts that people are shown of a prediction."""
 
 
 def tested(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
@@ -178,80 +122,41 @@ def _by_type(pairs: Sequence[tuple[frozenset[Entity], frozenset[Entity]]]) -> pd
     )
 
 
-# ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── tokens ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _answers(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
-    """A row a question: accepted answers, with ``|`` between them, the answer, and how sure it is."""
-    said = _said(found)
-    first = np.searchsorted(found["question"].numpy(), said.question)  # windows of a question follow one another
-    truth = [found["answers"][i] for i in first]
-    classes = task.spec.class_names
-    values = np.array([[exact_match(s, t), f1(s, t)] for s, t in zip(said.texts, truth, strict=True)])
-    kinds = np.array([0 if own else 1 for own in truth])
-    rows = [(name, *values[kinds == i].mean(axis=0), int((kinds == i).sum())) for i, name in enumerate(classes)]
-    titles = [names[i] for i in first]
-    accepted = [" | ".join(dict.fromkeys(own)) for own in truth]
-    return Sequences(
-        titles,
-        said.texts,
-        "span",
-        classes,
-        accepted,
-        1 - values[:, 1],
-        pd.DataFrame(rows, columns=["questions", "exact_match", "f1", "support"]),
-        pa.table({"file": titles, "target": accepted, "label": said.texts, "score": said.sure}),
-        places=first.tolist(),
-    )
+def _tokens(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
+    """A row a text: how many of its tokens were to be given, and their loss and perplexity."""
+    nll = found["nll"].double().numpy()
+    columns = {"file": list(names), "tokens": found["tokens"].numpy(), "loss": nll, "perplexity": np.exp(nll)}
+    said = [f"perplexity {value:.4g}" for value in columns["perplexity"]]
+    return Sequences(list(names), said, "tokens", rows=pa.table(columns))
 
 
-def _new_answers(task: Any, data: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
-    """A row a question: the answer, where it stands in the text, and how sure it is; empty cells for no answer."""
-    said = _said(found)
-    answered = [text != "" for text in said.texts]
-
-    def only(values: Any) -> list[Any]:
-        return [value if own else None for value, own in zip(values.tolist(), answered, strict=True)]
-
-    columns = {
-        "row": [int(number) + 1 for number in said.question],
-        **{key: [data.asked[number][i] for number in said.question] for i, key in enumerate(("question", "text"))},
-        "answer": said.texts,
-        "begin": only(said.begin),
-        "end": only(said.end),
-        "score": only(said.sure),
-    }
-    shown = [
-        f"{question}: {text or '(no answer)'}" for question, text in zip(columns["question"], said.texts, strict=True)
-    ]
-    more = [f"… {len(shown) - SHOWN:,} more"] if len(shown) > SHOWN else []
-    return Sequences(
-        list(names), said.texts, "span", rows=pa.table(columns), summary=shown[:SHOWN] + more, column="text"
-    )
+def _texts(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
+    """A row a text: what was to be written, what was, and the loss of the former."""
+    said, truth, loss = found["written"], found["truth"], found["nll"].double().numpy()
+    rows = pa.table({"file": list(names), "target": truth, "written": said, "loss": loss})
+    wrong = np.where([own == true for own, true in zip(said, truth, strict=True)], 0, loss)
+    return Sequences(list(names), said, "text", (), truth, wrong, rows=rows)
 
 
-SHOWN = 5
-"""Answers that people are shown of a prediction."""
+def _new_texts(task: Any, data: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
+    """A row a text: what it was, and what was written."""
+    said = list(found["predictions"])
+    rows = pa.table({"text": list(names), "written": said})
+    return Sequences(list(names), said, task.spec.target, rows=rows, summary=said[:SHOWN], column="text")
 
 
-@dataclass(frozen=True)
-class _Said:
-    """What is said to each question ``(Q,)``: its number, the answer, empty for none, its place, how sure it is."""
-
-    question: NDArray[np.int64]
-    texts: list[str]
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
-    sure: NDArray[np.float32]
-
-
-def _said(found: Mapping[str, Any]) -> _Said:
-    chosen = choose(found["question"], found["best"], found["null"])
-    window = chosen.window
-    texts = ["" if none else found["said"][i] for i, none in zip(window.tolist(), chosen.none.tolist(), strict=True)]
-    begin, end, sure = (found[key][window].numpy() for key in ("begin", "end", "sure"))
-    return _Said(chosen.question.numpy(), texts, begin, end, sure)
-
-
-_TESTED: Mapping[str, Callable[..., Sequences]] = {"tags": _tags, "span": _answers}
-_PREDICTED: Mapping[str, Callable[..., Sequences]] = {"tags": _new_tags, "span": _new_answers}
+_TESTED: Mapping[str, Callable[..., Sequences]] = {
+    "tags": _tags,
+    "span": answers.tested,
+    "text": _texts,
+    "tokens": _tokens,
+}
+_PREDICTED: Mapping[str, Callable[..., Sequences]] = {
+    "tags": _new_tags,
+    "span": answers.predicted,
+    "text": _new_texts,
+    "tokens": _new_texts,
+}

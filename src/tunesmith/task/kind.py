@@ -45,10 +45,10 @@ class Kind(ABC):
 
     @classmethod
     def check_target(cls, spec: DataSpec) -> None:
-        """Refuse data that the task is not for.
+        """Refuse data of another kind.
 
         Raises:
-            ConfigError: They are such.
+            ConfigError: They have another kind of target.
         """
         if spec.target not in cls.targets:
             raise ConfigError(
@@ -58,8 +58,8 @@ class Kind(ABC):
 
     @classmethod
     def num_outputs(cls, spec: DataSpec) -> int:
-        """Outputs K that the head needs for such data."""
-        return len(spec.class_names)
+        """Outputs K that the head needs for such data; 1 where they say nothing of it, and the head knows by itself."""
+        return max(1, len(spec.class_names))
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
