@@ -26,11 +26,18 @@ from tunesmith.run.train import train
 FROZEN_BUT = {"linear_probe": 0, "last_stages": 2}
 
 
+TAGS, ANSWERS = "transformers/tags", "transformers/answers"
+"""No families of their own: an encoder with an output a token."""
+
+
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory, texts):
+def composed(quick_below, tmp_path_factory, texts, tagged, questions):
     """The configuration of a run for each policy; composing them anew for every family would take half of the time."""
     words = ["data.batch_size=8", "optimizer.lr=0.01", "test=null", "trainer.max_epochs=1"]
     data = {"": ["data.classes=5"], "transformers": ["data=text_table", f"data.file={texts}"]}
+    data[TAGS] = ["data=token_table", f"data.file={tagged}", "task=tagging"]
+    small = ["data.max_length=48", "data.stride=8", "data.max_question=8", "task.monitor=val/loss", "task.mode=min"]
+    data[ANSWERS] = ["data=qa_table", f"data.file={questions}", "task=question_answering", *small]
     return {
         policy + option: quick_below(
             tmp_path_factory.mktemp("logs"),
@@ -56,17 +63,18 @@ def predicting(tmp_path_factory):
 def configured(composed, policy, family):
     option, overrides = family
     cfg = composed.get(policy + option, composed[policy])
-    node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+    node = OmegaConf.load(package_conf() / "backbone" / f"{option.partition('/')[0]}.yaml")
     node.update({"weights": None} if "weights" in node else {})
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
     cfg.backbone = OmegaConf.merge(node, overrides)
-    cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
+    cfg.task.metrics = {name: node for name, node in cfg.task.metrics.items() if name in ("accuracy", "f1")}
     return cfg
 
 
-@pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
-def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predicting, monkeypatch):
+@pytest.fixture
+def watched(monkeypatch):
+    """The tasks that are made, to train and to predict, and what the first one's tensors were."""
     tasks, start = [], {}
 
     def keep(made, task):
@@ -76,7 +84,11 @@ def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predi
 
     monkeypatch.setattr("tunesmith.run.train.assemble", lambda *args: keep(made := assemble(*args), made.task))
     monkeypatch.setattr("tunesmith.run.predict.rebuild", lambda *args: keep(made := rebuild(*args), made.task))
+    return tasks, start
 
+
+@pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
+def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predicting, watched):
     predicting.run = str(train(configured(composed, policy, family)).folder)
     folder = Path(predicting.output).parent
     predicting.input = str(folder / ("texts.txt" if family[0] == "transformers" else "*.png"))
@@ -84,7 +96,21 @@ def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predi
     probabilities = pd.read_csv(predicting.output).filter(regex="^p_").to_numpy()
     assert probabilities.shape == (2, 5)
     assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    check_what_moved(*watched, policy)
 
+
+@pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
+@pytest.mark.parametrize("option", [TAGS, ANSWERS])
+def test_an_output_a_token(option, policy, composed, predicting, watched, small_text, questions):
+    predicting.run = str(train(configured(composed, policy, (option, {"name": small_text("bert")}))).folder)
+    folder = Path(predicting.output).parent
+    predicting.input = str(questions if option == ANSWERS else folder / "texts.txt")
+    found = predict(predicting)
+    assert len(found.files) == (128 if option == ANSWERS else 2)
+    check_what_moved(*watched, policy)
+
+
+def check_what_moved(tasks, start, policy):
     trained, restored = tasks
     end = trained.state_dict()
     assert all(torch.equal(tensor, end[name]) for name, tensor in restored.state_dict().items())
