@@ -109,9 +109,13 @@ class Phases:
         for number, phase in enumerate(self._phases):
             trainable = _union(self._train[number], parameters) - _union(self._freeze[number], parameters)
             if not trainable:
-                own = all(p.stage != HEAD for p in parameters) and "; the head's weights are those of the embeddings"
+                tied = (
+                    ""
+                    if any(p.stage == HEAD for p in parameters)
+                    else "; the head's weights are those of the embeddings"
+                )
                 raise PolicyError(
-                    f"Expected policy.phases[{number}] to leave something to train but got nothing{own or ''}."
+                    f"Expected policy.phases[{number}] to leave something to train but got nothing{tied}."
                 )
             own = phase.get("optimizer"), phase.get("scheduler")
             plan.append(Phase(self._first_epochs[number], trainable, *own, self._plateaus[number]))
