@@ -158,7 +158,7 @@ def come_to(journal) -> dict[int, tuple[Any, ...]]:
 
 @pytest.mark.long
 def test_a_launcher_that_was_killed_costs_nothing_but_time(tmp_path):
-    """Eight trainings; its launcher dies after three, and the same command goes on to the table of a sweep left alone."""
+    """Eight trainings; the launcher dies after three, and the same command comes to the table of a sweep left alone."""
     words = [w for w in TINY if w.partition("=")[0] not in ("trainer.max_epochs", "data.samples")]
     words += ["callback=quiet", "seed=range(0,8)", "trainer.max_epochs=4", "data.samples=600"]
     line = [sys.executable, "-m", "tunesmith", "train", "-m", *words]
@@ -171,7 +171,11 @@ def test_a_launcher_that_was_killed_costs_nothing_but_time(tmp_path):
         return next(iter((tmp_path / name / "logs" / "synthetic").glob("sweep-*/journal.jsonl")), None)
 
     launcher = start("killed")
-    while (path := journal("killed")) is None or path.read_text().count('"ended"') < 3:
+    while (
+        (path := journal("killed")) is None
+        or path.read_text().count('"ended"') < 3
+        or not list(path.parent.glob("0003-*/run.json"))  # the next one is under way
+    ):
         assert launcher.poll() is None
         time.sleep(0.02)
     launcher.kill()
