@@ -180,7 +180,7 @@ def test_a_job_that_is_pre_empted_goes_on_where_it_was(tmp_path, monkeypatch):
 
     thread = threading.Thread(target=pre_empt, daemon=True)
     thread.start()
-    words = ["sweep/executor=slurm", "sweep.executor.cluster=local", "trainer.max_epochs=60", "callback=default"]
+    words = ["sweep/executor=slurm", "sweep.executor.cluster=local", "trainer.max_epochs=20", "callback=default"]
     code, journal = sweep(tmp_path, monkeypatch, *words, "data.samples=600")
     thread.join(1)
     record = json.loads((journal.run_folder(0) / "run.json").read_text())
