@@ -63,6 +63,12 @@ def texts() -> Path:
     return Path(os.environ["SMALL_TEXTS"], "texts.csv")
 
 
+@pytest.fixture(scope="session")
+def tagged() -> Path:
+    """128 sentences of four words each with its tag: entities of two kinds, of one word or more."""
+    return Path(os.environ["SMALL_TEXTS"], "tags.conll")
+
+
 @pytest.fixture
 def random_input() -> Callable[..., Any]:
     """Makes random pictures, or texts the second of which is padded, for a backbone."""

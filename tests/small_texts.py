@@ -97,11 +97,25 @@ def tokenizer() -> dict[str, Any]:
     }
 
 
+def write_tags(file: Path) -> None:
+    """Write 128 sentences of four words; a bad or dull film, or an even worse one of two words, has a tag."""
+    names = WORDS[len(SPECIAL) :]
+    worse = {"bad": "B-LOW", "dull": "B-LOW", "bold": "B-HIGH", "fine": "B-HIGH", "good": "B-HIGH"}
+    sentences = []
+    for i in range(128):
+        words = [names[(i * step + i // 5) % len(names)] for step in (1, 3, 5, 7)]
+        tags = [worse.get(word, "O") for word in words]
+        tags = [f"I-{t[2:]}" if i and t != "O" and tags[i - 1] == t else t for i, t in enumerate(tags)]
+        sentences.append("".join(f"{word} {tag}\n" for word, tag in zip(words, tags, strict=True)))
+    file.write_text("\n".join(sentences))
+
+
 def write_models(folder: Path) -> None:
-    """Write every model into a folder of its own below one, and a table of texts beside them.
+    """Write every model into a folder of its own below one, and beside them a table of texts, and words with tags.
 
     The table has 128 texts of four words, in five classes that the first word tells.
     """
+    write_tags(folder / "tags.conll")
     names = WORDS[len(SPECIAL) :]
     texts = [f"{names[i % 5]} {names[5 + i % 3]} {names[8 + i % 2]} {names[i // 10 % 10]}" for i in range(128)]
     rows = [f"{text},{'abcde'[i % 5]}" for i, text in enumerate(texts)]

@@ -23,9 +23,9 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "rates": (),
     "loss": ("train_counts", "train_size"),
-    "head": ("feature_dim", "num_outputs", "level_dims", "target"),
+    "head": ("feature_dim", "num_outputs", "level_dims", "target", "words"),
     "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
-    "task.metrics.*": ("num_classes", "num_labels", "num_outputs"),
+    "task.metrics.*": ("num_classes", "num_labels", "num_outputs", "class_names"),
     "optimizer": ("params",),
     "scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "trainer": ("callbacks", "logger", "default_root_dir"),
@@ -40,11 +40,21 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
 They never stand in a YAML: a width, a class count or a parameter list is derived. A target takes those it names.
 """
 
+Target: TypeAlias = Literal["class", "multilabel", "value", "ordinal", "tags", "span", "text", "tokens"]
+"""Kinds of target; see `DataSpec`."""
+
+RAGGED: tuple[Target, ...] = ("tags", "span", "text", "tokens")
+"""Those with an output a token: a sample has as many of them as it has tokens."""
+
+IGNORED = -100
+"""In a target, at a position that does not count."""
+
 Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
 """What a backbone takes, and what flows between its stages: a tensor, or several by name, all of B rows.
 
 Of pictures it is ``(B, C, H, W)``; of texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
-them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64.
+them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64. Where a text is
+to be written, also its ``target_ids`` and ``target_mask`` ``(B, S)``: the decoder reads them, a token behind.
 """
 
 Activations: TypeAlias = "Mapping[str, Tensor]"
@@ -65,16 +75,23 @@ class Batch(TypedDict):
             `Inputs`; or the `Activations` that the cache keeps of either.
         target: As `DataSpec.target` says: class index ``(B,)`` int64 (``class``, ``ordinal``), labels 0 or 1 ``(B, K)``
             float32 (``multilabel``), values ``(B, K)`` float32 in their own units (``value``). Where samples were
-            mixed, a class target is the class probabilities ``(B, K)`` float32.
+            mixed, a class target is the class probabilities ``(B, K)`` float32. What each token is to give ``(B, T)``
+            int64 (``tags``, ``text``, ``tokens``), `IGNORED` where a position does not count; where an answer begins
+            and ends, as positions of tokens ``(B, 2)`` int64 (``span``).
         index: Row of each sample in the data module's table ``(B,)``, int64; -1 marks a duplicate that only fills a
             distributed batch and is left out of every metric and prediction.
         weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
+        words: For ``tags``: the token at which each word begins ``(B, W)``, int64; -1 where no token of it is there,
+            `IGNORED` behind a sample's last word.
+        tags: The tag of each of these words ``(B, W)``, int64; `IGNORED` behind the last.
     """
 
     input: Inputs | Activations
     target: Tensor
     index: Tensor
     weight: NotRequired[Tensor]
+    words: NotRequired[Tensor]
+    tags: NotRequired[Tensor]
 
 
 @dataclass(frozen=True)
@@ -83,14 +100,15 @@ class DataSpec:
 
     Attributes:
         target: The kind of target: one ``class`` of several, any number of labels (``multilabel``), ``value`` (one or
-            more real numbers), or classes in an order (``ordinal``).
+            more real numbers), or classes in an order (``ordinal``); a class for each word (``tags``), begin and end of
+            an answer in a text (``span``), a ``text`` that is to be written, the text's own ``tokens``.
         class_names: One name a class, label or value, in the order of the indices.
         input: The kind of input.
         channels: Channels of a decoded picture: 1 (grey) or 3 (RGB); 0 for texts.
         fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
         split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
         group: What a group is, in words; ``None`` where the data has none.
-        train_counts: Training samples of each class, or with each label, ``(K,)``; empty for values.
+        train_counts: Training samples of each class, or with each label, or words with each tag, ``(K,)``; else empty.
         train_size: Training samples.
         mean_weight: Mean over the training samples of their weights in the loss.
         target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
@@ -103,7 +121,7 @@ class DataSpec:
     fingerprint: str
     split_unit: str
     group: str | None = None
-    target: Literal["class", "multilabel", "value", "ordinal"] = "class"
+    target: Target = "class"
     input: Literal["image", "text"] = "image"
     train_counts: tuple[int, ...] = ()
     train_size: int = 0
@@ -111,6 +129,11 @@ class DataSpec:
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
     truncated: float = 0.0
+
+    @property
+    def ragged(self) -> bool:
+        """Whether there is an output a token, of which a sample has any number."""
+        return self.target in RAGGED
 
 
 @dataclass(frozen=True)
@@ -145,6 +168,7 @@ class TextPreprocess:
         digest: Of these files.
         max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
         vocabulary: Number of tokens that the backbone knows.
+        reads: Whether a token sees all others, only those before it, or what stands in another stack as well.
     """
 
     tokenizer: str
@@ -152,6 +176,7 @@ class TextPreprocess:
     digest: str
     max_length: int
     vocabulary: int
+    reads: Literal["both_ways", "forward", "in_two_stacks"] = "both_ways"
 
 
 @dataclass(frozen=True)
@@ -241,14 +266,16 @@ class Backbone(Protocol):
 
 
 class Head(Protocol):
-    """Features to outputs ``(B, K)``; built with ``feature_dim`` and ``num_outputs``.
+    """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
+
+    A head with an output a token has a true attribute ``per_token``.
 
     A head that names ``level_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
     attribute ``levels`` is false; one that names ``target`` gets the kind of target that the data have.
     """
 
     def __call__(self, features: Features) -> Tensor:
-        """Map features to outputs ``(B, K)``."""
+        """Map features to outputs ``(B, K)`` or ``(B, T, K)``."""
         ...
 
 

@@ -26,18 +26,29 @@ POLICIES = {
 LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text())
 
 
+TAGS = "transformers/tags"
+"""Not a family of its own: an encoder with an output a token. So too for the next two."""
+
+TEXTS, PAIRS = "transformers/causal_lm", "transformers/seq2seq"
+
+
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory, texts):
+def composed(quick_below, tmp_path_factory, texts, tagged):
     """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures, or texts.
 
     All texts have as many tokens: padded to another length they are computed to other last bits.
     """
     words, logs = ["data.split.val=0.25", "data.split.test=0.25", "test=last"], tmp_path_factory.mktemp("logs")
     data = {"": ["data.augment=none"], "transformers": ["data=text_table", f"data.file={texts}"]}
+    data[TEXTS] = ["data=text_table", f"data.file={texts}", "data.target=tokens", "task=causal_lm"]
+    pairs = ["data.source=text", "data.target=text", "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"]
+    data[PAIRS] = ["data=pair_table", f"data.file={texts}", *pairs, "task=seq2seq"]
+    data[TAGS] = ["data=token_table", f"data.file={tagged}", "task=tagging"]
     return {
         policy + option: quick_below(logs, *own, *words, *more, samples=128)
         for policy, more in POLICIES.items()
         for option, own in data.items()
+        if option not in (TEXTS, PAIRS) or policy == "last"  # others train the head alone, which has no weights there
     }
 
 
@@ -46,18 +57,35 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
     monkeypatch.setattr(plot, "draw_all", lambda *_: [])
 
     def make(policy, option, overrides, cache):
-        node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+        node = OmegaConf.load(package_conf() / "backbone" / f"{option.partition('/')[0]}.yaml")
         node.update({"weights": None} if "weights" in node else {})
         cfg = composed.get(policy + option, composed[policy]).copy()
         OmegaConf.set_struct(cfg, False)
         cfg.backbone = OmegaConf.merge(node, overrides)
-        cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
+        kept = next(name for name in ("accuracy", "token_accuracy") if name in cfg.task.metrics)
+        cfg.task.metrics = {kept: cfg.task.metrics[kept]}
         cfg.cache.mode, cfg.paths.cache = cache, str(tmp_path / "cache")
         result = train(cfg)
         metrics = {name: value for name, value in result.metrics.items() if "per_second" not in name}
         return load(result.folder / "checkpoints" / "last.ckpt")["state_dict"], metrics, list(tmp_path.rglob("*.json"))
 
     return make
+
+
+def test_an_output_a_token(trained):
+    compare(trained, "last", TAGS, LISTED["transformers/bert"])
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        pytest.param(TEXTS, "gpt2", marks=pytest.mark.long),
+        (PAIRS, "t5"),
+        pytest.param(PAIRS, "bart", marks=pytest.mark.long),
+    ],
+)
+def test_texts_that_are_written(trained, option, name):
+    compare(trained, "last", option, LISTED[f"transformers/{name}"])
 
 
 def compare(trained, policy, option, overrides):

@@ -13,7 +13,16 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 
 def test_every_source_has_a_file():
     own = {"digits", "image_folder", "image_table", "solar_cells", "synthetic", "torchvision_dataset"}
-    texts = {"reviews", "text_table"}
+    texts = {
+        "hf_dataset",
+        "pair_table",
+        "reviews",
+        "synthetic_pairs",
+        "synthetic_text",
+        "text_files",
+        "text_table",
+        "token_table",
+    }
     ready = {"cifar10", "cifar100", "dtd", "eurosat", "fashion_mnist", "flowers102", "food101", "mnist"}
     assert {f.stem for f in FILES} == own | texts | ready | {"oxford_iiit_pet"}
 
@@ -24,7 +33,8 @@ def test_a_file_names_arguments_that_exist_and_builds(file):
     module, _, name = node.pop("_target_").rpartition(".")
     target = getattr(import_module(module), name)
     assert issubclass(target, TableData)
-    known = {name for base in target.__mro__[:2] for name in inspect.signature(base.__init__).parameters}
+    bases = [base for base in target.__mro__ if issubclass(base, TableData)]
+    known = {name for base in bases for name in inspect.signature(base.__init__).parameters}
     assert set(node) <= known
     assert node["split"].pop("_target_") == "tunesmith.data.split.Split"
     assert node["seed"] == "${seed}"

@@ -59,9 +59,11 @@ SETTINGS = {
     "steps_alone": ["trainer.max_epochs=-1", "+trainer.max_steps=17"],
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
-MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5"}
+MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert"}
+MODELS |= {"causal_lm": "llama", "masked_lm": "bert", "seq2seq": "t5"}
 """Settings with a small language model; 7 batches an epoch too."""
 
+TEXTS = ["data=text_table", "data.target=tokens"]
 TIMED = ("seconds", "per_second")
 SHOWN = "current_score"  # Lightning saves it, never loads it, and only shows it
 
@@ -74,14 +76,18 @@ def configured(logs, setting="plain", *more):
     if setting not in MODELS:
         return compose("train", [*BASE, *SETTINGS[setting], f"paths.logs={logs}", *more])
     folder = os.environ["SMALL_TEXTS"]
+    own = {"tags": ["data=token_table", f"data.file={folder}/tags.conll", "task=token_classification"]}
+    own |= {task: [*TEXTS, f"data.file={folder}/texts.csv", f"task={task}"] for task in ("causal_lm", "masked_lm")}
+    pairs = ["data.source=text", "data.target=text", "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"]
+    own["seq2seq"] = ["data=pair_table", f"data.file={folder}/texts.csv", "task=seq2seq", *pairs]
     data = [
-        "data=text_table",
-        f"data.file={folder}/texts.csv",
-        "data.batch_size=8",
-        "data.split={val: 0.25, test: 0.33}",
+        *own.get(setting, ["data=text_table", f"data.file={folder}/texts.csv"]),
+        *("data.batch_size=8", "data.split={val: 0.25, test: 0.33}"),
     ]
-    model = ["backbone=transformers", f"backbone.name={folder}/{MODELS[setting]}", "backbone.weights=null", TWO_PHASES]
-    plain = [word for word in BASE if not word.startswith("data.")]
+    model = ["backbone=transformers", f"backbone.name={folder}/{MODELS[setting]}", "backbone.weights=null"]
+    model.append(TWO_PHASES.replace("[head]", "['stage: -1:']") if setting == "seq2seq" else TWO_PHASES)  # tied weights
+    without = ("data.", "head=") if setting in own else ("data.",)
+    plain = [word for word in BASE if not word.startswith(without)]
     return compose("train", [*plain, *data, *model, f"paths.logs={logs}", *more])
 
 

@@ -15,16 +15,19 @@ WORDS = [
 ]
 
 
-def trained(quick, folder, size, accumulated):
+TAGS = ["data=token_table", "task=token_classification", "backbone=transformers", "backbone.weights=null"]
+
+
+def trained(quick, folder, size, accumulated, *more):
     """The weights after two epochs on 36 pictures."""
     folder = folder / str(size)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     words = [f"data.batch_size={size}", f"trainer.accumulate_grad_batches={accumulated}", f"paths.run={folder}"]
-    parts = assemble(quick(*WORDS, *words, samples=60), folder, {})
+    parts = assemble(quick(*WORDS, *words, *more, samples=60), folder, {})
     with quiet():
         parts.trainer.fit(parts.task, datamodule=parts.data)
-    assert parts.data.counts()["train"]["period_4.0"] * 3 == 36
+    assert len(parts.data.indices["train"]) == 36
     return parts.task.state_dict()
 
 
@@ -48,3 +51,24 @@ def test_without_a_part_it_is_not(part, size, quick, tmp_path, monkeypatch):
     whole = trained(quick, tmp_path, size * 2, 1)
     monkeypatch.setattr(WholeBatches, part, lambda *a: None)
     assert differing(trained(quick, tmp_path, size, 2), whole)
+
+
+@pytest.fixture
+def sentences(tmp_path, small_text):
+    """60 sentences of one to seven words; a decoder without dropout, whose tokens do not depend on their padding."""
+    file = tmp_path / "tags.conll"
+    lengths = [1 + i * 5 % 7 for i in range(60)]
+    file.write_text("\n".join("good B-X\n" + "film O\n" * (length - 1) for length in lengths))
+    return [*TAGS, f"data.file={file}", f"backbone.name={small_text('llama')}", "head.dropout=0", "data.split.val=0.15"]
+
+
+@pytest.mark.parametrize(("size", "accumulated"), [(4, 2), (5, 2)])
+def test_where_batches_have_different_numbers_of_tokens_it_is_one_batch_too(
+    size, accumulated, quick, tmp_path, sentences, monkeypatch
+):
+    more = [*sentences, "data.group_by_length=false", "trainer.gradient_clip_val=null"]
+    whole = trained(quick, tmp_path, size * accumulated, 1, *more)
+    assert differing(trained(quick, tmp_path, size, accumulated, *more), whole) == []
+    # Negative control: counted by samples.
+    monkeypatch.setattr("tunesmith.task.sequence.SequenceTask.terms", lambda task, batch: len(batch["index"]))
+    assert differing(trained(quick, tmp_path, size, accumulated, *more), whole)

@@ -120,7 +120,11 @@ def test_weights_need_a_loss_of_each_sample():
 @pytest.mark.parametrize(
     ("kind", "loss", "sentence"),
     [
-        ("value", CrossEntropy(), "for value targets but got CrossEntropy, which is for class targets; use loss=mse"),
+        (
+            "value",
+            CrossEntropy(),
+            "for value targets but got CrossEntropy, which is for class or .*; use loss=mse",
+        ),
         (
             "class",
             nn.MSELoss(),

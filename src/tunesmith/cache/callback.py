@@ -119,6 +119,9 @@ class ActivationCache(Callback):
     def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, Kept]:
         """Open what is worth it for each cut; give what is kept of each split."""
         data, views = trainer.datamodule, self._views(trainer.datamodule)
+        if data.unkept is not None:
+            opener.say(data.unkept)
+            return {}
         if data.mixing.wanted:
             opener.say("Training pictures are mixed with each other, so each epoch computes them.")
         elif data.augmentation() is not None and not views:

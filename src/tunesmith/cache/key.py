@@ -53,6 +53,8 @@ def of_activations(
         # Where the files of a tokenizer lie is nothing to what it does.
         "preprocess": {k: v for k, v in asdict(data.preprocess).items() if k != "folder"},
         "view": None if view is None else _view(data, rows, view),
+        # What is learnt of texts themselves is read with other ends, or together with what is to be written.
+        **({"target": data.spec.target} if data.spec.target in ("text", "tokens") else {}),
         "precision": [precision, dtype, torch.get_float32_matmul_precision()],
         "device": frozen.task.device.type,
         "memory_format": str(frozen.task._memory_format),

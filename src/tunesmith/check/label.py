@@ -23,7 +23,7 @@ def findings(table: Table, indices: dict[str, Ints], alike: Sequence[tuple[int, 
     contradictions = tuple(
         Item(rows, " against ".join(dict.fromkeys(said(table, row) for row in rows)))
         for rows in alike
-        if any((table.targets[row] != table.targets[rows[0]]).any() for row in rows)
+        if any(table.contradict(row, rows[0]) for row in rows)
     )
     if contradictions:
         text = "The same picture has several labels: one of them is wrong."

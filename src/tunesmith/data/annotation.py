@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tunesmith.data.columns import Columns, Target
+from tunesmith.data.columns import Columns, Found, Target
 from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
 from tunesmith.errors import DataError, nearest
 
@@ -46,6 +46,7 @@ class Annotation:
         names: Strings,
         channels: Literal[0, 1, 3],
         sources: Sequence[str],
+        found: Found | None = None,
     ) -> Table:
         """Make the table of samples.
 
@@ -55,14 +56,15 @@ class Annotation:
             names: Of the samples.
             channels: As `Table` has them.
             sources: Columns that the samples were made of.
+            found: The targets, where they are none of labels.
 
         Raises:
             DataError: There is no such column, or a cell is not what it should be.
         """
         labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
         classes = None if self.classes is None else [str(name) for name in self.classes]
-        found = columns.target(labels, self.target, self.separator, classes)
-        left = set(columns.names) - {*labels, *sources}
+        left = set(columns.names) - {*(labels if found is None else ()), *sources}
+        found = found or columns.target(labels, self.target, self.separator, classes)
         group = _optional(left, self.group, "group")
         weight = _optional(left, self.weight, "weight")
         split = _optional(left, self.split, "split")

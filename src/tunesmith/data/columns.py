@@ -6,16 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.reading import read
-from tunesmith.data.table import Floats, Ints, Kind, Strings
+from tunesmith.data.table import Floats, Kind, Strings
 from tunesmith.errors import DataError, nearest
 
-Target = Literal["auto", "class", "multilabel", "value", "ordinal"]
+Target = Literal["auto", "class", "multilabel", "value", "ordinal", "tokens"]
 
 _BOOLEANS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
 """Other ways to write 1 and 0."""
@@ -27,12 +27,12 @@ class Found:
 
     Attributes:
         kind: Kind of target.
-        targets: ``(N,)`` int64 or ``(N, K)`` float32.
+        targets: ``(N,)`` int64 or ``(N, K)`` float32, or as `table.Table` has them where they are ragged.
         names: Of the classes, labels or values.
     """
 
     kind: Kind
-    targets: Ints | Floats
+    targets: Any
     names: tuple[str, ...]
 
 

@@ -46,7 +46,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
     """The samples of a split, each with its target; or what is kept in place of a sample.
 
     Args:
-        targets: Of the whole table: class indices ``(N,)``, or labels or values ``(N, K)``.
+        targets: Of the whole table: class indices ``(N,)``, labels or values ``(N, K)``, or N vectors.
         rows: Rows of the table that the split holds.
         weights: Of the whole table ``(N,)``, where it has any.
 
@@ -54,7 +54,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
         kept: What is served in place of samples; ``None`` for nothing.
     """
 
-    def __init__(self, targets: Ints | Floats, rows: Ints, weights: Floats | None = None) -> None:
+    def __init__(self, targets: Any, rows: Ints, weights: Floats | None = None) -> None:
         self.targets = targets
         self.rows = rows
         self.weights = weights
@@ -73,11 +73,17 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
         epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
         row = int(self.rows[position])
         kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
-        target = int(self.targets[row]) if self.targets.ndim == 1 else torch.from_numpy(self.targets[row])
-        sample = {"input": kept, "target": target, "index": -1 if padding else row}
+        sample = {"input": kept, "target": self.target(row), "index": -1 if padding else row}
         if kept is None:
             sample |= {"input": self.input(position), **self.drawn(epoch, row, round_)}
         return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
+
+    def target(self, row: int) -> int | Tensor:
+        """The target of a row of the table."""
+        found = self.targets[row]
+        if isinstance(found, Tensor):
+            return found
+        return torch.from_numpy(found) if isinstance(found, np.ndarray) else int(found)
 
     @abstractmethod
     def input(self, position: int) -> Tensor:

@@ -172,6 +172,11 @@ class TableData(LightningDataModule, ABC):
         """What is done to training samples, other things in every epoch; ``None`` for nothing."""
         return None
 
+    @property
+    def unkept(self) -> str | None:
+        """Why nothing of what frozen stages give may be kept, as a sentence; ``None`` where it may."""
+        return None
+
     def fronts(self, split: str) -> Any:
         """How the files of a split are decoded, for `serve`; ``None`` where there is nothing to decode."""
         return None

@@ -15,7 +15,7 @@ from tunesmith.errors import DataError
 log = logging.getLogger(__name__)
 
 SAMPLES = "samples"
-"""What `counts` calls the number of samples where there are no classes or labels to count."""
+"""What `counts` calls the number of samples where there are no classes, labels or tags to count."""
 
 
 def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit: str) -> DataSpec:
@@ -46,7 +46,7 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
         group=table.group_unit,
         target=table.kind,
         input="image" if table.channels else "text",
-        train_counts=() if table.kind == "value" else tuple(count(table, rows).values()),
+        train_counts=tuple(count(table, rows).values()) if _countable(table) else (),
         train_size=len(rows),
         mean_weight=weight,
         target_mean=tuple(mean.tolist()),
@@ -55,12 +55,20 @@ def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit
 
 
 def count(table: Table, rows: Ints) -> dict[str, int]:
-    """Number of samples by class, by label (a sample may have several, or none), or of ``samples`` with values."""
-    if table.kind == "value":
+    """Number of samples by class, by label (a sample may have several, or none), of words by tag; or of ``samples``."""
+    if not _countable(table):
         return {SAMPLES: len(rows)}
-    targets, names = table.targets[rows], table.class_names
-    numbers = np.bincount(targets, minlength=len(names)) if table.classes else targets.sum(0).astype(np.int64)
+    names = table.class_names
+    if table.kind == "multilabel":
+        numbers = table.targets[rows].sum(0).astype(np.int64)
+    else:
+        found = table.targets[rows] if table.classes else [tag for row in rows for tag in table.targets[row]]
+        numbers = np.bincount(found, minlength=len(names))
     return dict(zip(names, numbers.tolist(), strict=True))
+
+
+def _countable(table: Table) -> bool:
+    return table.classes or table.kind in ("multilabel", "tags")
 
 
 def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
@@ -82,7 +90,7 @@ def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
     """Say that samples of one content have several labels; ``tunesmith check`` lists pictures among them."""
     first: dict[bytes, int] = {}
     pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
-    found = [(one, other) for one, other in pairs if (table.targets[one] != table.targets[other]).any()]
+    found = [(one, other) for one, other in pairs if table.contradict(one, other)]
     if found:
         one, other = (table.names[row] for row in found[0])
         log.warning(
@@ -96,7 +104,8 @@ def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
     for split, rows in indices.items():
         absent = [name for name, number in count(table, rows).items() if not number]
         if absent and len(rows) > 1:  # one picture is what leave-one-out tests
-            what = "label" if table.kind == "multilabel" else "class"
+            what = {"multilabel": "label", "tags": "tag"}.get(table.kind, "class")
             log.warning(
-                f"Split {split} has no picture of {what} {', '.join(absent)}: its metrics say nothing about that."
+                f"Split {split} has no {table.what[:-1]} of {what} {', '.join(absent)}: its metrics say nothing about "
+                "that."
             )

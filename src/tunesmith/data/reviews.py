@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,12 +25,14 @@ class Reviews(TextData):
 
     Args:
         file: The table as the package has it; ``None`` for the package's.
+        target: Whether they are fresh or rotten (``class``), or the texts themselves (``tokens``).
         **common: Arguments of `TextData`.
     """
 
-    def __init__(self, *, file: str | None = None, **common: Any) -> None:
+    def __init__(self, *, file: str | None = None, target: Literal["class", "tokens"] = "class", **common: Any) -> None:
         super().__init__(**common)
         self.file = file
+        self.target: Literal["class", "tokens"] = target
 
     def load(self) -> Table:
         """Read the reviews; the plots of films that the table holds too are left out.
@@ -47,10 +49,12 @@ class Reviews(TextData):
         if missing := {"category", "text", "movie_name"} - set(frame.columns):
             raise DataError(f"Expected columns category, text and movie_name in {path} but got no {missing.pop()}.")
         frame = frame[frame["category"].isin(CLASSES)]
+        labels = np.array([CLASSES.index(word) for word in frame["category"]], dtype=np.int64)
         return Table(
             samples=[(str(text),) for text in frame["text"]],
-            targets=np.array([CLASSES.index(word) for word in frame["category"]], dtype=np.int64),
-            class_names=CLASSES,
+            targets=labels if self.target == "class" else [0] * len(labels),
+            class_names=CLASSES if self.target == "class" else (),
+            kind=self.target,
             names=np.array([f"review{row:05d}" for row in frame.index]),
             channels=0,
             groups=np.unique(frame["movie_name"].to_numpy(str), return_inverse=True)[1].astype(np.int64),

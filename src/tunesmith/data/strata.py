@@ -17,8 +17,8 @@ def strata(table: Table, rows: Ints, smallest: int) -> Ints:
     """Give each row the stratum that is to be spread evenly.
 
     A class, in an order or not, is a stratum as it is. Labels: the rarest label that a picture has, or none, so that
-    rare labels come into every part; exact proportions of all labels at once there are none. Values: tenths of the
-    first value, or the values themselves where there are ten or fewer.
+    rare labels come into every part; exact proportions of all labels at once there are none. So too for tags. Values:
+    tenths of the first value, or the values themselves where there are ten or fewer. All else is one stratum.
 
     Args:
         table: Where the targets are.
@@ -30,20 +30,25 @@ def strata(table: Table, rows: Ints, smallest: int) -> Ints:
         Stratum of each row ``(R,)``; classes are not merged.
     """
     if table.classes:
-        return table.targets[rows].astype(np.int64)
-    targets = table.targets[rows]
-    found = _rarest(targets) if table.kind == "multilabel" else _tenths(targets[:, 0])
+        classes: Ints = table.targets[rows].astype(np.int64)
+        return classes
+    labels = table.occurrences(rows)
+    if labels is None and table.ragged:
+        return np.zeros(len(rows), np.int64)
+    found = _tenths(table.targets[rows][:, 0]) if labels is None else _rarest(labels)
     return _merged(found, max(1, smallest))
 
 
 def composition(table: Table, rows: Ints) -> npt.NDArray[np.float64]:
     """What whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
-    if table.kind == "multilabel":
-        return np.column_stack([table.targets[rows], np.ones(len(rows))]).astype(np.float64)
+    labels = table.occurrences(rows)
+    if labels is not None:
+        return np.column_stack([labels, np.ones(len(rows))]).astype(np.float64)
     if table.classes:
-        return np.eye(len(table.class_names))[table.targets[rows].astype(np.int64)]
-    found = strata(table, rows, BINS)
-    return np.eye(int(found.max()) + 1)[found]
+        found: npt.NDArray[np.float64] = np.eye(len(table.class_names))[table.targets[rows].astype(np.int64)]
+        return found
+    parts = strata(table, rows, BINS)
+    return np.eye(int(parts.max()) + 1)[parts]
 
 
 def _rarest(labels: npt.NDArray[Any]) -> Ints:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.contracts import RAGGED, Target
 from tunesmith.errors import DataError
 
 Ints = npt.NDArray[np.int64]
@@ -18,8 +19,8 @@ Strings = npt.NDArray[np.str_]
 Pixels = npt.NDArray[np.uint8]
 Pictures = Sequence[Path] | Pixels
 Text = tuple[str, ...]
-"""A text, or the two texts of a pair."""
-Kind = Literal["class", "multilabel", "value", "ordinal"]
+"""A text, the two texts of a pair, or the words of a text."""
+Kind = Target
 
 SPLITS = ("train", "val", "test")
 """The names of the splits, in the order they are shown."""
@@ -35,8 +36,9 @@ class Table:
     Attributes:
         samples: Paths of pictures, or their pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8; or texts.
         targets: Class index of each sample ``(N,)``, int64, where ``kind`` is class or ordinal; its labels, 0 or 1, or
-            its values ``(N, K)``, float32.
-        class_names: One name a class, label or value, in the order of the indices.
+            its values ``(N, K)``, float32. Where it is ragged, a plain value each: of ``tags`` the class indices of a
+            text's words, of a ``span`` the accepted answers, ``text`` itself, of ``tokens`` nothing, such as 0.
+        class_names: One name a class, label, value or tag, in the order of the indices.
         names: What a prediction table calls each sample ``(N,)``; independent of where the data lie.
         channels: Channels to decode to: 1 (grey) or 3 (RGB); 0 for texts.
         groups: Group of each sample ``(N,)``, where samples come in groups that resemble each other.
@@ -48,7 +50,7 @@ class Table:
     """
 
     samples: Any  # Pictures, or a sequence of Text
-    targets: Ints | Floats
+    targets: Any  # Ints, Floats, or a sequence of plain values
     class_names: tuple[str, ...]
     names: Strings
     channels: Literal[0, 1, 3] = 3
@@ -66,16 +68,19 @@ class Table:
                 raise DataError(f"Expected {len(self)} {name}, one a target, but got {len(column)}.")
         if not len(self):
             raise DataError(f"Expected at least one of the {self.what} but got none.")
-        if self.classes:
-            _check_classes(self.targets, self.class_names)
-        else:
-            _check_columns(self.targets, self.class_names, self.kind)
+        self._check_targets()
         if len(set(self.names.tolist())) != len(self):
             raise DataError(f"Expected each of the {self.what} to have a name of its own but some names occur twice.")
         if self.channels not in (0, 1, 3):
             raise DataError(f"Expected channels to be 1 (grey) or 3 (RGB) but got {self.channels}.")
         if self.weights is not None and not (np.isfinite(self.weights) & (self.weights >= 0)).all():
             raise DataError("Expected every weight to be a number of at least 0 but some are not.")
+
+    def _check_targets(self) -> None:
+        if self.classes:
+            _check_classes(self.targets, self.class_names)
+        elif not self.ragged:
+            _check_columns(self.targets, self.class_names, self.kind)
 
     def __len__(self) -> int:
         """Number of samples N."""
@@ -91,15 +96,38 @@ class Table:
         """Whether each picture has one of several classes, with or without an order."""
         return self.kind in ("class", "ordinal")
 
+    @property
+    def ragged(self) -> bool:
+        """Whether the targets are no array but a sequence of plain values."""
+        return self.kind in RAGGED
+
+    def contradict(self, one: int, other: int) -> bool:
+        """Whether two rows have different targets."""
+        return bool(np.any(self.targets[one] != self.targets[other]))
+
+    def occurrences(self, rows: Ints) -> Floats | None:
+        """Which labels, or tags, each of some rows has: 0 or 1 ``(R, K)``; ``None`` of other kinds."""
+        if self.kind == "multilabel":
+            found: Floats = self.targets[rows]
+            return found
+        if self.kind != "tags":
+            return None
+        found = np.zeros((len(rows), len(self.class_names)), np.float32)
+        for place, row in enumerate(rows):
+            found[place, list(self.targets[row])] = 1
+        return found
+
     def keep(self, rows: Ints) -> Table:
         """The table of some rows only, in their order."""
 
         def cut(column: Any) -> Any:
-            return None if column is None else column[rows]
+            if column is None or isinstance(column, np.ndarray):
+                return column if column is None else column[rows]
+            return [column[row] for row in rows]
 
         return replace(
             self,
-            samples=cut(self.samples) if isinstance(self.samples, np.ndarray) else [self.samples[r] for r in rows],
+            samples=cut(self.samples),
             targets=cut(self.targets),
             names=cut(self.names),
             groups=cut(self.groups),

@@ -4,26 +4,47 @@ from __future__ import annotations
 
 import logging
 from abc import ABC
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import default_collate
 
-from tunesmith.contracts import Batch, DataSpec, Inputs, Preprocess, TextPreprocess
+from tunesmith.contracts import IGNORED, Batch, DataSpec, Inputs, Preprocess, TextPreprocess
+from tunesmith.data import language
 from tunesmith.data.dataset import SplitDataset
+from tunesmith.data.language import Hiding
 from tunesmith.data.mixing import Mixing
 from tunesmith.data.module import TableData
 from tunesmith.data.randomness import private
-from tunesmith.data.sampler import Lengths
+from tunesmith.data.sampler import Key, Lengths
 from tunesmith.data.split import Split
 from tunesmith.data.table import Floats, Ints, Text
 from tunesmith.data.tokens import Tokenizer
 from tunesmith.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Texts as a model takes them, and what it is to say of them.
+
+    Attributes:
+        tokens: Of each text ``(R, T)``, int32, with R rows as in `tokens.ROWS`.
+        targets: As `Table` has them or, of each text, int64: what each token is to give ``(T,)``, or a span ``(2,)``.
+        cut: Positions of the texts that were cut.
+        more: What else a batch holds, by name: of each text a vector, which is padded with `IGNORED`.
+    """
+
+    tokens: Sequence[Tensor]
+    targets: Any
+    cut: Ints
+    more: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
 
 
 class TextData(TableData, ABC):
@@ -34,6 +55,7 @@ class TextData(TableData, ABC):
     Args:
         split: How to split.
         max_length: Most tokens of a text; longer ones are cut at the end. ``None``: what the backbone takes.
+        hidden: Share of a text's words that a masked language model is to find; see `language.Hiding`.
         group_by_length: Whether training batches are made of texts about as long as each other, which need little
             padding. Which these are is drawn anew in every epoch: see `sampler.by_length`.
         augment: Texts are not augmented; the word is there for overlays that switch it off, such as debug=overfit.
@@ -50,12 +72,15 @@ class TextData(TableData, ABC):
     """
 
     preprocess: TextPreprocess
+    between: ClassVar[str] = "\t"
+    """What people see between the parts of a sample."""
 
     def __init__(
         self,
         *,
         split: Split,
         max_length: int | None = 512,
+        hidden: float = 0.15,
         group_by_length: bool = True,
         augment: Literal["none"] = "none",
         sampler: Literal["shuffled", "balanced"] = "shuffled",
@@ -78,7 +103,9 @@ class TextData(TableData, ABC):
         )
         if max_length is not None and max_length < 1:
             raise DataError(f"Expected data.max_length to be at least 1 token but got {max_length}.")
-        self.max_length = max_length
+        if not 0 < hidden <= 1:
+            raise DataError(f"Expected data.hidden to be above 0 and at most 1 but got {hidden}.")
+        self.max_length, self.hidden = max_length, hidden
         # Where a step is taken in pieces, these make up the batches that were asked for.
         self._grouped = batch_size if group_by_length else None
         self.mixing = Mixing(0.0, 0.0, 0)
@@ -99,7 +126,8 @@ class TextData(TableData, ABC):
         if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
             return
         super().setup(stage)
-        self._tokens, cut = self.tokenizer(self.table.samples)
+        self._encoded = self.encode(self.table.samples, self.table.targets)
+        self._tokens, cut = self._encoded.tokens, self._encoded.cut
         self._longest = max(tokens.shape[1] for tokens in self._tokens)
         share = len(cut) / len(self.table)
         self.spec = replace(self.spec, truncated=share)
@@ -107,11 +135,35 @@ class TextData(TableData, ABC):
             log.warning(
                 f"{len(cut):,} of {len(self.table):,} texts ({share:.1%}) are longer than "
                 f"{self.preprocess.max_length} tokens and are cut, first {self.table.names[cut[0]]} (data.max_length)."
+                f"{self.lost(self._encoded)}"
             )
+
+    def lost(self, encoded: Encoded) -> str:
+        """Say what is lost by cutting texts, behind the sentence that says how many are."""
+        return ""
+
+    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
+        """Tokenise samples, and say what of their targets the model is to give.
+
+        Args:
+            samples: As `Table` has them.
+            targets: Theirs, likewise; ``None`` where they are to be predicted.
+        """
+        nothing = np.full(len(samples), -1)
+        if self.spec.target == "tokens" and self.preprocess.reads == "forward":
+            tokens, cut = (language.begun if targets is None else language.continued)(self.tokenizer, samples)
+            return Encoded(tokens, nothing if targets is None else [language.following(t) for t in tokens], cut)
+        tokens, cut = self.tokenizer(samples)
+        return Encoded(tokens, nothing if targets is None else targets, cut)
+
+    @property
+    def unkept(self) -> str | None:
+        """See `TableData.unkept`."""
+        return "Other words are hidden in every epoch, so each epoch computes the texts." if self._hiding() else None
 
     def plain(self, rows: Ints) -> TextDataset:
         """Rows of the table."""
-        return TextDataset(self.table.samples, self._tokens, self.tokenizer, self.table.targets, rows)
+        return self._of(self.table.samples, self._encoded, rows)
 
     def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Inputs:
         """Pad tokens ``(R, T)`` to the longest of them, or of all texts."""
@@ -134,7 +186,7 @@ class TextData(TableData, ABC):
     def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve texts; see `TableData.predict_on`."""
         super().predict_on(samples, spec)
-        self._new_tokens, _ = self.tokenizer(samples)
+        self._new = self.encode(samples, None)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
         """Batches are what the backbone takes as they come."""
@@ -143,13 +195,22 @@ class TextData(TableData, ABC):
     def _dataset(self, split: str, training: bool, tested: bool) -> TextDataset:
         if split == "predict":
             texts = self._predicted or []
-            return TextDataset(texts, self._new_tokens, self.tokenizer, np.full(len(texts), -1), np.arange(len(texts)))
-        table = self.table
-        rows = self.indices[split]
-        dataset = TextDataset(table.samples, self._tokens, self.tokenizer, table.targets, rows, table.weights)
+            return self._of(texts, self._new, np.arange(len(texts)))
+        dataset = self._of(self.table.samples, self._encoded, self.indices[split], self.table.weights)
+        dataset.anew = training
         if training == (split == "train"):  # no training order, or no cache, was made for the others
             dataset.kept = self._kept(split)
         return dataset
+
+    def _of(self, texts: Sequence[Text], encoded: Encoded, rows: Ints, weights: Floats | None = None) -> TextDataset:
+        shown = [self.between.join(text) for text in texts]
+        return TextDataset(shown, encoded, self.tokenizer, rows, weights, self._hiding())
+
+    def _hiding(self) -> Hiding | None:
+        """How words are hidden, where they are to be found again."""
+        if self.spec.target != "tokens" or self.preprocess.reads != "both_ways" or not hasattr(self, "table"):
+            return None
+        return Hiding.of(self.tokenizer, self.hidden, self.seed)
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         if not training or self._grouped is None:
@@ -161,39 +222,61 @@ class TextDataset(SplitDataset):
     """The tokens of a split.
 
     Args:
-        texts: Of the whole table.
-        tokens: Of the whole table, each ``(R, T)``.
-        tokenizer: Pads them.
-        targets: Of the whole table: class indices ``(N,)``, or labels or values ``(N, K)``.
+        texts: Of the whole table, as people see them.
+        encoded: Of the whole table.
+        tokenizer: Pads their tokens.
         rows: Rows of the table that the split holds.
         weights: Of the whole table ``(N,)``, where it has any.
+        hiding: How words are hidden that are to be found again; ``None`` for not at all.
+
+    Attributes:
+        anew: Whether other words are hidden in every epoch.
     """
 
     def __init__(
         self,
-        texts: Sequence[Text],
-        tokens: Sequence[Tensor],
+        texts: Sequence[str],
+        encoded: Encoded,
         tokenizer: Tokenizer,
-        targets: Ints | Floats,
         rows: Ints,
         weights: Floats | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
-        super().__init__(targets, rows, weights)
+        super().__init__(encoded.targets, rows, weights)
         self.texts = texts
-        self.tokens = tokens
+        self.hiding, self.anew = hiding, False
+        self.encoded = encoded
         self.tokenizer = tokenizer
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        """One sample: see `SplitDataset`; and what else a batch holds of it."""
+        row = int(self.rows[key.position if isinstance(key, Key) else key])
+        sample = super().__getitem__(key) | {name: values[row] for name, values in self.encoded.more.items()}
+        if self.hiding is not None:
+            drawn = (key.epoch, row) if self.anew and isinstance(key, Key) else None
+            sample["input"], sample["target"] = self.hiding(self.encoded.tokens[row], drawn)
+        return sample
 
     def input(self, position: int) -> Tensor:
         """Tokens ``(R, T)`` of the text at a position of the split."""
-        return self.tokens[int(self.rows[position])]
+        return self.encoded.tokens[int(self.rows[position])]
 
     def shown(self, position: int) -> str:
-        """The text at a position of the split; of a pair, both parts with a tabulator between them."""
-        return "\t".join(self.texts[int(self.rows[position])])
+        """The text at a position of the split."""
+        return self.texts[int(self.rows[position])]
 
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Put samples into a batch, padded to the longest of them."""
-        if isinstance(samples[0]["input"], Tensor):
-            padded = self.tokenizer.pad([sample["input"] for sample in samples])
-            return super().collate([{**s, "input": {}} for s in samples]) | {"input": padded}
-        return super().collate(samples)
+        """Put samples into a batch, padded to the longest of them; vectors, such as a target, with `IGNORED`."""
+        inputs = [sample["input"] for sample in samples]
+        whole = isinstance(inputs[0], Tensor)
+        columns = {name: [sample[name] for sample in samples] for name in samples[0] if name != "input"}
+        return {
+            "input": self.tokenizer.pad(inputs) if whole else default_collate(inputs),
+            **{name: _together(column) for name, column in columns.items()},
+        }
+
+
+def _together(column: list[Any]) -> Any:
+    if isinstance(column[0], Tensor) and column[0].ndim == 1:
+        return pad_sequence(column, batch_first=True, padding_value=IGNORED)
+    return default_collate(column)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.annotation import Annotation
-from tunesmith.data.columns import Columns
+from tunesmith.data.columns import Columns, Found
 from tunesmith.data.table import Table, Text
 from tunesmith.data.text import TextData
 from tunesmith.errors import DataError
@@ -26,7 +26,7 @@ class TextTable(TextData):
         second: Column of the second texts, where pairs are to be told something of; ``None`` for none.
         labels: Column, or columns, of what is to be learnt.
         target: Kind of target: ``class``, ``ordinal``, ``multilabel`` or ``value``; ``auto`` goes by the cells: see
-            `image_table.ImageTable`.
+            `image_table.ImageTable`. With ``tokens`` a language model learns the texts themselves, without labels.
         separator: What stands between the labels in one column, such as ``;``, as which lists in JSON are read.
         classes: The classes, or the labels in one column, in their order; ``None``: those that occur, sorted, as
             numbers where all are. For ordinal targets with words the order must be given.
@@ -44,7 +44,7 @@ class TextTable(TextData):
         text: str = "text",
         second: str | None = None,
         labels: str | list[str] = "label",
-        target: Literal["auto", "class", "multilabel", "value", "ordinal"] = "auto",
+        target: Literal["auto", "class", "multilabel", "value", "ordinal", "tokens"] = "auto",
         separator: str | None = None,
         classes: list[str | int] | None = None,
         split_column: str | None = "auto",
@@ -68,7 +68,8 @@ class TextTable(TextData):
     def table_of(self, columns: Columns) -> Table:
         """Make the table of samples of the user's."""
         names = np.array([f"row {row}" for row in range(1, len(next(iter(columns.cells.values()))) + 1)])
-        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns)
+        found = Found("tokens", [0] * len(names), ()) if self.annotation.target == "tokens" else None
+        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns, found)
 
 
 def texts_of(columns: Columns, names: list[str]) -> list[Text]:

@@ -59,11 +59,84 @@ class Tokenizer:
         whole = self._encode([texts[i] for i in full], cut=False)[ROWS[0]] if full else []
         return found, np.array([i for i, tokens in zip(full, whole, strict=True) if len(tokens) > most], dtype=np.int64)
 
-    def _encode(self, texts: Sequence[Text], cut: bool) -> Any:
+    def located(self, texts: Sequence[str]) -> tuple[list[Tensor], list[Ints]]:
+        """Tokenise texts, cutting long ones at their end, and say where in its text each token stands.
+
+        Returns:
+            Tokens of each text ``(R, T)``; and where each begins and ends ``(T, 2)``, in characters: 0 and 0 of those
+            that are of no text.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        self._check_fast()
+        found: list[Tensor] = []
+        offsets: list[Ints] = []
+        for start in range(0, len(texts), AT_ONCE):
+            some = [(text,) for text in texts[start : start + AT_ONCE]]
+            encoded = self._encode(some, cut=True, return_offsets_mapping=True)
+            rows = zip(*(encoded[name] for name in self._rows), strict=True)
+            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
+            offsets += [np.array(places, dtype=np.int64) for places in encoded["offset_mapping"]]
+        return found, offsets
+
+    def _check_fast(self) -> None:
+        if not self._own.is_fast:
+            raise ConfigError(
+                f"Expected a tokenizer that knows where its tokens stand but that of {self.preprocess.tokenizer} does "
+                "not; choose a model with a tokenizer.json."
+            )
+
+    def _encode(self, texts: Sequence[Text], cut: bool, **more: Any) -> Any:
         parts = list(zip(*texts, strict=True))
-        return self._own(
-            *map(list, parts), truncation=cut, max_length=self.preprocess.max_length if cut else None, verbose=False
-        )
+        most = self.preprocess.max_length if cut else None
+        return self._own(*map(list, parts), truncation=cut, max_length=most, verbose=False, **more)
+
+    def unmarked(self, text: str) -> tuple[list[int], list[int]]:
+        """Tokens of a whole text, however long, without those that mark its ends; and where each begins in it.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        self._check_fast()
+        encoded = self._own(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return encoded[ROWS[0]], [begin for begin, _ in encoded["offset_mapping"]]
+
+    def marks(self) -> tuple[list[int], list[int]]:
+        """Tokens that mark the begin of a text, and those that mark its end."""
+        bare, marked = (self._own("a", add_special_tokens=add)[ROWS[0]] for add in (False, True))
+        begin = next(i for i in range(len(marked)) if marked[i : i + len(bare)] == bare)
+        return marked[:begin], marked[begin + len(bare) :]
+
+    def rows(self, tokens: Sequence[int]) -> Tensor:
+        """Tokens of a text as `__call__` gives them ``(R, T)``, int32."""
+        return torch.tensor([tokens, *([[0] * len(tokens)] * (len(self._rows) - 1))], dtype=torch.int32)
+
+    @property
+    def end(self) -> int | None:
+        """The token that ends a text, where a model writes one."""
+        found: int | None = self._own.eos_token_id
+        return found
+
+    @property
+    def mask(self) -> int | None:
+        """The token that stands for a hidden one."""
+        found: int | None = self._own.mask_token_id
+        return found
+
+    @property
+    def special(self) -> list[int]:
+        """Tokens that are no words of texts."""
+        return sorted(set(self._own.all_special_ids))
+
+    def __len__(self) -> int:
+        """Number of tokens that it knows."""
+        return len(self._own)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text that tokens are, without those that are no words."""
+        found: str = self._own.decode(list(tokens), skip_special_tokens=True)
+        return found.strip()
 
     def pad(self, samples: Sequence[Tensor], length: int = 0) -> dict[str, Tensor]:
         """Put tokens of texts into a batch, padded behind to the longest of them.

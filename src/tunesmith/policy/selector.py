@@ -70,7 +70,7 @@ def select(selector: Selector, parameters: Sequence[Parameter]) -> list[str]:
         names = [p.name for p in parameters if pattern.search(p.name)]
     else:
         names = [p.name for p in parameters if WORDS[key](p)]
-    if not names:
+    if not names and key != HEAD:  # a head may have no weights but those of the backbone's embeddings
         shown = f"{key}: {argument}" if argument else key
         hint = nearest(argument, (p.name for p in parameters)) if key == "re" else ""
         near = (

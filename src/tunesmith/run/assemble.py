@@ -77,11 +77,14 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
         policy.adapt(backbone)
         if policy.contiguous:
             OmegaConf.update(cfg, "task.channels_last", False)
+    target(cfg.task).check_target(spec)  # before a head is made for outputs that there are none of
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
-    head = build(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind)
-    names = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
+    words = {"words": _words(backbone)} if accepts(cfg.head, "words") else {}
+    head = build_accepted(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind, **words)
+    names: dict[str, Any] = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
+    names["class_names"] = spec.class_names
     # The k best of k classes always hold the right one: such a metric is left out.
     nodes = {n: m for n, m in cfg.task.metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
     metrics = {name: build_accepted(node, **names) for name, node in nodes.items()}
@@ -99,6 +102,11 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
         scheduler=functools.partial(_make_scheduler, cfg.scheduler),
         spec=spec,
     )
+
+
+def _words(backbone: Any) -> Any:
+    """The head that a language model was pretrained with; ``None`` where the backbone has none."""
+    return backbone.words() if hasattr(backbone, "words") else None
 
 
 def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTable:

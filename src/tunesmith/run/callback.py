@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
@@ -145,10 +147,8 @@ class Throughput(Callback):
 class Collect(Callback):
     """Keeps what test steps give, from all ranks."""
 
-    _KEYS = ("index", "target", "predictions", "outputs")
-
     def __init__(self) -> None:
-        self._steps: list[dict[str, Tensor]] = []
+        self._steps: list[dict[str, Any]] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
@@ -164,7 +164,8 @@ class Collect(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a batch on the CPU."""
-        self._steps.append({k: outputs[k].detach().cpu() for k in self._KEYS})
+        kept = {name: value for name, value in outputs.items() if name != "loss"}
+        self._steps.append(move_data_to_device(kept, "cpu"))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the ranks' shares together."""
@@ -173,8 +174,20 @@ class Collect(Callback):
             torch.distributed.all_gather_object(shares, self._steps)
             self._steps = [step for share in shares for step in share]
 
-    def collected(self) -> dict[str, Tensor]:
-        """``index`` ``(N,)``, ``target``, ``predictions`` ``(N, K)`` and ``outputs``, in the order of the table."""
-        whole = {k: torch.cat([step[k] for step in self._steps]) for k in self._KEYS}
+    def collected(self) -> dict[str, Any]:
+        """What `Kind.score` kept of all samples, and ``index`` ``(N,)``: tensors ``(N, …)``, or lists of N.
+
+        All in the order of the table.
+        """
+        whole = joined(self._steps)
         order = whole["index"].argsort()
-        return {k: v[order] for k, v in whole.items()}
+        return {k: v[order] if isinstance(v, Tensor) else [v[i] for i in order.tolist()] for k, v in whole.items()}
+
+
+def joined(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put what steps gave together, by name: tensors ``(B, …)``, or lists of B."""
+    columns = {name: [step[name] for step in steps] for name in steps[0]}
+    return {
+        name: torch.cat(parts) if isinstance(parts[0], Tensor) else [value for part in parts for value in part]
+        for name, parts in columns.items()
+    }

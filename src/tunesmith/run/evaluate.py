@@ -97,6 +97,7 @@ def _share(data: Any, split: str) -> Iterator[str]:
 
 def _compare(expected: DataSpec, got: DataSpec) -> None:
     words = {"class": "classes", "multilabel": "labels", "value": "values", "ordinal": "classes in an order"}
+    words |= {"tags": "tags", "span": "answers", "text": "texts to be written", "tokens": "plain texts"}
     kinds = [words[spec.target] for spec in (expected, got)]
     if expected.target != got.target:
         raise DataError(f"Expected data with {kinds[0]}, as the run was trained on, but got {kinds[1]}.")

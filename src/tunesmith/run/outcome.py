@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tunesmith.contracts import DataSpec
-from tunesmith.run import metrics_log
+from tunesmith.run import metrics_log, sequences
 from tunesmith.run.assemble import Parts
 from tunesmith.run.callback import Collect
 from tunesmith.run.checkpoint import load_weights
 from tunesmith.run.predictions import Predictions
+from tunesmith.run.sequences import Sequences
 from tunesmith.task.decision import Decision
 
 
@@ -33,15 +34,15 @@ class Outcome:
         metrics: Flat, under the split's name: ``test/accuracy``, ``test/loss``, …
         majority: The same metrics of always saying what is commonest in the training split: its commonest class, each
             label's majority, or the mean of each value.
-        majority_class: The class's name, or in words what is said.
+        majority_class: The class's name, or in words what is said; ``None`` where nothing is commonest.
     """
 
     split: str
     weights: str
-    predictions: Predictions
+    predictions: Predictions | Sequences
     metrics: dict[str, float]
     majority: dict[str, float]
-    majority_class: str
+    majority_class: str | None
 
 
 def test(parts: Parts, folder: Path, weights: str, decisions: Mapping[str, Decision]) -> Outcome | None:
@@ -83,16 +84,22 @@ def test_split(data: Any, task: Any, trainer: Trainer, collect: Collect, weights
     found = collect.collected()
     metrics = task.test_metrics.clone(prefix=f"{split}/").to("cpu")
     metrics.reset()
-    constant, name = always(task.spec)
-    majority = metrics(constant.expand(found["predictions"].shape).contiguous(), found["target"])
-    predictions = Predictions(
-        np.asarray(data.table.names)[found["index"].numpy()].tolist(),
-        found["predictions"].numpy(),
-        task.labels(found["predictions"]).numpy(),
-        task.spec.class_names,
-        found["target"].numpy(),
-        task.spec.target,
-    )
+    names = np.asarray(data.table.names)[found["index"].numpy()].tolist()
+    predictions: Predictions | Sequences
+    if task.spec.ragged:
+        predictions, name = sequences.tested(task, names, found), task.baseline(metrics, found)
+        majority = {} if name is None else metrics.compute()
+    else:
+        constant, name = always(task.spec)
+        majority = metrics(constant.expand(found["predictions"].shape).contiguous(), found["target"])
+        predictions = Predictions(
+            names,
+            found["predictions"].numpy(),
+            task.labels(found["predictions"]).numpy(),
+            task.spec.class_names,
+            found["target"].numpy(),
+            task.spec.target,
+        )
     values = {f"{split}/{key.rpartition('/')[2]}": value for key, value in logged.items()}
     return Outcome(split, weights, predictions, values, {k: v.item() for k, v in majority.items()}, name)
 

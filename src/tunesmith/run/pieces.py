@@ -167,8 +167,8 @@ def _try(task: Any, data: Any, trainer: Any, samples: dict[str, Any]) -> int:
         optimizer = twin.optimization.optimizer(twin, twin.table, phase.first_epoch)
         for _ in range(2):
             with precision.forward_context():
-                outputs, target = twin(pictures), twin.encode(batch["target"])
-                loss = mean_loss(twin.loss, outputs, target, batch.get("weight"), twin.spec.mean_weight)
+                outputs, target, weight = twin.counted(twin(pictures), batch)
+                loss = mean_loss(twin.loss, outputs, twin.encode(target), weight, twin.spec.mean_weight)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         gradients = [p.grad for p in twin.parameters() if p.grad is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from tunesmith.run import metrics_log
 from tunesmith.run.predictions import Predictions
+from tunesmith.run.sequences import Sequences
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 
 
-def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None) -> list[Path]:
+def draw_all(folder: Path, predictions: Predictions | Sequences | None, monitor: str | None) -> list[Path]:
     """Draw training curves and, where there are predictions, what shows them.
 
     That is the confusion matrix of classes and, where they have no order, the reliability diagram; the scores of each
@@ -33,7 +35,8 @@ def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None)
     """
     drawings: dict[str, Callable[[], Figure | None]] = {"training_curves": lambda: training_curves(folder, monitor)}
     if predictions is not None and predictions.targets is not None:
-        drawings |= {name: functools.partial(draw, predictions) for name, draw in _DRAWINGS[predictions.kind].items()}
+        own = _DRAWINGS.get(predictions.kind, {})
+        drawings |= {name: functools.partial(draw, predictions) for name, draw in own.items()}
     places = folder / "plots"
     places.mkdir(exist_ok=True)
     paths = []
@@ -151,7 +154,7 @@ def draw_labels(predictions: Predictions, most: int = 40) -> Figure:
     return figure
 
 
-_DRAWINGS: Mapping[str, Mapping[str, Callable[[Predictions], Figure]]] = {
+_DRAWINGS: Mapping[str, Mapping[str, Callable[[Any], Figure]]] = {
     "class": {"confusion_matrix": draw_confusion_matrix, "reliability": draw_reliability},
     "ordinal": {"confusion_matrix": draw_confusion_matrix},
     "multilabel": {"labels": draw_labels},

@@ -10,24 +10,30 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+from lightning.fabric.utilities.apply_func import move_data_to_device
 from omegaconf import DictConfig
 from rich.console import Console
+from torch import Tensor
 
 from tunesmith.config.build import build
 from tunesmith.data import workers
 from tunesmith.data.bad_files import why_unreadable
 from tunesmith.data.decode import SUFFIXES, Front, channels_for
 from tunesmith.errors import DataError
+from tunesmith.run import sequences
+from tunesmith.run.callback import joined
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.saved import shorten
+from tunesmith.run.sequences import Sequences
 from tunesmith.run.texts import find_texts
 
 
-def predict(cfg: DictConfig) -> Predictions:
+def predict(cfg: DictConfig) -> Predictions | Sequences:
     """Predict and write a table: file or text, label, one column of probability a class; or a column a value.
+
+    Of tags it has a row an entity.
 
     Args:
         cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``, ``on_bad_file``.
@@ -51,25 +57,19 @@ def predict(cfg: DictConfig) -> Predictions:
         trainer = trainer_for(found, cfg.accelerator, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None
-    values = torch.cat([step["predictions"].cpu() for step in steps])  # type: ignore[call-overload]  # our predict_step
-    labels, spec = found.task.labels(values).numpy(), found.spec
-    left_out = {i: name for i, (name, _) in asked.skipped.items()}
-    predictions = Predictions(
-        asked.names,
-        values.numpy(),
-        labels,
-        spec.class_names,
-        kind=spec.target,
-        skipped=left_out,
-        column="text" if spec.input == "text" else "file",
-    )
+    said = joined([move_data_to_device(step, "cpu") for step in steps])
+    predictions: Predictions | Sequences
+    if found.spec.ragged:
+        predictions = sequences.predicted(found.task, data, asked.names, said)
+    else:
+        predictions = _predictions(found, asked, said["predictions"])
     predictions.save(output)
     console = Console()
-    for line in summary(predictions):
+    for line in predictions.summary if isinstance(predictions, Sequences) else summary(predictions):
         console.print(line, highlight=False)
     for name, why in asked.skipped.values():
         console.print(f"Skipped {name}: {why}", style="yellow", highlight=False, markup=False)
-    rest = f"; {len(left_out):,} could not be read, and their rows are empty" if left_out else ""
+    rest = f"; {len(asked.skipped):,} could not be read, and their rows are empty" if asked.skipped else ""
     what = f"{len(asked.names):,} {predictions.column}s"
     console.print(f"Predictions of {what} are in {shorten(output)}{rest}", highlight=False)
     return predictions
@@ -88,6 +88,19 @@ class Asked:
     samples: Sequence[Any]
     names: list[str]
     skipped: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+
+def _predictions(found: Rebuilt, asked: Asked, values: Tensor) -> Predictions:
+    spec = found.spec
+    return Predictions(
+        asked.names,
+        values.numpy(),
+        found.task.labels(values).numpy(),
+        spec.class_names,
+        kind=spec.target,
+        skipped={i: name for i, (name, _) in asked.skipped.items()},
+        column="text" if spec.input == "text" else "file",
+    )
 
 
 def _pictures(cfg: DictConfig, found: Rebuilt) -> Asked:

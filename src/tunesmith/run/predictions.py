@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torchmetrics.functional.classification import multilabel_average_precision
 
 from tunesmith.atomic import atomic
+from tunesmith.contracts import Target
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Predictions:
     labels: NDArray[Any]
     class_names: tuple[str, ...]
     targets: NDArray[Any] | None = None
-    kind: Literal["class", "multilabel", "value", "ordinal"] = "class"
+    kind: Target = "class"
     skipped: Mapping[int, str] = field(default_factory=dict)
     column: Literal["file", "text"] = "file"
 
@@ -91,12 +92,8 @@ class Predictions:
         return f"{self.files[i]}: {said}{sure}, in truth {truth}"
 
     def save(self, path: Path) -> None:
-        """Write the table as Parquet or, where the name ends so, as CSV."""
-        with atomic(path) as temporary:
-            if path.suffix == ".csv":
-                pyarrow.csv.write_csv(self.table(), temporary)
-            else:
-                pyarrow.parquet.write_table(self.table(), temporary)
+        """Write the table: see `save`."""
+        save(self.table(), path)
 
     def by_class(self) -> pd.DataFrame:
         """One row a class, label or value.
@@ -149,3 +146,12 @@ class Predictions:
         sure = self.values[np.arange(len(self.files)), self.labels]
         off = np.abs(self.labels - self.targets) if self.kind == "ordinal" else self.labels != self.targets
         return np.asarray(np.where(off > 0, off + sure, 0))
+
+
+def save(table: pa.Table, path: Path) -> None:
+    """Write a table as Parquet or, where the name ends so, as CSV."""
+    with atomic(path) as temporary:
+        if path.suffix == ".csv":
+            pyarrow.csv.write_csv(table, temporary)
+        else:
+            pyarrow.parquet.write_table(table, temporary)

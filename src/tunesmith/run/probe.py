@@ -57,7 +57,8 @@ def relative_gradients(task: Any, data: Any) -> dict[str, float]:
     with torch.random.fork_rng(devices=[]):
         batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
         task.eval()
-        loss = task.loss(task(batch["input"]), batch["target"])
+        outputs, target, _ = task.counted(task(batch["input"]), batch)
+        loss = task.loss(outputs, task.encode(target))
         names = {row.parameter.name: row.parameter.stage for row in task.table.rows if row.parameter.stage != HEAD}
         parameters = {name: p for name, p in task.named_parameters() if name in names}
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)

@@ -15,19 +15,23 @@ from tunesmith.parameters import ParameterTable
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.saved import shorten
+from tunesmith.run.sequences import Sequences
 from tunesmith.task.decision import Decision
 
 FEW = 20
 """Classes that are still printed one by one."""
 
-_PERCENT = ("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "exact_match")
+_PERCENT = (
+    *("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "exact_match", "f1"),
+    *("entity_precision", "entity_recall", "entity_f1"),
+)
 
 
 def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
-    """Samples by class or label, and split; only their number where the target is a value."""
+    """Samples by class or label, words by tag, and split; only their number where there is nothing to count."""
     unit = spec.group if spec.split_unit == "group" else spec.split_unit
     table = Table(title=f"Data, split by {unit}")
-    table.add_column({"value": "", "multilabel": "label"}.get(spec.target, "class"))
+    table.add_column({"multilabel": "label", "class": "class", "ordinal": "class", "tags": "tag"}.get(spec.target, ""))
     for split in counts:
         table.add_column(split, justify="right")
     table.add_column("all", justify="right")
@@ -39,10 +43,10 @@ def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
         table.add_row(name, *map(str, [*numbers, sum(numbers)]))
     if len(shown) < len(names):
         table.add_row(f"… {len(names) - len(shown)} more", *[""] * (len(counts) + 1))
-    if spec.target in ("class", "ordinal"):  # a sample may have several labels
+    if spec.target in ("class", "ordinal", "tags"):  # a sample may have several labels
         totals = [sum(split.values()) for split in counts.values()]
         table.add_section()
-        table.add_row("all", *map(str, [*totals, sum(totals)]))
+        table.add_row("all words" if spec.target == "tags" else "all", *map(str, [*totals, sum(totals)]))
     return table
 
 
@@ -87,8 +91,8 @@ def _span(values: Sequence[float]) -> str:
 def tables(outcome: Outcome, decision: Decision) -> list[Table | str]:
     """All that is said of a tested split: metrics, classes where they are few, and what was fitted on validation."""
     said: list[Table | str] = [metric_table(outcome)]
-    number = len(outcome.predictions.class_names)
-    if number <= FEW and not (outcome.predictions.kind == "value" and number == 1):
+    number = len(outcome.predictions.by_class())
+    if 0 < number <= FEW and not (outcome.predictions.kind == "value" and number == 1):
         said.append(class_table(outcome.predictions))
     fitted = [f"temperature {decision.temperature:.3f}"] if decision.temperature != 1 else []
     if decision.threshold:
@@ -102,16 +106,22 @@ def metric_table(outcome: Outcome) -> Table:
     table = Table(title=f"{outcome.split}, {len(found.files):,} samples, {outcome.weights} weights")
     table.add_column("metric")
     table.add_column("this model", justify="right", style="bold")
-    a_class = found.kind in ("class", "ordinal")
-    table.add_column(f"always {f'“{outcome.majority_class}”' if a_class else outcome.majority_class}", justify="right")
+    a_class = found.kind in ("class", "ordinal", "tags")
+    if outcome.majority_class is not None:
+        always = f"“{outcome.majority_class}”" if a_class else outcome.majority_class
+        table.add_column(f"always {always}", justify="right")
     for key, value in outcome.metrics.items():
         name = key.rpartition("/")[2]
         baseline = outcome.majority.get(key)
-        table.add_row(name.replace("_", " "), _number(name, value), "" if baseline is None else _number(name, baseline))
+        table.add_row(
+            name.replace("_", " "),
+            _number(name, value),
+            *([] if outcome.majority_class is None else ["" if baseline is None else _number(name, baseline)]),
+        )
     return table
 
 
-def class_table(predictions: Predictions) -> Table:
+def class_table(predictions: Predictions | Sequences) -> Table:
     """Precision, recall and F1 of each class or label, or the errors of each value."""
     rows = predictions.by_class()
     table = Table(title=f"By {rows.columns[0]}")
@@ -123,11 +133,11 @@ def class_table(predictions: Predictions) -> Table:
 
 
 def save(outcome: Outcome, folder: Path) -> None:
-    """Leave predictions and, by class, label or value, ``per_class.tsv`` in a folder."""
+    """Leave predictions and, where there are classes, labels or values, ``per_class.tsv`` in a folder."""
     outcome.predictions.save(folder / "predictions.parquet")
-    write_text(
-        folder / "per_class.tsv", outcome.predictions.by_class().to_csv(sep="\t", index=False, float_format="%.6g")
-    )
+    rows = outcome.predictions.by_class()
+    if len(rows):
+        write_text(folder / "per_class.tsv", rows.to_csv(sep="\t", index=False, float_format="%.6g"))
 
 
 def _number(name: str, value: float) -> str:

@@ -45,7 +45,7 @@ def find_texts(source: str, trained: Mapping[str, Any]) -> list[Text]:
 
 def _of_table(path: Path, trained: Mapping[str, Any]) -> list[Text]:
     columns = Columns.read(path)
-    own = [trained[key] for key in ("text", "second") if trained.get(key) is not None]
+    own = [trained[key] for key in ("text", "source", "second") if trained.get(key) is not None]
     alone = len(own) < 2 and (not own or own[0] not in columns.names)
     return texts_of(columns, ["text"] if alone else own)
 

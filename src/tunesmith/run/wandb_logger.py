@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions
 from tunesmith.run.record import is_main
+from tunesmith.run.sequences import Sequences
 from tunesmith.run.wandb_run import begin, end, log_tables
 
 RECORDED = ("choices", "overrides", "git", "packages", "hardware")
@@ -129,9 +130,12 @@ def summarise(metrics: Mapping[str, float]) -> None:
         run.summary.update(dict(metrics))
 
 
-def charts(found: Predictions) -> dict[str, Any]:
+def charts(found: Predictions | Sequences) -> dict[str, Any]:
     """W&B's own charts for a kind of target."""
     plot, table = sys.modules["wandb"].plot, sys.modules["wandb"].Table
+    if isinstance(found, Sequences):
+        rows = found.by_class()
+        return {"f1": plot.bar(table(dataframe=rows), rows.columns[0], "f1", title="f1")} if len(rows) else {}
     assert found.targets is not None
     names = list(found.class_names)
     if found.kind == "value":

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head, Inputs
-from tunesmith.errors import ConfigError
 from tunesmith.parameters import ParameterTable
 from tunesmith.task.decision import Decision
 from tunesmith.task.delta import Base, complete
 from tunesmith.task.distributed import has_whole_tensors, rewrap
 from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes, frozen_names
-from tunesmith.task.kind import Kind
+from tunesmith.task.kind import Kind, check_head, without_padding
 from tunesmith.task.loss import check_loss, mean_loss
-from tunesmith.task.metric import check_scalar, update
+from tunesmith.task.metric import check_scalar
 from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
 from tunesmith.task.precision import depthwise_in_float32
 
@@ -33,7 +32,7 @@ class Task(LightningModule, Kind):
 
     Args:
         backbone: Pictures or texts to features.
-        head: Features to outputs ``(B, K)``.
+        head: Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens.
         loss: Outputs ``(B, K)`` and targets, as `encode` gives them, to a scalar.
         metrics: Metrics by name; cloned for each stage. Training keeps only the monitored one, since the others store
             every score of an epoch.
@@ -75,12 +74,9 @@ class Task(LightningModule, Kind):
         save: Literal["changed", "all"] = "changed",
     ) -> None:
         super().__init__()
-        if spec.target not in self.targets:
-            raise ConfigError(
-                f"Expected data whose target is {' or '.join(self.targets)} for {type(self).__name__} "
-                f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
-            )
+        self.check_target(spec)
         check_loss(loss, spec.target)
+        check_head(head, spec)
         check_scalar(metrics)
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
@@ -217,24 +213,19 @@ class Task(LightningModule, Kind):
         outputs = self(pictures.flatten(0, 1))
         return outputs.view(*pictures.shape[:2], -1)
 
-    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Tensor]:
-        target, index, weight = batch["target"], batch["index"], batch.get("weight")
+    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
         outputs = self._outputs(batch["input"]) if outputs is None else outputs
         if stage != "train" and self.trainer.world_size > 1:
-            kept = index >= 0
-            outputs, target, index = outputs[kept], target[kept], index[kept]
-            weight = None if weight is None else weight[kept]
-        predictions, truth = self.predictions(outputs.detach()), self.truth(target)
-        metrics: MetricCollection = getattr(self, f"{stage}_metrics")
+            outputs, batch = without_padding(outputs, batch)
+        found, target, weight = self.counted(outputs, batch)
         loss_mean: MeanMetric = getattr(self, f"{stage}_loss")
-        loss = outputs.sum()  # of nothing but padding, which only keeps this rank in step
+        loss = 0 * outputs.sum()  # of nothing that counts, which only keeps this rank in step
         if len(target):
             mean_weight = self.spec.mean_weight if stage == "train" else None
-            loss = mean_loss(self.loss, outputs, self.encode(target), weight, mean_weight)
+            loss = mean_loss(self.loss, found, self.encode(target), weight, mean_weight)
             loss_mean.update(loss.detach(), len(target) if weight is None or stage == "train" else weight.sum())
-            own = self.own_labels or self.decision.threshold is not None
-            update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
-        return {"loss": loss, "predictions": predictions, "target": truth, "index": index, "outputs": outputs.detach()}
+        kept = self.score(getattr(self, f"{stage}_metrics"), outputs.detach(), batch)
+        return {"loss": loss, "index": batch["index"], **kept}
 
     def _log_epoch(self, stage: Stage) -> None:
         """Log what the epoch's steps came to: once, since handing a metric to Lightning costs as much as a step."""
@@ -245,7 +236,7 @@ class Task(LightningModule, Kind):
         """One step; gives the loss, a scalar, or nothing where the head is to be fitted."""
         if self.head_fit is not None:
             return self.head_fit.collect(self, batch)
-        loss = self._step(batch, "train")["loss"]
+        loss: Tensor = self._step(batch, "train")["loss"]
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         return loss
 
@@ -266,14 +257,14 @@ class Task(LightningModule, Kind):
         """Log the metrics of the split."""
         self._log_epoch("val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        """One step of testing; gives predictions, outputs, the truth and index ``(B,)`` for the record."""
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """One step of testing; gives index ``(B,)`` and what `Kind.score` keeps, for the record."""
         return self._step(batch, "test")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the split."""
         self._log_epoch("test")
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predictions ``(B, K)`` and index ``(B,)`` of a batch without targets."""
         return {"predictions": self.predictions(self._outputs(batch["input"])), "index": batch["index"]}

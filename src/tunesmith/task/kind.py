@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
+from torchmetrics import MetricCollection
 
-from tunesmith.contracts import DataSpec
+from tunesmith.contracts import Batch, DataSpec
+from tunesmith.errors import ConfigError
 from tunesmith.task.decision import Decision
+from tunesmith.task.metric import update
+
+
+class Counted(NamedTuple):
+    """What the loss of a batch is the mean over.
+
+    Attributes:
+        outputs: ``(M, K)``: of the M samples, or of the tokens that count; ``(M, V, K)`` where there are V views.
+        target: Of each of them, as the data have it.
+        weight: Of each of them ``(M,)``, where the data have weights.
+    """
+
+    outputs: Tensor
+    target: Tensor
+    weight: Tensor | None = None
 
 
 class Kind(ABC):
@@ -27,9 +44,22 @@ class Kind(ABC):
     """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
     @classmethod
+    def check_target(cls, spec: DataSpec) -> None:
+        """Refuse data of another kind.
+
+        Raises:
+            ConfigError: They have another kind of target.
+        """
+        if spec.target not in cls.targets:
+            raise ConfigError(
+                f"Expected data whose target is {' or '.join(cls.targets)} for {cls.__name__} "
+                f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
+            )
+
+    @classmethod
     def num_outputs(cls, spec: DataSpec) -> int:
-        """Outputs K that the head needs for such data."""
-        return len(spec.class_names)
+        """Outputs K that the head needs for such data; 1 where they say nothing of it, and the head knows by itself."""
+        return max(1, len(spec.class_names))
 
     @abstractmethod
     def predict(self, outputs: Tensor) -> Tensor:
@@ -46,6 +76,31 @@ class Kind(ABC):
     def encode(self, target: Tensor) -> Tensor:
         """What the loss compares with: the target as the data have it."""
         return target
+
+    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
+        """What of a batch the loss is the mean over: its samples."""
+        return Counted(outputs, batch["target"], batch.get("weight"))
+
+    def terms(self, batch: Batch) -> int:
+        """Number M of what the loss of a batch is the mean over."""
+        return len(batch["index"])
+
+    def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
+        """Update metrics.
+
+        Args:
+            metrics: Those of the stage.
+            outputs: Of the batch, without gradients.
+            batch: The batch, without samples that only fill it up.
+
+        Returns:
+            What is kept of a test, by name: tensors ``(B, …)``, or lists of B.
+        """
+        predictions, truth = self.predictions(outputs), self.truth(batch["target"])
+        if len(truth):
+            own = self.own_labels or self.decision.threshold is not None
+            update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
+        return {"predictions": predictions, "target": truth, "outputs": outputs}
 
     @property
     def decides(self) -> bool:
@@ -71,3 +126,26 @@ class Kind(ABC):
         temperature = (decision or self.decision).temperature
         found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
         return found.mean(dim=1) if found.ndim == 3 else found
+
+
+def check_head(head: Any, spec: DataSpec) -> None:
+    """Refuse a head with an output a sample where there is to be one a token, and the other way round.
+
+    Raises:
+        ConfigError: It is such a head.
+    """
+    per_token = bool(getattr(head, "per_token", False))
+    if per_token != spec.ragged:
+        fits = {"tags": "head=tokens", "span": "head=tokens"}.get(spec.target, "head=language_model")
+        raise ConfigError(
+            f"Expected a head with an output a {'token' if spec.ragged else 'sample'} for {spec.target} targets but "
+            f"got {type(head).__name__}, which has one a {'token' if per_token else 'sample'}; use "
+            f"{fits if spec.ragged else 'head=linear'}."
+        )
+
+
+def without_padding(outputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
+    """Leave out the samples that only fill up a distributed batch."""
+    kept = batch["index"] >= 0
+    rest = {name: value if name == "input" else value[kept] for name, value in batch.items()}  # type: ignore[index]
+    return outputs[kept], rest  # type: ignore[return-value]

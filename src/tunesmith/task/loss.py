@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tunesmith.contracts import RAGGED
 from tunesmith.errors import ConfigError
 
 Weighting = Literal["auto"] | Sequence[float] | None
@@ -44,6 +45,8 @@ class Loss(nn.Module, ABC):
 class CrossEntropy(Loss):
     """Cross-entropy of the softmax with a class ``(B,)`` or, where samples were mixed, class probabilities ``(B, K)``.
 
+    Where there is an output a token, B counts tokens.
+
     Args:
         label_smoothing: Share of the target that is spread over all classes, from 0 to below 1.
         class_weight: Weight of each class ``(K,)``; ``auto`` is N / (K n_k), which makes every class count the same.
@@ -56,7 +59,7 @@ class CrossEntropy(Loss):
         ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
     """
 
-    targets = ("class",)
+    targets = ("class", *RAGGED)
     weight: Tensor | None
     shift: Tensor | None
 
@@ -101,7 +104,7 @@ class Focal(Loss):
         ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
     """
 
-    targets = ("class",)
+    targets = ("class", "tags")
     weight: Tensor | None
 
     def __init__(
@@ -192,6 +195,8 @@ def class_weights(weighting: Weighting, train_counts: Sequence[int]) -> Tensor |
 
 
 def _counted(train_counts: Sequence[int], what: str) -> Tensor:
+    if not train_counts:
+        raise ConfigError(f"Expected {what} with targets that are classes or labels but they are none; leave it out.")
     if 0 in train_counts:
         number = list(train_counts).index(0)
         raise ConfigError(f"Expected {what} with every class or label in train but number {number} (from 0) is not.")
@@ -209,11 +214,17 @@ def _given(weights: Sequence[float] | str | None, number: int, name: str) -> Ten
 
 # ── what every loss can be asked ────────────────────────────────────────────────────────────────────────────────────
 
-OURS = {"class": "cross_entropy", "multilabel": "bce", "value": "mse", "ordinal": "ordinal"}
+OURS: dict[str, str] = {
+    "class": "cross_entropy",
+    "multilabel": "bce",
+    "value": "mse",
+    "ordinal": "ordinal",
+    **dict.fromkeys(RAGGED, "cross_entropy"),
+}
 """The first choice of loss for each kind of target."""
 
 _TORCH: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.CrossEntropyLoss: ("class",),
+    nn.CrossEntropyLoss: ("class", *RAGGED),
     nn.BCEWithLogitsLoss: ("multilabel",),
     nn.MultiLabelSoftMarginLoss: ("multilabel",),
     **dict.fromkeys((nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss), ("value",)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import final
 
@@ -56,6 +57,20 @@ class LevelError(MeanAbsoluteError):
         """Take levels ``(B,)``, or probabilities ``(B, K)``, the highest of which counts; and the truth ``(B,)``."""
         said = preds.argmax(dim=-1) if preds.ndim == 2 else preds
         super().update(said.float(), target.float())
+
+
+class OfSequences(Metric, ABC):
+    """A metric of what is said of the words of whole texts."""
+
+    @abstractmethod
+    def update(self, labels: Tensor, target: Tensor, text: Tensor) -> None:
+        """Take words in their order.
+
+        Args:
+            labels: Class of each ``(M,)``; -1 where nothing was said.
+            target: The true one ``(M,)``.
+            text: A number for each text ``(M,)``, rising.
+        """
 
 
 _OF_LABELS = (

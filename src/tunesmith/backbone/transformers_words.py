@@ -1,0 +1,252 @@
+"""From tokens to words: the head that a language model was pretrained with, and its own way of writing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from tunesmith.errors import ConfigError, WeightsError
+
+log = logging.getLogger(__name__)
+
+BIAS = "final_logits_bias"
+"""A buffer of some encoder-decoders, added to the outputs."""
+
+SAID = "generation_config.json"
+"""The file in which a model may say how it writes."""
+
+LIBRARY = {
+    "both_ways": "AutoModelForMaskedLM",
+    "forward": "AutoModelForCausalLM",
+    "in_two_stacks": "AutoModelForSeq2SeqLM",
+}
+"""The library's class of models with the head that they are pretrained with, by how they read."""
+
+_OLDER = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
+
+
+class Words(nn.Module):
+    """The library's own head of a language model: tokens ``(B, T, D)`` to outputs ``(B, T, K)``, K the vocabulary.
+
+    Where the model's configuration ties its weights to those of the embeddings, the backbone's are used, and are no
+    parameters of this module: they train, freeze and are saved with the stage ``embeddings``.
+
+    Args:
+        net: The backbone's network.
+        family: Its `Family`.
+        files: Safetensors that the head's own weights are in; none for random ones.
+
+    Raises:
+        ConfigError: The library has no such head for the model.
+        WeightsError: The files hold tied weights that differ.
+    """
+
+    def __init__(self, net: Any, family: Any, files: Iterable[Path] = ()) -> None:
+        super().__init__()
+        shell = _shell(net.config, family)
+        names = [name for name in family.words if _there(shell, name)]
+        if not names:
+            raise ConfigError(
+                f"Expected a model that has the head of a language model but got one of type '{net.config.model_type}' "
+                "that has none."
+            )
+        self.parts = nn.ModuleDict({name: getattr(shell, name) for name in names})
+        self.scale = net.config.d_model**-0.5 if getattr(net.config, "scale_decoder_outputs", False) else 1.0
+        self.parts.to_empty(device="cpu")
+        for part in self.parts.values():
+            part.apply(shell._init_weights)
+        if _there(shell, BIAS):
+            self.register_buffer(BIAS, torch.zeros(shell.get_buffer(BIAS).shape))
+        tied = _tied(shell, net.config, names)
+        for target, source in tied.items():
+            self._share(net, target, source)
+        self._load(list(files), tied)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens ``(B, T, D)`` to outputs ``(B, T, K)``."""
+        outputs = tokens * self.scale if self.scale != 1 else tokens
+        for part in self.parts.values():
+            outputs = part(outputs)
+        return outputs + self.get_buffer(BIAS) if _there(self, BIAS) else outputs
+
+    def _share(self, net: Any, target: str, source: str) -> None:
+        """Let a module of the head use a weight that has its name elsewhere, as no parameter of its own."""
+        owner, _, leaf = target.rpartition(".")
+        place = source.rpartition(".")[0]
+        if place.partition(".")[0] in self.parts:
+            weight = self.parts.get_parameter(source)
+        else:
+            own = source.removeprefix(f"{net.base_model_prefix}.")
+            words = net.get_submodule(own.rpartition(".")[0]) if _there(net, own) else net.get_input_embeddings()
+            weight = words.weight
+        module = self.parts.get_submodule(owner)
+        del module._parameters[leaf]
+        # Past nn.Module, which would list it. A copy of the task copies it once, with what it belongs to.
+        object.__setattr__(module, leaf, weight)
+
+    def _load(self, files: list[Path], tied: dict[str, str]) -> None:
+        """Take the head's own weights from the model's files; what they lack stays random, and is said."""
+        if not files:
+            return
+        found = _read(files, (*self.parts, BIAS))
+        for target, source in tied.items():
+            other = _read(files, (source,)).get(source)
+            if target in found and other is not None and not torch.equal(found[target], other):
+                raise WeightsError(
+                    f"Expected {target} to be {source}, as the model's config.json ties them, but its weights differ: "
+                    "put tie_word_embeddings: false there."
+                )
+        own = {**dict(self.parts.state_dict()), **dict(self.named_buffers(recurse=False))}
+        for name, tensor in own.items():
+            if name in found and found[name].shape == tensor.shape:
+                with torch.no_grad():
+                    tensor.copy_(found[name])
+        missing = [n for n in own if n != BIAS and (n not in found or found[n].shape != own[n].shape)]
+        if missing:
+            log.warning(
+                f"The model comes without {len(missing)} of the {len(own)} tensors of its language-model head, first "
+                f"{missing[0]}: they begin random."
+            )
+
+
+def write(
+    net: Any, family: Any, words: Words, folder: Path, x: Any, max_new_tokens: int = 64, num_beams: int = 1
+) -> Tensor:
+    """Write on from texts, or what texts are to become, as the library's own `generate` does, without chance.
+
+    Args:
+        net: The backbone's network, in eval mode.
+        family: Its `Family`.
+        words: Its head.
+        folder: The model's, in which ``generation_config.json`` may lie.
+        x: `Inputs`: of ``input_ids`` and ``attention_mask`` ``(B, T)``.
+        max_new_tokens: Most tokens that are written; fewer where the model sees no more.
+        num_beams: Beginnings that are followed at once.
+
+    Returns:
+        Tokens that were written ``(B, S)``, behind whose end there is padding.
+
+    Raises:
+        ConfigError: The model reads both ways, and writes nothing; or the text is as long as it sees.
+    """
+    from transformers import GenerationConfig
+    from transformers import utils as library
+
+    if family.reads == "both_ways":
+        raise ConfigError(f"Expected a model that writes texts but got one of type '{net.config.model_type}'.")
+    shell = _around(net, family, words)
+    said = GenerationConfig.from_pretrained(folder) if (folder / SAID).is_file() else None
+    shell.generation_config = said or shell.generation_config
+    if shell.generation_config.pad_token_id is None:
+        shell.generation_config.pad_token_id = padding_of(shell.generation_config)
+    tokens, mask = x["input_ids"], x["attention_mask"]
+    if family.reads == "forward":
+        tokens, mask = _leaned_right(tokens, mask)
+    begun = tokens.shape[1] if family.reads == "forward" else 1
+    most = getattr(net.config, "max_position_embeddings", None) or begun + max_new_tokens
+    if most <= begun:
+        raise ConfigError(
+            f"Expected a text of fewer than {most} tokens to go on with, since the model sees no more, but got one of "
+            f"{begun}: shorten it."
+        )
+    logging: Any = library.logging
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        options = {"max_new_tokens": min(max_new_tokens, most - begun), "num_beams": num_beams, "do_sample": False}
+        written: Tensor = shell.generate(tokens, attention_mask=mask, **options)
+    finally:
+        logging.set_verbosity(level)
+    return written[:, tokens.shape[1] :] if family.reads == "forward" else written
+
+
+def padding_of(config: Any) -> int:
+    """The token that pads where a model names none: its end."""
+    end = config.eos_token_id
+    return int(next((e for e in (end if isinstance(end, list) else [end]) if e is not None), 0))
+
+
+def _shell(config: Any, family: Any) -> Any:
+    """The library's model with its head, of no weights at all."""
+    import transformers
+
+    library: Any = getattr(transformers, LIBRARY[family.reads])
+    try:
+        with torch.device("meta"):
+            return library.from_config(config, trust_remote_code=False)
+    except ValueError as error:
+        raise ConfigError(
+            f"Expected a model that has the head of a language model but got one of type '{config.model_type}'."
+        ) from error
+
+
+def _tied(shell: Any, config: Any, names: list[str]) -> dict[str, str]:
+    """Weights of the head that are others' under a second name, and these others."""
+    # The library says that T5 ties them always; the published weights of its version 1.1 do not, nor scale.
+    if getattr(config, "scale_decoder_outputs", True) is False:
+        return {}
+    tied = shell.all_tied_weights_keys
+    return {target: source for target, source in tied.items() if target.partition(".")[0] in names}
+
+
+def _there(net: Any, name: str) -> bool:
+    """Whether a model has a member, or a tensor, of that name."""
+    module = net
+    for part in name.split("."):
+        module = getattr(module, part, None)
+        if module is None:
+            return False
+    return True
+
+
+def _read(files: Iterable[Path], begin: tuple[str, ...]) -> dict[str, Tensor]:
+    """Tensors of files whose names begin so."""
+    found = {}
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - no mapping
+                if name.startswith(begin):
+                    renamed = name
+                    for old, new in _OLDER:
+                        renamed = renamed.replace(old, new)
+                    found[renamed] = tensors.get_tensor(name)
+    return found
+
+
+def _around(net: Any, family: Any, words: Words) -> Any:
+    """The library's model, made of the backbone's modules and the head's: no weight is copied."""
+    shell = _shell(net.config, family)
+    if family.reads == "in_two_stacks":
+        base = getattr(shell, shell.base_model_prefix, shell)
+        own = net.get_input_embeddings()
+        for stack in (net.encoder, net.decoder):
+            theirs = base.encoder if stack is net.encoder else base.decoder
+            for name, child in stack.named_children():
+                setattr(theirs, name, child)
+            if stack.embed_tokens is None:
+                theirs.embed_tokens.weight = own.weight
+        if _there(base, "shared"):
+            base.shared.weight = own.weight
+    else:
+        setattr(shell, shell.base_model_prefix, net)
+    for name, part in words.parts.items():
+        setattr(shell, name, part)
+    if _there(shell, BIAS):
+        shell.register_buffer(BIAS, words.get_buffer(BIAS))
+    left = [n for n, t in chain(shell.named_parameters(), shell.named_buffers()) if t.is_meta]
+    assert not left, left
+    return shell.eval()
+
+
+def _leaned_right(tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Bring padding from behind texts ``(B, T)`` in front of them, where a decoder that writes on wants it."""
+    length = tokens.shape[1]
+    places = (torch.arange(length, device=tokens.device) + mask.sum(1, keepdim=True)) % length
+    return tokens.gather(1, places), mask.gather(1, places)

@@ -1,0 +1,40 @@
+"""The head that a language model was pretrained with."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from tunesmith.contracts import Features
+from tunesmith.errors import ConfigError
+
+
+class LanguageModel(nn.Module):
+    """The backbone's own head: an output for each token of its vocabulary, at each token of a text.
+
+    Its weights are those of the model; where the model ties them to its embeddings they are the backbone's, and train
+    and freeze with the stage ``embeddings``.
+
+    Args:
+        words: What the backbone gives as its head; ``None`` where it has none.
+
+    Raises:
+        ConfigError: The backbone is no language model.
+    """
+
+    per_token: ClassVar[bool] = True
+
+    def __init__(self, words: Any) -> None:
+        super().__init__()
+        if words is None:
+            raise ConfigError(
+                "Expected a language model for head=language_model, such as backbone=transformers, but got another "
+                "backbone."
+            )
+        self.words = words
+
+    def forward(self, features: Features) -> Tensor:
+        """Map features, ``tokens`` of shape ``(B, T, D)``, to outputs ``(B, T, K)``."""
+        outputs: Tensor = self.words(features.tokens)
+        return outputs

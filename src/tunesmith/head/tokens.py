@@ -1,0 +1,49 @@
+"""A linear head with an output a token."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from tunesmith.contracts import Features
+from tunesmith.errors import ConfigError
+
+
+class Tokens(nn.Module):
+    """Dropout and one linear layer on each token, as BERT's authors tag words and find answers (Devlin et al., 2019).
+
+    The weight starts as normal noise of standard deviation 0.02, as theirs does, the bias as zero.
+
+    Args:
+        feature_dim: Width D of the tokens.
+        num_outputs: Outputs K of each.
+        dropout: Probability of dropping a feature, from 0 to below 1.
+
+    Raises:
+        ConfigError: The dropout is out of range.
+    """
+
+    per_token: ClassVar[bool] = True
+
+    def __init__(self, feature_dim: int, num_outputs: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"Expected head.dropout to be from 0 to below 1 but got {dropout}.")
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(feature_dim, num_outputs)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, features: Features) -> Tensor:
+        """Map features, ``tokens`` of shape ``(B, T, D)``, to outputs ``(B, T, K)``.
+
+        Raises:
+            ConfigError: The backbone has no tokens.
+        """
+        if features.tokens is None:
+            raise ConfigError(
+                "Expected a backbone with tokens for head=tokens but got one without; use backbone=transformers."
+            )
+        outputs: Tensor = self.output(self.dropout(features.tokens))
+        return outputs

@@ -1,0 +1,75 @@
+"""What tasks have in common in which a language model gives the tokens of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from tunesmith.contracts import IGNORED
+from tunesmith.errors import ConfigError
+from tunesmith.task.perplexity import Perplexity, TokenAccuracy
+from tunesmith.task.sequence import aligned
+
+KINDS = {
+    "both_ways": "an encoder, such as BERT",
+    "forward": "a decoder, such as GPT-2",
+    "in_two_stacks": "an encoder-decoder, such as T5",
+}
+"""Kinds of language models, by how they read."""
+
+
+def check_reads(backbone: Any, reads: str) -> None:
+    """Refuse a backbone of another kind.
+
+    Raises:
+        ConfigError: It reads otherwise.
+    """
+    own = getattr(backbone.preprocess, "reads", "")
+    if own != reads:
+        fits = {"both_ways": "masked_lm", "forward": "causal_lm", "in_two_stacks": "seq2seq"}
+        way = f"; use task={fits[own]}" if own in fits else ""
+        raise ConfigError(
+            f"Expected {KINDS[reads]} for this task but got {KINDS.get(own, 'a backbone for pictures')}{way}."
+        )
+
+
+def check_metrics(metrics: Any) -> None:
+    """Refuse metrics of classes, since a vocabulary is no list of them.
+
+    Raises:
+        ConfigError: There are some.
+    """
+    for name, metric in metrics.items():
+        if not isinstance(metric, Perplexity | TokenAccuracy):
+            raise ConfigError(
+                f"Expected task.metrics.{name} to be Perplexity or TokenAccuracy but got {type(metric).__name__}, "
+                "which is of classes; leave it out."
+            )
+
+
+@torch.no_grad()
+def score_tokens(metrics: Sequence[Metric], outputs: Tensor, target: Tensor) -> dict[str, Any]:
+    """Update metrics of tokens.
+
+    Args:
+        metrics: Those that there are.
+        outputs: ``(B, T, K)``.
+        target: ``(B, T')``, T' at most T.
+
+    Returns:
+        The mean negative log-likelihood of each text's tokens ``(B,)``, and how many count ``(B,)``.
+    """
+    target = aligned(target, outputs.shape[1])
+    nll = F.cross_entropy(outputs.float().transpose(1, 2), target, reduction="none", ignore_index=IGNORED)
+    counts = target != IGNORED
+    right = (outputs.argmax(dim=2) == target)[counts].float()
+    for metric in metrics:
+        if len(right):
+            metric.update(nll[counts] if isinstance(metric, Perplexity) else right)
+    number = counts.sum(dim=1)
+    return {"nll": nll.sum(dim=1) / number.clamp_min(1), "tokens": number}

@@ -1,0 +1,86 @@
+"""Texts themselves: the next token of each, or those that are hidden."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from tunesmith.contracts import IGNORED, Batch
+from tunesmith.task.base import Stage
+from tunesmith.task.kind import Counted
+from tunesmith.task.language import check_metrics, check_reads, score_tokens
+from tunesmith.task.sequence import SequenceTask
+from tunesmith.task.writing import Writing
+
+
+@final
+class LanguageModelling(SequenceTask):
+    """Language modelling: outputs ``(B, T, K)`` are logits of each token, K the vocabulary.
+
+    A decoder gives the next token, and a prediction goes on with a text; an encoder gives the tokens that are hidden,
+    and a prediction puts words in the place of a text's masks.
+
+    Args:
+        reads: Whether the task is for a decoder or an encoder.
+        generate: How a decoder goes on.
+        **common: Arguments of `Task`.
+
+    Raises:
+        ConfigError: The backbone is of another kind, or a metric is of classes.
+    """
+
+    targets = ("tokens",)
+
+    def __init__(
+        self, *, reads: Literal["forward", "both_ways"] = "forward", generate: Writing | None = None, **common: Any
+    ) -> None:
+        check_reads(common["backbone"], reads)
+        check_metrics(common["metrics"])
+        super().__init__(**common)
+        self.reads = reads
+        self.generate = generate or Writing()
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """Probabilities of tokens ``(…, K)`` in float32."""
+        return outputs.float().softmax(dim=-1)
+
+    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
+        if stage == "train" and self.reads == "both_ways":
+            # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
+            features = self.features(batch["input"])
+            tokens: Any = features.tokens
+            outputs = self.head(features._replace(tokens=tokens[batch["target"] != IGNORED]))
+        return super()._step(batch, stage, outputs)
+
+    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
+        """The positions that count; of outputs ``(M, K)`` all do. See `SequenceTask.counted`."""
+        if outputs.ndim == 3:
+            return super().counted(outputs, batch)
+        counts, weight = batch["target"] != IGNORED, batch.get("weight")
+        spread = None if weight is None else weight.unsqueeze(1).expand_as(counts)[counts]
+        return Counted(outputs, batch["target"][counts], spread)
+
+    def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
+        """Update metrics; keep of each text the mean negative log-likelihood of its tokens, and their number."""
+        wanted = list(metrics.values(copy_state=False))
+        if not wanted:  # as mostly in training
+            return {}
+        target = batch["target"]
+        if outputs.ndim == 2:
+            outputs, target = outputs[None], target[target != IGNORED][None]
+        return score_tokens(wanted, outputs, target)
+
+    @torch.no_grad()
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """What each text becomes, and index ``(B,)``."""
+        x: Any = batch["input"]
+        tokenizer = self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]  # set by a connector
+        if self.reads == "forward":
+            tokens = self.backbone.write(self.head.words, x, **self.generate.options())
+        else:
+            hidden = x["input_ids"] == tokenizer.mask
+            tokens = torch.where(hidden, self(x).argmax(dim=2), x["input_ids"])
+        return {"predictions": [tokenizer.text(row) for row in tokens.tolist()], "index": batch["index"]}

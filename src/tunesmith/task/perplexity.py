@@ -1,0 +1,33 @@
+"""Metrics of language models, over all tokens that count, of all steps and processes."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+
+@final
+class Perplexity(MeanMetric):
+    """Exponential of the mean negative log-likelihood of the tokens."""
+
+    higher_is_better = False  # type: ignore[assignment]  # None for aggregators in general
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def compute(self) -> Tensor:
+        """A scalar."""
+        mean: Tensor = super().compute()
+        return mean.exp()
+
+
+@final
+class TokenAccuracy(MeanMetric):
+    """Share of the tokens that are the most probable ones."""
+
+    higher_is_better = True  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()

@@ -1,0 +1,73 @@
+"""Tasks with an output a token: which of them count, and the rest is as for one output a sample."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import MetricCollection
+
+from tunesmith.contracts import IGNORED, Batch
+from tunesmith.task.base import Task
+from tunesmith.task.kind import Counted
+from tunesmith.task.metric import update
+
+
+class SequenceTask(Task, ABC):
+    """A task whose outputs are ``(B, T, K)``; its loss is the mean over the positions that count in the batch.
+
+    A position counts where the target is not `IGNORED`. Features that the cache keeps are padded further than a batch
+    is; what is behind the target does not count.
+    """
+
+    targets: ClassVar[tuple[str, ...]] = ("tags",)
+
+    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
+        """The positions that count, of all samples in their order, each with its sample's weight."""
+        target, weight = aligned(batch["target"], outputs.shape[1]), batch.get("weight")
+        counts = target != IGNORED
+        spread = None if weight is None else weight.unsqueeze(1).expand_as(target)[counts]
+        return Counted(outputs[counts], target[counts], spread)
+
+    def terms(self, batch: Batch) -> int:
+        """Number of positions that count."""
+        return int((batch["target"] != IGNORED).sum())
+
+    def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
+        """Update metrics with the positions that count; nothing is kept of a test."""
+        found = self.counted(outputs, batch)
+        if len(found.target):
+            update(metrics, self.predictions(found.outputs), self.predictions(found.outputs), found.target)
+        return {}
+
+    def baseline(self, metrics: MetricCollection, found: Mapping[str, Any]) -> str | None:
+        """Update metrics with what would be said without a model.
+
+        Args:
+            metrics: On the CPU.
+            found: What `score` kept of a test, all of it.
+
+        Returns:
+            That in words; ``None`` where there is nothing of the kind.
+        """
+        return None
+
+
+def aligned(target: Tensor, length: int) -> Tensor:
+    """Pad targets ``(B, T)`` with `IGNORED` to the length of the outputs."""
+    return F.pad(target, (0, length - target.shape[1]), value=IGNORED)
+
+
+def parted(values: Tensor, sizes: Tensor) -> list[Tensor]:
+    """Part what was said of all samples ``(M, …)`` into what was said of each ``(M_i, …)``."""
+    return list(torch.split(values, sizes.tolist()))
+
+
+def whole(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Undo `parted`: all values ``(M, …)``, and the number of the sample that each is of ``(M,)``."""
+    sizes = torch.tensor([len(part) for part in parts])
+    return torch.cat(list(parts)), torch.arange(len(parts)).repeat_interleave(sizes)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torchmetrics import MeanSquaredError
+
+from tunesmith.contracts import IGNORED
+from tunesmith.errors import ConfigError
+from tunesmith.task.language import check_metrics, check_reads, score_tokens
+
+
+def test_a_target_shorter_than_the_outputs_that_the_cache_padded():
+    outputs, target = torch.randn(2, 6, 9), torch.tensor([[1, 2], [3, IGNORED]])
+    assert torch.allclose(score_tokens([], outputs, target)["nll"], score_tokens([], outputs[:, :2], target)["nll"])
+
+
+class Of:
+    def __init__(self, reads):
+        self.preprocess = type("P", (), {"reads": reads} if reads else {})()
+
+
+@pytest.mark.parametrize(
+    ("reads", "wanted", "sentence"),
+    [
+        ("both_ways", "forward", r"a decoder, such as GPT-2 .* but got an encoder, such as BERT; use task=masked_lm"),
+        ("in_two_stacks", "both_ways", r"an encoder, such as BERT .* use task=seq2seq"),
+        (None, "in_two_stacks", r"an encoder-decoder, such as T5 for this task but got a backbone for pictures"),
+    ],
+)
+def test_another_kind_of_model_is_refused(reads, wanted, sentence):
+    with pytest.raises(ConfigError, match=rf"^Expected {sentence}\.$"):
+        check_reads(Of(reads), wanted)
+
+
+def test_metrics_of_classes_are_refused():
+    with pytest.raises(ConfigError, match=r"^Expected task.metrics.x to be Perplexity or TokenAccuracy but got Mean"):
+        check_metrics({"x": MeanSquaredError()})
