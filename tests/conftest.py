@@ -69,6 +69,12 @@ def tagged() -> Path:
     return Path(os.environ["SMALL_TEXTS"], "tags.conll")
 
 
+@pytest.fixture(scope="session")
+def questions() -> Path:
+    """128 questions of two words on texts of eight, some without an answer."""
+    return Path(os.environ["SMALL_TEXTS"], "questions.jsonl")
+
+
 @pytest.fixture
 def random_input() -> Callable[..., Any]:
     """Makes random pictures, or texts the second of which is padded, for a backbone."""

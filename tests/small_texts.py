@@ -110,12 +110,27 @@ def write_tags(file: Path) -> None:
     file.write_text("\n".join(sentences))
 
 
+def write_questions(file: Path) -> None:
+    """Write 128 questions of two words on texts of eight: which one comes behind a word? Of the last one none does."""
+    names, rows = WORDS[len(SPECIAL) :], []
+    for i in range(128):
+        words = [names[(i * 5 + i // 12 + step) % len(names)] for step in range(8)]
+        text, at = " ".join(words), i * 3 % 8
+        answers = {
+            "text": words[at + 1 : at + 2],
+            "answer_start": [len(" ".join(words[: at + 1])) + 1] if at < 7 else [],
+        }
+        rows.append({"question": f"is {words[at]}", "context": text, "answers": answers})
+    file.write_text("\n".join(map(json.dumps, rows)))
+
+
 def write_models(folder: Path) -> None:
-    """Write every model into a folder of its own below one, and beside them a table of texts, and words with tags.
+    """Write every model into a folder of its own below one, and beside them texts, words with tags, and questions.
 
     The table has 128 texts of four words, in five classes that the first word tells.
     """
     write_tags(folder / "tags.conll")
+    write_questions(folder / "questions.jsonl")
     names = WORDS[len(SPECIAL) :]
     texts = [f"{names[i % 5]} {names[5 + i % 3]} {names[8 + i % 2]} {names[i // 10 % 10]}" for i in range(128)]
     rows = [f"{text},{'abcde'[i % 5]}" for i, text in enumerate(texts)]

@@ -26,6 +26,7 @@ BESIDE = {
     "data/text_files": ["data.file=texts"],
     "data/pair_table": ["data.file=pairs.csv"],
     "data/token_table": ["data.file=tags.conll"],
+    "data/qa_table": ["data.file=questions.json"],
     "data/hf_dataset": ["data.file=saved"],
     "data/torchvision_dataset": ["data.name=SVHN"],
     "backbone/custom": ["backbone.net._target_=torch.nn.Identity", "backbone.stages={a: [b]}", "backbone.image_size=8"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import re
 import shlex
@@ -86,6 +87,11 @@ def folder(tmp_path, monkeypatch):
     pd.DataFrame(rows, columns=names).to_csv(tmp_path / "pictures.csv", index=False)
     texts = [(f"a {('fine', 'dull')[i % 2]} film, {i}", ("fresh", "rotten")[i % 2], f"film{i // 4}") for i in range(48)]
     pd.DataFrame(texts, columns=["text", "label", "group"]).to_csv(tmp_path / "texts.csv", index=False)
+    sentence = "Anna B-PER\nlives O\nin O\nNew B-LOC\nYork I-LOC\n"
+    (tmp_path / "names.conll").write_text("\n".join([sentence, "Paris B-LOC\nsleeps O\n"] * 12))
+    answers = {"text": ["Paris"], "answer_start": [14]}
+    asked = {"question": "Where does Anna live?", "context": "Anna lives in Paris.", "answers": answers}
+    (tmp_path / "questions.jsonl").write_text("\n".join([json.dumps(asked)] * 24))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -25,7 +25,9 @@ SMALL = {
     "flowers_efficientnet": ("Flowers102", ["backbone.weights=null", "backbone.image_size=32", "data.batch_size=8"]),
     "gpt2_lm": (None, ["data.samples=40"]),
     "mnist_cnn": ("MNIST", ["data.split.val=0.3"]),
+    "ner_tiny": (None, TEXT),
     "pets_convnext": ("OxfordIIITPet", ["backbone.name=test_convnext", "backbone.weights=null"]),
+    "qa_tiny": (None, [*TEXT, "data.max_length=56", "data.stride=8"]),
     "resnet50_feature_extraction": ("folder", RESNET),
     "reviews_minilm_lora": ("reviews", TEXT),
     "reviews_minilm_lpft": ("reviews", TEXT),
@@ -89,7 +91,7 @@ def test_it_has_a_header_and_at_most_15_lines(path):
 @pytest.mark.parametrize("name", SMALL)
 def test_it_takes_a_step(name, lay, tmp_path):
     needed, small = SMALL[name]
-    key, small = ("file", [word.format(**os.environ) for word in small]) if needed == "reviews" else ("root", small)
+    key, small = "file" if needed == "reviews" else "root", [word.format(**os.environ) for word in small]
     data = [f"data.{key}={tmp_path / 'data'}"] if needed else []
     if needed:
         lay(needed, tmp_path / "data")
@@ -97,4 +99,4 @@ def test_it_takes_a_step(name, lay, tmp_path):
     cfg = compose("train", [*overrides, f"paths.logs={tmp_path / 'logs'}"])
     check(cfg)
     metrics = train(cfg).metrics
-    assert {"test/accuracy", "test/mae", "test/token_accuracy"} & metrics.keys()
+    assert {"test/accuracy", "test/mae", "test/f1", "test/token_accuracy"} & metrics.keys()

@@ -26,14 +26,14 @@ POLICIES = {
 LISTED = yaml.safe_load((Path(__file__).parents[1] / "families.yaml").read_text())
 
 
-TAGS = "transformers/tags"
-"""Not a family of its own: an encoder with an output a token. So too for the next two."""
+TAGS, ANSWERS = "transformers/tags", "transformers/answers"
+"""No families of their own: an encoder with an output a token. So too for the next two."""
 
 TEXTS, PAIRS = "transformers/causal_lm", "transformers/seq2seq"
 
 
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory, texts, tagged):
+def composed(quick_below, tmp_path_factory, texts, tagged, questions):
     """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures, or texts.
 
     All texts have as many tokens: padded to another length they are computed to other last bits.
@@ -44,6 +44,8 @@ def composed(quick_below, tmp_path_factory, texts, tagged):
     pairs = ["data.source=text", "data.target=text", "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"]
     data[PAIRS] = ["data=pair_table", f"data.file={texts}", *pairs, "task=seq2seq"]
     data[TAGS] = ["data=token_table", f"data.file={tagged}", "task=tagging"]
+    small = ["data.max_length=48", "data.stride=8", "data.max_question=8", "task.monitor=val/loss", "task.mode=min"]
+    data[ANSWERS] = ["data=qa_table", f"data.file={questions}", "task=question_answering", *small]
     return {
         policy + option: quick_below(logs, *own, *words, *more, samples=128)
         for policy, more in POLICIES.items()
@@ -62,7 +64,7 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
         cfg = composed.get(policy + option, composed[policy]).copy()
         OmegaConf.set_struct(cfg, False)
         cfg.backbone = OmegaConf.merge(node, overrides)
-        kept = next(name for name in ("accuracy", "token_accuracy") if name in cfg.task.metrics)
+        kept = next(name for name in ("accuracy", "token_accuracy", "f1") if name in cfg.task.metrics)
         cfg.task.metrics = {kept: cfg.task.metrics[kept]}
         cfg.cache.mode, cfg.paths.cache = cache, str(tmp_path / "cache")
         result = train(cfg)
@@ -72,8 +74,9 @@ def trained(composed, monkeypatch, tmp_path, everything_pays):
     return make
 
 
-def test_an_output_a_token(trained):
-    compare(trained, "last", TAGS, LISTED["transformers/bert"])
+@pytest.mark.parametrize("option", [TAGS, ANSWERS])
+def test_an_output_a_token(trained, option):
+    compare(trained, "last", option, LISTED["transformers/bert"])
 
 
 @pytest.mark.parametrize(

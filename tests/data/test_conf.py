@@ -16,8 +16,11 @@ def test_every_source_has_a_file():
     texts = {
         "hf_dataset",
         "pair_table",
+        "qa_table",
         "reviews",
         "synthetic_pairs",
+        "synthetic_questions",
+        "synthetic_tags",
         "synthetic_text",
         "text_files",
         "text_table",

@@ -59,9 +59,12 @@ SETTINGS = {
     "steps_alone": ["trainer.max_epochs=-1", "+trainer.max_steps=17"],
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
-MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert"}
+MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert", "answers": "bert"}
 MODELS |= {"causal_lm": "llama", "masked_lm": "bert", "seq2seq": "t5"}
 """Settings with a small language model; 7 batches an epoch too."""
+
+SMALL = ["data.max_length=48", "data.stride=8", "data.max_question=8"]
+"""Windows for a model of 64 tokens."""
 
 TEXTS = ["data=text_table", "data.target=tokens"]
 TIMED = ("seconds", "per_second")
@@ -76,7 +79,10 @@ def configured(logs, setting="plain", *more):
     if setting not in MODELS:
         return compose("train", [*BASE, *SETTINGS[setting], f"paths.logs={logs}", *more])
     folder = os.environ["SMALL_TEXTS"]
-    own = {"tags": ["data=token_table", f"data.file={folder}/tags.conll", "task=token_classification"]}
+    own = {
+        "tags": ["data=token_table", f"data.file={folder}/tags.conll", "task=token_classification"],
+        "answers": ["data=qa_table", f"data.file={folder}/questions.jsonl", "task=question_answering", *SMALL],
+    }
     own |= {task: [*TEXTS, f"data.file={folder}/texts.csv", f"task={task}"] for task in ("causal_lm", "masked_lm")}
     pairs = ["data.source=text", "data.target=text", "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"]
     own["seq2seq"] = ["data=pair_table", f"data.file={folder}/texts.csv", "task=seq2seq", *pairs]

@@ -40,6 +40,7 @@ CROSSED = {
     "probe_waits": ["start of the third", "third epoch"],
     "encoder": ["middle"],
     "tags": ["middle"],
+    "answers": ["middle"],
     "causal_lm": ["middle"],
     "masked_lm": ["middle"],
     "seq2seq": ["middle", "validation"],

@@ -62,13 +62,13 @@ def count(table: Table, rows: Ints) -> dict[str, int]:
     if table.kind == "multilabel":
         numbers = table.targets[rows].sum(0).astype(np.int64)
     else:
-        found = table.targets[rows] if table.classes else [tag for row in rows for tag in table.targets[row]]
+        found = table.targets[rows] if table.classes else [i for row in rows for i in table.indices_of(row)]
         numbers = np.bincount(found, minlength=len(names))
     return dict(zip(names, numbers.tolist(), strict=True))
 
 
 def _countable(table: Table) -> bool:
-    return table.classes or table.kind in ("multilabel", "tags")
+    return table.classes or table.kind in ("multilabel", "tags", "span")
 
 
 def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:

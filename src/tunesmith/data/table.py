@@ -37,7 +37,8 @@ class Table:
         samples: Paths of pictures, or their pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8; or texts.
         targets: Class index of each sample ``(N,)``, int64, where ``kind`` is class or ordinal; its labels, 0 or 1, or
             its values ``(N, K)``, float32. Where it is ragged, a plain value each: of ``tags`` the class indices of a
-            text's words, of a ``span`` the accepted answers, ``text`` itself, of ``tokens`` nothing, such as 0.
+            text's words, of a ``span`` the accepted answers, each with its first character, ``text`` itself, of
+            ``tokens`` nothing, such as 0.
         class_names: One name a class, label, value or tag, in the order of the indices.
         names: What a prediction table calls each sample ``(N,)``; independent of where the data lie.
         channels: Channels to decode to: 1 (grey) or 3 (RGB); 0 for texts.
@@ -106,16 +107,21 @@ class Table:
         return bool(np.any(self.targets[one] != self.targets[other]))
 
     def occurrences(self, rows: Ints) -> Floats | None:
-        """Which labels, or tags, each of some rows has: 0 or 1 ``(R, K)``; ``None`` of other kinds."""
+        """Which labels, or tags, each of some rows has: 0 or 1 ``(R, K)``; ``None`` of kinds without."""
         if self.kind == "multilabel":
             found: Floats = self.targets[rows]
             return found
-        if self.kind != "tags":
+        if self.kind not in ("tags", "span"):
             return None
         found = np.zeros((len(rows), len(self.class_names)), np.float32)
         for place, row in enumerate(rows):
-            found[place, list(self.targets[row])] = 1
+            found[place, self.indices_of(row)] = 1
         return found
+
+    def indices_of(self, row: int) -> list[int]:
+        """Class indices of a row: of its words, or whether its question has an answer, 0, or has none, 1."""
+        target = self.targets[row]
+        return [0 if target else 1] if self.kind == "span" else list(target)
 
     def keep(self, rows: Ints) -> Table:
         """The table of some rows only, in their order."""

@@ -38,13 +38,14 @@ class Encoded:
         tokens: Of each text ``(R, T)``, int32, with R rows as in `tokens.ROWS`.
         targets: As `Table` has them or, of each text, int64: what each token is to give ``(T,)``, or a span ``(2,)``.
         cut: Positions of the texts that were cut.
-        more: What else a batch holds, by name: of each text a vector, which is padded with `IGNORED`.
+        more: What else a batch holds of each text, by name: vectors, which are padded with `IGNORED`, numbers, or plain
+            values, which stay a list.
     """
 
     tokens: Sequence[Tensor]
     targets: Any
     cut: Ints
-    more: Mapping[str, Sequence[Tensor]] = field(default_factory=dict)
+    more: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class TextData(TableData, ABC):
@@ -195,7 +196,7 @@ class TextData(TableData, ABC):
     def _dataset(self, split: str, training: bool, tested: bool) -> TextDataset:
         if split == "predict":
             texts = self._predicted or []
-            return self._of(texts, self._new, np.arange(len(texts)))
+            return self._of(texts, self._new, np.arange(len(self._new.tokens)))
         dataset = self._of(self.table.samples, self._encoded, self.indices[split], self.table.weights)
         dataset.anew = training
         if training == (split == "train"):  # no training order, or no cache, was made for the others
@@ -279,4 +280,4 @@ class TextDataset(SplitDataset):
 def _together(column: list[Any]) -> Any:
     if isinstance(column[0], Tensor) and column[0].ndim == 1:
         return pad_sequence(column, batch_first=True, padding_value=IGNORED)
-    return default_collate(column)
+    return column if isinstance(column[0], str | tuple) else default_collate(column)

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import numpy as np
-import torch
 
-from tunesmith.contracts import IGNORED, DataSpec
-from tunesmith.data.table import SPLIT_WORDS, Table, Text
-from tunesmith.data.text import Encoded, TextData
-from tunesmith.data.token_file import Keys, Sentence, read_sentences
-from tunesmith.data.words import find_words, first_tokens, joined
+from tunesmith.data.split_file import files_of, folders_of
+from tunesmith.data.table import Table
+from tunesmith.data.tagged import TaggedData
+from tunesmith.data.token_file import Keys, read_sentences
 from tunesmith.errors import DataError, nearest
 
 log = logging.getLogger(__name__)
 
-FILE_WORDS = {**SPLIT_WORDS, "dev": "val", "testa": "val", "testb": "test"}
-"""What the name of a split's file may have in it, between dots, dashes and underscores; also as in CoNLL-2003."""
 
-
-class TokenTable(TextData):
+@final
+class TokenTable(TaggedData):
     """Sentences whose words have tags, in one file or in one for each split.
 
     A file has a word a line, first the word and last its tag, with an empty line behind a sentence, and lines of
     ``-DOCSTART-`` that begin documents (CoNLL); or, as ``.jsonl``, a sentence a line. Documents are kept together where
-    there are any. A word is tagged by the first of its tokens. A word that `max_length` cuts off is trained on by
-    nobody; metrics of entities and the accuracy count it as not found.
+    there are any.
 
     Args:
         file: The file; or a folder of ``train.…`` and maybe ``val.…`` (``valid``, ``dev``) and ``test.…``.
@@ -42,10 +36,8 @@ class TokenTable(TextData):
         scheme: How the tags say where an entity begins. ``iob1``, where it begins with ``B-`` only right behind another
             of its kind, is read as IOB2; with ``as_is`` tags stay what they are.
         classes: The tags in their order; ``None``: those that occur, sorted. Tags that are numbers are places in it.
-        **common: Arguments of `TextData`.
+        **common: Arguments of `TextData`, as `TaggedData` takes them.
     """
-
-    between = " "
 
     def __init__(
         self,
@@ -71,7 +63,7 @@ class TokenTable(TextData):
         Raises:
             DataError: One is missing, or a line is not what it should be.
         """
-        files = _files(self.file)
+        files = files_of(self.file, "words and tags")
         found = [(file, sentence) for file in files for sentence in read_sentences(file, self.keys)]
         names = [f"{file.name}:{sentence.line}" for file, sentence in found]
         tags = [_as_iob2(s.tags) if self.scheme == "iob1" else s.tags for _, s in found]
@@ -91,7 +83,7 @@ class TokenTable(TextData):
             channels=0,
             groups=np.unique([str(d) for d in documents], return_inverse=True)[1] if grouped else None,
             group_unit="document" if grouped else None,
-            folders=_folders(files, found, names),
+            folders=folders_of(files, [(file, sentence.split) for file, sentence in found], names),
             kind="tags",
         )
 
@@ -109,62 +101,6 @@ class TokenTable(TextData):
                     f"{nearest(unknown[0], self.classes)}"
                 )
         return list(self.classes)
-
-    def lost(self, encoded: Encoded) -> str:
-        """Say how many words have no token."""
-        words = encoded.more["words"]
-        number = sum(int((own < 0).sum()) for own in words)
-        return f" {number:,} of {sum(map(len, words)):,} words are cut off: they count as not found."
-
-    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
-        """Tokenise words with blanks between them; each tag is for the first token of its word."""
-        texts, places = zip(*(joined(words) for words in samples), strict=True)
-        tokens, offsets = self.tokenizer.located(texts)
-        words = [torch.from_numpy(first_tokens(p, o)) for p, o in zip(places, offsets, strict=True)]
-        tags = (
-            [torch.tensor(own) for own in targets] if targets is not None else [torch.zeros_like(own) for own in words]
-        )
-        wanted = []
-        for own, first, said in zip(tokens, words, tags, strict=True):
-            target = torch.full((own.shape[1],), IGNORED, dtype=torch.int64)
-            target[first[first >= 0]] = said[first >= 0]
-            wanted.append(target)
-        cut = np.array([i for i, first in enumerate(words) if (first < 0).any()], dtype=np.int64)
-        return Encoded(tokens, wanted, cut, {"words": words, "tags": tags})
-
-    def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
-        """Make `predict_dataloader` serve texts, split into words; `places` then says where these stand."""
-        self.places = [find_words(text) for (text,) in samples]
-        words = [tuple(text[a:b] for a, b in own) for (text,), own in zip(samples, self.places, strict=True)]
-        super().predict_on(words, spec)
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    found = sorted(file for file in path.iterdir() if file.is_file() and _split_of(file))
-    if not found:
-        raise DataError(f"Expected a file of words and tags, or a folder with one called train, but got {path}.")
-    return found
-
-
-def _split_of(file: Path) -> str | None:
-    words = re.split(r"[._-]", file.name.lower())
-    return next((FILE_WORDS[word] for word in words if word in FILE_WORDS), None)
-
-
-def _folders(files: Sequence[Path], found: Sequence[tuple[Path, Sentence]], names: Sequence[str]) -> Any:
-    if len(files) > 1:
-        return np.array([str(_split_of(file)) for file, _ in found])
-    if all(sentence.split is None for _, sentence in found):
-        return None
-    for name, (_, sentence) in zip(names, found, strict=True):
-        if str(sentence.split).lower() not in SPLIT_WORDS:
-            raise DataError(
-                f"Expected train, val or test as the split of {name} but got '{sentence.split}'."
-                f"{nearest(str(sentence.split), SPLIT_WORDS)}"
-            )
-    return np.array([SPLIT_WORDS[str(sentence.split).lower()] for _, sentence in found])
 
 
 def _continues(before: str, tag: str) -> bool:

@@ -80,6 +80,62 @@ class Tokenizer:
             offsets += [np.array(places, dtype=np.int64) for places in encoded["offset_mapping"]]
         return found, offsets
 
+    def shortened(self, texts: Sequence[str], most: int) -> tuple[list[str], Ints]:
+        """Cut texts at their end to a number of tokens, marks left out.
+
+        Returns:
+            The texts, and the positions of those that were cut.
+        """
+        found, cut = list(texts), []
+        for start in range(0, len(texts), AT_ONCE):
+            some = list(texts[start : start + AT_ONCE])
+            encoded = self._own(some, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            for i, places in enumerate(encoded["offset_mapping"], start):
+                if len(places) > most:
+                    found[i] = texts[i][: places[most - 1][1]]
+                    cut.append(i)
+        return found, np.array(cut, dtype=np.int64)
+
+    def windows(
+        self, first: Sequence[str], second: Sequence[str], shared: int
+    ) -> tuple[list[Tensor], Ints, list[Ints]]:
+        """Tokenise pairs, with as much of the second text in each of several windows as goes with all of the first.
+
+        Args:
+            first: N texts.
+            second: As many.
+            shared: Tokens of the second text that neighbouring windows share.
+
+        Returns:
+            Tokens of each window ``(R, T)``; the pair that each is of ``(W,)``; and where each token begins and ends in
+            the second text ``(T, 2)``, -1 and -1 of all others.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        self._check_fast()
+        found: list[Tensor] = []
+        pairs: list[int] = []
+        places: list[Ints] = []
+        for start in range(0, len(first), AT_ONCE):
+            encoded = self._own(
+                list(first[start : start + AT_ONCE]),
+                list(second[start : start + AT_ONCE]),
+                truncation="only_second",
+                max_length=self.preprocess.max_length,
+                stride=shared,
+                return_overflowing_tokens=True,
+                return_offsets_mapping=True,
+                verbose=False,
+            )
+            rows = zip(*(encoded[name] for name in self._rows), strict=True)
+            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
+            pairs += [start + number for number in encoded["overflow_to_sample_mapping"]]
+            for i, own in enumerate(encoded["offset_mapping"]):
+                of_second = np.array([part == 1 for part in encoded.sequence_ids(i)])
+                places.append(np.where(of_second[:, None], np.array(own, dtype=np.int64), -1))
+        return found, np.array(pairs, dtype=np.int64), places
+
     def _check_fast(self) -> None:
         if not self._own.is_fast:
             raise ConfigError(

@@ -18,8 +18,7 @@ from tunesmith.run import metrics_log, sequences
 from tunesmith.run.assemble import Parts
 from tunesmith.run.callback import Collect
 from tunesmith.run.checkpoint import load_weights
-from tunesmith.run.predictions import Predictions
-from tunesmith.run.sequences import Sequences
+from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.task.decision import Decision
 
 
@@ -127,7 +126,8 @@ def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
     dataset = data.test_dataloader().dataset
-    return [(found.caption(i), dataset.shown(i)) for i in worst]
+    places = (isinstance(found, Sequences) and found.places) or range(len(wrongness))
+    return [(found.caption(i), dataset.shown(places[i])) for i in worst]
 
 
 def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:

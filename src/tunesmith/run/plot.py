@@ -13,8 +13,7 @@ from matplotlib.figure import Figure
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from tunesmith.run import metrics_log
-from tunesmith.run.predictions import Predictions
-from tunesmith.run.sequences import Sequences
+from tunesmith.run.predictions import Predictions, Sequences
 
 _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 

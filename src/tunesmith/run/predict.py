@@ -22,18 +22,17 @@ from tunesmith.data.decode import SUFFIXES, Front, channels_for
 from tunesmith.errors import DataError
 from tunesmith.run import sequences
 from tunesmith.run.callback import joined
-from tunesmith.run.predictions import Predictions
+from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.run.quiet import quiet
 from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.saved import shorten
-from tunesmith.run.sequences import Sequences
-from tunesmith.run.texts import find_texts
+from tunesmith.run.texts import find_questions, find_texts
 
 
 def predict(cfg: DictConfig) -> Predictions | Sequences:
     """Predict and write a table: file or text, label, one column of probability a class; or a column a value.
 
-    Of tags it has a row an entity.
+    Of tags it has a row an entity, of questions one an answer.
 
     Args:
         cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``, ``on_bad_file``.
@@ -111,7 +110,7 @@ def _pictures(cfg: DictConfig, found: Rebuilt) -> Asked:
 
 
 def _texts(cfg: DictConfig, found: Rebuilt) -> Asked:
-    texts = find_texts(cfg.input, found.cfg.data)
+    texts = find_questions(cfg.input) if found.spec.target == "span" else find_texts(cfg.input, found.cfg.data)
     return Asked(texts, ["\t".join(parts) for parts in texts])
 
 

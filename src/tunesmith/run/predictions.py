@@ -148,6 +148,61 @@ class Predictions:
         return np.asarray(np.where(off > 0, off + sure, 0))
 
 
+@dataclass(frozen=True)
+class Sequences:
+    """What was said of the samples of one split, or of what is predicted; `Predictions` is of one thing a sample.
+
+    Attributes:
+        files: What each sample is called ``(N,)``, or the text itself.
+        said: What is said of each, in words.
+        kind: Of the target, as `DataSpec` has it.
+        class_names: As `DataSpec` has them.
+        targets: The truth, likewise in words; ``None`` where it is not known.
+        wrong: How wrong each is ``(N,)``, 0 where it is right; empty where the truth is not known.
+        classes: A row a class: its name, ``precision``, ``recall``, ``f1`` and ``support``; empty where there are none.
+        rows: The saved table, where that has another form than a row a sample.
+        summary: What people are shown of a prediction, a line each.
+        column: What the first column of the saved table is called.
+        places: In the split, of each sample, where the split has several for some of them; empty where it has not.
+    """
+
+    files: list[str]
+    said: list[str]
+    kind: Target
+    class_names: tuple[str, ...] = ()
+    targets: list[str] | None = None
+    wrong: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    rows: pa.Table | None = None
+    summary: list[str] = field(default_factory=list)
+    column: Literal["file", "text"] = "file"
+    places: list[int] = field(default_factory=list)
+
+    def table(self) -> pa.Table:
+        """One row a sample: its ``file`` or ``text``, ``target`` where known and ``label``; or what ``rows`` holds."""
+        if self.rows is not None:
+            return self.rows
+        truth = {} if self.targets is None else {"target": self.targets}
+        return pa.table({self.column: self.files, **truth, "label": self.said})
+
+    def save(self, path: Path) -> None:
+        """Write the table: see `predictions.save`."""
+        save(self.table(), path)
+
+    def caption(self, i: int) -> str:
+        """What a sample is called, what was said of it and what, in truth, is."""
+        assert self.targets is not None
+        return f"{self.files[i]}: {self.said[i] or 'nothing'}, in truth {self.targets[i] or 'nothing'}"
+
+    def by_class(self) -> pd.DataFrame:
+        """One row a class; none where there are no classes."""
+        return self.classes
+
+    def wrongness(self) -> NDArray[np.float64]:
+        """How wrong each sample is ``(N,)``, 0 where it is right."""
+        return self.wrong
+
+
 def save(table: pa.Table, path: Path) -> None:
     """Write a table as Parquet or, where the name ends so, as CSV."""
     with atomic(path) as temporary:

@@ -13,9 +13,8 @@ from tunesmith.atomic import write_text
 from tunesmith.contracts import DataSpec
 from tunesmith.parameters import ParameterTable
 from tunesmith.run.outcome import Outcome
-from tunesmith.run.predictions import Predictions
+from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.run.saved import shorten
-from tunesmith.run.sequences import Sequences
 from tunesmith.task.decision import Decision
 
 FEW = 20

@@ -4,74 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from tunesmith.contracts import Target
-from tunesmith.run.predictions import save
+from tunesmith.run import answers
+from tunesmith.run.predictions import Sequences
 from tunesmith.task.entity import Entity, EntityScore, entities, tags_of
 
 SHOWN = 5
 """Texts that people are shown of a prediction."""
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """What was said of the samples of one split, or of what is predicted; `Predictions` is of one thing a sample.
-
-    Attributes:
-        files: What each sample is called ``(N,)``, or the text itself.
-        said: What is said of each, in words.
-        kind: Of the target, as `DataSpec` has it.
-        class_names: As `DataSpec` has them.
-        targets: The truth, likewise in words; ``None`` where it is not known.
-        wrong: How wrong each is ``(N,)``, 0 where it is right; empty where the truth is not known.
-        classes: A row a class: its name, ``precision``, ``recall``, ``f1`` and ``support``; empty where there are none.
-        rows: The saved table, where that has another form than a row a sample.
-        summary: What people are shown of a prediction, a line each.
-        column: What the first column of the saved table is called.
-    """
-
-    files: list[str]
-    said: list[str]
-    kind: Target
-    class_names: tuple[str, ...] = ()
-    targets: list[str] | None = None
-    wrong: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    classes: pd.DataFrame = field(default_factory=pd.DataFrame)
-    rows: pa.Table | None = None
-    summary: list[str] = field(default_factory=list)
-    column: Literal["file", "text"] = "file"
-
-    def table(self) -> pa.Table:
-        """One row a sample: its ``file`` or ``text``, ``target`` where known and ``label``; or what ``rows`` holds."""
-        if self.rows is not None:
-            return self.rows
-        truth = {} if self.targets is None else {"target": self.targets}
-        return pa.table({self.column: self.files, **truth, "label": self.said})
-
-    def save(self, path: Path) -> None:
-        """Write the table: see `predictions.save`."""
-        save(self.table(), path)
-
-    def caption(self, i: int) -> str:
-        """What a sample is called, what was said of it and what, in truth, is."""
-        assert self.targets is not None
-        return f"{self.files[i]}: {self.said[i] or 'nothing'}, in truth {self.targets[i] or 'nothing'}"
-
-    def by_class(self) -> pd.DataFrame:
-        """One row a class; none where there are no classes."""
-        return self.classes
-
-    def wrongness(self) -> NDArray[np.float64]:
-        """How wrong each sample is ``(N,)``, 0 where it is right."""
-        return self.wrong
 
 
 def tested(task: Any, names: Sequence[str], found: Mapping[str, Any]) -> Sequences:
@@ -204,5 +148,15 @@ def _new_texts(task: Any, data: Any, names: Sequence[str], found: Mapping[str, A
     return Sequences(list(names), said, task.spec.target, rows=rows, summary=said[:SHOWN], column="text")
 
 
-_TESTED: Mapping[str, Callable[..., Sequences]] = {"tags": _tags, "text": _texts, "tokens": _tokens}
-_PREDICTED: Mapping[str, Callable[..., Sequences]] = {"tags": _new_tags, "text": _new_texts, "tokens": _new_texts}
+_TESTED: Mapping[str, Callable[..., Sequences]] = {
+    "tags": _tags,
+    "span": answers.tested,
+    "text": _texts,
+    "tokens": _tokens,
+}
+_PREDICTED: Mapping[str, Callable[..., Sequences]] = {
+    "tags": _new_tags,
+    "span": answers.predicted,
+    "text": _new_texts,
+    "tokens": _new_texts,
+}

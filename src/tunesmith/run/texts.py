@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.columns import Columns
+from tunesmith.data.qa_file import read_questions
 from tunesmith.data.reading import SUFFIXES, lines_of
 from tunesmith.data.table import Text
 from tunesmith.data.text_table import texts_of
@@ -59,3 +60,24 @@ def _of_lines(path: Path) -> list[Text]:
     if "" in lines:
         raise DataError(f"Expected a text in every line of {path} but line {lines.index('') + 1} is empty.")
     return [(line,) for line in lines]
+
+
+def find_questions(source: str) -> list[Text]:
+    """Find the questions that ``input`` means, each with the text that it is asked of.
+
+    Args:
+        source: A table (.csv, .parquet, .jsonl) with the columns ``question`` and ``context``, or a .json file as
+            SQuAD's, answers or not.
+
+    Raises:
+        DataError: Nothing is there, or a question or a text is empty.
+    """
+    path = Path(source).expanduser()
+    if path.suffix == ".json":
+        return [(asked.question, asked.context) for asked in read_questions(path)]
+    if path.suffix not in SUFFIXES:
+        raise DataError(
+            "Expected a table with the columns 'question' and 'context', or a .json file as SQuAD's, but got "
+            f"'{source}'."
+        )
+    return texts_of(Columns.read(path), ["question", "context"])

@@ -17,9 +17,8 @@ from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import OmegaConf
 
 from tunesmith.run.outcome import Outcome
-from tunesmith.run.predictions import Predictions
+from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.run.record import is_main
-from tunesmith.run.sequences import Sequences
 from tunesmith.run.wandb_run import begin, end, log_tables
 
 RECORDED = ("choices", "overrides", "git", "packages", "hardware")

@@ -147,5 +147,9 @@ def check_head(head: Any, spec: DataSpec) -> None:
 def without_padding(outputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
     """Leave out the samples that only fill up a distributed batch."""
     kept = batch["index"] >= 0
-    rest = {name: value if name == "input" else value[kept] for name, value in batch.items()}  # type: ignore[index]
+    rest = {name: value if name == "input" else _only(value, kept) for name, value in batch.items()}
     return outputs[kept], rest  # type: ignore[return-value]
+
+
+def _only(values: Any, kept: Tensor) -> Any:
+    return values[kept] if isinstance(values, Tensor) else [v for v, k in zip(values, kept.tolist(), strict=True) if k]

@@ -1,0 +1,150 @@
+"""Answers that stand in a text: the best of a window, the best of all windows of a question, and how right it is."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, final
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+
+class Best(NamedTuple):
+    """The best answer of each window.
+
+    Attributes:
+        score: The sum of the outputs of its first and last token ``(B,)``, float32.
+        first: Its first token ``(B,)``.
+        last: Its last token ``(B,)``.
+    """
+
+    score: Tensor
+    first: Tensor
+    last: Tensor
+
+
+def best_spans(outputs: Tensor, allowed: Tensor, longest: int) -> Best:
+    """Find the best answer of each window, among all that begin and end at tokens that are allowed.
+
+    Args:
+        outputs: For begin and end ``(B, T, 2)``.
+        allowed: Whether each token is of the text ``(B, T)``.
+        longest: Most tokens of an answer.
+    """
+    low = torch.finfo(torch.float32).min / 4  # two of them add up to a number
+    outputs = outputs.float().masked_fill(~allowed.unsqueeze(2), low).nan_to_num(low).clamp_min(low)
+    begin, end = outputs.unbind(2)
+    length = begin.shape[1]
+    scores, firsts = [], []
+    for more in range(min(longest, length)):  # a pair of tokens for each begin, so that memory is no T squared
+        score, first = (begin[:, : length - more] + end[:, more:]).max(dim=1)
+        scores.append(score)
+        firsts.append(first)
+    best, more_tokens = torch.stack(scores, dim=1).max(dim=1)
+    first = torch.stack(firsts, dim=1).gather(1, more_tokens.unsqueeze(1)).squeeze(1)
+    return Best(best, first, first + more_tokens)
+
+
+class Chosen(NamedTuple):
+    """What is said to each question, over its windows.
+
+    Attributes:
+        question: Its number ``(Q,)``, rising.
+        window: The one with the best answer ``(Q,)``.
+        none: Whether it is said to have no answer ``(Q,)``.
+    """
+
+    question: Tensor
+    window: Tensor
+    none: Tensor
+
+
+def choose(question: Tensor, best: Tensor, null: Tensor) -> Chosen:
+    """Choose the best answer of all windows; none where each of them would rather have none.
+
+    That is the rule of BERT's authors (Devlin et al., 2019): the score of there being no answer is the lowest of all
+    windows', the score of an answer the highest.
+
+    Args:
+        question: A number of the question that each window is of ``(W,)``.
+        best: Score of the best answer of each ``(W,)``.
+        null: Score of there being none ``(W,)``, less what it has to be above the other by.
+    """
+    questions, place = torch.unique(question, return_inverse=True)
+    highest = torch.full(questions.shape, -torch.inf).to(best).scatter_reduce(0, place, best, "amax")
+    lowest = torch.full(questions.shape, torch.inf).to(null).scatter_reduce(0, place, null, "amin")
+    number = torch.arange(len(question), device=question.device)
+    top = best == highest[place]
+    window = torch.full_like(questions, len(question)).scatter_reduce(0, place[top], number[top], "amin")
+    return Chosen(questions, window, lowest > highest)
+
+
+def normalised(text: str) -> str:
+    """Lower case, without punctuation, articles and more than one blank: as SQuAD's own script compares answers."""
+    text = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def exact_match(said: str, answers: Sequence[str]) -> float:
+    """Whether an answer is one of the accepted ones, 0 or 1; the empty one where there are none."""
+    return float(any(normalised(said) == normalised(answer) for answer in answers or ("",)))
+
+
+def f1(said: str, answers: Sequence[str]) -> float:
+    """F1 of the words that an answer has in common with the accepted one that is most like it, 0 to 1."""
+    return max(_overlap(normalised(said).split(), normalised(answer).split()) for answer in answers or ("",))
+
+
+def _overlap(said: list[str], true: list[str]) -> float:
+    if not said or not true:
+        return float(said == true)
+    common = sum((Counter(said) & Counter(true)).values())
+    return 2 * common / (len(said) + len(true))
+
+
+@final
+class AnswerScore(Metric):
+    """Exact match or F1, the mean over questions, as SQuAD's own scripts have them (Rajpurkar et al., 2016, 2018).
+
+    Args:
+        score: Which.
+    """
+
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(self, score: Literal["exact_match", "f1"] = "f1") -> None:
+        super().__init__()
+        self.of = score
+        for name in ("question", "best", "null", "value", "empty"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(
+        self, question: Tensor, best: Tensor, null: Tensor, said: Sequence[str], answers: Sequence[Sequence[str]]
+    ) -> None:
+        """Take windows.
+
+        Args:
+            question: As `choose` has it ``(B,)``.
+            best: Likewise.
+            null: Likewise.
+            said: The best answer of each.
+            answers: The accepted answers of each one's question.
+        """
+        of = exact_match if self.of == "exact_match" else f1
+        values = [of(text, accepted) for text, accepted in zip(said, answers, strict=True)]
+        empty = [float(not accepted) for accepted in answers]
+        found = (question, best.float(), null.float(), best.new_tensor(values), best.new_tensor(empty))
+        for name, state in zip(("question", "best", "null", "value", "empty"), found, strict=True):
+            getattr(self, name).append(state)
+
+    def compute(self) -> Tensor:
+        """A scalar."""
+        states = {name: dim_zero_cat(getattr(self, name)) for name in ("question", "best", "null", "value", "empty")}
+        chosen = choose(states["question"], states["best"], states["null"])
+        return torch.where(chosen.none, states["empty"][chosen.window], states["value"][chosen.window]).mean()

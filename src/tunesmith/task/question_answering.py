@@ -1,0 +1,129 @@
+"""Answers to questions, which stand in a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, final
+
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from tunesmith.contracts import Activations, Batch, DataSpec, Inputs
+from tunesmith.errors import ConfigError
+from tunesmith.task.answer import AnswerScore, best_spans
+from tunesmith.task.kind import Counted
+from tunesmith.task.sequence import SequenceTask
+
+
+@final
+class QuestionAnswering(SequenceTask):
+    """Extractive question answering: outputs ``(B, T, 2)`` are logits of an answer's first and last token.
+
+    The loss is the mean of two cross-entropies over the tokens of a window, padding left out, so that it does not
+    depend on what else is in the batch. An answer is the best pair of tokens of all windows of its question; where
+    there are questions without an answer, the first token of each window says that it has none.
+
+    Args:
+        max_answer: Most tokens of an answer.
+        null_threshold: By how much having no answer must be above the best one.
+        **common: Arguments of `Task`.
+
+    Raises:
+        ConfigError: ``max_answer`` is out of range, or the loss smooths labels, over padding too, or weighs classes.
+    """
+
+    targets = ("span",)
+
+    def __init__(self, *, max_answer: int = 30, null_threshold: float = 0.0, **common: Any) -> None:
+        super().__init__(**common)
+        if max_answer < 1:
+            raise ConfigError(f"Expected task.max_answer to be at least 1 token but got {max_answer}.")
+        if getattr(self.loss, "label_smoothing", 0):
+            raise ConfigError("Expected loss.label_smoothing=0 for answers but got more: padding would count.")
+        if any(getattr(self.loss, name, None) is not None for name in ("weight", "shift")):
+            raise ConfigError(
+                "Expected no loss.class_weight and no loss.logit_adjustment for answers, which have no classes."
+            )
+        self.max_answer = max_answer
+        self.null_threshold = null_threshold
+
+    @classmethod
+    def num_outputs(cls, spec: DataSpec) -> int:
+        """2, for begin and end."""
+        return 2
+
+    @property
+    def answers_nothing(self) -> bool:
+        """Whether a question may have no answer."""
+        return len(self.spec.class_names) > 1
+
+    def forward(self, x: Inputs | Activations) -> Tensor:
+        """Map texts to outputs ``(B, T, 2)``; the lowest number there is at padding."""
+        features = self.features(x)
+        outputs: Tensor = self.head(features)
+        if features.mask is None:
+            return outputs
+        return outputs.masked_fill(features.mask.unsqueeze(2) == 0, torch.finfo(outputs.dtype).min)
+
+    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
+        """All begins and then all ends ``(2 B, T)``, each of which is a choice between the tokens."""
+        weight = batch.get("weight")
+        both = torch.cat(outputs.unbind(2))
+        return Counted(both, batch["target"].T.flatten(), None if weight is None else weight.repeat(2))
+
+    def terms(self, batch: Batch) -> int:
+        """Number of windows."""
+        return len(batch["index"])
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The outputs in float32."""
+        return outputs.float()
+
+    def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
+        """Update metrics; keep what each window says, and the accepted answers."""
+        own: Any = batch
+        found = self._said(outputs, own)
+        _update(metrics, found | {"answers": own["answers"]})
+        return found | {"answers": own["answers"]}
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """What each window says, and index ``(B,)``."""
+        return self._said(self(batch["input"]), batch) | {"index": batch["index"]}
+
+    def baseline(self, metrics: MetricCollection, found: Mapping[str, Any]) -> str | None:
+        """That there is no answer, where there may be none."""
+        if not self.answers_nothing:
+            return None
+        _update(metrics, {**found, "null": torch.full_like(found["null"], torch.inf)})
+        return "no answer"
+
+    def _said(self, outputs: Tensor, batch: Any) -> dict[str, Any]:
+        """The best answer of each window, its score and probability, and the score of there being none ``(B,)``."""
+        length = batch["begins"].shape[1]  # what is kept in the cache is padded further
+        outputs = outputs[:, :length].float()
+        best = best_spans(outputs, batch["begins"] >= 0, self.max_answer)
+        rows = torch.arange(len(outputs), device=outputs.device)
+        chances = outputs.log_softmax(dim=1)
+        sure = (chances[rows, best.first, 0] + chances[rows, best.last, 1]).exp()
+        begin, end = batch["begins"][rows, best.first], batch["ends"][rows, best.last]
+        null = outputs[:, 0].sum(dim=1) - self.null_threshold
+        texts = [c[a:b] for c, a, b in zip(batch["context"], begin.tolist(), end.tolist(), strict=True)]
+        return {
+            "question": batch["question"],
+            "best": best.score,
+            "null": null if self.answers_nothing else torch.full_like(null, -torch.inf),
+            "sure": sure,
+            "begin": begin,
+            "end": end,
+            "said": texts,
+        }
+
+
+def _update(metrics: MetricCollection, found: Mapping[str, Any]) -> None:
+    for name, metric in metrics.items(copy_state=False):
+        if not isinstance(metric, AnswerScore):
+            raise ConfigError(
+                f"Expected task.metrics.{name} to be an AnswerScore, of answers, but got {type(metric).__name__}."
+            )
+        metric.update(*(found[key] for key in ("question", "best", "null", "said", "answers")))
