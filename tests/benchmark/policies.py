@@ -54,7 +54,7 @@ def main() -> None:
         records[policy].append(run(options.logs / f"{policy}-{seed}", *words))
     table = Table(title=f"656 test cells, {options.seeds} seeds, split by cell")
     for heading in ("policy", "accuracy", "macro F1", "AUROC", "CPU minutes", "trains"):
-        table.add_column(heading, justify="left" if heading == "policy" else "right")
+        table.add_column(heading, justify="left" if heading == "policy" else "right", no_wrap=True)
     for policy, of_policy in records.items():
         table.add_row(policy, *row(of_policy))
     Console().print(table)

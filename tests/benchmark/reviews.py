@@ -58,7 +58,7 @@ def main() -> None:
     os.environ["TUNESMITH_CACHE"] = str(options.logs.absolute() / "cache")
     table = Table(title=f"Films that were never trained on, {options.seeds} seeds")
     for heading in ("", "accuracy", "macro F1", "CPU seconds", "trains"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     seeds = range(options.seeds)
     records = {name: [baseline(name, seed) for seed in seeds] for name in BASELINES}
     for name, seed in track([(n, s) for n in EXPERIMENTS for s in seeds], "Training"):

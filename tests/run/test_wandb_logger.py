@@ -14,7 +14,7 @@ from tunesmith.run.predictions import Predictions
 from tunesmith.run.train import train
 from tunesmith.run.wandb_logger import charts, flat
 from tunesmith.run.wandb_record import comparable, read_file
-from tunesmith.run.wandb_run import PATIENCE, begin
+from tunesmith.run.wandb_run import LAST, PATIENCE, begin
 from tunesmith.task.base import Task
 
 
@@ -145,7 +145,7 @@ def asked(monkeypatch):
 def test_a_server_that_does_not_answer_is_not_waited_for(asked, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     assert begin("auto", {"id": "a"}) == "a run"
-    assert asked == [("online", PATIENCE, PATIENCE, "a"), "teardown", ("offline", 90.0, 0.0, "a")]
+    assert asked == [("online", PATIENCE, LAST - 1, "a"), "teardown", ("offline", 90.0, 0.0, "a")]
     assert "logged offline; wandb sync uploads it later" in caplog.text
     monkeypatch.delenv("WANDB_API_KEY")
     begin("auto", {"id": "b"}), begin("disabled", {"id": "c"})
@@ -159,11 +159,33 @@ def test_disabled_leaves_nothing_and_trains_as_ever(quick):
 
 
 SERVED = """
-import os, socket, sys, time
-server = socket.socket()
-server.bind(("127.0.0.1", 0))
+import http.server, json, os, socket, sys, threading, time
+class Silenced(http.server.BaseHTTPRequestHandler):
+    begun = False
+    def do_POST(self):
+        asked = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if Silenced.begun:
+            time.sleep(300)
+        Silenced.begun = b"upsertBucket" in asked  # the run is there: from now on, nothing is answered
+        place = {"name": "tunesmith", "entity": {"name": "me"}}
+        bucket = {"id": "1", "name": json.loads(asked)["variables"]["name"], "project": place}
+        answer = json.dumps({"data": {"upsertBucket": {"bucket": bucket}} if Silenced.begun else {}}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *args):
+        pass
+if sys.argv[1] == "silenced":
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silenced)
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    server = served.socket
+else:
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
 address = f"http://127.0.0.1:{server.getsockname()[1]}"
-server.listen(50) if sys.argv[1] == "hanging" else server.close()
+if sys.argv[1] != "silenced":
+    server.listen(50) if sys.argv[1] == "hanging" else server.close()
 os.environ.update(WANDB_BASE_URL=address, WANDB_API_KEY="x" * 40)
 from lightning.pytorch import Trainer
 from tunesmith.config.compose import compose
@@ -179,7 +201,7 @@ train(compose("train", [*words, f"paths.logs={sys.argv[2]}", f"logger={sys.argv[
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("server", ["dead", "hanging"])
+@pytest.mark.parametrize("server", ["dead", "hanging", "silenced"])
 def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
     """CPU seconds of training against those without W&B, as the machine may be shared, and the wait for the server."""
     records, waits, cpu = {}, {}, {}
@@ -190,10 +212,11 @@ def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
         done = subprocess.run(words, check=True, capture_output=True, text=True, env=env)
         (cpu[logger],) = (float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("CPU sec"))
         waits[logger] = time.monotonic() - start
+        assert ("did not take the" in done.stdout + done.stderr) == (server == "silenced" and logger == "wandb")
         (path,) = (tmp_path / logger).rglob("run.json")
         records[logger] = json.loads(path.read_text())
     assert all(record["status"] == "completed" for record in records.values())
     assert cpu["wandb"] < 1.05 * cpu["none"]
     assert waits["wandb"] < waits["none"] + 30
-    (file,) = (tmp_path / "wandb").rglob("offline-run-*/*.wandb")
+    (file,) = (tmp_path / "wandb").rglob("run-*/*.wandb" if server == "silenced" else "offline-run-*/*.wandb")
     assert read_file(file)["metrics"] == comparable(records["wandb"]["metrics"])

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
 
 from tunesmith import __main__ as program
+from tunesmith.backbone.weights import content_hash
 from tunesmith.run.checkpoint import load
+from tunesmith.run.wandb_record import comparable
 from tunesmith.sweep import journal as journals
 from tunesmith.sweep import process
 
@@ -42,16 +46,6 @@ TINY = [
 ]
 
 
-def with_callback(folder: Path, name: str, code: str, **arguments: str) -> str:
-    """Give a user's folder a callback of their own; gives the override that chooses it."""
-    (folder / f"{name}s.py").write_text(code)
-    options = folder / "conf" / "callback"
-    options.mkdir(parents=True)
-    node = {"_target_": f"{name}s.{name.title()}", **arguments}
-    (options / f"{name}.yaml").write_text(f"# Mine.\n{json.dumps({name: node})}\n")
-    return f"callback=[quiet,{name}]"
-
-
 def no_job_is_left() -> bool:
     """Whether nothing that belongs to a job of the present folder's sweeps is alive."""
     for entry in Path("/proc").iterdir():
@@ -63,7 +57,7 @@ def no_job_is_left() -> bool:
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory):
+def faulty(tmp_path_factory, with_callback):
     """A sweep with a job of each kind: its exit code, and what its jobs came to."""
     folder = tmp_path_factory.mktemp("faulty")
     chosen = with_callback(folder, "fault", FAULTS, kind="none")
@@ -120,12 +114,12 @@ SEARCHES = {
 
 
 @pytest.fixture(scope="module", params=SEARCHES)
-def distributed(tmp_path_factory, request):
+def distributed(tmp_path_factory, request, spied):
     """Two jobs of two ranks each; of the grid, at once."""
     folder = tmp_path_factory.mktemp("distributed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        chosen = with_callback(folder, "spy", SPY)
+        chosen = spied(folder)
         words = ["trainer=ddp", "trainer.accelerator=cpu", chosen, *SEARCHES[request.param]]
         patch.syspath_prepend(str(folder))
         code = program.command_line(["train", "-m", *TINY, *words])
@@ -133,45 +127,70 @@ def distributed(tmp_path_factory, request):
         yield code, journals.read(sweep.absolute())
 
 
-SPY = """
-import json
-from pathlib import Path
-
-import torch
-from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch import Callback
-from tunesmith.config.compose import compose
-from tunesmith.run.record import hash_of
-
-
-class Spy(Callback):
-    def on_fit_end(self, trainer, pl_module) -> None:
-        folder = Path(trainer.default_root_dir)
-        rank = trainer.global_rank
-        torch.save(pl_module.state_dict(), folder / f"weights-{rank}.pt")
-        typed = list(HydraConfig.get().overrides.task)
-        told = {"world": trainer.world_size, "lr": trainer.optimizers[0].defaults["lr"]}
-        told["config_hash"] = hash_of(compose("train", typed))  # of what this rank was started with
-        (folder / f"rank-{rank}.json").write_text(json.dumps(told))
-"""
-
-
 @pytest.mark.long
-def test_both_ranks_of_a_job_train_the_same(distributed):
+def test_both_ranks_of_a_job_train_the_same(distributed, ranks):
     code, journal = distributed
     assert code == 0
     hashes = set()
     for number in (0, 1):
         folder = journal.run_folder(number)
-        told = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+        told = ranks(folder)
         (lr,) = (float(c.partition("=")[2]) for c in journal.entries[number].job.changes)
-        assert told[0] == told[1] and (told[0]["world"], told[0]["lr"]) == (2, lr)
-        assert told[0]["config_hash"] == json.loads((folder / "run.json").read_text())["config_hash"]
-        hashes.add(told[0]["config_hash"])
-        one, two = (torch.load(folder / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
-        assert all(torch.equal(one[name], two[name]) for name in one)
+        assert told == {"world": 2, "lr": lr, "config_hash": told["config_hash"]}
+        hashes.add(told["config_hash"])
         assert load(folder / "checkpoints" / "last.ckpt")
     assert len(hashes) == 2
+
+
+def come_to(journal) -> dict[int, tuple[Any, ...]]:
+    """What the jobs of a sweep came to, without what was measured by a clock; with a digest of the last weights."""
+    return {
+        number: (
+            entry.job.changes,
+            entry.result.status,
+            entry.result.objective,
+            comparable(entry.result.metrics),
+            content_hash(load(entry.result.folder / "checkpoints" / "last.ckpt")["state_dict"]),
+        )
+        for number, entry in sorted(journal.entries.items())
+    }
+
+
+@pytest.mark.long
+def test_a_launcher_that_was_killed_costs_nothing_but_time(tmp_path):
+    """Eight trainings; the launcher dies after three, and the same command comes to the table of a sweep left alone."""
+    words = [w for w in TINY if w.partition("=")[0] not in ("trainer.max_epochs", "data.samples")]
+    words += ["callback=quiet", "seed=range(0,8)", "trainer.max_epochs=4", "data.samples=600"]
+    line = [sys.executable, "-m", "tunesmith", "train", "-m", *words]
+
+    def start(name):
+        (tmp_path / name).mkdir(exist_ok=True)
+        return subprocess.Popen(line, cwd=tmp_path / name, stdout=subprocess.DEVNULL)
+
+    def journal(name):
+        return next(iter((tmp_path / name / "logs" / "synthetic").glob("sweep-*/journal.jsonl")), None)
+
+    launcher = start("killed")
+    while (
+        (path := journal("killed")) is None
+        or path.read_text().count('"ended"') < 3
+        or not list(path.parent.glob("0003-*/run.json"))  # the next one is under way
+    ):
+        assert launcher.poll() is None
+        time.sleep(0.02)
+    launcher.kill()
+    launcher.wait()
+    ended = path.read_text().count('"ended"')
+    assert 3 <= ended < 8
+    assert start("killed").wait() == 0 and start("alone").wait() == 0
+    killed, alone = (journals.read(journal(name).parent) for name in ("killed", "alone"))
+    assert come_to(killed) == come_to(alone) and len(come_to(alone)) == 8
+    assert len({weights for *_, weights in come_to(alone).values()}) == 8  # each trained something of its own
+    began = [json.loads(text) for text in path.read_text().splitlines() if '"started"' in text]
+    assert len(began) <= 9  # none twice but the one that was under way
+    before = path.read_text()
+    assert start("killed").wait() == 0
+    assert path.read_text() == before  # a sweep that is done starts nothing
 
 
 def test_the_environment_of_a_distributed_run_is_not_handed_on(monkeypatch):

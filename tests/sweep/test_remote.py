@@ -139,12 +139,25 @@ def sweep(tmp_path, monkeypatch, *words):
 
 
 @pytest.mark.long
-@pytest.mark.filterwarnings("ignore")  # Ray's own
-def test_ray_runs_jobs_with_several_devices_too(tmp_path, monkeypatch):
-    words = ["sweep/executor=ray", "seed=0,1", "trainer.devices=1,2", "trainer.strategy=ddp", "sweep.slots=2"]
-    code, journal = sweep(tmp_path, monkeypatch, *words)
+@pytest.mark.filterwarnings("ignore")  # Ray's own, and submitit's
+@pytest.mark.parametrize("engine", ["ray", "slurm"])
+def test_other_engines_run_jobs_with_several_devices_too(engine, tmp_path, monkeypatch, spied, ranks):
+    words = [f"sweep/executor={engine}", "optimizer.lr=0.01,0.02", "trainer.strategy=ddp", "trainer.devices=1,2"]
+    more = ["sweep.executor.cluster=local"] if engine == "slurm" else []
+    # As if the launcher were a task of Slurm's itself: its jobs' ranks are not counted by that.
+    for name, value in {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, journal = sweep(tmp_path, monkeypatch, *words, *more, spied(tmp_path), "sweep.slots=2")
     assert code == 0
-    assert [entry.result.status for entry in journal.entries.values()] == ["completed"] * 4
+    results = {number: entry.result.status for number, entry in journal.entries.items()}
+    assert results == dict.fromkeys(range(4), "completed")
+    for number, entry in journal.entries.items():
+        changes = dict(change.split("=") for change in entry.job.changes)
+        if changes["trainer.devices"] == "2":
+            told = ranks(journal.run_folder(number))
+            assert (told["world"], told["lr"]) == (2, float(changes["optimizer.lr"]))
+    assert sum((journal.run_folder(number) / "rank-1.json").exists() for number in range(4)) == 2
 
 
 @pytest.mark.long
@@ -167,7 +180,7 @@ def test_a_job_that_is_pre_empted_goes_on_where_it_was(tmp_path, monkeypatch):
 
     thread = threading.Thread(target=pre_empt, daemon=True)
     thread.start()
-    words = ["sweep/executor=slurm", "sweep.executor.cluster=local", "trainer.max_epochs=60", "callback=default"]
+    words = ["sweep/executor=slurm", "sweep.executor.cluster=local", "trainer.max_epochs=20", "callback=default"]
     code, journal = sweep(tmp_path, monkeypatch, *words, "data.samples=600")
     thread.join(1)
     record = json.loads((journal.run_folder(0) / "run.json").read_text())

@@ -22,6 +22,7 @@ FEW = 20
 
 _PERCENT = (
     *("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "exact_match", "f1"),
+    "token_accuracy",
     *("entity_precision", "entity_recall", "entity_f1"),
 )
 

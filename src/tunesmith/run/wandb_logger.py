@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from tunesmith.run.outcome import Outcome
 from tunesmith.run.predictions import Predictions, Sequences
 from tunesmith.run.record import is_main
-from tunesmith.run.wandb_run import begin
+from tunesmith.run.wandb_run import begin, end, log_tables
 
 RECORDED = ("choices", "overrides", "git", "packages", "hardware")
 """Sections of run.json in W&B's configuration; those that `assemble.describe` makes follow once they are known."""
@@ -87,7 +87,7 @@ def _run() -> Any | None:
 def _finish(exit_code: int) -> None:
     run = _run()
     if run is not None:
-        run.finish(exit_code=exit_code)
+        end(run, exit_code)
 
 
 def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[tuple[str, Any]]) -> None:
@@ -103,13 +103,14 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
     if run is None:
         return
     wandb = sys.modules["wandb"]
-    run.log(
+    log_tables(
+        run,
         {
             **charts(outcome.predictions),
             "per_class": wandb.Table(dataframe=outcome.predictions.by_class()),
             **{f"plots/{path.stem}": wandb.Image(str(path)) for path in pictures},
             "mistakes": _shown(wandb, mistakes),
-        }
+        },
     )
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
 

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.redact import redact_override
-from tunesmith.run.wandb_run import begin
+from tunesmith.run.wandb_run import begin, end, log_tables
 from tunesmith.sweep.journal import Journal
 from tunesmith.sweep.protocol import Job, Result
 
@@ -46,10 +46,10 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
             "config": {key: manifest[key] for key in ("name", "command", "search")},
         },
     )
-    run.log({"jobs": wandb.Table(columns=list(COLUMNS), data=[_row(*each) for each in ended])})
+    log_tables(run, {"jobs": wandb.Table(columns=list(COLUMNS), data=[_row(*each) for each in ended])})
     statuses = [result.status for _, result in ended]
     run.summary.update({f"jobs/{status}": statuses.count(status) for status in dict.fromkeys(statuses)} | _best(ended))
-    run.finish()
+    end(run)
     return True
 
 
