@@ -24,6 +24,7 @@ SMALL = {
     "fashion_mnist_probe": ("FashionMNIST", [*TINY, "data.split.val=0.3"]),
     "flowers_efficientnet": ("Flowers102", ["backbone.weights=null", "backbone.image_size=32", "data.batch_size=8"]),
     "gpt2_lm": (None, ["data.samples=40"]),
+    "minilm_mlm_then_classify": ("reviews", TEXT),
     "mnist_cnn": ("MNIST", ["data.split.val=0.3"]),
     "ner_tiny": (None, TEXT),
     "pets_convnext": ("OxfordIIITPet", ["backbone.name=test_convnext", "backbone.weights=null"]),

@@ -117,6 +117,22 @@ def test_untied_weights_are_the_heads_own(small_text, tmp_path_factory):
     assert not torch.equal(words.parts["lm_head"].weight, backbone.net.wte.weight)
 
 
+def test_t5_1_1_has_a_head_of_its_own_which_the_library_finds_in_the_file(small_text, tmp_path_factory):
+    """Its configuration says so by a key that the library reads as another: that outputs are not scaled."""
+    folder, _ = made(small_text, tmp_path_factory, "t5", tie_word_embeddings=False)
+    tensors = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text()) | {"tie_word_embeddings": False}
+    config.pop("scale_decoder_outputs", None)  # as the published ones are
+    (folder / "config.json").write_text(json.dumps(config))
+    own = tensors | {"lm_head.weight": torch.randn_like(tensors["shared.weight"])}
+    save_file(own, folder / "model.safetensors", {"format": "pt"})
+    reference = transformers.T5ForConditionalGeneration.from_pretrained(folder).eval()
+    backbone = Transformers(str(folder)).eval()
+    x, theirs = inputs("t5")
+    outputs = backbone.words().eval()(backbone(x).tokens)
+    torch.testing.assert_close(loss_of("t5", outputs, theirs["labels"]), reference(**theirs).loss, rtol=1e-5, atol=1e-5)
+
+
 def test_a_head_without_weights_begins_random_and_says_so(small_text, tmp_path_factory, caplog):
     folder, _ = made(small_text, tmp_path_factory, "bert")
     tensors = {n: t for n, t in load_file(folder / "model.safetensors").items() if not n.startswith("cls.")}

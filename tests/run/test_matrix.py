@@ -27,10 +27,17 @@ FROZEN_BUT = {"linear_probe": 0, "last_stages": 2}
 
 
 @pytest.fixture(scope="module")
-def composed(quick_below, tmp_path_factory, texts):
+def composed(quick_below, tmp_path_factory, texts, tagged, questions):
     """The configuration of a run for each policy; composing them anew for every family would take half of the time."""
     words = ["data.batch_size=8", "optimizer.lr=0.01", "test=null", "trainer.max_epochs=1"]
     data = {"": ["data.classes=5"], "transformers": ["data=text_table", f"data.file={texts}"]}
+    plain = [*data["transformers"], "data.target=tokens"]
+    data |= {f"transformers/{task}": [*plain, f"task={task}"] for task in ("causal_lm", "masked_lm")}
+    pairs = ["data=pair_table", f"data.file={texts}", "data.source=text", "data.target=text"]
+    data["transformers/seq2seq"] = [*pairs, "task=seq2seq", "task.generate.max_new_tokens=3"]
+    data["transformers/tags"] = ["data=token_table", f"data.file={tagged}", "task=tagging"]
+    small = ["data.max_length=48", "data.stride=8", "data.max_question=8", "task.monitor=val/loss", "task.mode=min"]
+    data["transformers/answers"] = ["data=qa_table", f"data.file={questions}", "task=question_answering", *small]
     return {
         policy + option: quick_below(
             tmp_path_factory.mktemp("logs"),
@@ -56,17 +63,49 @@ def predicting(tmp_path_factory):
 def configured(composed, policy, family):
     option, overrides = family
     cfg = composed.get(policy + option, composed[policy])
-    node = OmegaConf.load(package_conf() / "backbone" / f"{option}.yaml")
+    node = OmegaConf.load(package_conf() / "backbone" / f"{option.partition('/')[0]}.yaml")
     node.update({"weights": None} if "weights" in node else {})
     cfg = cfg.copy()
     OmegaConf.set_struct(cfg, False)
     cfg.backbone = OmegaConf.merge(node, overrides)
-    cfg.task.metrics = {"accuracy": cfg.task.metrics.accuracy}
+    kept = next(name for name in ("accuracy", "token_accuracy", "f1") if name in cfg.task.metrics)
+    cfg.task.metrics = {kept: cfg.task.metrics[kept]}
     return cfg
 
 
 @pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
 def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predicting, monkeypatch):
+    said = walk(family, policy, composed, predicting, monkeypatch)
+    probabilities = said.filter(regex="^p_").to_numpy()
+    assert probabilities.shape == (2, 5)
+    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+WRITING = [("causal_lm", "gpt2"), ("masked_lm", "bert"), ("seq2seq", "t5"), ("causal_lm", "llama"), ("seq2seq", "bart")]
+
+
+@pytest.mark.parametrize("policy", ["last_stages", pytest.param("full", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("task", "name"), [pytest.param(*pair, marks=[] if pair in WRITING[:1] else pytest.mark.long) for pair in WRITING]
+)
+def test_language_models_with_their_own_heads_too(task, name, policy, composed, predicting, monkeypatch, small_text):
+    """Tied weights of the head are the embeddings', and frozen, trained, saved and brought back with them."""
+    said = walk((f"transformers/{task}", {"name": small_text(name)}), policy, composed, predicting, monkeypatch)
+    assert list(said.columns) == ["text", "written"] and len(said) == 2
+
+
+@pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
+@pytest.mark.parametrize("option", ["tags", "answers"])
+def test_an_output_a_token(option, policy, composed, predicting, monkeypatch, small_text, questions):
+    family, source = (
+        (f"transformers/{option}", {"name": small_text("bert")}),
+        questions if option == "answers" else None,
+    )
+    said = walk(family, policy, composed, predicting, monkeypatch, source)
+    assert said["row"].nunique() == (128 if source else 2)
+
+
+def walk(family, policy, composed, predicting, monkeypatch, source=None):
     tasks, start = [], {}
 
     def keep(made, task):
@@ -79,11 +118,8 @@ def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predi
 
     predicting.run = str(train(configured(composed, policy, family)).folder)
     folder = Path(predicting.output).parent
-    predicting.input = str(folder / ("texts.txt" if family[0] == "transformers" else "*.png"))
+    predicting.input = str(source or folder / ("texts.txt" if family[0].startswith("transformers") else "*.png"))
     predict(predicting)
-    probabilities = pd.read_csv(predicting.output).filter(regex="^p_").to_numpy()
-    assert probabilities.shape == (2, 5)
-    assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
     trained, restored = tasks
     end = trained.state_dict()
@@ -96,6 +132,7 @@ def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predi
     trainable = trained.table.trainable(0)
     # A few may get no gradient: a bias in front of a normalisation, what ReLU cut off.
     assert len(changed & trainable) > 0.8 * len(trainable)
+    return pd.read_csv(predicting.output)
 
 
 def test_a_run_is_put_together_in_the_size_that_its_weights_had(composed, predicting, monkeypatch):

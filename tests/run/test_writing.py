@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 
 from tunesmith.config.compose import compose
-from tunesmith.errors import ConfigError
+from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.run.evaluate import evaluate
 from tunesmith.run.outcome import show_mistakes
 from tunesmith.run.predict import predict
 from tunesmith.run.train import train
 
 MODEL = ["backbone=transformers", "backbone.weights=null", "optimizer.lr=0.02", "data.batch_size=8", "test=last"]
+AUROC = "torchmetrics.classification.MulticlassAUROC"
 WORDS = ["good", "bad", "dull", "fine", "bold"]
 
 
@@ -120,13 +121,19 @@ class Shown:
         (["task=masked_lm", "backbone.name={gpt2}"], r"an encoder, such as BERT for this task but got a decoder"),
         (["task=causal_lm", "backbone.name={t5}"], r"a decoder, such as GPT-2 for this task but got an encoder-dec"),
         (["task=causal_lm", "backbone.name={gpt2}", "head=linear"], r"a head with an output a token for tokens"),
+        (["task=causal_lm", "backbone.name={gpt2}", f"+task.metrics.x={{_target_: {AUROC}}}"], r"no metric of classes"),
+        (["task=causal_lm", "backbone.name={gpt2}", "trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known"),
+        (
+            ["task=causal_lm", "backbone.name={gpt2}", "policy=linear_probe"],
+            r".* the head's weights are those of the emb",
+        ),
         (["task=classification", "head=linear", "backbone.name={gpt2}"], r"data whose target is class"),
     ],
 )
 def test_each_mistake_is_one_sentence(words, sentence, quick, small_text, texts_of_words):
-    named = [word.format(**{n: small_text(n) for n in ("gpt2", "t5")}) for word in words]
+    named = [w.replace("{gpt2}", small_text("gpt2")).replace("{t5}", small_text("t5")) for w in words]
     data = ["data=text_files", f"data.file={texts_of_words}/plain.txt", "data.block_size=16"]
-    with pytest.raises(ConfigError, match=rf"^Expected {sentence}[^\n]*$"):
+    with pytest.raises((ConfigError, PolicyError), match=rf"^Expected {sentence}[^\n]*$"):
         train(quick(*data, *MODEL, *named))
 
 

@@ -109,6 +109,27 @@ def test_language_models_too(quick_below, small_text, texts, tmp_path):
     assert differing(first["llama"], weights(quick_below, tmp_path / "one", "one", *models["llama"]), 1e-6) == []
 
 
+@pytest.mark.long
+def test_where_processes_have_different_numbers_of_tokens_the_step_is_that_of_one(
+    quick_below, small_text, tmp_path, monkeypatch
+):
+    """Sentences of one to seven words: the mean is over all of a step, and not of two means."""
+    lengths = [1 + i * 5 % 7 for i in range(96)]
+    (tmp_path / "tags.conll").write_text("\n".join("good B-X\n" + "film O\n" * (length - 1) for length in lengths))
+    words = ["data=token_table", f"data.file={tmp_path}/tags.conll", "task=token_classification", "head.dropout=0"]
+    words += ["backbone=transformers", f"backbone.name={small_text('llama')}", "backbone.weights=null", THAWING]
+    words.append("data.split={val: 0.125, test: 0.20833}")  # whole steps
+    first, second = together(tmp_path, lambda: weights(quick_below, tmp_path / "two", "ddp", *words))
+    alone = weights(quick_below, tmp_path / "one", "one", *words)
+    assert differing(first, second) == [] == differing(first, alone, 1e-6)
+
+    def work():
+        monkeypatch.setattr("tunesmith.run.accumulation.mean_of_processes", lambda number, device: number)
+        return weights(quick_below, tmp_path / "control", "ddp", *words)
+
+    assert differing(together(tmp_path, work)[0], alone, 1e-6)  # negative control
+
+
 def test_both_evaluate_the_same_averages_and_choose_the_same_and_as_one_process_would(ranks, quick_below, tmp_path):
     folder, (first, second) = ranks
     for name in ("wise_ft", "greedy_soup", "tested"):

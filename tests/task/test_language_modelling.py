@@ -39,8 +39,15 @@ def test_a_step_is_that_of_the_library(task, name, quick, small_text, texts, tmp
     assert theirs.abs().max() > 1e-3
 
 
+def spread(batch):
+    counts = batch["target"] != -100
+    return batch["weight"].unsqueeze(1).expand_as(counts)[counts]
+
+
 @pytest.mark.parametrize("weighted", [False, True])
-def test_only_what_is_hidden_goes_through_the_head_and_gives_the_same(weighted, quick, small_text, texts, tmp_path):
+def test_only_what_is_hidden_goes_through_the_head_and_gives_the_same(
+    weighted, quick, small_text, texts, tmp_path, monkeypatch
+):
     data = [
         "data=text_table",
         f"data.file={texts}",
@@ -55,7 +62,10 @@ def test_only_what_is_hidden_goes_through_the_head_and_gives_the_same(weighted, 
     batch |= {"weight": torch.arange(len(batch["index"])) + 1.0} if weighted else {}
     model.trainer = parts.trainer
     fewer = model._step(batch, "train")["loss"]
-    every = model._step(batch, "val")["loss"] * (1 if not weighted else batch["weight"].mean())
+    monkeypatch.setattr(type(parts.trainer), "world_size", 2)  # where outputs are of all words
+    every = model._step(batch, "val")["loss"]
+    if weighted:  # in training by the mean weight of all of train, which is 1 here
+        every *= float(spread(batch).mean())
     torch.testing.assert_close(fewer, every)
     counted = int((batch["target"] != -100).sum())
     assert model.train_metrics["perplexity"].weight == counted < batch["target"].numel() / 4

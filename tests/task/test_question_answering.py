@@ -7,6 +7,7 @@ import torch
 
 from tunesmith.errors import ConfigError
 from tunesmith.run.assemble import assemble
+from tunesmith.task.kind import without_padding
 
 DATA = ["data=synthetic_questions", "task=question_answering", "data.samples=40", "data.max_length=48", "data.stride=8"]
 
@@ -89,6 +90,17 @@ def test_the_threshold_is_for_having_no_answer(assembled):
     plain = parts.task.score(parts.task.val_metrics, outputs, batch)["null"]
     parts.task.null_threshold = 2.5
     assert torch.allclose(parts.task.score(parts.task.val_metrics, outputs, batch)["null"], plain - 2.5)
+
+
+def test_a_batch_of_nothing_but_padding_says_nothing(assembled):
+    """Which the last one of a process may be, under DDP."""
+    task, batch = (parts := assembled()).task, next(iter(parts.data.train_dataloader()))
+    index = torch.tensor([0, *[-1] * 5])
+    one = without_padding(task(batch["input"]), batch | {"index": index})
+    none = without_padding(one[0], one[1] | {"index": torch.tensor([-1])})
+    found = [task.score(task.val_metrics, *each) for each in (none, one)]
+    assert found[0]["said"] == [] and found[1]["said"] and found[1]["answers"] == batch["answers"][:1]
+    assert len(task.counted(*none).target) == 0 and 0 <= task.val_metrics.compute()["val/f1"] <= 1
 
 
 def test_weights_count_for_both_ends(assembled):

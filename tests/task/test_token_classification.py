@@ -8,6 +8,7 @@ import torch
 from tunesmith.contracts import IGNORED
 from tunesmith.errors import ConfigError
 from tunesmith.run.assemble import assemble
+from tunesmith.task.kind import without_padding
 
 
 @pytest.fixture
@@ -77,6 +78,14 @@ def test_a_word_that_was_cut_counts_as_wrong_and_its_entity_as_not_found(assembl
     task.test_metrics.reset()
     task.score(task.test_metrics, outputs[2:], again)
     assert all(value == 1 for value in task.test_metrics.compute().values())  # negative control: nothing is cut
+
+
+def test_a_batch_of_nothing_but_padding_says_nothing(assembled):
+    """Which the last one of a process may be, under DDP."""
+    task, batch = (parts := assembled()).task, batch_of(parts)
+    outputs, none = without_padding(task(batch["input"]), batch | {"index": torch.full((8,), -1)})
+    assert task.score(task.test_metrics, outputs, none) == {"predictions": [], "target": []}
+    assert len(task.counted(outputs, none).target) == 0 == task.test_metrics["accuracy"].total
 
 
 def test_what_is_kept_is_padded_further_and_counts_the_same(assembled):

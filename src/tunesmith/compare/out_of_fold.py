@@ -58,7 +58,7 @@ def _pooled(runs: Sequence[Recorded]) -> dict[str, float]:
 def _predictions(run: Recorded) -> pa.Table:
     names, kind = run.data["class_names"], run.data["target"]
     if kind not in _METRICS:
-        raise RunError("Expected classes or values; several labels a sample are not put together.")
+        raise RunError("Expected classes or values; other targets are not put together.")
     columns = ["target", "label"] if kind in CLASSES else [f"target_{n}" for n in names] + list(names)
     return read_columns(run.folder, ["file", *columns])
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import Parameter, Phase, Plateau
+from tunesmith.parameters import HEAD, Parameter, Phase, Plateau
 from tunesmith.policy.selector import Selector, parse, select
 
 KEYS = ("train", "freeze", "epochs", "patience", "min_delta", "optimizer", "scheduler")
@@ -109,7 +109,14 @@ class Phases:
         for number, phase in enumerate(self._phases):
             trainable = _union(self._train[number], parameters) - _union(self._freeze[number], parameters)
             if not trainable:
-                raise PolicyError(f"Expected policy.phases[{number}] to leave something to train but got nothing.")
+                tied = (
+                    ""
+                    if any(p.stage == HEAD for p in parameters)
+                    else "; the head's weights are those of the embeddings"
+                )
+                raise PolicyError(
+                    f"Expected policy.phases[{number}] to leave something to train but got nothing{tied}."
+                )
             own = phase.get("optimizer"), phase.get("scheduler")
             plan.append(Phase(self._first_epochs[number], trainable, *own, self._plateaus[number]))
         return plan

@@ -87,6 +87,11 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     names["class_names"] = spec.class_names
     # The k best of k classes always hold the right one: such a metric is left out.
     nodes = {n: m for n, m in cfg.task.metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
+    for name, node in nodes.items():
+        if not spec.class_names and accepts(node, "num_classes"):
+            raise ConfigError(
+                f"Expected no metric of classes where there are none but got task.metrics.{name}; leave it out."
+            )
     metrics = {name: build_accepted(node, **names) for name, node in nodes.items()}
     _check_monitor(cfg.task, metrics)
     for schedule in (cfg.scheduler, *(p.get("scheduler") for p in cfg.policy.get("phases", ()))):

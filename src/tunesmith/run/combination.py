@@ -101,10 +101,12 @@ def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str
     for node in (cfg.optimizer, *(phase.optimizer or {} for phase in task.table.phases)):
         if "_target_" in node and node["_target_"] not in ELEMENTWISE:
             yield f"optimizer {node['_target_']}"
-    if any(phase.plateau for phase in task.table.phases):
-        yield "a policy that waits for a plateau"
-    if task.head_fit is not None:
-        yield "a head that is fitted"
+    kinds = {
+        "a policy that waits for a plateau": any(phase.plateau for phase in task.table.phases),
+        "a head that is fitted": task.head_fit is not None,
+        "head=language_model, whose weights may be those of the embeddings": hasattr(task.head, "words"),
+    }
+    yield from (what for what, there in kinds.items() if there)
     for key in ("task.compile", "trainer.sync_batchnorm"):
         if OmegaConf.select(cfg, key):
             yield f"{key}=true"

@@ -22,6 +22,7 @@ FEW = 20
 
 _PERCENT = (
     *("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "exact_match", "f1"),
+    "token_accuracy",
     *("entity_precision", "entity_recall", "entity_f1"),
 )
 
@@ -30,7 +31,11 @@ def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
     """Samples by class or label, words by tag, and split; only their number where there is nothing to count."""
     unit = spec.group if spec.split_unit == "group" else spec.split_unit
     table = Table(title=f"Data, split by {unit}")
-    table.add_column({"multilabel": "label", "class": "class", "ordinal": "class", "tags": "tag"}.get(spec.target, ""))
+    table.add_column(
+        {"multilabel": "label", "class": "class", "ordinal": "class", "tags": "tag", "span": "questions"}.get(
+            spec.target, ""
+        )
+    )
     for split in counts:
         table.add_column(split, justify="right")
     table.add_column("all", justify="right")

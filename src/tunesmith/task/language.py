@@ -58,18 +58,21 @@ def score_tokens(metrics: Sequence[Metric], outputs: Tensor, target: Tensor) -> 
 
     Args:
         metrics: Those that there are.
-        outputs: ``(B, T, K)``.
+        outputs: ``(B, T, K)``; or of those alone that count, ``(M, K)``.
         target: ``(B, T')``, T' at most T.
 
     Returns:
         The mean negative log-likelihood of each text's tokens ``(B,)``, and how many count ``(B,)``.
     """
-    target = aligned(target, outputs.shape[1])
-    nll = F.cross_entropy(outputs.float().transpose(1, 2), target, reduction="none", ignore_index=IGNORED)
+    if outputs.ndim == 3:
+        target = aligned(target, outputs.shape[1])
+        outputs = outputs[target != IGNORED]
     counts = target != IGNORED
-    right = (outputs.argmax(dim=2) == target)[counts].float()
+    nll = F.cross_entropy(outputs.float(), target[counts], reduction="none")
     for metric in metrics:
-        if len(right):
-            metric.update(nll[counts] if isinstance(metric, Perplexity) else right)
+        if len(nll):
+            right = (outputs.argmax(dim=1) == target[counts]).float()
+            metric.update(nll if isinstance(metric, Perplexity) else right)
     number = counts.sum(dim=1)
-    return {"nll": nll.sum(dim=1) / number.clamp_min(1), "tokens": number}
+    sums = nll.new_zeros(len(target)).index_add(0, counts.nonzero()[:, 0], nll)
+    return {"nll": sums / number.clamp_min(1), "tokens": number}

@@ -48,7 +48,7 @@ class LanguageModelling(SequenceTask):
         return outputs.float().softmax(dim=-1)
 
     def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
-        if stage == "train" and self.reads == "both_ways":
+        if self.reads == "both_ways" and (stage == "train" or self.trainer.world_size == 1):
             # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
             features = self.features(batch["input"])
             tokens: Any = features.tokens
@@ -66,12 +66,7 @@ class LanguageModelling(SequenceTask):
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics; keep of each text the mean negative log-likelihood of its tokens, and their number."""
         wanted = list(metrics.values(copy_state=False))
-        if not wanted:  # as mostly in training
-            return {}
-        target = batch["target"]
-        if outputs.ndim == 2:
-            outputs, target = outputs[None], target[target != IGNORED][None]
-        return score_tokens(wanted, outputs, target)
+        return score_tokens(wanted, outputs, batch["target"]) if wanted else {}  # in training there are mostly none
 
     @torch.no_grad()
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
