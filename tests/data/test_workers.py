@@ -114,6 +114,27 @@ def test_no_worker_outlives_a_run_that_ended_well(loading):
     assert set(multiprocessing.active_children()) <= before
 
 
+def test_one_that_is_killed_while_it_looks_whether_to_end_leaves_a_loader_that_can_end():
+    """Python's own event is locked by who looks: by a dead worker, for good."""
+    context = workers.Context()
+    for _ in range(5):
+        event = context.Event()
+
+        def look(event=event):
+            while not event.is_set():
+                pass
+
+        lookers = [context.Process(target=look) for _ in range(2)]
+        for looker in lookers:
+            looker.start()
+        time.sleep(0.05)
+        for looker in lookers:
+            looker.kill()
+            looker.join()
+        event.set()
+        assert event.is_set()
+
+
 def test_they_are_children_of_the_training_process_whatever_the_default_is(loading, monkeypatch):
     """As a job of a sweep has another one, and Python 3.14; only children die with it."""
     monkeypatch.setattr(

@@ -17,7 +17,7 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from multiprocessing.context import ForkContext, ForkProcess
-from multiprocessing.sharedctypes import RawArray
+from multiprocessing.sharedctypes import RawArray, RawValue
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,29 @@ class Worker(ForkProcess):
     """A loader's worker, known as one before it has said its number."""
 
 
+class Flag:
+    """An event without a lock: one that a worker held while it was killed would keep its loader from ever ending."""
+
+    def __init__(self) -> None:
+        self._set = RawValue("b", 0)
+
+    def set(self) -> None:
+        """Set it, for good."""
+        self._set.value = 1
+
+    def is_set(self) -> bool:
+        """Whether it was set, by whatever process."""
+        return bool(self._set.value)
+
+
 class Context(ForkContext):
     """Starts workers as children of this process, whatever Python's default is: only children die with it."""
 
     Process = Worker
+
+    def Event(self) -> Any:  # noqa: N802 - multiprocessing's name
+        """The event by which a loader tells its workers to end."""
+        return Flag()
 
 
 class Watch:
