@@ -8,6 +8,7 @@ import os
 import runpy
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from absl import logging as absl_logging
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.build import build
@@ -24,6 +26,9 @@ from tunesmith.contracts import Preprocess
 from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
+
+# What rouge-score logs by; when Hydra sets up logging it closes its stream, which would be pytest's own.
+absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 # Pictures take most of the time of so short a run.
 QUICK = ["logger=none", "callback=quiet", "plots=false", "data.workers=0", "trainer=cpu", "trainer.max_epochs=2"]
