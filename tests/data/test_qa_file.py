@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tunesmith.data.qa_file import MAX_CHARACTERS, Question, read_questions
+from tunesmith.data.qa_file import Question, read_questions
+from tunesmith.data.reading import MAX_CHARACTERS
 from tunesmith.errors import DataError
 
 CONTEXT = "Anna lives in Köln. Köln is old."

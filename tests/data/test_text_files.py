@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from tunesmith.contracts import IGNORED, TextPreprocess
-from tunesmith.data import text_table
 from tunesmith.data.split import Split
 from tunesmith.data.text_files import TextFiles
 from tunesmith.errors import DataError
@@ -101,7 +100,6 @@ def test_a_line_is_a_text(files):
     ],
 )
 def test_each_mistake_is_one_sentence(files, named, options, sentence, monkeypatch):
-    monkeypatch.setattr("tunesmith.data.text_files.MAX_CHARACTERS", 100)
-    assert text_table.MAX_CHARACTERS == 1_000_000
+    monkeypatch.setattr("tunesmith.data.reading.MAX_CHARACTERS", 100)
     with pytest.raises(DataError, match=rf"^Expected [^\n]*{sentence}[^\n]*$"):
         files(named, **options)

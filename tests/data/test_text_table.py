@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from tunesmith.data.reading import MAX_CHARACTERS
 from tunesmith.data.split import Split
-from tunesmith.data.text_table import MAX_CHARACTERS, TextTable
+from tunesmith.data.text_table import TextTable
 from tunesmith.errors import DataError
 
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.reading import read
-from tunesmith.data.table import Floats, Kind, Strings
+from tunesmith.data.reading import MAX_CHARACTERS, read
+from tunesmith.data.table import Floats, Kind, Strings, Text
 from tunesmith.errors import DataError, nearest
 
 Target = Literal["auto", "class", "multilabel", "value", "ordinal", "tokens"]
@@ -192,3 +192,21 @@ def _number(cell: str) -> float:
 
 def _is_whole(cell: str) -> bool:
     return cell.removeprefix("-").isdecimal() and str(int(cell)) == cell
+
+
+def texts_of(columns: Columns, names: Sequence[str]) -> list[Text]:
+    """Texts, or pairs of texts, of columns.
+
+    Raises:
+        DataError: There is no such column, or a text is empty or too long.
+    """
+    for name in names:
+        cells = columns.texts(name)
+        columns.check(np.array([not cell for cell in cells]), name, "a text")
+        longest = max(range(len(cells)), key=lambda row: len(cells[row]))
+        if len(cells[longest]) > MAX_CHARACTERS:
+            raise DataError(
+                f"Expected texts of at most {MAX_CHARACTERS:,} characters in column '{name}' of {columns.file} but row "
+                f"{longest + 1} has {len(cells[longest]):,}; cut it into several."
+            )
+    return list(zip(*(columns.texts(name) for name in names), strict=True))

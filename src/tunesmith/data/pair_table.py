@@ -8,10 +8,9 @@ from typing import Any, final
 import numpy as np
 
 from tunesmith.data.annotation import Annotation
-from tunesmith.data.columns import Columns, Found
+from tunesmith.data.columns import Columns, Found, texts_of
 from tunesmith.data.pair_data import PairData
 from tunesmith.data.table import Table
-from tunesmith.data.text_table import texts_of
 
 
 @final

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.reading import lines_of
+from tunesmith.data.reading import MAX_CHARACTERS, lines_of, objects_of
 from tunesmith.errors import DataError
-
-MAX_CHARACTERS = 1_000_000
-"""Longest text; questions on more are better asked of parts."""
 
 Answer = tuple[str, int]
 """An accepted answer, and the character of the text at which it begins."""
@@ -73,14 +70,7 @@ def _of_squad(file: Path) -> Iterator[Question]:
 
 
 def _of_lines(file: Path) -> Iterator[Question]:
-    for number, line in enumerate(lines_of(file), 1):
-        if not line.strip():
-            continue
-        where = f"line {number} of {file}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"Expected JSON in {where} but it cannot be read ({error}).") from error
+    for number, where, row in objects_of(enumerate(lines_of(file), 1), file):
         question, context = (_of(row, key, str, where) for key in ("question", "context"))
         given = row.get("answers") or {"text": [], "answer_start": []}
         texts, starts = (_of(given, key, list, f"the answers in {where}") for key in ("text", "answer_start"))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import DataError
+
+MAX_CHARACTERS = 1_000_000
+"""Longest text, or line; far more than any backbone sees of it."""
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 """Of the files that are read."""
@@ -52,6 +55,59 @@ def lines_of(file: Path) -> Iterator[str]:
         raise DataError(
             f"Expected {file} to be text in UTF-8 but line {_bad_line(file)} is not; save it as UTF-8."
         ) from err
+
+
+def plain_files(path: Path) -> list[Path]:
+    """A .txt file, or all that a folder holds.
+
+    Raises:
+        DataError: There is none.
+    """
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*.txt") if p.is_file() and not p.name.startswith("."))
+    else:
+        files = [path] if path.suffix == ".txt" and path.is_file() else []
+    if not files:
+        raise DataError(f"Expected data.file to be a .txt file, or a folder with some, but got {path}.")
+    return files
+
+
+def plain_lines(file: Path) -> list[str]:
+    """Lines of a file of plain text, without their ends.
+
+    Raises:
+        DataError: It holds no text, or a line is too long or not UTF-8.
+    """
+    lines = list(lines_of(file))
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_CHARACTERS:
+            raise DataError(
+                f"Expected lines of at most {MAX_CHARACTERS:,} characters in {file} but line {number} has "
+                f"{len(line):,}; cut it into several."
+            )
+    if not any(line.strip() for line in lines):
+        raise DataError(f"Expected text in {file} but it is empty; take it away, or write something into it.")
+    return lines
+
+
+def objects_of(lines: Iterable[tuple[int, str]], file: Path) -> Iterator[tuple[int, str, Any]]:
+    """What each line of JSON holds that is not empty, behind its number and words that say where it stands.
+
+    Args:
+        lines: Each behind its number.
+        file: Where they are from.
+
+    Raises:
+        DataError: A line is no JSON.
+    """
+    for number, line in lines:
+        if not line.strip():
+            continue
+        where = f"line {number} of {file}"
+        try:
+            yield number, where, json.loads(line)
+        except ValueError as err:
+            raise DataError(f"Expected JSON in {where} but it cannot be read ({err}).") from err
 
 
 def _frame(file: Path) -> dict[str, list[str]]:

@@ -10,10 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from tunesmith.data import language
-from tunesmith.data.reading import lines_of
+from tunesmith.data.reading import plain_files, plain_lines
 from tunesmith.data.table import SPLIT_WORDS, Table, Text
-from tunesmith.data.text import Encoded, TextData
-from tunesmith.data.text_table import MAX_CHARACTERS
+from tunesmith.data.text import TextData
+from tunesmith.data.text_dataset import Encoded
 from tunesmith.errors import DataError
 
 
@@ -43,7 +43,7 @@ class TextFiles(TextData):
 
     def load(self) -> Table:
         """Read the files, and cut them into blocks."""
-        files = self._files()
+        files = plain_files(self.file)
         parts = [self._parts(file) for file in files]
         self._blocks = [tokens for part in parts for _, _, tokens in part if tokens is not None]
         named = [str(file.relative_to(self.file)) if file != self.file else file.name for file in files]
@@ -71,26 +71,9 @@ class TextFiles(TextData):
         learnt = [language.following(block) for block in self._blocks]  # where words are hidden these are not used
         return Encoded(self._blocks, learnt, np.zeros(0, np.int64))
 
-    def _files(self) -> list[Path]:
-        if self.file.is_dir():
-            files = sorted(p for p in self.file.rglob("*.txt") if p.is_file() and not p.name.startswith("."))
-        else:
-            files = [self.file] if self.file.suffix == ".txt" and self.file.is_file() else []
-        if not files:
-            raise DataError(f"Expected data.file to be a .txt file, or a folder with some, but got {self.file}.")
-        return files
-
     def _parts(self, file: Path) -> list[tuple[int, str, Tensor | None]]:
         """Number, text and tokens of each block of a file; or its lines, without empty ones."""
-        lines = list(lines_of(file))
-        for number, line in enumerate(lines, 1):
-            if len(line) > MAX_CHARACTERS:
-                raise DataError(
-                    f"Expected lines of at most {MAX_CHARACTERS:,} characters in {file} but line {number} has "
-                    f"{len(line):,}; cut it into several."
-                )
-        if not any(line.strip() for line in lines):
-            raise DataError(f"Expected text in {file} but it is empty; take it away, or write something into it.")
+        lines = plain_lines(file)
         if self.block_size is None:
             return [(number, line.strip(), None) for number, line in enumerate(lines, 1) if line.strip()]
         if self.block_size > self.preprocess.max_length:

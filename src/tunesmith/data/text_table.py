@@ -8,13 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.annotation import Annotation
-from tunesmith.data.columns import Columns, Found
-from tunesmith.data.table import Table, Text
+from tunesmith.data.columns import Columns, Found, texts_of
+from tunesmith.data.table import Table
 from tunesmith.data.text import TextData
-from tunesmith.errors import DataError
-
-MAX_CHARACTERS = 1_000_000
-"""Longest text; far more than any backbone sees of it."""
 
 
 class TextTable(TextData):
@@ -70,21 +66,3 @@ class TextTable(TextData):
         names = np.array([f"row {row}" for row in range(1, len(next(iter(columns.cells.values()))) + 1)])
         found = Found("tokens", [0] * len(names), ()) if self.annotation.target == "tokens" else None
         return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns, found)
-
-
-def texts_of(columns: Columns, names: list[str]) -> list[Text]:
-    """Texts, or pairs of texts, of columns.
-
-    Raises:
-        DataError: There is no such column, or a text is empty or too long.
-    """
-    for name in names:
-        cells = columns.texts(name)
-        columns.check(np.array([not cell for cell in cells]), name, "a text")
-        longest = max(range(len(cells)), key=lambda row: len(cells[row]))
-        if len(cells[longest]) > MAX_CHARACTERS:
-            raise DataError(
-                f"Expected texts of at most {MAX_CHARACTERS:,} characters in column '{name}' of {columns.file} but row "
-                f"{longest + 1} has {len(cells[longest]):,}; cut it into several."
-            )
-    return list(zip(*(columns.texts(name) for name in names), strict=True))

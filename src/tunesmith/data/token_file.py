@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.reading import lines_of
+from tunesmith.data.reading import MAX_CHARACTERS, lines_of, objects_of
 from tunesmith.errors import DataError
 
 DOCUMENT = "-DOCSTART-"
 """The word of a line that begins a document."""
-
-MAX_CHARACTERS = 1_000_000
-"""Longest line."""
 
 
 @dataclass(frozen=True)
@@ -98,14 +94,7 @@ def _transposed(rows: list[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str
 
 
 def _of_json(file: Path, keys: Keys) -> Iterator[Sentence]:
-    for number, line in _lines(file):
-        if not line.strip():
-            continue
-        where = f"line {number} of {file}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"Expected JSON in {where} but it cannot be read ({error}).") from error
+    for number, where, row in objects_of(_lines(file), file):
         words, tags = (_listed(row, key, where) for key in (keys.tokens, keys.tags))
         if not words or not all(words):
             raise DataError(

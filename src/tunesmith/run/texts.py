@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunesmith.data.columns import Columns
+from tunesmith.data.columns import Columns, texts_of
 from tunesmith.data.qa_file import read_questions
 from tunesmith.data.reading import SUFFIXES, lines_of
 from tunesmith.data.table import Text
-from tunesmith.data.text_table import texts_of
 from tunesmith.errors import DataError
 
 
