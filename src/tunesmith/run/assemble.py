@@ -8,16 +8,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contracts import Backbone, DataSpec, Preprocess, TextPreprocess
@@ -31,6 +29,7 @@ from tunesmith.run.checkpoint import CheckpointIO
 from tunesmith.run.finite import Finite
 from tunesmith.run.last import LastCheckpoint
 from tunesmith.run.metrics_logger import MetricsLog
+from tunesmith.run.optimizer import build_optimizer, build_scheduler, weight_decay
 from tunesmith.run.phase import PhaseChange
 from tunesmith.run.self_check import SelfCheck
 from tunesmith.run.table import check_phases_fit, make_table, phases_in_record
@@ -103,8 +102,8 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
         loss=build_accepted(cfg.loss, train_counts=spec.train_counts, train_size=spec.train_size),
         metrics=metrics,
         table=_table(cfg, backbone, head),
-        optimizer=functools.partial(_make_optimizer, cfg.optimizer),
-        scheduler=functools.partial(_make_scheduler, cfg.scheduler),
+        optimizer=functools.partial(build_optimizer, cfg.optimizer),
+        scheduler=functools.partial(build_scheduler, cfg.scheduler),
         spec=spec,
     )
 
@@ -115,7 +114,7 @@ def _words(backbone: Any) -> Any:
 
 
 def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTable:
-    return make_table(backbone, head, _policy(cfg), build(cfg.rates), _weight_decay(cfg.optimizer))
+    return make_table(backbone, head, _policy(cfg), build(cfg.rates), weight_decay(cfg.optimizer))
 
 
 def _policy(cfg: DictConfig) -> Any:
@@ -187,6 +186,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         OmegaConf.update(cfg, "task.monitor", None)
     task = assemble_task(cfg, backbone, data.spec)
     task.base = base
+    combination.check_unlabelled(task)
     if init:
         init.put_head(task.head, data.spec)
     if task.decides and "val" not in data.counts():
@@ -237,34 +237,6 @@ def _check_monitor(task: DictConfig, metrics: Mapping[str, Any]) -> None:
     mode = "max" if valid[task.monitor] else "min"
     if valid[task.monitor] is not None and task.mode != mode:
         raise ConfigError(f"Expected task.mode={mode} with task.monitor={task.monitor} but got {task.mode}.")
-
-
-def _weight_decay(node: DictConfig) -> float:
-    """The optimizer's own default where the YAML says nothing; only the optimizer knows it."""
-    probe: Optimizer = build(node, params=[nn.Parameter(torch.zeros(1))])
-    return float(probe.defaults.get("weight_decay", 0.0))
-
-
-def _make_optimizer(node: DictConfig, groups: list[dict[str, Any]], own: Mapping[str, Any] | None = None) -> Optimizer:
-    optimizer: Optimizer = build(_for_phase(node, own), params=groups)
-    return optimizer
-
-
-def _for_phase(node: DictConfig, own: Mapping[str, Any] | None) -> DictConfig:
-    """What a phase has for itself: a target of its own, or the run's node with other arguments."""
-    if own is None:
-        return node
-    inherited = {} if "_target_" in own else {str(key): value for key, value in node.items()}
-    return OmegaConf.create({**inherited, **own})
-
-
-def _make_scheduler(
-    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, own: Mapping[str, Any] | None = None
-) -> tuple[Any, Literal["step", "epoch"]]:
-    node = _for_phase(node, own)
-    offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    taken: dict[str, Any] = {k: v for k, v in offered.items() if accepts(node, k)}
-    return build(node, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"
 
 
 def describe(parts: Parts) -> dict[str, Any]:
