@@ -15,31 +15,6 @@ from typing_extensions import NotRequired
 if TYPE_CHECKING:
     from torch import Tensor
 
-SUPPLIED: Mapping[str, tuple[str, ...]] = {
-    "backbone": (),
-    "data": (),
-    "policy": (),
-    "policy.phases.*.optimizer": ("params",),
-    "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
-    "rates": (),
-    "loss": ("train_counts", "train_size"),
-    "head": ("feature_dim", "num_outputs", "level_dims", "target", "words"),
-    "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
-    "task.metrics.*": ("num_classes", "num_labels", "num_outputs", "class_names"),
-    "optimizer": ("params",),
-    "scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
-    "trainer": ("callbacks", "logger", "default_root_dir"),
-    "callback.*": (),
-    "logger.*": ("folder", "record"),
-    "cache": ("folder",),
-    "sweep.searcher": ("space", "folder"),
-    "sweep.executor": ("slots", "jobs", "folder"),
-}
-"""Arguments that `run/assemble.py` passes to the target at a config path, over and above its YAML.
-
-They never stand in a YAML: a width, a class count or a parameter list is derived. A target takes those it names.
-"""
-
 Target: TypeAlias = Literal["class", "multilabel", "value", "ordinal", "tags", "span", "text", "tokens"]
 """Kinds of target; see `DataSpec`."""
 
@@ -84,6 +59,8 @@ class Batch(TypedDict):
         words: For ``tags``: the token at which each word begins ``(B, W)``, int64; -1 where no token of it is there,
             `IGNORED` behind a sample's last word.
         tags: The tag of each of these words ``(B, W)``, int64; `IGNORED` behind the last.
+        unlabelled: In training, texts that only the language model learns from: their ``input``, and as ``target`` what
+            each token is to give ``(U, T)``.
     """
 
     input: Inputs | Activations
@@ -92,6 +69,14 @@ class Batch(TypedDict):
     weight: NotRequired[Tensor]
     words: NotRequired[Tensor]
     tags: NotRequired[Tensor]
+    unlabelled: NotRequired[Unlabelled]
+
+
+class Unlabelled(TypedDict):
+    """Texts without labels in a batch; see `Batch`."""
+
+    input: Mapping[str, Tensor]
+    target: Tensor
 
 
 @dataclass(frozen=True)
@@ -114,6 +99,7 @@ class DataSpec:
         target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
         target_std: Standard deviation of each value over the training samples ``(K,)``; empty but for values.
         truncated: Share of the texts that are longer than the backbone sees.
+        unlabelled: Digest of the texts that training batches hold besides, without labels; ``None`` for none.
     """
 
     class_names: tuple[str, ...]
@@ -129,6 +115,7 @@ class DataSpec:
     target_mean: tuple[float, ...] = ()
     target_std: tuple[float, ...] = ()
     truncated: float = 0.0
+    unlabelled: str | None = None
 
     @property
     def ragged(self) -> bool:

@@ -60,7 +60,7 @@ SETTINGS = {
     "stopping_early": ["callback=[quiet,early_stopping]", "callback.early_stopping.patience=1", "optimizer.lr=0"],
 }
 MODELS = {"encoder": "bert", "decoder": "gpt2", "encoder_decoder": "t5", "tags": "bert", "answers": "bert"}
-MODELS |= {"causal_lm": "llama", "masked_lm": "bert", "seq2seq": "t5"}
+MODELS |= {"causal_lm": "llama", "masked_lm": "bert", "seq2seq": "t5", "joint": "bert"}
 """Settings with a small language model; 7 batches an epoch too."""
 
 SMALL = ["data.max_length=48", "data.stride=8", "data.max_question=8"]
@@ -84,6 +84,7 @@ def configured(logs, setting="plain", *more):
         "answers": ["data=qa_table", f"data.file={folder}/questions.jsonl", "task=question_answering", *SMALL],
     }
     own |= {task: [*TEXTS, f"data.file={folder}/texts.csv", f"task={task}"] for task in ("causal_lm", "masked_lm")}
+    own["joint"] = ["data=text_table", f"data.file={folder}/texts.csv", "task=joint", "data.unlabelled=train"]
     pairs = ["data.source=text", "data.target=text", "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"]
     own["seq2seq"] = ["data=pair_table", f"data.file={folder}/texts.csv", "task=seq2seq", *pairs]
     data = [

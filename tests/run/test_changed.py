@@ -105,6 +105,7 @@ def test_other_code_is_refused_and_another_machine_is_said(folder, monkeypatch):
     [
         ({"data": {"fingerprint": "b", "members": {}}}, r"other data \(fingerprint b instead of a\)"),
         ({"data": {"fingerprint": "a", "members": {"val": "1"}}}, "other pictures in val"),
+        ({"data": {"fingerprint": "a", "members": {"val": "0"}, "unlabelled": "c"}}, "other texts without labels"),
         ({"data": {"fingerprint": "a", "members": {"val": "0"}}, "init": {"hash": "y", "source": "x"}}, "weights of x"),
     ],
 )

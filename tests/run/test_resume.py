@@ -43,6 +43,7 @@ CROSSED = {
     "answers": ["middle"],
     "causal_lm": ["middle"],
     "masked_lm": ["middle"],
+    "joint": ["middle", "boundary"],
     "seq2seq": ["middle", "validation"],
 }
 # A place for each at every commit; test_kill.py crosses all of them, with kills from outside, in the long tier.

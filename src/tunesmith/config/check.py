@@ -16,9 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 from tunesmith.config import annotation, find, gate, signature, source
 from tunesmith.config.annotation import OBJECT
 from tunesmith.config.hydra_app import sentence
+from tunesmith.config.known import SUPPLIED
 from tunesmith.config.signature import Parameter, Signature
 from tunesmith.config.source import AbsentError, UnreadableError
-from tunesmith.contracts import SUPPLIED
 from tunesmith.errors import ConfigError, nearest
 
 SPECIAL = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})

@@ -37,6 +37,7 @@ OWN: Mapping[str, str] = {
     "tunesmith.data.torchvision_dataset": "TorchvisionDataset",
     "tunesmith.head.attention_pool": "AttentionPool",
     "tunesmith.head.cosine": "Cosine",
+    "tunesmith.head.joint": "Joint",
     "tunesmith.head.language_model": "LanguageModel",
     "tunesmith.head.linear": "Linear",
     "tunesmith.head.logistic": "Logistic",
@@ -145,3 +146,28 @@ TARGETS = frozenset(
     f"{module}.{name}" for part in (OWN, OTHERS) for module, names in part.items() for name in names.split()
 )
 """All of them, as dotted names."""
+
+SUPPLIED: Mapping[str, tuple[str, ...]] = {
+    "backbone": (),
+    "data": (),
+    "policy": (),
+    "policy.phases.*.optimizer": ("params",),
+    "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
+    "rates": (),
+    "loss": ("train_counts", "train_size"),
+    "head": ("feature_dim", "num_outputs", "level_dims", "target", "words"),
+    "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
+    "task.metrics.*": ("num_classes", "num_labels", "num_outputs", "class_names"),
+    "optimizer": ("params",),
+    "scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
+    "trainer": ("callbacks", "logger", "default_root_dir"),
+    "callback.*": (),
+    "logger.*": ("folder", "record"),
+    "cache": ("folder",),
+    "sweep.searcher": ("space", "folder"),
+    "sweep.executor": ("slots", "jobs", "folder"),
+}
+"""Arguments that `run/assemble.py` passes to the target at a config path, over and above its YAML.
+
+They never stand in a YAML: a width, a class count or a parameter list is derived. A target takes those it names.
+"""

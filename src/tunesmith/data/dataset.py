@@ -70,7 +70,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
             key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
                 sample) counts as epoch 0 and is never served from what is kept.
         """
-        epoch, position, padding, round_ = key if isinstance(key, Key) else Key(0, key)
+        epoch, position, padding, round_, _ = key if isinstance(key, Key) else Key(0, key)
         row = int(self.rows[position])
         kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
         sample = {"input": kept, "target": self.target(row), "index": -1 if padding else row}

@@ -18,7 +18,7 @@ from tunesmith.data.loader import Loader, make_loader
 from tunesmith.data.mixing import Mixing
 from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
-from tunesmith.data.sampler import EpochSampler, Lengths
+from tunesmith.data.sampler import EpochSampler, Lengths, Stream
 from tunesmith.data.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.errors import DataError, nearest
@@ -238,7 +238,16 @@ class TableData(LightningDataModule, ABC):
         classes = torch.from_numpy(self.table.targets[dataset.rows]) if training and self.balanced else None
         return make_loader(
             dataset,
-            EpochSampler(len(dataset), self.seed, training, epoch, skip, classes, self._lengths(dataset, training)),
+            EpochSampler(
+                len(dataset),
+                self.seed,
+                training,
+                epoch,
+                skip,
+                classes,
+                self._lengths(dataset, training),
+                self._stream(training),
+            ),
             batch_size=self.batch_size,
             workers=self.workers,
             timeout=self.worker_timeout,
@@ -250,6 +259,10 @@ class TableData(LightningDataModule, ABC):
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         """Lengths by which training samples are put into batches of their like; ``None`` for any with any."""
+        return None
+
+    def _stream(self, training: bool) -> Stream | None:
+        """What training goes through besides; ``None`` for nothing."""
         return None
 
     def _processes(self) -> int:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from tunesmith.contracts import Preprocess, TextPreprocess
 from tunesmith.data.table import Ints, Text
-from tunesmith.data.text import Encoded, TextData
+from tunesmith.data.text import TextData
+from tunesmith.data.text_dataset import Encoded
 from tunesmith.data.tokens import Tokenizer
 from tunesmith.errors import DataError
 

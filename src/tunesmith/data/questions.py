@@ -14,7 +14,8 @@ import torch
 from tunesmith.contracts import DataSpec
 from tunesmith.data.qa_file import Answer
 from tunesmith.data.table import Ints, Text
-from tunesmith.data.text import Encoded, TextData
+from tunesmith.data.text import TextData
+from tunesmith.data.text_dataset import Encoded
 from tunesmith.errors import DataError
 
 CLASSES = ("answer", "no answer")

@@ -23,12 +23,14 @@ class Key(NamedTuple):
         position: Position in the split.
         padding: Whether the sample only fills a distributed batch and must not be counted.
         round: How often the epoch has had the sample before, in the balanced order; it is augmented anew each time.
+        unlabelled: What is learnt beside it: rows of a `Stream`, each behind the number of times it was gone through.
     """
 
     epoch: int
     position: int
     padding: bool = False
     round: int = 0
+    unlabelled: tuple[tuple[int, int], ...] = ()
 
 
 class Lengths(NamedTuple):
@@ -41,6 +43,21 @@ class Lengths(NamedTuple):
 
     of: Tensor
     batch: int
+
+
+class Stream(NamedTuple):
+    """Samples that training goes through besides, over and over, without heed to where its epochs end.
+
+    Attributes:
+        size: Number of samples.
+        per_sample: How many go with each sample of an epoch.
+        lengths: By which they are put together, see `by_length`, in batches of training samples; ``None`` for any with
+            any.
+    """
+
+    size: int
+    per_sample: int
+    lengths: Lengths | None = None
 
 
 class EpochSampler(Sampler[Key]):
@@ -60,6 +77,7 @@ class EpochSampler(Sampler[Key]):
         classes: Class of each sample ``(count,)``, where every epoch is to hold the classes in equal numbers; see
             `balanced`. It goes with ``shuffle``.
         lengths: By which samples are put together, see `by_length`; ``None`` for any with any. Goes with ``shuffle``.
+        stream: What training goes through besides; ``None`` for nothing.
     """
 
     def __init__(
@@ -71,9 +89,10 @@ class EpochSampler(Sampler[Key]):
         skip: int = 0,
         classes: Tensor | None = None,
         lengths: Lengths | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.count = count
-        self.lengths = lengths
+        self.lengths, self.stream = lengths, stream
         self.classes = classes
         self.seed = seed
         self.shuffle = shuffle
@@ -92,12 +111,32 @@ class EpochSampler(Sampler[Key]):
         rank, world = _world()
         epoch = self.epoch
         order, rounds = self._order(epoch)
+        beside = self._beside(epoch)
         first, skip = self._skipped
         begin = rank + world * (skip if epoch == first else 0)
         for place in range(begin, len(self) * world, world):
             extra = place >= self.count
             at = place % self.count
-            yield Key(epoch, int(order[at]), padding=extra and not self.shuffle, round=int(rounds[at]))
+            drawn = () if beside is None else tuple(map(tuple, beside[at].tolist()))
+            yield Key(epoch, int(order[at]), extra and not self.shuffle, int(rounds[at]), drawn)
+
+    def _beside(self, epoch: int) -> Tensor | None:
+        """What of the stream goes with each place of an epoch: how often it was gone through, and row."""
+        if self.stream is None:
+            return None
+        size, per_sample, lengths = self.stream
+        share = self.count * per_sample
+        places = torch.arange(epoch * share, (epoch + 1) * share)
+        turns = places // size
+        rows = torch.empty_like(places)
+        for turn in sorted(set(turns.tolist())):
+            order = torch.randperm(size, generator=private("stream", self.seed, turn))
+            rows[turns == turn] = order[places[turns == turn] % size]
+        if lengths is not None:
+            batch = lengths.batch * per_sample * _world()[1]
+            order = by_length(lengths.of[rows], batch, private("stream in batches", self.seed, epoch))
+            turns, rows = turns[order], rows[order]
+        return torch.stack([turns, rows], dim=1).view(self.count, per_sample, 2)
 
     def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
         once = torch.zeros(self.count, dtype=torch.int64)

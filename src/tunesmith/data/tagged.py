@@ -11,7 +11,8 @@ import torch
 
 from tunesmith.contracts import IGNORED, DataSpec
 from tunesmith.data.table import Text
-from tunesmith.data.text import Encoded, TextData
+from tunesmith.data.text import TextData
+from tunesmith.data.text_dataset import Encoded
 from tunesmith.data.words import find_words, first_tokens, joined
 
 

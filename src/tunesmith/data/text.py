@@ -4,48 +4,30 @@ from __future__ import annotations
 
 import logging
 from abc import ABC
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import default_collate
 
-from tunesmith.contracts import IGNORED, Batch, DataSpec, Inputs, Preprocess, TextPreprocess
+from tunesmith.contracts import Batch, DataSpec, Inputs, Preprocess, TextPreprocess
 from tunesmith.data import language
 from tunesmith.data.dataset import SplitDataset
 from tunesmith.data.language import Hiding
 from tunesmith.data.mixing import Mixing
 from tunesmith.data.module import TableData
 from tunesmith.data.randomness import private
-from tunesmith.data.sampler import Key, Lengths
+from tunesmith.data.sampler import Lengths, Stream
 from tunesmith.data.split import Split
 from tunesmith.data.table import Floats, Ints, Text
+from tunesmith.data.text_dataset import Encoded, TextDataset
 from tunesmith.data.tokens import Tokenizer
+from tunesmith.data.unlabelled import TRAIN, Unlabelled, read
 from tunesmith.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Texts as a model takes them, and what it is to say of them.
-
-    Attributes:
-        tokens: Of each text ``(R, T)``, int32, with R rows as in `tokens.ROWS`.
-        targets: As `Table` has them or, of each text, int64: what each token is to give ``(T,)``, or a span ``(2,)``.
-        cut: Positions of the texts that were cut.
-        more: What else a batch holds of each text, by name: vectors, which are padded with `IGNORED`, numbers, or plain
-            values, which stay a list.
-    """
-
-    tokens: Sequence[Tensor]
-    targets: Any
-    cut: Ints
-    more: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class TextData(TableData, ABC):
@@ -57,6 +39,9 @@ class TextData(TableData, ABC):
         split: How to split.
         max_length: Most tokens of a text; longer ones are cut at the end. ``None``: what the backbone takes.
         hidden: Share of a text's words that a masked language model is to find; see `language.Hiding`.
+        unlabelled: Texts that the joint objective learns without labels: a .txt file or a folder of some, a text a
+            line; a table, with the column that the data have their texts in; ``train``: the training texts themselves.
+        unlabelled_per_sample: How many of them go with each labelled one.
         group_by_length: Whether training batches are made of texts about as long as each other, which need little
             padding. Which these are is drawn anew in every epoch: see `sampler.by_length`.
         augment: Texts are not augmented; the word is there for overlays that switch it off, such as debug=overfit.
@@ -75,6 +60,8 @@ class TextData(TableData, ABC):
     preprocess: TextPreprocess
     between: ClassVar[str] = "\t"
     """What people see between the parts of a sample."""
+    columns: Sequence[str] = ("text",)
+    """What a table of texts calls them."""
 
     def __init__(
         self,
@@ -82,6 +69,8 @@ class TextData(TableData, ABC):
         split: Split,
         max_length: int | None = 512,
         hidden: float = 0.15,
+        unlabelled: str | None = None,
+        unlabelled_per_sample: int = 1,
         group_by_length: bool = True,
         augment: Literal["none"] = "none",
         sampler: Literal["shuffled", "balanced"] = "shuffled",
@@ -106,7 +95,11 @@ class TextData(TableData, ABC):
             raise DataError(f"Expected data.max_length to be at least 1 token but got {max_length}.")
         if not 0 < hidden <= 1:
             raise DataError(f"Expected data.hidden to be above 0 and at most 1 but got {hidden}.")
+        if unlabelled_per_sample < 1:
+            raise DataError(f"Expected data.unlabelled_per_sample to be at least 1 but got {unlabelled_per_sample}.")
         self.max_length, self.hidden = max_length, hidden
+        self.unlabelled, self.unlabelled_per_sample = unlabelled, unlabelled_per_sample
+        self._beside: Unlabelled | None = None
         # Where a step is taken in pieces, these make up the batches that were asked for.
         self._grouped = batch_size if group_by_length else None
         self.mixing = Mixing(0.0, 0.0, 0)
@@ -138,6 +131,11 @@ class TextData(TableData, ABC):
                 f"{self.preprocess.max_length} tokens and are cut, first {self.table.names[cut[0]]} (data.max_length)."
                 f"{self.lost(self._encoded)}"
             )
+        if self.unlabelled is not None:
+            own = [self.table.samples[row] for row in self.indices["train"]]
+            texts = own if self.unlabelled == TRAIN else read(self.unlabelled, self.columns[0])
+            self._beside = Unlabelled.of(texts, self.tokenizer, self.hidden, self.seed)
+            self.spec = replace(self.spec, unlabelled=self._beside.digest)
 
     def lost(self, encoded: Encoded) -> str:
         """Say what is lost by cutting texts, behind the sentence that says how many are."""
@@ -160,6 +158,8 @@ class TextData(TableData, ABC):
     @property
     def unkept(self) -> str | None:
         """See `TableData.unkept`."""
+        if self._beside is not None:
+            return "Texts without labels go through the backbone in every step, so nothing is kept for the others."
         return "Other words are hidden in every epoch, so each epoch computes the texts." if self._hiding() else None
 
     def plain(self, rows: Ints) -> TextDataset:
@@ -198,7 +198,7 @@ class TextData(TableData, ABC):
             texts = self._predicted or []
             return self._of(texts, self._new, np.arange(len(self._new.tokens)))
         dataset = self._of(self.table.samples, self._encoded, self.indices[split], self.table.weights)
-        dataset.anew = training
+        dataset.anew, dataset.beside = training, self._beside if training else None
         if training == (split == "train"):  # no training order, or no cache, was made for the others
             dataset.kept = self._kept(split)
         return dataset
@@ -218,66 +218,7 @@ class TextData(TableData, ABC):
             return None
         return Lengths(torch.tensor([self._tokens[row].shape[1] for row in dataset.rows]), self._grouped)
 
-
-class TextDataset(SplitDataset):
-    """The tokens of a split.
-
-    Args:
-        texts: Of the whole table, as people see them.
-        encoded: Of the whole table.
-        tokenizer: Pads their tokens.
-        rows: Rows of the table that the split holds.
-        weights: Of the whole table ``(N,)``, where it has any.
-        hiding: How words are hidden that are to be found again; ``None`` for not at all.
-
-    Attributes:
-        anew: Whether other words are hidden in every epoch.
-    """
-
-    def __init__(
-        self,
-        texts: Sequence[str],
-        encoded: Encoded,
-        tokenizer: Tokenizer,
-        rows: Ints,
-        weights: Floats | None = None,
-        hiding: Hiding | None = None,
-    ) -> None:
-        super().__init__(encoded.targets, rows, weights)
-        self.texts = texts
-        self.hiding, self.anew = hiding, False
-        self.encoded = encoded
-        self.tokenizer = tokenizer
-
-    def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        """One sample: see `SplitDataset`; and what else a batch holds of it."""
-        row = int(self.rows[key.position if isinstance(key, Key) else key])
-        sample = super().__getitem__(key) | {name: values[row] for name, values in self.encoded.more.items()}
-        if self.hiding is not None:
-            drawn = (key.epoch, row) if self.anew and isinstance(key, Key) else None
-            sample["input"], sample["target"] = self.hiding(self.encoded.tokens[row], drawn)
-        return sample
-
-    def input(self, position: int) -> Tensor:
-        """Tokens ``(R, T)`` of the text at a position of the split."""
-        return self.encoded.tokens[int(self.rows[position])]
-
-    def shown(self, position: int) -> str:
-        """The text at a position of the split."""
-        return self.texts[int(self.rows[position])]
-
-    def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Put samples into a batch, padded to the longest of them; vectors, such as a target, with `IGNORED`."""
-        inputs = [sample["input"] for sample in samples]
-        whole = isinstance(inputs[0], Tensor)
-        columns = {name: [sample[name] for sample in samples] for name in samples[0] if name != "input"}
-        return {
-            "input": self.tokenizer.pad(inputs) if whole else default_collate(inputs),
-            **{name: _together(column) for name, column in columns.items()},
-        }
-
-
-def _together(column: list[Any]) -> Any:
-    if isinstance(column[0], Tensor) and column[0].ndim == 1:
-        return pad_sequence(column, batch_first=True, padding_value=IGNORED)
-    return column if isinstance(column[0], str | tuple) else default_collate(column)
+    def _stream(self, training: bool) -> Stream | None:
+        if not training or self._beside is None:
+            return None
+        return self._beside.stream(self.unlabelled_per_sample, self._grouped)

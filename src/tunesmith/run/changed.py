@@ -75,6 +75,8 @@ def data(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         now: The sections ``data`` and ``init`` as they would be recorded now.
     """
     before = record["data"]
+    if before.get("fingerprint") and before.get("unlabelled") != now["data"].get("unlabelled"):
+        yield "other texts without labels"
     if before.get("fingerprint") not in (None, now["data"]["fingerprint"]):
         yield f"other data (fingerprint {now['data']['fingerprint']} instead of {before['fingerprint']})"
     elif moved := regrouped(before, now["data"]["members"]):

@@ -51,6 +51,24 @@ def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
         )
 
 
+def check_unlabelled(task: Any) -> None:
+    """Refuse texts without labels that nothing learns, and a joint objective without any.
+
+    Raises:
+        ConfigError: It is so.
+    """
+    if task.pretraining and task.spec.unlabelled is None:
+        raise ConfigError(
+            f"Expected texts without labels for task.pretraining={task.pretraining} but got none; give "
+            "data.unlabelled=<file>, or data.unlabelled=train for the training texts themselves."
+        )
+    if task.spec.unlabelled is not None and not task.pretraining:
+        raise ConfigError(
+            "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
+            "leave it out."
+        )
+
+
 def check_end(trainer: Trainer) -> None:
     """Refuse a run whose number of steps nobody knows.
 

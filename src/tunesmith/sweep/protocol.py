@@ -15,8 +15,8 @@ The launcher (`launcher.py`) holds them together::
         for each job that ended:          searcher.tell(job, result)      # also of those that another launcher ran
     until nothing is under way and ask gives nothing
 
-Searchers are built from ``sweep.searcher`` with what `contracts.SUPPLIED` names: ``space`` and ``folder``. They run in
-the launcher's process and thread, and import no torch. Executors are built from ``sweep.executor``.
+Searchers are built from ``sweep.searcher`` with what `config.known.SUPPLIED` names: ``space`` and ``folder``. They
+run in the launcher's process and thread, and import no torch. Executors are built from ``sweep.executor``.
 """
 
 from __future__ import annotations

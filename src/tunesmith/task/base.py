@@ -18,6 +18,7 @@ from tunesmith.task.delta import Base, complete
 from tunesmith.task.distributed import has_whole_tensors, rewrap
 from tunesmith.task.fitted import HeadFit
 from tunesmith.task.freeze import apply_trainable, freeze_modes, frozen_names
+from tunesmith.task.joint import check_pretraining, text_losses
 from tunesmith.task.kind import Kind, check_head, without_padding
 from tunesmith.task.loss import check_loss, mean_loss
 from tunesmith.task.metric import check_scalar
@@ -46,6 +47,8 @@ class Task(LightningModule, Kind):
         channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
         compile: Compile backbone and head with `torch.compile`.
         save: What checkpoints hold: all tensors, or only those that the weights' source does not give anyway.
+        pretraining: What the loss of the texts without labels in a batch counts for, 0 for there being none: the joint
+            objective, as Radford et al. (2018) fine-tune. It is the mean over the texts of each one's mean over tokens.
 
     Raises:
         ConfigError: The data, the loss or a metric is not for such a task.
@@ -72,12 +75,14 @@ class Task(LightningModule, Kind):
         channels_last: bool = True,
         compile: bool = False,
         save: Literal["changed", "all"] = "changed",
+        pretraining: float = 0.0,
     ) -> None:
         super().__init__()
         self.check_target(spec)
         check_loss(loss, spec.target)
         check_head(head, spec)
         check_scalar(metrics)
+        check_pretraining(pretraining, head)
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head
@@ -89,6 +94,7 @@ class Task(LightningModule, Kind):
         self.table = table
         self.monitor = monitor
         self.mode = mode
+        self.pretraining = pretraining
         self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
@@ -104,6 +110,7 @@ class Task(LightningModule, Kind):
         self.test_metrics = collection.clone(prefix="test/")
         # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
+        self.train_pretraining_loss = MeanMetric() if pretraining else None
         self.to(memory_format=self._memory_format)
         if compile:
             self.get_submodule("backbone").compile()
@@ -238,6 +245,10 @@ class Task(LightningModule, Kind):
             return self.head_fit.collect(self, batch)
         loss: Tensor = self._step(batch, "train")["loss"]
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        if self.train_pretraining_loss is not None:
+            texts = text_losses(self, batch["unlabelled"])
+            self.train_pretraining_loss.update(texts.detach())
+            loss = loss + self.pretraining * texts.mean()
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -248,6 +259,8 @@ class Task(LightningModule, Kind):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's metrics."""
         self._log_epoch("train")
+        if self.train_pretraining_loss is not None:
+            self.log("train/pretraining_loss", self.train_pretraining_loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""

@@ -12,6 +12,7 @@ from torchmetrics import Metric
 
 from tunesmith.contracts import IGNORED
 from tunesmith.errors import ConfigError
+from tunesmith.task.joint import mean_of_texts
 from tunesmith.task.perplexity import Perplexity, TokenAccuracy
 from tunesmith.task.sequence import aligned
 
@@ -73,6 +74,4 @@ def score_tokens(metrics: Sequence[Metric], outputs: Tensor, target: Tensor) -> 
         if len(nll):
             right = (outputs.argmax(dim=1) == target[counts]).float()
             metric.update(nll if isinstance(metric, Perplexity) else right)
-    number = counts.sum(dim=1)
-    sums = nll.new_zeros(len(target)).index_add(0, counts.nonzero()[:, 0], nll)
-    return {"nll": sums / number.clamp_min(1), "tokens": number}
+    return {"nll": mean_of_texts(nll, counts), "tokens": counts.sum(dim=1)}

@@ -1,0 +1,100 @@
+"""Texts without labels, from which a language model learns beside labelled ones."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from tunesmith.contracts import IGNORED
+from tunesmith.contracts import Unlabelled as UnlabelledBatch
+from tunesmith.data.columns import Columns, texts_of
+from tunesmith.data.language import Hiding, continued, following
+from tunesmith.data.reading import SUFFIXES, plain_files, plain_lines
+from tunesmith.data.sampler import Lengths, Stream
+from tunesmith.data.table import Text
+from tunesmith.data.tokens import Tokenizer
+from tunesmith.errors import DataError
+
+log = logging.getLogger(__name__)
+
+TRAIN = "train"
+"""In place of a file: the training texts themselves."""
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Texts of which a decoder learns the next token, and an encoder those that are hidden.
+
+    Attributes:
+        tokens: Of each text ``(R, T)``, int32.
+        tokenizer: Pads them.
+        hiding: How words are hidden; ``None`` for none.
+        digest: Of the texts.
+    """
+
+    tokens: Sequence[Tensor]
+    tokenizer: Tokenizer
+    hiding: Hiding | None
+    digest: str
+
+    @classmethod
+    def of(cls, texts: Sequence[Text], tokenizer: Tokenizer, hidden: float, seed: int) -> Unlabelled:
+        """Tokenise texts, cutting long ones at their end.
+
+        Raises:
+            DataError: The backbone writes in a second stack, which no such text trains.
+            ConfigError: Words are to be hidden, and there is no mask.
+        """
+        reads = tokenizer.preprocess.reads
+        if reads == "in_two_stacks":
+            raise DataError(
+                "Expected no data.unlabelled with an encoder-decoder, which learns from pairs alone, but got some; "
+                "leave it out, or take an encoder or a decoder."
+            )
+        tokens, cut = continued(tokenizer, texts) if reads == "forward" else tokenizer(texts)
+        if len(cut):
+            most = tokenizer.preprocess.max_length
+            log.warning(f"{len(cut):,} of {len(texts):,} texts without labels are cut to {most} tokens.")
+        hiding = Hiding.of(tokenizer, hidden, seed) if reads == "both_ways" else None
+        return cls(tokens, tokenizer, hiding, hashlib.blake2b(repr(texts).encode(), digest_size=16).hexdigest())
+
+    def stream(self, per_sample: int, batch: int | None) -> Stream:
+        """How training goes through them; in batches of their like where a training batch is given."""
+        lengths = torch.tensor([tokens.shape[1] for tokens in self.tokens])
+        return Stream(len(self.tokens), per_sample, Lengths(lengths, batch) if batch else None)
+
+    def __call__(self, turn: int, row: int) -> tuple[Tensor, Tensor]:
+        """A text ``(R, T)``, with other words hidden in every turn, and what each token is to give ``(T,)``."""
+        tokens = self.tokens[row]
+        return self.hiding(tokens, (turn, row)) if self.hiding else (tokens, following(tokens))
+
+    def collate(self, drawn: Sequence[tuple[Tensor, Tensor]]) -> UnlabelledBatch:
+        """Put texts into a batch, padded to the longest of them; what they are to give with `IGNORED`."""
+        targets = [target for _, target in drawn]
+        return {
+            "input": self.tokenizer.pad([tokens for tokens, _ in drawn]),
+            "target": pad_sequence(targets, batch_first=True, padding_value=IGNORED),
+        }
+
+
+def read(source: str, column: str) -> list[Text]:
+    """Read texts: a line each of a .txt file, or of all in a folder; or a row each of a table.
+
+    Args:
+        source: The file or folder; ``~`` is the home folder.
+        column: Of a table.
+
+    Raises:
+        DataError: There is no such file or column, or a text is empty or too long.
+    """
+    path = Path(source).expanduser()
+    if path.suffix in SUFFIXES:
+        return texts_of(Columns.read(path), [column])
+    return [(line.strip(),) for file in plain_files(path) for line in plain_lines(file) if line.strip()]

@@ -1,0 +1,36 @@
+"""A linear head beside the one that a language model was pretrained with."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from tunesmith.contracts import Features
+from tunesmith.head.language_model import LanguageModel
+from tunesmith.head.linear import Linear
+
+
+@final
+class Joint(nn.Module):
+    """A linear head for what is to be said of a text, and the language model's own for its tokens.
+
+    Args:
+        feature_dim: Width D of the pooled features.
+        num_outputs: Outputs K.
+        words: See `LanguageModel`.
+        dropout: Of the linear head; see `Linear`.
+
+    Raises:
+        ConfigError: The backbone is no language model, or the dropout is out of range.
+    """
+
+    def __init__(self, feature_dim: int, num_outputs: int, words: Any, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.linear = Linear(feature_dim, num_outputs, dropout)
+        self.language = LanguageModel(words)
+
+    def forward(self, features: Features) -> Tensor:
+        """Map features, ``pooled`` of shape ``(B, D)``, to outputs ``(B, K)``."""
+        outputs: Tensor = self.linear(features)
+        return outputs

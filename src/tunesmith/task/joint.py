@@ -1,0 +1,52 @@
+"""The joint objective: what is learnt of labelled texts, and of texts themselves, in one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from tunesmith.contracts import IGNORED, Unlabelled
+from tunesmith.errors import ConfigError
+
+
+def check_pretraining(weight: float, head: Any) -> None:
+    """Refuse what is no weight, or a head without a language model's.
+
+    Raises:
+        ConfigError: It is so.
+    """
+    if weight < 0:
+        raise ConfigError(f"Expected task.pretraining to be 0 or more but got {weight}.")
+    if weight and not hasattr(head, "language"):
+        raise ConfigError(
+            f"Expected a head with a language model's for task.pretraining={weight} but got {type(head).__name__}; use "
+            "head=joint."
+        )
+
+
+def text_losses(task: Any, batch: Unlabelled) -> Tensor:
+    """The loss of each text ``(U,)``: cross-entropy of what its tokens are to give, the mean over them.
+
+    Outputs, each as long as the vocabulary, are computed only of tokens that are to give something.
+
+    Args:
+        task: With a backbone, and a head whose ``language`` is a language model's.
+        batch: Texts without labels.
+    """
+    counts = batch["target"] != IGNORED
+    features = task.features(batch["input"])
+    outputs = task.head.language(features._replace(tokens=features.tokens[counts]))
+    return mean_of_texts(F.cross_entropy(outputs.float(), batch["target"][counts], reduction="none"), counts)
+
+
+def mean_of_texts(losses: Tensor, counts: Tensor) -> Tensor:
+    """The mean loss of each text's tokens ``(B,)``.
+
+    Args:
+        losses: Of those that count, text after text ``(M,)``.
+        counts: Whether a token counts ``(B, T)``.
+    """
+    sums = losses.new_zeros(len(counts)).index_add(0, counts.nonzero()[:, 0], losses)
+    return sums / counts.sum(dim=1).clamp_min(1)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tunesmith.errors import ConfigError
+from tunesmith.run import metrics_log
+from tunesmith.run.assemble import assemble
+from tunesmith.run.train import train
+
+JOINT = ["task=joint", "data.unlabelled=train", "backbone.weights=null"]
+
+
+@pytest.fixture
+def words(texts, small_text):
+    def make(model, *more):
+        own = ["data=text_table", f"data.file={texts}", "backbone=transformers", f"backbone.name={small_text(model)}"]
+        return [*own, *JOINT, *more]
+
+    return make
+
+
+@pytest.mark.parametrize("model", ["bert", "gpt2"])
+def test_the_loss_is_that_of_the_labels_and_what_that_of_the_texts_counts_for(model, words, quick, tmp_path):
+    parts = assemble(quick(*words(model, "task.pretraining=0.3")), tmp_path, {})
+    task = parts.task.eval()
+    task.trainer, task.log = parts.trainer, lambda *args, **kwargs: None
+    batch = next(iter(parts.data.train_dataloader()))
+    labels = F.cross_entropy(task(batch["input"]), batch["target"])
+    other, each = batch["unlabelled"], []
+    outputs = task.head.language(task.features(other["input"]))
+    for scores, target in zip(outputs, other["target"], strict=True):
+        each.append(F.cross_entropy(scores[: len(target)], target, ignore_index=-100))
+    texts = torch.stack(each).mean()
+    expected = labels + 0.3 * texts
+    got = task.training_step(batch, 0)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(task.train_pretraining_loss.compute(), texts.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(task.train_loss.compute(), labels.detach(), rtol=1e-5, atol=1e-6)
+    parameters = [p for p in task.parameters() if p.requires_grad]
+    ours = torch.autograd.grad(got, parameters, allow_unused=True)
+    theirs = torch.autograd.grad(expected, parameters, allow_unused=True)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_both_are_learnt_and_both_losses_logged(words, quick):
+    result = train(quick(*words("bert", "trainer.max_epochs=12", "optimizer.lr=0.01")))
+    rows = [row for row in metrics_log.read(result.folder) if "train/pretraining_loss" in row]
+    first, last = rows[0], rows[-1]
+    assert len(rows) == 12
+    assert last["train/pretraining_loss"] < 0.8 * first["train/pretraining_loss"]
+    assert last["train/loss"] < 0.8 * first["train/loss"]
+
+
+def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
+    file = tmp_path / "values.csv"
+    file.write_text("text,label\n" + "".join(f"good film {'very ' * (i % 3)},{i}.5\n" for i in range(40)))
+    own = ["data=text_table", f"data.file={file}", "backbone=transformers", f"backbone.name={small_text('bert')}"]
+    joint = ["task=regression", "+task.pretraining=0.1", "head=joint", *JOINT[1:], "trainer.max_epochs=1"]
+    assert "test/mae" in train(quick(*own, *joint)).metrics
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["task=classification"], r"no data\.unlabelled for a task that learns from labels alone but got some"),
+        (["data.unlabelled=null"], r"texts without labels for task\.pretraining=0\.1 but got none; give data\.unlab"),
+        (["head=linear"], r"a head with a language model's for task\.pretraining=0\.1 but got Linear; use head=joint"),
+        (["task.pretraining=-1"], r"task\.pretraining to be 0 or more but got -1\."),
+    ],
+)
+def test_each_mistake_is_one_sentence(more, sentence, words, quick):
+    with pytest.raises(ConfigError, match=rf"^Expected [^\n]*{sentence}[^\n]*$"):
+        train(quick(*words("bert", *more)))
