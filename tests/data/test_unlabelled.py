@@ -116,8 +116,8 @@ def test_nothing_is_kept_and_what_is_cut_is_said(labelled, tmp_path, caplog):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"unlabelled": "none.txt"}, r"a \.txt file, or a folder with some, but got none\.txt"),
-        ({"unlabelled": "none.csv"}, r"no file none\.csv"),
+        ({"unlabelled": "none.txt"}, r"data\.unlabelled to be a \.txt file, or a folder with some, but got none\.txt"),
+        ({"unlabelled": "none.csv"}, r"data\.unlabelled to be a table but there is no file none\.csv"),
         ({"unlabelled": "train", "unlabelled_per_sample": 0}, r"unlabelled_per_sample to be at least 1 but"),
         ({"unlabelled": "train", "model": "t5"}, r"no data\.unlabelled with an encoder-decoder"),
     ],

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from tunesmith.errors import ConfigError
+from tunesmith.config.compose import compose
+from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import assemble
+from tunesmith.run.evaluate import evaluate
+from tunesmith.run.reproduce import reproduce
 from tunesmith.run.train import train
 
 JOINT = ["task=joint", "data.unlabelled=train", "backbone.weights=null"]
@@ -54,6 +59,21 @@ def test_both_are_learnt_and_both_losses_logged(words, quick):
     assert len(rows) == 12
     assert last["train/pretraining_loss"] < 0.8 * first["train/pretraining_loss"]
     assert last["train/loss"] < 0.8 * first["train/loss"]
+
+
+def test_the_texts_without_labels_are_needed_for_training_alone(words, quick, tmp_path):
+    """Negative control: to reproduce the run they have to be the same."""
+    more = tmp_path / "more.txt"
+    more.write_text("good film\nvery dull\n" * 20)
+    folder = train(quick(*words("gpt2", f"data.unlabelled={more}", "trainer.max_epochs=1"))).folder
+    more.write_text("good")
+    with pytest.raises(RunError, match="the texts without labels are others"):
+        reproduce(compose("reproduce", [f"run={folder}", f"paths.logs={tmp_path}/again"]))
+    more.unlink()
+    tested = evaluate(compose("evaluate", [f"run={folder}", "accelerator=cpu"]))
+    assert tested.metrics["test/loss"] == pytest.approx(
+        json.loads((folder / "run.json").read_text())["metrics"]["test/loss"]
+    )
 
 
 def test_several_labels_and_values_too(words, quick, tmp_path, small_text):

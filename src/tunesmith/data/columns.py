@@ -49,9 +49,9 @@ class Columns:
     cells: dict[str, list[str]]
 
     @classmethod
-    def read(cls, file: Path) -> Columns:
+    def read(cls, file: Path, key: str = "data.file") -> Columns:
         """Read a file: see `reading.read`."""
-        return cls(file, read(file))
+        return cls(file, read(file, key))
 
     @property
     def names(self) -> list[str]:

@@ -16,19 +16,23 @@ SUFFIXES = (".csv", ".parquet", ".jsonl")
 """Of the files that are read."""
 
 
-def read(file: Path) -> dict[str, list[str]]:
+def read(file: Path, key: str = "data.file") -> dict[str, list[str]]:
     """Cells by column, as text without spaces around it; an empty cell is an empty text.
 
     The text of a CSV is taken as it is, so that a class ``007`` stays one. In JSON lines every line is an object; a
     list in it becomes its items with ``;`` between them.
 
+    Args:
+        file: The table.
+        key: What named it, for messages.
+
     Raises:
         DataError: There is no such file, it is of another kind, or it cannot be read.
     """
     if file.suffix not in SUFFIXES:
-        raise DataError(f"Expected data.file to end in .csv, .parquet or .jsonl but got {file}.")
+        raise DataError(f"Expected {key} to end in .csv, .parquet or .jsonl but got {file}.")
     if not file.is_file():
-        raise DataError(f"Expected data.file to be a table but there is no file {file}.")
+        raise DataError(f"Expected {key} to be a table but there is no file {file}.")
     try:
         cells = _json_lines(file) if file.suffix == ".jsonl" else _frame(file)
     except UnicodeDecodeError as err:
@@ -57,8 +61,12 @@ def lines_of(file: Path) -> Iterator[str]:
         ) from err
 
 
-def plain_files(path: Path) -> list[Path]:
+def plain_files(path: Path, key: str = "data.file") -> list[Path]:
     """A .txt file, or all that a folder holds.
+
+    Args:
+        path: Of either.
+        key: What named it, for messages.
 
     Raises:
         DataError: There is none.
@@ -68,7 +76,7 @@ def plain_files(path: Path) -> list[Path]:
     else:
         files = [path] if path.suffix == ".txt" and path.is_file() else []
     if not files:
-        raise DataError(f"Expected data.file to be a .txt file, or a folder with some, but got {path}.")
+        raise DataError(f"Expected {key} to be a .txt file, or a folder with some, but got {path}.")
     return files
 
 

@@ -116,7 +116,10 @@ class TextData(TableData, ABC):
         self.tokenizer = Tokenizer(self.preprocess)
 
     def setup(self, stage: str | None = None) -> None:
-        """Load, split, tokenise and publish `spec`; a second call does nothing, nor does one before prediction."""
+        """Load, split, tokenise and publish `spec`; a second call does nothing, nor does one before prediction.
+
+        Texts without labels are read unless the stage is ``test``.
+        """
         if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
             return
         super().setup(stage)
@@ -131,7 +134,7 @@ class TextData(TableData, ABC):
                 f"{self.preprocess.max_length} tokens and are cut, first {self.table.names[cut[0]]} (data.max_length)."
                 f"{self.lost(self._encoded)}"
             )
-        if self.unlabelled is not None:
+        if self.unlabelled is not None and stage != "test":
             own = [self.table.samples[row] for row in self.indices["train"]]
             texts = own if self.unlabelled == TRAIN else read(self.unlabelled, self.columns[0])
             self._beside = Unlabelled.of(texts, self.tokenizer, self.hidden, self.seed)

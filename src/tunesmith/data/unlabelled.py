@@ -24,6 +24,7 @@ from tunesmith.errors import DataError
 
 log = logging.getLogger(__name__)
 
+KEY = "data.unlabelled"
 TRAIN = "train"
 """In place of a file: the training texts themselves."""
 
@@ -96,5 +97,5 @@ def read(source: str, column: str) -> list[Text]:
     """
     path = Path(source).expanduser()
     if path.suffix in SUFFIXES:
-        return texts_of(Columns.read(path), [column])
-    return [(line.strip(),) for file in plain_files(path) for line in plain_lines(file) if line.strip()]
+        return texts_of(Columns.read(path, KEY), [column])
+    return [(line.strip(),) for file in plain_files(path, KEY) for line in plain_lines(file) if line.strip()]

@@ -60,12 +60,12 @@ class Parts:
     pieces: pieces.Pieces | None
 
 
-def assemble_data(node: DictConfig, preprocess: Preprocess | TextPreprocess) -> Any:
-    """Build a data module and read the data, so that its `DataSpec` is there."""
+def assemble_data(node: DictConfig, preprocess: Preprocess | TextPreprocess, stage: str = "fit") -> Any:
+    """Build a data module and read the data, so that its `DataSpec` is there; what only training needs, for ``fit``."""
     data = build(node)
     data.connect(preprocess)
     data.prepare_data()
-    data.setup("fit")
+    data.setup(stage)
     return data
 
 

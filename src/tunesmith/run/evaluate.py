@@ -39,7 +39,11 @@ def evaluate(cfg: DictConfig) -> Outcome:
         found = rebuild(cfg.run, cfg.checkpoint)
         console = Console()
         other = OmegaConf.select(cfg, "data")  # there only where the user named some
-        data = assemble_data(found.cfg.data, found.preprocess) if other is None else _other(other, found, cfg.split)
+        data = (
+            assemble_data(found.cfg.data, found.preprocess, "test")
+            if other is None
+            else _other(other, found, cfg.split)
+        )
         _compare(found.spec, data.spec)
         for sentence in _doubts(found, data, other is None, cfg.split):
             console.print(sentence, style="yellow", highlight=False)
@@ -75,12 +79,12 @@ def _other(node: DictConfig, found: Rebuilt, split: str) -> Any:
     """Read other data than the run's; those that come unsplit are tested whole, unless ``data.split`` was typed."""
     chosen = any(word.lstrip("+~").startswith("data.split") for word in typed()[0])
     if chosen or OmegaConf.select(node, "split") is None:
-        return assemble_data(node, found.preprocess)
+        return assemble_data(node, found.preprocess, "test")
     undivided = node.copy()
     OmegaConf.update(undivided, "split", {"val": 0, "test": 0})
-    data = assemble_data(undivided, found.preprocess)
+    data = assemble_data(undivided, found.preprocess, "test")
     if data.table.folders is not None or data.spec.fingerprint == found.spec.fingerprint:
-        return assemble_data(node, found.preprocess)  # they come split, or the run was trained on some of them
+        return assemble_data(node, found.preprocess, "test")  # they come split, or the run was trained on some of them
     data.indices = {split: data.indices["train"]}
     return data
 

@@ -184,6 +184,8 @@ def other_inputs(original: Original) -> Iterator[str]:
     if backbone.weights.hash != original.record["weights"]["hash"]:
         hashes = f"{original.record['weights']['hash']} then, {backbone.weights.hash} now"
         yield f"the pretrained weights are others: {hashes}"
+    if data.spec.unlabelled != before.get("unlabelled"):
+        yield "the texts without labels are others"
     moved = regrouped(before, members(data.table, data.indices))
     if data.spec.fingerprint == before["fingerprint"] and not moved:
         return
