@@ -112,6 +112,39 @@ def test_language_models_too(quick_below, small_text, texts, tmp_path):
         assert differing(first[name], alone, 1e-6) == [], name
 
 
+def measured(*args):
+    """What validation came to, behind the last epoch."""
+    metrics = fitted(*args).trainer.callback_metrics
+    return {name: float(value) for name, value in metrics.items() if name.startswith("val/")}
+
+
+@pytest.mark.long
+def test_metrics_of_texts_are_those_of_one_process(quick_below, small_text, texts, tmp_path):
+    """Perplexity is of all tokens, of which the processes have different numbers; written texts are scored together."""
+    (tmp_path / "lines").mkdir()
+    lines = [" ".join(["good", "film", "very", "dull", "a"][: 1 + i * 7 % 5]) for i in range(96)]
+    (tmp_path / "lines" / "plain.txt").write_text("\n".join(lines))
+    split = (
+        "data.split={val: 0.135, test: 0.26, by: random}"  # 13 of 96 and 17 of 128 to validate: one rank has one more
+    )
+    model = ["backbone=transformers", "backbone.weights=null", "optimizer.lr=0.01", split]
+    plain = ["data=text_files", f"data.file={tmp_path}/lines", "data.block_size=null", "task=causal_lm"]
+    pairs = ["data=pair_table", f"data.file={texts}", "data.source=text", "data.target=text", "task=seq2seq"]
+    generate = "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"
+    settings = {
+        "llama": [*plain, *model, f"backbone.name={small_text('llama')}"],
+        "bart": [*pairs, *model, f"backbone.name={small_text('bart')}", generate, "optimizer.lr=0"],  # it has dropout
+    }
+    work = {n: partial(measured, quick_below, tmp_path / n, "ddp", *words) for n, words in settings.items()}
+    first, second = together(tmp_path, lambda: {name: run() for name, run in work.items()})
+    for name, words in settings.items():
+        alone = measured(quick_below, tmp_path / "one" / name, "one", *words)
+        assert first[name] == second[name] == pytest.approx(alone, abs=1e-4), name
+    assert {"val/perplexity", "val/loss"} <= first["llama"].keys() and {"val/rougeL", "val/bleu"} <= first[
+        "bart"
+    ].keys()
+
+
 @pytest.mark.long
 def test_where_processes_have_different_numbers_of_tokens_the_step_is_that_of_one(
     quick_below, small_text, tmp_path, monkeypatch
