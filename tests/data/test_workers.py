@@ -20,6 +20,9 @@ from tunesmith.data.sampler import EpochSampler
 from tunesmith.errors import DataError
 from tunesmith.run import process
 
+# torch opens files to see whether it still can when a worker fails it, and its handler for dead ones raises in between.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
 
 @pytest.fixture
 def loading(tmp_path, monkeypatch):
