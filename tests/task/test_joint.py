@@ -11,8 +11,10 @@ from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import assemble
 from tunesmith.run.evaluate import evaluate
+from tunesmith.run.quiet import quiet
 from tunesmith.run.reproduce import reproduce
 from tunesmith.run.train import train
+from tunesmith.task import base
 
 JOINT = ["task=joint", "data.unlabelled=train", "backbone.weights=null"]
 
@@ -74,6 +76,33 @@ def test_the_texts_without_labels_are_needed_for_training_alone(words, quick, tm
     assert tested.metrics["test/loss"] == pytest.approx(
         json.loads((folder / "run.json").read_text())["metrics"]["test/loss"]
     )
+
+
+def test_pieces_of_a_batch_make_its_step_and_a_search_for_them_computes_both(words, quick, tmp_path, monkeypatch):
+    """83 texts: ten batches of 8 and one of 3; the model has no dropout, which pieces draw otherwise than a batch."""
+    more = ["data.unlabelled_per_sample=2", "trainer.precision=64-true", "data.batch_size=8", "optimizer=sgd"]
+    cfg = [*words("llama", *more), "test=null", "callback=none", "trainer.max_epochs=1"]
+    sizes, compute = [], base.text_losses
+
+    def seen(task, batch):
+        sizes.append(len(batch["target"]))
+        return compute(task, batch)
+
+    monkeypatch.setattr(base, "text_losses", seen)
+    states = {}
+    for name, own in {"whole": [], "pieces": ["trainer.batch_size=2"], "found": ["trainer.batch_size=auto"]}.items():
+        torch.manual_seed(0)
+        (tmp_path / name).mkdir()
+        parts = assemble(quick(*cfg, *own, f"paths.run={tmp_path / name}"), tmp_path / name, {})
+        if name == "found":
+            assert set(sizes) == {2, 4, 8, 16}  # of trials
+        with quiet():
+            parts.trainer.fit(parts.task, datamodule=parts.data)
+        assert set(sizes) == {"whole": {16, 6}, "pieces": {4, 2}, "found": {16, 8, 4, 2, 6}}[name]
+        states[name] = parts.task.state_dict()
+        sizes.clear()
+    for name in ("pieces", "found"):
+        assert [k for k in states[name] if not torch.allclose(states[name][k], states["whole"][k], atol=1e-6)] == []
 
 
 def test_several_labels_and_values_too(words, quick, tmp_path, small_text):

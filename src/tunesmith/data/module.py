@@ -185,6 +185,11 @@ class TableData(LightningDataModule, ABC):
         """As many of some rows of the table as are asked for, those that take most memory."""
         return rows[:count]
 
+    def heaviest(self, count: int) -> dict[str, Any]:
+        """A training batch of the samples that take most memory, as evaluation prepares them."""
+        dataset = self.plain(self.largest(self.indices["train"], count))
+        return dataset.collate([dataset[position] for position in range(len(dataset))])
+
     def together(self, rows: Ints, batch: int) -> Ints:
         """Rows of the table in the order in which they are best computed, so many at a time."""
         return rows

@@ -178,6 +178,13 @@ class TextData(TableData, ABC):
         """The rows of the longest texts."""
         return rows[np.argsort([-self._tokens[row].shape[1] for row in rows], kind="stable")[:count]]
 
+    def heaviest(self, count: int) -> dict[str, Any]:
+        """See `TableData.heaviest`."""
+        batch = super().heaviest(count)
+        if self._beside is None:
+            return batch
+        return batch | {"unlabelled": self._beside.heaviest(len(batch["index"]) * self.unlabelled_per_sample)}
+
     def together(self, rows: Ints, batch: int) -> Ints:
         """Rows in batches of texts about as long as each other, which take half of the time to compute."""
         blocks = rows[np.argsort([self._tokens[row].shape[1] for row in rows], kind="stable")]

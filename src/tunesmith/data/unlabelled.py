@@ -76,6 +76,11 @@ class Unlabelled:
         tokens = self.tokens[row]
         return self.hiding(tokens, (turn, row)) if self.hiding else (tokens, following(tokens))
 
+    def heaviest(self, count: int) -> UnlabelledBatch:
+        """A batch of so many of the longest texts."""
+        longest = sorted(range(len(self.tokens)), key=lambda row: -self.tokens[row].shape[1])
+        return self.collate([self(i // len(longest), longest[i % len(longest)]) for i in range(count)])
+
     def collate(self, drawn: Sequence[tuple[Tensor, Tensor]]) -> UnlabelledBatch:
         """Put texts into a batch, padded to the longest of them; what they are to give with `IGNORED`."""
         targets = [target for _, target in drawn]

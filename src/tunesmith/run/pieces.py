@@ -93,11 +93,10 @@ def find(task: Any, data: Any, trainer: Any) -> int:
     """
     device, asked = trainer.strategy.root_device, data.batch_size
     streams = exact.streams(device)
-    dataset = data.plain(data.largest(data.indices["train"], asked))
-    samples = dataset.collate([dataset[position] for position in range(len(dataset))])
+    samples = data.heaviest(asked)
 
     def trial(size: int) -> int:
-        return _try(task, data, trainer, _first(samples, size))
+        return _try(task, data, trainer, _first(samples, size / len(samples["index"])))
 
     best = _largest(_divisors(asked), trial, device)
     exact.restore_streams(streams, device)
@@ -109,8 +108,8 @@ def find(task: Any, data: Any, trainer: Any) -> int:
     return best
 
 
-def _first(samples: dict[str, Any], size: int) -> dict[str, Any]:
-    return {name: _first(v, size) if isinstance(v, dict) else v[:size] for name, v in samples.items()}
+def _first(samples: dict[str, Any], share: float) -> dict[str, Any]:
+    return {n: _first(v, share) if isinstance(v, dict) else v[: round(len(v) * share)] for n, v in samples.items()}
 
 
 def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device) -> int:
@@ -169,7 +168,8 @@ def _try(task: Any, data: Any, trainer: Any, samples: dict[str, Any]) -> int:
             with precision.forward_context():
                 outputs, target, weight = twin.counted(twin(pictures), batch)
                 loss = mean_loss(twin.loss, outputs, twin.encode(target), weight, twin.spec.mean_weight)
-            loss.backward()  # type: ignore[no-untyped-call]
+                loss = twin.with_texts(loss, batch)
+            loss.backward()
             optimizer.step()
         gradients = [p.grad for p in twin.parameters() if p.grad is not None]
         states.append(room.size_of([gradients, [dict(state) for state in optimizer.state.values()]]))

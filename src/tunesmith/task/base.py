@@ -245,11 +245,15 @@ class Task(LightningModule, Kind):
             return self.head_fit.collect(self, batch)
         loss: Tensor = self._step(batch, "train")["loss"]
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
-        if self.train_pretraining_loss is not None:
-            texts = text_losses(self, batch["unlabelled"])
-            self.train_pretraining_loss.update(texts.detach())
-            loss = loss + self.pretraining * texts.mean()
-        return loss
+        return self.with_texts(loss, batch)
+
+    def with_texts(self, loss: Tensor, batch: Batch) -> Tensor:
+        """Add to the loss of a training batch what that of its texts without labels counts for."""
+        if self.train_pretraining_loss is None:
+            return loss
+        texts = text_losses(self, batch["unlabelled"])
+        self.train_pretraining_loss.update(texts.detach())
+        return loss + self.pretraining * texts.mean()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Fit a head that is to be fitted, before validation."""
