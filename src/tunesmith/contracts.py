@@ -99,7 +99,7 @@ class DataSpec:
         target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
         target_std: Standard deviation of each value over the training samples ``(K,)``; empty but for values.
         truncated: Share of the texts that are longer than the backbone sees.
-        unlabelled: Digest of the texts that training batches hold besides, without labels; ``None`` for none.
+        unlabelled: Number and digest of the texts that training batches hold besides; ``None`` for none.
     """
 
     class_names: tuple[str, ...]

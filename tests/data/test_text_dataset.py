@@ -51,8 +51,8 @@ def test_other_words_are_hidden_in_every_epoch_of_training_alone(dataset):
 
 def test_texts_without_labels_come_with_the_keys_that_name_them(dataset):
     made = dataset()
-    made.beside = Unlabelled.of([("good",), ("very dull film",)], made.tokenizer, 0.5, 0)
+    made.beside = Unlabelled.of([("good",), ("very dull film",)], made.tokenizer, 0.5, 0, 2)
     batch = made.collate([made[Key(0, 0, unlabelled=((0, 1), (0, 0)))], made[Key(0, 1, unlabelled=((1, 1), (1, 0)))]])
     assert batch["unlabelled"]["input"]["attention_mask"].sum(dim=1).tolist() == [5, 3, 5, 3]
     assert batch["unlabelled"]["target"].shape == (4, 5) and batch["input"]["input_ids"].shape == (2, 4)
-    assert "unlabelled" not in made.collate([made[0]])  # seen by somebody, not by training
+    assert made.collate([made[0]])["unlabelled"]["target"].shape == (2, 5)  # of an order that is not ours

@@ -105,6 +105,17 @@ def test_a_run_that_goes_on_gets_the_rest_of_the_epoch(labelled, lines, workers)
         assert torch.equal(one["input"]["input_ids"], other["input"]["input_ids"])
 
 
+def test_texts_that_are_tested_are_told(labelled, tmp_path, caplog):
+    data = labelled(unlabelled="train")
+    tested = [data.table.samples[row][0] for row in data.indices["test"]]
+    caplog.clear()
+    (tmp_path / "a.txt").write_text("quite new\n" + tested[0])
+    spec = labelled(unlabelled=str(tmp_path / "a.txt")).spec
+    shared = sum(text == tested[0] for text in tested)
+    assert f"{shared} of {len(tested)} texts of test are among those without labels" in caplog.text
+    assert "of val" not in caplog.text and spec.unlabelled.startswith("2 texts, ")
+
+
 def test_nothing_is_kept_and_what_is_cut_is_said(labelled, tmp_path, caplog):
     (tmp_path / "a.txt").write_text("good\n" + "film " * 70)
     with caplog.at_level(logging.WARNING):

@@ -7,10 +7,12 @@ import torch
 import torch.nn.functional as F
 
 from tunesmith.config.compose import compose
-from tunesmith.errors import ConfigError, RunError
+from tunesmith.errors import ConfigError, PolicyError, RunError
 from tunesmith.run import metrics_log
 from tunesmith.run.assemble import assemble
+from tunesmith.run.checkpoint import load
 from tunesmith.run.evaluate import evaluate
+from tunesmith.run.init import find
 from tunesmith.run.quiet import quiet
 from tunesmith.run.reproduce import reproduce
 from tunesmith.run.train import train
@@ -105,6 +107,27 @@ def test_pieces_of_a_batch_make_its_step_and_a_search_for_them_computes_both(wor
         assert [k for k in states[name] if not torch.allclose(states[name][k], states["whole"][k], atol=1e-6)] == []
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")  # Lightning then replaces our sampler by its own
+def test_one_batch_can_be_overfitted(words, quick):
+    more = ["debug=overfit", "trainer.max_epochs=40", "data.batch_size=8", "optimizer.lr=0.02", "callback=quiet"]
+    folder = train(quick(*words("gpt2", *more))).folder
+    rows = [row for row in metrics_log.read(folder) if "train/pretraining_loss" in row]
+    assert rows[-1]["train/loss"] < 0.5 * rows[0]["train/loss"]
+
+
+def test_it_begins_with_the_language_models_own_head_of_another_run(words, quick, tmp_path, texts):
+    own = [word for word in words("bert") if word not in JOINT[:2]]
+    first = train(quick(*own, "data.target=tokens", "task=masked_lm", "trainer.max_epochs=1", "test=null")).folder
+    trained = load(first / "checkpoints" / "best.ckpt")["state_dict"]
+    joint = [*words("bert", f"init_from={first}"), "callback=none", "test=last"]
+    found = find(str(first), True)
+    parts = assemble(quick(*joint), tmp_path, {}, found)
+    assert "but for the language model's own, which is that of the run" in found.head
+    theirs = {name.removeprefix("head.words."): t for name, t in trained.items() if name.startswith("head.words.")}
+    ours = {name.removeprefix("language.words."): t for name, t in parts.task.head.state_dict().items()}
+    assert theirs and all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
 def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
     file = tmp_path / "values.csv"
     file.write_text("text,label\n" + "".join(f"good film {'very ' * (i % 3)},{i}.5\n" for i in range(40)))
@@ -118,10 +141,13 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
     [
         (["task=classification"], r"no data\.unlabelled for a task that learns from labels alone but got some"),
         (["data.unlabelled=null"], r"texts without labels for task\.pretraining=0\.1 but got none; give data\.unlab"),
+        (["trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known .* a language model's own head"),
         (["head=linear"], r"a head with a language model's for task\.pretraining=0\.1 but got Linear; use head=joint"),
+        (["task.pretraining=0"], r"task\.pretraining to be above 0 with head=joint but got 0; use task=classification"),
+        (["policy=linear_probe"], r"a policy that trains the backbone for task\.pretraining=0\.1"),
         (["task.pretraining=-1"], r"task\.pretraining to be 0 or more but got -1\."),
     ],
 )
 def test_each_mistake_is_one_sentence(more, sentence, words, quick):
-    with pytest.raises(ConfigError, match=rf"^Expected [^\n]*{sentence}[^\n]*$"):
+    with pytest.raises((ConfigError, PolicyError), match=rf"^Expected [^\n]*{sentence}[^\n]*$"):
         train(quick(*words("bert", *more)))

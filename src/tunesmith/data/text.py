@@ -24,7 +24,7 @@ from tunesmith.data.split import Split
 from tunesmith.data.table import Floats, Ints, Text
 from tunesmith.data.text_dataset import Encoded, TextDataset
 from tunesmith.data.tokens import Tokenizer
-from tunesmith.data.unlabelled import TRAIN, Unlabelled, read
+from tunesmith.data.unlabelled import TRAIN, Unlabelled, read, warn_of_tested
 from tunesmith.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -135,9 +135,12 @@ class TextData(TableData, ABC):
                 f"{self.lost(self._encoded)}"
             )
         if self.unlabelled is not None and stage != "test":
-            own = [self.table.samples[row] for row in self.indices["train"]]
-            texts = own if self.unlabelled == TRAIN else read(self.unlabelled, self.columns[0])
-            self._beside = Unlabelled.of(texts, self.tokenizer, self.hidden, self.seed)
+            of_split = {split: [self.table.samples[row] for row in rows] for split, rows in self.indices.items()}
+            own = self.unlabelled == TRAIN
+            texts = of_split["train"] if own else read(self.unlabelled, self.columns[0])
+            if not own:
+                warn_of_tested(texts, of_split)
+            self._beside = Unlabelled.of(texts, self.tokenizer, self.hidden, self.seed, self.unlabelled_per_sample)
             self.spec = replace(self.spec, unlabelled=self._beside.digest)
 
     def lost(self, encoded: Encoded) -> str:
@@ -183,7 +186,7 @@ class TextData(TableData, ABC):
         batch = super().heaviest(count)
         if self._beside is None:
             return batch
-        return batch | {"unlabelled": self._beside.heaviest(len(batch["index"]) * self.unlabelled_per_sample)}
+        return batch | {"unlabelled": self._beside.heaviest(len(batch["index"]))}
 
     def together(self, rows: Ints, batch: int) -> Ints:
         """Rows in batches of texts about as long as each other, which take half of the time to compute."""
@@ -231,4 +234,4 @@ class TextData(TableData, ABC):
     def _stream(self, training: bool) -> Stream | None:
         if not training or self._beside is None:
             return None
-        return self._beside.stream(self.unlabelled_per_sample, self._grouped)
+        return self._beside.stream(self._grouped)

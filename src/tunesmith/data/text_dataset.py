@@ -76,8 +76,9 @@ class TextDataset(SplitDataset):
         if self.hiding is not None:
             drawn = (key.epoch, row) if self.anew and isinstance(key, Key) else None
             sample["input"], sample["target"] = self.hiding(self.encoded.tokens[row], drawn)
-        if self.beside is not None and isinstance(key, Key):
-            sample["unlabelled"] = [self.beside(turn, row) for turn, row in key.unlabelled]
+        if self.beside is not None:
+            drawn_beside = key.unlabelled if isinstance(key, Key) else self.beside.of_position(key)
+            sample["unlabelled"] = [self.beside(*pair) for pair in drawn_beside]
         return sample
 
     def input(self, position: int) -> Tensor:
@@ -92,8 +93,9 @@ class TextDataset(SplitDataset):
         """Put samples into a batch, padded to the longest of them; vectors, such as a target, with `IGNORED`."""
         inputs = [sample["input"] for sample in samples]
         whole = isinstance(inputs[0], Tensor)
-        beside = [drawn for sample in samples for drawn in sample.pop("unlabelled", ())]
-        columns = {name: [sample[name] for sample in samples] for name in samples[0] if name != "input"}
+        beside = [drawn for sample in samples for drawn in sample.get("unlabelled", ())]
+        names = [name for name in samples[0] if name not in ("input", "unlabelled")]
+        columns = {name: [sample[name] for sample in samples] for name in names}
         return {
             "input": self.tokenizer.pad(inputs) if whole else default_collate(inputs),
             **{name: _together(column) for name, column in columns.items()},

@@ -52,7 +52,7 @@ def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
 
 
 def check_unlabelled(task: Any) -> None:
-    """Refuse texts without labels that nothing learns, and a joint objective without any.
+    """Refuse texts without labels that nothing learns, and a joint objective without any, or with nothing to teach.
 
     Raises:
         ConfigError: It is so.
@@ -66,6 +66,11 @@ def check_unlabelled(task: Any) -> None:
         raise ConfigError(
             "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
             "leave it out."
+        )
+    if task.pretraining and not any(n.startswith("backbone.") for p in task.table.phases for n in p.trainable):
+        raise ConfigError(
+            f"Expected a policy that trains the backbone for task.pretraining={task.pretraining}, since texts without "
+            "labels teach the head nothing of classes, but got one that freezes it; use task=classification with it."
         )
 
 
@@ -122,7 +127,9 @@ def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str
     kinds = {
         "a policy that waits for a plateau": any(phase.plateau for phase in task.table.phases),
         "a head that is fitted": task.head_fit is not None,
-        "head=language_model, whose weights may be those of the embeddings": hasattr(task.head, "words"),
+        "a language model's own head, whose weights may be those of the embeddings": (
+            hasattr(task.head, "words") or hasattr(task.head, "language")
+        ),
     }
     yield from (what for what, there in kinds.items() if there)
     for key in ("task.compile", "trainer.sync_batchnorm"):

@@ -70,6 +70,8 @@ class Init:
     def put_head(self, head: nn.Module, spec: DataSpec) -> None:
         """Give a head the weights of the other run's, if it has the same tensors and its outputs mean the same.
 
+        A language model's own head, whose outputs are words whatever the classes are, gets them in any case.
+
         Args:
             head: The new run's.
             spec: What its data are.
@@ -82,6 +84,12 @@ class Init:
         else:
             head.load_state_dict(theirs)
             self.head = "is that of the run too"
+            return
+        words, their_words = _words(own), _words(theirs)
+        if words and {part: t.shape for part, t in words.items()} == {p: t.shape for p, t in their_words.items()}:
+            for part, tensor in words.items():
+                tensor.copy_(their_words[part])
+            self.head += ", but for the language model's own, which is that of the run"
 
     def record(self) -> dict[str, Any]:
         """What run.json says of it."""
@@ -119,6 +127,11 @@ def find(source: str | None, strict: bool) -> Init | None:
     with torch.random.fork_rng(devices=[]):
         found = rebuild(str(folder), checkpoint)
     return Init(source, found.weights, found.spec, found.task.state_dict(), strict)
+
+
+def _words(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What a head holds of the one that a language model was pretrained with, alone or beside another."""
+    return {name.rpartition("words.")[2]: tensor for name, tensor in head.items() if "words." in name}
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

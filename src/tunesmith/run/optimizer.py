@@ -12,8 +12,8 @@ from torch.optim import Optimizer
 
 from tunesmith.config.build import accepts, build
 
-FUSED = ("torch.optim.Adam", "torch.optim.AdamW", "torch.optim.SGD")
-"""Optimizers of which torch has one kernel for all parameters, on every device."""
+FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
+"""Optimizers of which torch has one kernel for all parameters; that of SGD takes no momentum that began later."""
 
 
 def weight_decay(node: DictConfig) -> float:

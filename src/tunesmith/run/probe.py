@@ -48,6 +48,8 @@ def settle(cfg: DictConfig, policy: Policy, task: Any, data: Any, world_size: in
 def relative_gradients(task: Any, data: Any) -> dict[str, float]:
     """Norm of the gradient over norm of the weights, by stage of the backbone, on the first batch of training.
 
+    The gradient is that of the labels' loss, also where texts without labels are learnt beside them.
+
     In eval mode and with the random streams put back, so that the task and the run are as if nobody had looked.
 
     Args:

@@ -19,6 +19,11 @@ def check_pretraining(weight: float, head: Any) -> None:
     """
     if weight < 0:
         raise ConfigError(f"Expected task.pretraining to be 0 or more but got {weight}.")
+    if not weight and hasattr(head, "language"):
+        raise ConfigError(
+            "Expected task.pretraining to be above 0 with head=joint but got 0; use task=classification to see what it "
+            "comes to without."
+        )
     if weight and not hasattr(head, "language"):
         raise ConfigError(
             f"Expected a head with a language model's for task.pretraining={weight} but got {type(head).__name__}; use "
