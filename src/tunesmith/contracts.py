@@ -156,6 +156,7 @@ class TextPreprocess:
         max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
         vocabulary: Number of tokens that the backbone knows.
         reads: Whether a token sees all others, only those before it, or what stands in another stack as well.
+        languages: Codes of the languages that are read and written, where the tokenizer marks texts with them.
     """
 
     tokenizer: str
@@ -164,6 +165,7 @@ class TextPreprocess:
     max_length: int
     vocabulary: int
     reads: Literal["both_ways", "forward", "in_two_stacks"] = "both_ways"
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,14 @@ def test_what_is_written_is_what_the_library_writes(name, beams, small_text, tmp
     assert all(p is before[n] for n, p in backbone.named_parameters()) and not backbone.training
 
 
+@pytest.mark.parametrize("begin", [{"forced_bos_token_id": 5}, {"decoder_start_token_id": 7}])
+def test_what_is_written_begins_with_what_it_is_told(begin, small_text, tmp_path_factory):
+    backbone, words, reference = pair(small_text, tmp_path_factory, "mbart")
+    got = backbone.write(words, BATCH, max_new_tokens=6, begin=begin)
+    expected = reference.generate(**BATCH, do_sample=False, pad_token_id=0, max_new_tokens=6, **begin)
+    assert got.tolist() == expected.tolist() != backbone.write(words, BATCH, max_new_tokens=6).tolist()
+
+
 def test_tied_weights_are_the_backbones_and_stay_so_in_a_copy(small_text):
     backbone = Transformers(small_text("gpt2"), weights=None)
     both = torch.nn.ModuleDict({"backbone": backbone, "words": backbone.words()})

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+import transformers
+from transformers import AutoTokenizer
 
 from tunesmith.contracts import IGNORED, TextPreprocess
 from tunesmith.data.pair_table import PairTable
 from tunesmith.data.split import Split
+from tunesmith.errors import ConfigError, DataError
 
 WORDS = ["good", "bad", "dull", "fine"]
 ROWS = [{"source": " ".join(["the"] * (1 + i % 5)), "target": " ".join(WORDS[: 1 + i % 4])} for i in range(40)]
@@ -16,10 +19,12 @@ ROWS = [{"source": " ".join(["the"] * (1 + i % 5)), "target": " ".join(WORDS[: 1
 
 @pytest.fixture
 def pairs(tmp_path, small_text):
-    def make(rows=ROWS, model="t5", **options):
+    def make(rows=ROWS, model="t5", setup=True, **options):
         (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
         own = {"split": Split(by="auto", val=0.2, test=0.2), "batch_size": 8}
         data = PairTable(file=str(tmp_path / "t.jsonl"), **own | options)
+        if not setup:
+            return data
         data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, "in_two_stacks"))
         data.setup("fit")
         return data
@@ -64,3 +69,50 @@ def test_the_table_says_what_the_cache_and_people_must_know(pairs):
     assert data.plain(np.array([1])).shown(0) == "the the\tgood bad"
     alike = data.prepare([data._tokens[0], data._tokens[3]], torch.device("cpu"), alike=True)
     assert {t.shape for t in alike.values()} == {(2, data._longest)}
+
+
+@pytest.fixture
+def marking(tmp_path):
+    """Writes an mBART's tokenizer: the first models mark texts with their language behind them, later ones in front."""
+
+    def write(kind, **languages):
+        special = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
+        words = [(f"\u2581{word}", -1.0) for word in ("the", *WORDS)]
+        getattr(transformers, kind)(vocab=special + words, **languages).save_pretrained(tmp_path / "own")
+        return TextPreprocess("own", str(tmp_path / "own"), "x", 64, 100, "in_two_stacks")
+
+    return write
+
+
+@pytest.mark.parametrize("kind", ["MBartTokenizer", "MBart50Tokenizer"])
+def test_languages_mark_texts_and_what_is_written_begins_with_its_own(pairs, marking, kind):
+    preprocess = marking(kind, src_lang="ro_RO", tgt_lang="fr_XX")
+    data = pairs(setup=False, languages=["en_XX", "de_DE"])
+    data.connect(preprocess)
+    data.setup("fit")
+    own = AutoTokenizer.from_pretrained(preprocess.folder, src_lang="en_XX", tgt_lang="de_DE")
+    for tokens, row in zip(data._tokens, ROWS, strict=True):
+        assert tokens[0, tokens[0] >= 0].tolist() == own(row["source"])["input_ids"]
+        assert data.tokenizer.written(tokens).tolist() == own(text_target=row["target"])["input_ids"]
+    mark = own.convert_tokens_to_ids("de_DE")
+    last = kind == "MBartTokenizer"
+    assert data.tokenizer.begin == {"decoder_start_token_id" if last else "forced_bos_token_id": mark}
+    assert data.preprocess.languages == ("en_XX", "de_DE")  # and so in what the cache goes by
+    assert data.tokenizer.text(data.tokenizer.written(data._tokens[0]).tolist()) == ROWS[0]["target"]
+
+
+def test_each_mistake_with_languages_is_one_sentence(pairs, marking, small_text):
+    plain = TextPreprocess("t5", small_text("t5"), "x", 64, 18, "in_two_stacks")
+    told = marking("MBartTokenizer", src_lang="en_XX")
+    for languages, preprocess, error, sentence in (
+        (["en_XX"], plain, DataError, "data.languages to be what is read and what is written"),
+        (["en_XX", "de_DE"], plain, ConfigError, "of t5 knows but got en_XX, de_DE .* it marks texts with none"),
+        (["en_XX", "xx"], told, ConfigError, r"of own knows but got xx \(data.languages\)"),
+        (None, told, ConfigError, r"data.languages, such as \[en_XX, de_DE\], since the tokenizer of own marks"),
+    ):
+        with pytest.raises(error, match=rf"^Expected [^\n]*{sentence}[^\n]*$"):
+            pairs(setup=False, languages=languages).connect(preprocess)
+
+
+def test_without_marks_what_is_written_begins_as_the_model_says(pairs):
+    assert pairs().tokenizer.begin == {}

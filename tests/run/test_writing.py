@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import transformers
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, PolicyError
@@ -135,6 +137,25 @@ def test_each_mistake_is_one_sentence(words, sentence, quick, small_text, texts_
     data = ["data=text_files", f"data.file={texts_of_words}/plain.txt", "data.block_size=16"]
     with pytest.raises((ConfigError, PolicyError), match=rf"^Expected {sentence}[^\n]*$"):
         train(quick(*data, *MODEL, *named))
+
+
+@pytest.mark.parametrize("kind", ["MBartTokenizer", "MBart50Tokenizer"])
+def test_a_model_that_is_told_languages(kind, quick, small_text, texts_of_words, tmp_path):
+    vocabulary = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
+    vocabulary += [(f"\u2581{word}", -1.0) for word in (*WORDS, "the", "film", "is")]
+    tokenizer = getattr(transformers, kind)(vocab=vocabulary, src_lang="en_XX")
+    tokenizer.save_pretrained(tmp_path / "model")
+    config = json.loads((Path(small_text("mbart")) / "config.json").read_text()) | {"vocab_size": len(tokenizer)}
+    special = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config | special))
+    data = ["data=pair_table", f"data.file={texts_of_words}/pairs.jsonl", "data.languages=[en_XX, de_DE]"]
+    words = [*MODEL, f"backbone.name={tmp_path / 'model'}", *data, "task=seq2seq", "task.generate.max_new_tokens=8"]
+    run = train(quick(*words, "trainer.max_epochs=6")).folder
+    (tmp_path / "new.txt").write_text("good film\ndull film")
+    call(run, tmp_path / "new.txt", tmp_path / "out.csv")
+    written = pd.read_csv(tmp_path / "out.csv")["written"].tolist()
+    assert len(written) == 2
+    assert all(text.startswith("the film is") for text in written)  # without the mark, which is no text
 
 
 def test_pictures_have_no_words(quick):

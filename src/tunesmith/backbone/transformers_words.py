@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -117,7 +117,14 @@ class Words(nn.Module):
 
 
 def write(
-    net: Any, family: Any, words: Words, folder: Path, x: Any, max_new_tokens: int = 64, num_beams: int = 1
+    net: Any,
+    family: Any,
+    words: Words,
+    folder: Path,
+    x: Any,
+    max_new_tokens: int = 64,
+    num_beams: int = 1,
+    begin: Mapping[str, int] | None = None,
 ) -> Tensor:
     """Write on from texts, or what texts are to become, as the library's own `generate` does, without chance.
 
@@ -129,6 +136,7 @@ def write(
         x: `Inputs`: of ``input_ids`` and ``attention_mask`` ``(B, T)``.
         max_new_tokens: Most tokens that are written; fewer where the model sees no more.
         num_beams: Beginnings that are followed at once.
+        begin: The token that what is written begins with, by the library's own words; ``None``: the model's.
 
     Returns:
         Tokens that were written ``(B, S)``, behind whose end there is padding.
@@ -161,7 +169,7 @@ def write(
     logging.set_verbosity_error()
     try:
         options = {"max_new_tokens": min(max_new_tokens, most - begun), "num_beams": num_beams, "do_sample": False}
-        written: Tensor = shell.generate(tokens, attention_mask=mask, **options)
+        written: Tensor = shell.generate(tokens, attention_mask=mask, **options, **(begin or {}))
     finally:
         logging.set_verbosity(level)
     return written[:, tokens.shape[1] :] if family.reads == "forward" else written

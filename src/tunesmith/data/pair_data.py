@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tunesmith.data.table import Ints, Text
 from tunesmith.data.text import TextData
 from tunesmith.data.text_dataset import Encoded
 from tunesmith.data.tokens import Tokenizer
-from tunesmith.errors import DataError
+from tunesmith.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ class PairData(TextData, ABC):
     Args:
         prefix: What is put in front of each text that is read, such as T5's ``"summarize: "``.
         max_target_length: Most tokens of a text that is to be written; longer ones are cut at the end.
+        languages: Codes of the languages that are read and written, such as ``[en_XX, de_DE]``, for mBART, which is
+            told them. ``None``: as the tokenizer's own files say.
         **common: Arguments of `TextData`.
 
     Raises:
@@ -35,16 +38,21 @@ class PairData(TextData, ABC):
 
     tokenizer: PairTokenizer
 
-    def __init__(self, *, prefix: str = "", max_target_length: int = 128, **common: Any) -> None:
+    def __init__(
+        self, *, prefix: str = "", max_target_length: int = 128, languages: list[str] | None = None, **common: Any
+    ) -> None:
         super().__init__(**common)
         if max_target_length < 2:
             raise DataError(f"Expected data.max_target_length to be at least 2 tokens but got {max_target_length}.")
-        self.prefix = prefix
+        if languages is not None and len(languages) != 2:
+            raise DataError(f"Expected data.languages to be what is read and what is written but got {languages}.")
+        self.prefix, self.languages = prefix, tuple(languages or ())
         self.max_target_length = max_target_length
 
     def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
         """Take over how the backbone wants its texts; see `TextData.connect`."""
         super().connect(preprocess)
+        self.preprocess = replace(self.preprocess, languages=self.languages)
         self.tokenizer = PairTokenizer(self.preprocess, self.max_target_length)
 
     def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
@@ -76,12 +84,16 @@ class PairTokenizer(Tokenizer):
         preprocess: As for `Tokenizer`.
         most: Most tokens of a text that is written.
 
+    Raises:
+        ConfigError: The tokenizer knows no such languages, or must be told some.
+
     Attributes:
         cut: Positions of the pairs whose second text was cut in the last call.
     """
 
     def __init__(self, preprocess: TextPreprocess, most: int) -> None:
         super().__init__(preprocess)
+        self._tell(preprocess.languages)
         self.most = min(most, preprocess.max_length)
         self.cut: list[int] = []
 
@@ -96,6 +108,36 @@ class PairTokenizer(Tokenizer):
             text_target=[text[1] for text in texts], truncation=True, max_length=self.most, verbose=False
         )["input_ids"]
         return [_together(tokens, ids) for tokens, ids in zip(found, short, strict=True)], cut
+
+    def _tell(self, languages: tuple[str, ...]) -> None:
+        """Tell the tokenizer which language is read, and which is written."""
+        if languages:
+            known = hasattr(self._own, "tgt_lang")
+            nothing = (None, self._own.unk_token_id)
+            strange = [code for code in languages if not known or self._own.convert_tokens_to_ids(code) in nothing]
+            if strange:
+                raise ConfigError(
+                    f"Expected languages that the tokenizer of {self.preprocess.tokenizer} knows but got "
+                    f"{', '.join(strange)} (data.languages)"
+                    f"{'' if known else '; it marks texts with none, so leave them out'}."
+                )
+            self._own.src_lang, self._own.tgt_lang = languages
+        elif getattr(self._own, "tgt_lang", "") is None:
+            raise ConfigError(
+                f"Expected data.languages, such as [en_XX, de_DE], since the tokenizer of {self.preprocess.tokenizer} "
+                "marks texts with their language, but got none."
+            )
+
+    @property
+    def begin(self) -> dict[str, int]:
+        """What `generate` is to begin with, by its own words: the language that is written, where there is a mark."""
+        code = getattr(self._own, "tgt_lang", None)
+        if not code:
+            return {}
+        mark = int(self._own.convert_tokens_to_ids(code))
+        # mBART's first models have it behind a text, from where it goes in front of what the decoder reads.
+        last = self._own(text_target="a")["input_ids"][-1] == mark
+        return {"decoder_start_token_id" if last else "forced_bos_token_id": mark}
 
     def written(self, pair: Tensor) -> Tensor:
         """Tokens of the second text of a pair ``(S,)``, int64."""

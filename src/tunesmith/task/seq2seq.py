@@ -86,6 +86,6 @@ class Seq2Seq(SequenceTask):
 
     @torch.no_grad()
     def _write(self, x: Any) -> list[str]:
-        tokens = self.backbone.write(self.head.words, x, **self.generate.options())
         tokenizer = self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]
+        tokens = self.backbone.write(self.head.words, x, **self.generate.options(), begin=tokenizer.begin)
         return [tokenizer.text(row) for row in tokens.tolist()]
