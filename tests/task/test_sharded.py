@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -165,6 +166,15 @@ def test_what_nobody_has_shown_to_hold_in_shards_is_refused_before_anything_trai
         assemble(cfg, tmp_path, {})
 
 
+@pytest.mark.parametrize(("model", "refused"), [("t5", True), ("bart", False)])
+def test_a_model_whose_blocks_use_weights_of_each_other(model, refused, quick, tmp_path, texts, small_text):
+    words = ["data=text_table", f"data.file={texts}", "backbone=transformers", "backbone.weights=null"]
+    cfg = quick("trainer=fsdp", "trainer.accelerator=cpu", *words, f"backbone.name={small_text(model)}")
+    said = r"but got a model whose blocks use weights of each other, such as T5; use trainer=ddp"
+    with pytest.raises(PolicyError, match=said) if refused else contextlib.nullcontext():
+        assemble(cfg, tmp_path, {})
+
+
 def test_a_lightning_that_shards_nowhere_is_refused(monkeypatch):
     monkeypatch.setattr(DDPStrategy, "setup", lambda *a: None)
     trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING))
@@ -224,18 +234,21 @@ def backbones():
 
 
 @pytest.mark.long
-def test_every_family_has_the_gradients_in_shards_that_it_has_whole(tmp_path):
+def test_every_family_has_the_gradients_in_shards_that_it_has_whole(tmp_path, random_input):
     def work():
         distributed.init_process_group("gloo", rank=int(os.environ["LOCAL_RANK"]), world_size=2)
         found = {}
         for name, backbone in backbones():
+            if not getattr(backbone, "apart", True):
+                continue  # it is refused
             backbone.double().eval()
-            size = backbone.preprocess.size
-            pictures = torch.rand(2, backbone.preprocess.channels, size, size, dtype=torch.float64)
+            torch.manual_seed(0)
+            x = random_input(backbone)
+            x = x.double() if isinstance(x, torch.Tensor) else x
             sides = []
             for sharded in (False, True):
                 plain = shard(backbone, nn.Linear(1, 1), torch.device("cpu")) if sharded else {}
-                backbone(pictures).pooled.square().sum().backward()
+                backbone(x).pooled.square().sum().backward()
                 sides.append({n: whole(p.grad) for n, p in backbone.named_parameters() if p.grad is not None})
                 backbone.zero_grad()
             unshard(plain)

@@ -81,6 +81,11 @@ class Transformers(Backbone):
         folder = Path(self.preprocess.folder)
         return [folder / "config.json", *folder.glob(SAID), *tokenizer_files(folder)]
 
+    @property
+    def apart(self) -> bool:
+        """Whether every stage uses weights of its own alone."""
+        return bool(self._family.apart)
+
     def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
         """Run one stage, as the model's own forward pass does."""
         ran: dict[str, Tensor] = self._family.run(self.net, stage, x, self._frozen)

@@ -46,6 +46,9 @@ class Family(ABC):
     reads: ClassVar[Literal["both_ways", "forward", "in_two_stacks"]] = "both_ways"
     """As `TextPreprocess` has it."""
 
+    apart: ClassVar[bool] = True
+    """Whether every stage uses weights of its own alone."""
+
     words: ClassVar[tuple[str, ...]] = ("lm_head",)
     """What the head of pretraining is made of, in the order it runs; what a model lacks is left out."""
 

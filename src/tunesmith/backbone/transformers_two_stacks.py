@@ -119,6 +119,7 @@ class T5(EncoderDecoder):
 
     types = ("t5",)
     embeddings = ("shared",)
+    apart = False
     stack_blocks, final_norm = "block", "final_layer_norm"
 
     def embedded(self, net: Any, stack: Any, tokens: Tensor) -> Tensor:
