@@ -67,7 +67,7 @@ def main() -> None:
         words.append("data.split.val=0")
         records.setdefault(name, []).append(run(options.logs / f"{name.replace(', ', '-')}-{seed}", *words))
     for name, found in records.items():
-        trains = f"{share(found):.2g} %" if name in EXPERIMENTS else ""
+        trains = f"{share(found):.3g} %" if name in EXPERIMENTS else ""
         seconds = spread([r["timing"]["cpu"] for r in found], ".0f")
         table.add_row(name, *scores(found, "accuracy", "macro_f1"), seconds, trains)
     Console().print(table)
