@@ -6,6 +6,7 @@ import logging
 from abc import ABC
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ class PairTokenizer(Tokenizer):
                 "marks texts with their language, but got none."
             )
 
-    @property
+    @cached_property
     def begin(self) -> dict[str, int]:
         """What `generate` is to begin with, by its own words: the language that is written, where there is a mark."""
         code = getattr(self._own, "tgt_lang", None)

@@ -113,9 +113,10 @@ def objects_of(lines: Iterable[tuple[int, str]], file: Path) -> Iterator[tuple[i
             continue
         where = f"line {number} of {file}"
         try:
-            yield number, where, json.loads(line)
+            found = json.loads(line)
         except ValueError as err:
             raise DataError(f"Expected JSON in {where} but it cannot be read ({err}).") from err
+        yield number, where, found
 
 
 def _frame(file: Path) -> dict[str, list[str]]:

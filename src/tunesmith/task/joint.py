@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tunesmith.contracts import IGNORED, Unlabelled
 from tunesmith.errors import ConfigError
+from tunesmith.task.perplexity import mean_of_texts
 
 
 def check_pretraining(weight: float, head: Any) -> None:
@@ -44,14 +45,3 @@ def text_losses(task: Any, batch: Unlabelled) -> Tensor:
     features = task.features(batch["input"])
     outputs = task.head.language(features._replace(tokens=features.tokens[counts]))
     return mean_of_texts(F.cross_entropy(outputs.float(), batch["target"][counts], reduction="none"), counts)
-
-
-def mean_of_texts(losses: Tensor, counts: Tensor) -> Tensor:
-    """The mean loss of each text's tokens ``(B,)``.
-
-    Args:
-        losses: Of those that count, text after text ``(M,)``.
-        counts: Whether a token counts ``(B, T)``.
-    """
-    sums = losses.new_zeros(len(counts)).index_add(0, counts.nonzero()[:, 0], losses)
-    return sums / counts.sum(dim=1).clamp_min(1)

@@ -12,8 +12,7 @@ from torchmetrics import Metric
 
 from tunesmith.contracts import IGNORED
 from tunesmith.errors import ConfigError
-from tunesmith.task.joint import mean_of_texts
-from tunesmith.task.perplexity import Perplexity, TokenAccuracy
+from tunesmith.task.perplexity import Perplexity, TokenAccuracy, mean_of_texts
 from tunesmith.task.sequence import aligned
 
 KINDS = {

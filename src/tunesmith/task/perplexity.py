@@ -31,3 +31,14 @@ class TokenAccuracy(MeanMetric):
 
     def __init__(self) -> None:
         super().__init__()
+
+
+def mean_of_texts(losses: Tensor, counts: Tensor) -> Tensor:
+    """The mean loss of each text's tokens ``(B,)``.
+
+    Args:
+        losses: Of those that count, text after text ``(M,)``.
+        counts: Whether a token counts ``(B, T)``.
+    """
+    sums = losses.new_zeros(len(counts)).index_add(0, counts.nonzero()[:, 0], losses)
+    return sums / counts.sum(dim=1).clamp_min(1)
