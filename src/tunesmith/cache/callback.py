@@ -20,15 +20,13 @@ from tunesmith.cache.decoded import Decoded, Decoding
 from tunesmith.cache.frozen import BATCH, Frozen
 from tunesmith.cache.kept import Kept, Rows
 from tunesmith.cache.opener import Opener
-from tunesmith.cache.plan import Span
+from tunesmith.cache.plan import AT_ONCE, Span
 from tunesmith.cache.store import Store
+from tunesmith.cache.tokens import TokenCache
 from tunesmith.data.decode import Front
 from tunesmith.data.randomness import preserved
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError
-
-AT_ONCE = 1.0
-"""Seconds of decoding that are not worth a word, nor a file."""
 
 
 @final
@@ -51,6 +49,7 @@ class ActivationCache(Callback):
         ConfigError: A number is negative.
 
     Attributes:
+        tokens: Keeps tokens of texts, which are made before anything else.
         seconds: Seconds that deciding and filling took.
         record: For run.json: pictures that were there already, pictures that were computed, and what was decided.
     """
@@ -69,6 +68,7 @@ class ActivationCache(Callback):
         self.mode = mode
         self.store = Store(place(folder))
         self.max_bytes = int(max_gb * 1e9)
+        self.tokens = TokenCache(self.store, mode, self.max_bytes)
         self.dtype: Literal["exact", "bfloat16", "float16"] = dtype
         self.views = views
         self.seconds = 0.0
@@ -97,12 +97,13 @@ class ActivationCache(Callback):
             with preserved():
                 kept = self._activations(opener, spans, Frozen(task, trainer, data.prepare), trainer)
         data.serve(kept.get, self._decoded(opener, spans, kept, trainer).get)
-        self.record = {"hits": opener.hits, "computed": opener.computed, "said": opener.said}
+        said = [*self.tokens.said, *opener.said]
+        self.record = {"hits": opener.hits, "computed": opener.computed, "said": said}
         self.seconds = time.perf_counter() - start
         if opener.hits or opener.computed:
             self.record["seconds"] = {part: round(seconds, 3) for part, seconds in opener.seconds.items()}
         if getattr(rank_zero_only, "rank", 0) == 0:
-            for sentence in opener.said:
+            for sentence in said:
                 Console().print(f"Cache: {sentence}", highlight=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,7 @@ from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
 from tunesmith.data.decode import Front
+from tunesmith.data.tokens import Tokenizer
 
 FORMAT = 2
 
@@ -50,8 +51,7 @@ def of_activations(
         "pictures": _pictures(data, rows),
         "rows": len(rows),
         "channels": data.spec.channels,
-        # Where the files of a tokenizer lie is nothing to what it does.
-        "preprocess": {k: v for k, v in asdict(data.preprocess).items() if k != "folder"},
+        "preprocess": _preprocess(data.preprocess),
         "view": None if view is None else _view(data, rows, view),
         # What is learnt of texts themselves is read with other ends, or together with what is to be written.
         **({"target": data.spec.target} if data.spec.target in ("text", "tokens") else {}),
@@ -80,6 +80,36 @@ def of_pictures(data: Any, rows: npt.NDArray[np.int64], front: Front) -> dict[st
         "front": asdict(front),
         "versions": {"tunesmith": __version__} | _versions("torch", "pillow"),
     }
+
+
+def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[Any]) -> dict[str, Any]:
+    """What tokens depend on: the texts, the tokenizer, and what it is asked for.
+
+    Args:
+        tokenizer: Makes them.
+        how: What it is asked for.
+        texts: N, each of one or more parts.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts:
+        digest.update(repr(text).encode())
+    return {
+        "format": FORMAT,
+        "kept": "tokens",
+        "backbone": tokenizer.preprocess.tokenizer,
+        "data": "texts",
+        "rows": len(texts),
+        "texts": digest.hexdigest(),
+        "how": how,
+        "source": _sources(type(tokenizer).__mro__),
+        "preprocess": _preprocess(tokenizer.preprocess),
+        "versions": {"tunesmith": __version__} | _versions("transformers", "tokenizers", "sentencepiece"),
+    }
+
+
+def _preprocess(how: Any) -> dict[str, Any]:
+    """How inputs are prepared; where the files of a tokenizer lie is nothing to what it does."""
+    return {k: v for k, v in asdict(how).items() if k != "folder"}
 
 
 def _view(data: Any, rows: npt.NDArray[np.int64], view: int) -> list[Any]:

@@ -102,7 +102,7 @@ class Opener:
             return None
         again = self.mode == "refresh"
         estimate = Estimate(count, spared, recipe.row_bytes, layout.rows, recipe.seconds(), recipe.asked or again)
-        room = min(self.max_bytes - self.store.size(but=entry if again else None), int(0.9 * self.store.free()))
+        room = self.store.room(self.max_bytes, but=entry if again else None)
         objection = estimate.objection(room, available_bytes() // 2)
         if objection:
             self.say(f"{what} are computed each time: {objection}.")

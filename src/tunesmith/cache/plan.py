@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from tunesmith.parameters import ParameterTable
 
+AT_ONCE = 1.0
+"""Seconds of reading data that are not worth a word, nor a file."""
+
 READ = 1e9
 """Bytes per second that are read from memory maps where all of an entry stays in memory; on the safe side."""
 

@@ -73,6 +73,8 @@ class Shard:
 
     def _view(self, dtype: str, shape: list[int], begin: int, end: int) -> Tensor:
         kind = _DTYPES[dtype]
+        if begin == end:
+            return torch.empty(shape, dtype=kind)
         return torch.frombuffer(self._map, dtype=kind, count=(end - begin) // kind.itemsize, offset=begin).view(shape)
 
     @property

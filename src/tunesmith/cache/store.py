@@ -176,6 +176,10 @@ class Store:
         """Bytes of all entries, or of all but one."""
         return sum(listed.size for listed in self.entries() if but is None or listed.folder != but.folder)
 
+    def room(self, max_bytes: int, but: Entry | None = None) -> int:
+        """Bytes that may be added where all entries, or all but one, may take so many, and the disk is to stay free."""
+        return min(max_bytes - self.size(but), int(0.9 * self.free()))
+
     def free(self) -> int:
         """Bytes that are free on the disk."""
         there = next(p for p in (self.folder, *self.folder.parents) if p.exists())

@@ -17,7 +17,7 @@ from tunesmith.contracts import Preprocess, TextPreprocess
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.text import TextData
 from tunesmith.data.text_dataset import Encoded
-from tunesmith.data.tokens import Tokenizer
+from tunesmith.data.tokens import Columns, Tokenizer, int32
 from tunesmith.errors import ConfigError, DataError
 
 log = logging.getLogger(__name__)
@@ -103,12 +103,15 @@ class PairTokenizer(Tokenizer):
         found, cut = super().__call__([(text[0],) for text in texts])
         if len(texts[0]) == 1:
             return found, cut
-        whole = self._own(text_target=[text[1] for text in texts], verbose=False)["input_ids"]
-        self.cut = [i for i, ids in enumerate(whole) if len(ids) > self.most]
-        short = self._own(
-            text_target=[text[1] for text in texts], truncation=True, max_length=self.most, verbose=False
-        )["input_ids"]
-        return [_together(tokens, ids) for tokens, ids in zip(found, short, strict=True)], cut
+        columns = self._columns(f"{self.most} written", [text[1] for text in texts], self._written)
+        self.cut = [int(number) for number in columns.get("cut", ())]
+        return [_together(tokens, own) for tokens, own in zip(found, columns["tokens"], strict=True)], cut
+
+    def _written(self, start: int, texts: Sequence[str]) -> Columns:
+        whole = self._own(text_target=list(texts), verbose=False)["input_ids"]
+        short = self._own(text_target=list(texts), truncation=True, max_length=self.most, verbose=False)["input_ids"]
+        cut = [[start + i] for i, tokens in enumerate(whole) if len(tokens) > self.most]
+        return {"tokens": int32(short), "cut": int32(cut)}
 
     def _tell(self, languages: tuple[str, ...]) -> None:
         """Tell the tokenizer which language is read, and which is written."""
@@ -153,8 +156,8 @@ class PairTokenizer(Tokenizer):
         return read | {"target_ids": written["input_ids"], "target_mask": written["attention_mask"]}
 
 
-def _together(read: Tensor, written: Sequence[int]) -> Tensor:
+def _together(read: Tensor, written: Tensor) -> Tensor:
     pair = read.new_full((len(read) + 1, max(read.shape[1], len(written))), -1)
     pair[:-1, : read.shape[1]] = read
-    pair[-1, : len(written)] = torch.tensor(written)
+    pair[-1, : len(written)] = written
     return pair

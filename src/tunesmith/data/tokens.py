@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tunesmith.contracts import TextPreprocess
+from tunesmith.data.progress import track
 from tunesmith.data.table import Ints, Text
 from tunesmith.errors import ConfigError, MissingExtraError
 
@@ -18,6 +19,17 @@ ROWS = ("input_ids", "token_type_ids")
 
 AT_ONCE = 1024
 """Texts that are tokenised together."""
+
+Columns = Mapping[str, Sequence[Tensor]]
+"""What is made of texts, by name: int32 tensors of any shape and number; no name for none."""
+
+
+class Keep(Protocol):
+    """Keeps what a tokenizer makes of texts, for the next time."""
+
+    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
+        """Find what was made of the same texts in the same way, or make it."""
+        ...
 
 
 class Tokenizer:
@@ -29,7 +41,12 @@ class Tokenizer:
     Raises:
         MissingExtraError: The library is not installed.
         ConfigError: The tokenizer cannot be read, or knows more tokens than the backbone.
+
+    Attributes:
+        keep: What keeps the tokens of texts; ``None`` for nothing.
     """
+
+    keep: Keep | None = None
 
     def __init__(self, preprocess: TextPreprocess) -> None:
         self.preprocess = preprocess
@@ -49,15 +66,38 @@ class Tokenizer:
         Returns:
             Tokens of each text ``(R, T)``, int32, with R rows as in `ROWS`; and the positions of those that were cut.
         """
-        found: list[Tensor] = []
-        for start in range(0, len(texts), AT_ONCE):
-            encoded = self._encode(texts[start : start + AT_ONCE], cut=True)
-            rows = zip(*(encoded[name] for name in self._rows), strict=True)
-            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
+        columns = self._columns("cut at the end", texts, self._cut)
+        return list(columns["tokens"]), _numbers(columns.get("cut", ()))
+
+    def _cut(self, start: int, texts: Sequence[Text]) -> Columns:
+        tokens = self._tensors(self._encode(texts, cut=True))
         most = self.preprocess.max_length
-        full = [i for i, tokens in enumerate(found) if tokens.shape[1] == most]
+        full = [i for i, own in enumerate(tokens) if own.shape[1] == most]
         whole = self._encode([texts[i] for i in full], cut=False)[ROWS[0]] if full else []
-        return found, np.array([i for i, tokens in zip(full, whole, strict=True) if len(tokens) > most], dtype=np.int64)
+        cut = [[start + i] for i, own in zip(full, whole, strict=True) if len(own) > most]
+        return {"tokens": tokens, "cut": int32(cut)}
+
+    def _columns(self, how: str, texts: Sequence[Any], make: Callable[[int, Sequence[Any]], Columns]) -> Columns:
+        """Make something of texts, some at a time, or find it where it is kept.
+
+        Args:
+            how: What is made, and all that it depends on besides the texts and `preprocess`.
+            texts: N.
+            make: From the number of the first and some of them.
+        """
+
+        def anew() -> Columns:
+            found: dict[str, list[Tensor]] = {}
+            starts = range(0, len(texts), AT_ONCE)
+            for start in track(starts, "Making tokens, a thousand texts at a time", len(starts)):
+                for name, column in make(start, texts[start : start + AT_ONCE]).items():
+                    found.setdefault(name, []).extend(column)
+            return found
+
+        return self.keep(self, how, texts, anew) if self.keep else anew()
+
+    def _tensors(self, encoded: Any) -> list[Tensor]:
+        return int32(zip(*(encoded[name] for name in self._rows), strict=True))
 
     def located(self, texts: Sequence[str]) -> tuple[list[Tensor], list[Ints]]:
         """Tokenise texts, cutting long ones at their end, and say where in its text each token stands.
@@ -70,15 +110,12 @@ class Tokenizer:
             ConfigError: The tokenizer does not know.
         """
         self._check_fast()
-        found: list[Tensor] = []
-        offsets: list[Ints] = []
-        for start in range(0, len(texts), AT_ONCE):
-            some = [(text,) for text in texts[start : start + AT_ONCE]]
-            encoded = self._encode(some, cut=True, return_offsets_mapping=True)
-            rows = zip(*(encoded[name] for name in self._rows), strict=True)
-            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
-            offsets += [np.array(places, dtype=np.int64) for places in encoded["offset_mapping"]]
-        return found, offsets
+        columns = self._columns("where each stands", texts, self._located)
+        return list(columns["tokens"]), _arrays(columns["places"])
+
+    def _located(self, start: int, texts: Sequence[str]) -> Columns:
+        encoded = self._encode([(text,) for text in texts], cut=True, return_offsets_mapping=True)
+        return {"tokens": self._tensors(encoded), "places": int32(encoded["offset_mapping"])}
 
     def shortened(self, texts: Sequence[str], most: int) -> tuple[list[str], Ints]:
         """Cut texts at their end to a number of tokens, marks left out.
@@ -114,27 +151,27 @@ class Tokenizer:
             ConfigError: The tokenizer does not know.
         """
         self._check_fast()
-        found: list[Tensor] = []
-        pairs: list[int] = []
-        places: list[Ints] = []
-        for start in range(0, len(first), AT_ONCE):
-            encoded = self._own(
-                list(first[start : start + AT_ONCE]),
-                list(second[start : start + AT_ONCE]),
-                truncation="only_second",
-                max_length=self.preprocess.max_length,
-                stride=shared,
-                return_overflowing_tokens=True,
-                return_offsets_mapping=True,
-                verbose=False,
-            )
-            rows = zip(*(encoded[name] for name in self._rows), strict=True)
-            found += [torch.tensor(row, dtype=torch.int32) for row in rows]
-            pairs += [start + number for number in encoded["overflow_to_sample_mapping"]]
-            for i, own in enumerate(encoded["offset_mapping"]):
-                of_second = np.array([part == 1 for part in encoded.sequence_ids(i)])
-                places.append(np.where(of_second[:, None], np.array(own, dtype=np.int64), -1))
-        return found, np.array(pairs, dtype=np.int64), places
+        columns = self._columns(
+            f"windows that share {shared}",
+            list(zip(first, second, strict=True)),
+            lambda start, pairs: self._windows(start, pairs, shared),
+        )
+        return list(columns["tokens"]), _numbers(columns["pairs"]), _arrays(columns["places"])
+
+    def _windows(self, start: int, pairs: Sequence[Text], shared: int) -> Columns:
+        encoded = self._encode(
+            pairs,
+            cut="only_second",
+            stride=shared,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        places = []
+        for i, own in enumerate(encoded["offset_mapping"]):
+            of_second = torch.tensor([part == 1 for part in encoded.sequence_ids(i)])
+            places.append(torch.where(of_second[:, None], torch.tensor(own, dtype=torch.int32), -1))
+        numbers = [[start + number] for number in encoded["overflow_to_sample_mapping"]]
+        return {"tokens": self._tensors(encoded), "pairs": int32(numbers), "places": places}
 
     def _check_fast(self) -> None:
         if not self._own.is_fast:
@@ -143,7 +180,7 @@ class Tokenizer:
                 "not; choose a model with a tokenizer.json."
             )
 
-    def _encode(self, texts: Sequence[Text], cut: bool, **more: Any) -> Any:
+    def _encode(self, texts: Sequence[Text], cut: bool | str, **more: Any) -> Any:
         parts = list(zip(*texts, strict=True))
         most = self.preprocess.max_length if cut else None
         return self._own(*map(list, parts), truncation=cut, max_length=most, verbose=False, **more)
@@ -155,8 +192,13 @@ class Tokenizer:
             ConfigError: The tokenizer does not know.
         """
         self._check_fast()
-        encoded = self._own(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        return encoded[ROWS[0]], [begin for begin, _ in encoded["offset_mapping"]]
+        columns = self._columns("without marks", [text], self._unmarked)
+        return columns["tokens"][0].tolist(), columns["begins"][0].tolist()
+
+    def _unmarked(self, start: int, texts: Sequence[str]) -> Columns:
+        encoded = self._own(texts[0], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        begins = [begin for begin, _ in encoded["offset_mapping"]]
+        return {"tokens": int32([encoded[ROWS[0]]]), "begins": int32([begins])}
 
     def marks(self) -> tuple[list[int], list[int]]:
         """Tokens that mark the begin of a text, and those that mark its end."""
@@ -212,6 +254,19 @@ class Tokenizer:
             batch[i, :, : sample.shape[1]] = sample
             mask[i, : sample.shape[1]] = 1
         return {name: batch[:, i].contiguous() for i, name in enumerate(self._rows)} | {"attention_mask": mask}
+
+
+def int32(rows: Iterable[Any]) -> list[Tensor]:
+    """A tensor of each."""
+    return [torch.tensor(row, dtype=torch.int32) for row in rows]
+
+
+def _numbers(column: Sequence[Tensor]) -> Ints:
+    return np.array([int(number) for number in column], dtype=np.int64)
+
+
+def _arrays(column: Sequence[Tensor]) -> list[Ints]:
+    return [tensor.numpy().astype(np.int64) for tensor in column]
 
 
 def _load(preprocess: TextPreprocess) -> Any:

@@ -38,6 +38,8 @@ from tunesmith.task.distributed import check_phases, check_strategy
 from tunesmith.task.freeze import frozen_names
 
 if TYPE_CHECKING:
+    from tunesmith.cache.callback import ActivationCache
+    from tunesmith.data.tokens import Keep
     from tunesmith.run.init import Init
 
 log = logging.getLogger(__name__)
@@ -60,10 +62,21 @@ class Parts:
     pieces: pieces.Pieces | None
 
 
-def assemble_data(node: DictConfig, preprocess: Preprocess | TextPreprocess, stage: str = "fit") -> Any:
-    """Build a data module and read the data, so that its `DataSpec` is there; what only training needs, for ``fit``."""
+def assemble_data(
+    node: DictConfig, preprocess: Preprocess | TextPreprocess, stage: str = "fit", keep: Keep | None = None
+) -> Any:
+    """Build a data module and read the data, so that its `DataSpec` is there; what only training needs, for ``fit``.
+
+    Args:
+        node: The data's part of the configuration.
+        preprocess: As the backbone wants its inputs.
+        stage: As Lightning calls it.
+        keep: Keeps the tokens of texts.
+    """
     data = build(node)
     data.connect(preprocess)
+    if hasattr(data, "tokenizer"):
+        data.tokenizer.keep = keep
     data.prepare_data()
     data.setup(stage)
     return data
@@ -123,11 +136,10 @@ def _policy(cfg: DictConfig) -> Any:
 
 
 def assemble_trainer(
-    cfg: DictConfig, folder: Path, record: Mapping[str, Any]
+    cfg: DictConfig, folder: Path, record: Mapping[str, Any], cache: ActivationCache | None
 ) -> tuple[Trainer, Throughput, Collect, SelfCheck, PhaseChange]:
     """Build the trainer with the configured callbacks and loggers, and those that every run has."""
     throughput, collect, self_check, phases = Throughput(), Collect(), SelfCheck(), PhaseChange()
-    cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
     callbacks: list[Callback] = [
         phases,
         throughput,
@@ -180,7 +192,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     if init:
         init.put_backbone(backbone.net)
     start = time.perf_counter()
-    data = assemble_data(cfg.data, backbone.preprocess)
+    cache = build(OmegaConf.select(cfg, "cache"), folder=OmegaConf.select(cfg, "paths.cache"))
+    data = assemble_data(cfg.data, backbone.preprocess, keep=cache and cache.tokens)
     data_seconds = time.perf_counter() - start
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
         OmegaConf.update(cfg, "task.monitor", None)
@@ -192,7 +205,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)
-    watched = assemble_trainer(cfg, folder, record)
+    watched = assemble_trainer(cfg, folder, record, cache)
     trainer = watched[0]
     fitted.check(task, trainer)
     combination.check_end(trainer)

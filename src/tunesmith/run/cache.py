@@ -87,7 +87,7 @@ def _table(entries: Sequence[Listed]) -> Table:
     table = Table(title="Cache")
     for name in ("entry", "backbone", "kept", "data"):
         table.add_column(name)
-    for name in ("pictures", "size", "last used"):
+    for name in ("samples", "size", "last used"):
         table.add_column(name, justify="right")
     for listed in entries:
         about = listed.about

@@ -1,0 +1,111 @@
+"""Tokens of texts, kept between runs where they take long to make."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+
+from tunesmith.cache import key
+from tunesmith.cache.plan import AT_ONCE, in_bytes, in_time
+from tunesmith.cache.shard import BrokenShardError, Shard
+from tunesmith.cache.store import Entry, Store
+from tunesmith.data.tokens import Columns, Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@final
+class TokenCache:
+    """Keeps what a tokenizer makes of texts; see `data.tokens.Keep`.
+
+    An entry is one file. Whoever makes it does so whole: the first of several processes to end wins.
+
+    Args:
+        store: Where entries are.
+        mode: As `ActivationCache` has it.
+        max_bytes: Most bytes of all entries.
+
+    Attributes:
+        said: What was decided, a sentence each.
+    """
+
+    def __init__(self, store: Store, mode: Literal["auto", "off", "refresh", "read_only"], max_bytes: int) -> None:
+        self.store = store
+        self.mode = mode
+        self.max_bytes = max_bytes
+        self.said: list[str] = []
+
+    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
+        """Find what was made of the same texts in the same way, or make it."""
+        if self.mode == "off":
+            return make()
+        entry = self.store.entry(key.of_tokens(tokenizer, how, texts))
+        kept = None if self.mode == "refresh" else _read(entry)
+        if kept is not None:
+            entry.used()
+            self._say(f"The tokens of {_counted(texts)} are there already.")
+            return kept
+        start = time.perf_counter()
+        made = make()
+        seconds = time.perf_counter() - start
+        if self.mode != "read_only" and seconds >= AT_ONCE:
+            self._write(entry, made, f"The tokens of {_counted(texts)}, which took {in_time(seconds)},")
+        return made
+
+    def _write(self, entry: Entry, made: Columns, what: str) -> None:
+        tensors = _packed(made)
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        if size > self.store.room(self.max_bytes, but=entry):
+            self._say(f"{what} are made each time: {in_bytes(size)} do not fit (cache.max_gb, or the disk).")
+            return
+        try:
+            entry.prepare()
+            entry.save(0, tensors)
+        except OSError as error:
+            log.warning(f"Expected to write to the cache but got: {error}; the tokens are made each time.")
+            return
+        self._say(f"{what} are kept in {in_bytes(size)}.")
+
+    def _say(self, text: str) -> None:
+        log.info(text)
+        self.said.append(text)
+
+
+def _counted(texts: Sequence[Any]) -> str:
+    return f"{len(texts):,} texts" if len(texts) > 1 else "a text"
+
+
+def _read(entry: Entry) -> Columns | None:
+    """What an entry holds; ``None`` where it is missing or damaged."""
+    path = entry.path(0)
+    if not path.exists():
+        return None
+    try:
+        return _unpacked(Shard(path).tensors)
+    except BrokenShardError as error:
+        log.warning(f"Expected whole tokens in the cache but got a damaged file, so they are made anew: {error}.")
+        return None
+
+
+def _packed(columns: Columns) -> dict[str, Tensor]:
+    """The numbers of each column one after another, and a table of shapes beside them."""
+    found = {}
+    for name, column in columns.items():
+        if column:
+            found[f"{name}.shapes"] = torch.tensor([tensor.shape for tensor in column], dtype=torch.int32)
+            found[name] = torch.cat([tensor.reshape(-1) for tensor in column])
+    return found
+
+
+def _unpacked(tensors: Mapping[str, Tensor]) -> Columns:
+    found = {}
+    for name in [name for name in tensors if f"{name}.shapes" in tensors]:
+        shapes = tensors[f"{name}.shapes"]
+        parts = torch.split(tensors[name], shapes.long().prod(1).tolist())
+        found[name] = [part.view(shape) for part, shape in zip(parts, shapes.tolist(), strict=True)]
+    return found
