@@ -107,10 +107,6 @@ class Opener:
         if objection:
             self.say(f"{what} are computed each time: {objection}.")
             return None
-        self.say(
-            f"{what} are computed once and kept: about {in_time(estimate.seconds * count)}, where this run alone would "
-            f"compute {spared:,}."
-        )
         try:
             with self._timed("fill"):
                 self.store.sweep_up()
@@ -118,6 +114,10 @@ class Opener:
         except OSError as error:
             log.warning(f"Expected to write to the cache but got: {error}; the run computes each time.")
             return None
+        self.say(
+            f"{what} were computed once and are kept: about {in_time(estimate.seconds * count)}, where this run alone "
+            f"would compute {spared:,}."
+        )
         self.computed += count
         self.hits += layout.rows - count
         return done
