@@ -51,6 +51,12 @@ def test_a_file_of_weights(saved, tmp_path):
 
 
 @torch.no_grad()
+def test_the_first_token_of_a_decoder_stands_for_nothing(small_text):
+    with pytest.raises(ConfigError, match=r"^Expected backbone.pooling to be last or mean for a decoder, [^\n]*$"):
+        Transformers(small_text("gpt2"), weights=None, pooling="cls")
+    assert Transformers(small_text("t5"), weights=None, pooling="cls")
+
+
 def test_pooling(saved):
     poolings = {name: Transformers(str(saved), pooling=name).eval()(BATCH) for name in ("mean", "cls", "last", "auto")}
     tokens = poolings["mean"].tokens

@@ -1,4 +1,4 @@
-"""Words without a key on the command line."""
+"""Words on the command line that Hydra's grammar is not for."""
 
 from __future__ import annotations
 
@@ -23,6 +23,30 @@ def test_keys_stay_and_a_folder_may_look_like_one(tmp_path, monkeypatch):
     assert with_keys("compare", ["lr=3", "metric=x"]) == ["metric=x", "runs=['lr=3']"]
     assert with_keys("compare", ["runs=a", "metric=x"]) == ["runs=a", "metric=x"]
     assert with_keys("train", ["photos", "seed=1"]) == ["photos", "seed=1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a plain text",
+        "the [MASK] dog, it's (me) and {x}",
+        "12",
+        "true",
+        "a=b",
+        'he said "no"',
+        "'tis",
+        "x\\",
+        "logs/a b.txt",
+    ],
+)
+def test_a_text_to_predict_on_is_taken_as_it_is_typed(text):
+    words = with_keys("predict", ["run=logs/a", f"input={text}"])
+    assert compose("predict", words).input == text
+
+
+def test_a_text_that_is_quoted_for_hydra_stays_so():
+    assert with_keys("predict", ["input='a, b'", 'input="x"']) == ["input='a, b'", 'input="x"']
+    assert with_keys("train", ["input=[a]"]) == ["input=[a]"]
 
 
 def test_both_ways_at_once_are_a_mistake():

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from tunesmith.data.columns import Columns
+from tunesmith.data.reading import Joined
 from tunesmith.errors import DataError
 
 
@@ -47,6 +50,16 @@ def test_several_columns(columns, suffix):
     values = found(table, ["a", "c"])
     assert (values.kind, values.names, values.targets.tolist()) == ("value", ("a", "c"), [[1, 1], [0, 2], [1, 3]])
     assert str(values.targets.dtype) == "float32"
+
+
+@pytest.mark.parametrize("target", ["auto", "multilabel"])
+def test_lists_are_several_labels_without_being_told(target):
+    table = Columns(Path("a.jsonl"), {"y": [Joined("b;a"), Joined(""), Joined("a")], "z": ["b;a", "", "a"]})
+    labels = found(table, "y", target)
+    assert (labels.kind, labels.names) == ("multilabel", ("a", "b"))
+    assert labels.targets.tolist() == [[1, 1], [0, 0], [1, 0]]
+    with pytest.raises(DataError):
+        found(table, "z", target)
 
 
 def test_labels_with_a_separator(columns):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import datasets
 import pytest
 
@@ -52,6 +54,20 @@ def test_a_folder_of_files_that_the_library_reads(tmp_path, monkeypatch):
     found = load(tmp_path / "files")
     assert (found.class_names, found.folders.tolist()) == (("a", "b"), ["train", "train", "test", "test"])
     assert found.samples[2] == ("test one",)
+
+
+def test_a_table_and_a_name_without_a_network_are_said_at_once(tmp_path, monkeypatch):
+    (tmp_path / "texts.csv").write_text("text,label\n")
+    with pytest.raises(
+        DataError, match=r"^Expected a dataset in a folder, .*texts.csv is a table; use data=text_table.$"
+    ):
+        load(tmp_path / "texts.csv")
+    asked = []
+    monkeypatch.setattr("tunesmith.data.hf_dataset.quick_failure", lambda: asked.append(1) or nullcontext())
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    with pytest.raises(DataError, match="cannot be read"):
+        load(tmp_path / "nothere")
+    assert asked
 
 
 @pytest.mark.parametrize(

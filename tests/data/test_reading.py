@@ -3,7 +3,7 @@ import json
 import pandas as pd
 import pytest
 
-from tunesmith.data.reading import lines_of, read
+from tunesmith.data.reading import Joined, lines_of, read
 from tunesmith.errors import DataError
 
 
@@ -21,6 +21,15 @@ def test_a_comma_at_the_end_of_each_row_is_no_column(tmp_path):
     assert read(tmp_path / "a.csv") == {"path": ["007", "NA"], "label": ["a", "b"]}
 
 
+def test_lists_become_their_items_in_parquet_and_json_lines(tmp_path):
+    rows = [{"text": "good", "label": ["a", "b"]}, {"text": "bad", "label": []}, {"text": "so", "label": None}]
+    pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for kind in ("parquet", "jsonl"):
+        cells = read(tmp_path / f"a.{kind}")["label"]
+        assert cells == ["a;b", "", ""] and [isinstance(cell, Joined) for cell in cells] == [True, True, False]
+
+
 def test_json_lines_may_lack_keys_and_hold_lists_and_numbers(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": ["x", "y"], "b": 1.5}\n{"b": true, "c": "z"}\n')
     assert read(tmp_path / "a.jsonl") == {"a": ["x;y", ""], "b": ["1.5", "True"], "c": ["", "z"]}
@@ -35,7 +44,7 @@ def test_json_lines_may_lack_keys_and_hold_lists_and_numbers(tmp_path):
         ("a.jsonl", b'{"text": "a"}\n[1]\n', r"line 2 is no object"),
         ("a.jsonl", b"\n", r"at least one row"),
         ("a.csv", b"text,label\n", r"at least one row"),
-        ("a.csv", b"path,label\n1.png,a,\n2.png,b,c\n", r"rows with as many cells as the header but some have more"),
+        ("a.csv", b"path,label\n1.png,a,\n2.png,b,c\n", r"rows with as many cells as the header but row 2 has more"),
         ("a.txt", b"", r"\.csv, \.parquet or \.jsonl"),
     ],
 )

@@ -41,6 +41,17 @@ def test_a_model_without_parts_gets_none(preprocess, small_text):
     assert set(tokenizer.pad(tokenizer([("good",)])[0])) == {"input_ids", "attention_mask"}
 
 
+def test_room_for_the_marks_of_the_ends_is_asked_for(preprocess):
+    tokenizer = Tokenizer(replace(preprocess, max_length=2))
+    with pytest.raises(ConfigError, match=r"^Expected data.max_length above 2, since 2 tokens mark the ends of a text"):
+        tokenizer([("good film",)])
+    with pytest.raises(ConfigError, match=r"above 2"):
+        tokenizer.located(["good film"])
+    with pytest.raises(ConfigError, match=r"^Expected data.max_length above 3, .* of a pair, but got 3"):
+        Tokenizer(replace(preprocess, max_length=3))([("good", "film")])
+    assert Tokenizer(replace(preprocess, max_length=3))([("good film",)])[0][0].shape == (2, 3)
+
+
 def test_mistakes(preprocess, tmp_path):
     with pytest.raises(ConfigError, match=r"at most 3 tokens, as the backbone knows, but the one of bert has 17"):
         Tokenizer(replace(preprocess, vocabulary=3))

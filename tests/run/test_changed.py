@@ -100,6 +100,17 @@ def test_other_code_is_refused_and_another_machine_is_said(folder, monkeypatch):
     assert any("torch" in sentence for sentence in said) and any("threads 99" in sentence for sentence in said)
 
 
+def test_a_package_that_was_not_there_changes_nothing(folder, monkeypatch):
+    record = edit(folder)
+    packages = record["packages"]
+    assert {"transformers", "tokenizers", "peft"} <= packages.keys()
+    edit(folder, packages={name: version for name, version in packages.items() if name != "peft"})
+    resume.find(typed(monkeypatch, folder))
+    edit(folder, packages=packages | {"transformers": "1.0"})
+    with pytest.raises(RunError, match=r"got transformers \S+ instead of 1.0"):
+        resume.find(typed(monkeypatch, folder))
+
+
 @pytest.mark.parametrize(
     ("now", "expected"),
     [

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import pytest
 from torch import nn
 
+from tunesmith.backbone.transformers import Transformers
+from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.run.assemble import assemble
-from tunesmith.run.combination import check_last_batch
+from tunesmith.run.combination import check_backbone, check_last_batch
 from tunesmith.run.train import train
 
 WAY_OUT = "got a batch of one .* use data.drop_last=true, another data.batch_size or head.norm=layer"
@@ -68,6 +70,16 @@ def test_rare_classes_made_up_for_twice(options, said, quick, tmp_path, caplog):
         assemble(quick(*options, samples=60), tmp_path, {})
     found = [record.getMessage() for record in caplog.records if "one correction" in record.getMessage()]
     assert len(found) == bool(said) and all(said in message for message in found)
+
+
+@pytest.mark.parametrize(
+    ("task", "model"), [("masked_lm", "gpt2"), ("causal_lm", "bert"), ("seq2seq", "bert"), ("causal_lm", "t5")]
+)
+def test_a_backbone_of_another_kind_is_refused_before_data_are_read(task, model, small_text):
+    node = compose("train", [f"task={task}", "data=text_files", "data.file=nothing"]).task
+    with pytest.raises(ConfigError, match="for this task but got"):
+        check_backbone(node, Transformers(small_text(model), weights=None))
+    check_backbone(compose("train", []).task, Transformers(small_text(model), weights=None))
 
 
 @pytest.mark.parametrize(

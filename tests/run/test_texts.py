@@ -91,6 +91,20 @@ def test_each_mistake_is_one_sentence(tmp_path, content, trained, sentence):
         find_texts(str(tmp_path / "a.txt"), trained)
 
 
+def test_a_file_of_another_kind_is_no_text_a_line(tmp_path):
+    (tmp_path / "names.conll").write_text("Anna B-PER\n")
+    with pytest.raises(
+        DataError, match=r"^Expected a table \(.csv, .parquet, .jsonl\) or a .txt file [^\n]*names.conll"
+    ):
+        find_texts(str(tmp_path / "names.conll"), {})
+
+
+def test_texts_that_are_cut_are_told_of(run, tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("good\n" + "very " * 300 + "good\n")
+    call(run, tmp_path / "a.txt", tmp_path / "out.csv")
+    assert "1 of 2 texts (50.0%) are longer than" in caplog.text and "first row 2" in caplog.text
+
+
 def test_a_folder_and_nothing_are_no_texts(tmp_path):
     for source in (str(tmp_path), " "):
         with pytest.raises(DataError, match=r"a table, a .txt file with a text a line, or a text itself"):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
+from tunesmith.backbone.transformers import Transformers
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, PolicyError, RunError
 from tunesmith.run import metrics_log
@@ -126,6 +129,23 @@ def test_it_begins_with_the_language_models_own_head_of_another_run(words, quick
     theirs = {name.removeprefix("head.words."): t for name, t in trained.items() if name.startswith("head.words.")}
     ours = {name.removeprefix("language.words."): t for name, t in parts.task.head.state_dict().items()}
     assert theirs and all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_it_says_which_words_begin_random_unless_another_run_gave_them(words, quick, tmp_path, small_text, caplog):
+    folder = tmp_path / "bare"
+    shutil.copytree(small_text("bert"), folder)
+    save_file(
+        Transformers(small_text("bert"), weights=None).net.state_dict(), folder / "model.safetensors", {"format": "pt"}
+    )
+    model = [f"backbone.name={folder}", "backbone.weights=pretrained"]
+    own = [word for word in words("bert") if word not in JOINT[:2]]
+    lm = quick(*own, *model, "data.target=tokens", "task=masked_lm", "trainer.max_epochs=1", "test=null")
+    first = train(lm).folder
+    assert "begin random" in caplog.text
+    for start, warned in ((None, True), (find(str(first), True), False)):
+        caplog.clear()
+        assemble(quick(*words("bert"), *model, "callback=none", "test=last"), tmp_path, {}, start)
+        assert ("begin random" in caplog.text) == warned
 
 
 def test_several_labels_and_values_too(words, quick, tmp_path, small_text):

@@ -12,7 +12,7 @@ from timm.layers.pos_embed_rel import resize_rel_pos_bias_table_simple
 from torch import Tensor
 
 from tunesmith.backbone.adapt import adapt_source
-from tunesmith.backbone.hub import quick_failure
+from tunesmith.hub import quick_failure
 
 POSITIONS = "pos_embed"
 BIASES = ".relative_position_bias_table"

@@ -59,6 +59,11 @@ class Transformers(Backbone):
             raise ConfigError(f"Expected backbone.pooling to be auto, mean, cls or last but got '{pooling}'.")
         folder = find_model(name)
         config, family = _configured(folder)
+        if pooling == "cls" and family.reads == "forward":
+            raise ConfigError(
+                "Expected backbone.pooling to be last or mean for a decoder, whose first token sees no other, but got "
+                "cls."
+            )
         net, found = _pretrained(folder, config, strict) if weights == "pretrained" else (_random(config), None)
         net = _without_heads(net)
         self._family, self._folder, self._source = family, folder, weights

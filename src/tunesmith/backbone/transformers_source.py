@@ -6,8 +6,8 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from tunesmith.backbone.hub import quick_failure
 from tunesmith.errors import ConfigError, MissingExtraError, nearest
+from tunesmith.hub import quick_failure
 
 PACKAGE = "package:"
 PACKAGES = {

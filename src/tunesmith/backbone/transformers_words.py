@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -13,8 +12,6 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from tunesmith.errors import ConfigError, WeightsError
-
-log = logging.getLogger(__name__)
 
 BIAS = "final_logits_bias"
 """A buffer of some encoder-decoders, added to the outputs."""
@@ -46,6 +43,9 @@ class Words(nn.Module):
     Raises:
         ConfigError: The library has no such head for the model.
         WeightsError: The files hold tied weights that differ.
+
+    Attributes:
+        random: Names of its tensors that the files lack.
     """
 
     def __init__(self, net: Any, family: Any, files: Iterable[Path] = ()) -> None:
@@ -67,6 +67,7 @@ class Words(nn.Module):
         tied = _tied(shell, net.config, names)
         for target, source in tied.items():
             self._share(net, target, source)
+        self.random: list[str] = []
         self._load(list(files), tied)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ class Words(nn.Module):
         object.__setattr__(module, leaf, weight)
 
     def _load(self, files: list[Path], tied: dict[str, str]) -> None:
-        """Take the head's own weights from the model's files; what they lack stays random, and is said."""
+        """Take the head's own weights from the model's files; what they lack stays random."""
         if not files:
             return
         found = _read(files, (*self.parts, BIAS))
@@ -108,12 +109,7 @@ class Words(nn.Module):
             if name in found and found[name].shape == tensor.shape:
                 with torch.no_grad():
                     tensor.copy_(found[name])
-        missing = [n for n in own if n != BIAS and (n not in found or found[n].shape != own[n].shape)]
-        if missing:
-            log.warning(
-                f"The model comes without {len(missing)} of the {len(own)} tensors of its language-model head, first "
-                f"{missing[0]}: they begin random."
-            )
+        self.random = [n for n in own if n != BIAS and (n not in found or found[n].shape != own[n].shape)]
 
 
 def write(

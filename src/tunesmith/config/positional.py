@@ -1,4 +1,7 @@
-"""Words without a key on the command line: ``tunesmith compare logs/a logs/b`` is ``runs=['logs/a','logs/b']``."""
+"""Words on the command line that Hydra's grammar is not for: those without a key, and texts of the user's.
+
+``tunesmith compare logs/a logs/b`` is ``runs=['logs/a','logs/b']``.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ from tunesmith.errors import ConfigError
 KEYS: Mapping[str, str] = {"compare": "runs"}
 """The key that words without one belong to, by command."""
 
+PLAIN: Mapping[str, str] = {"predict": "input"}
+"""The key whose value is taken as it was typed, by command: a text, or the name of a file, holds what it wants."""
+
 
 def with_keys(command: str, words: Sequence[str]) -> list[str]:
-    """Put words without a key under the key that the command has for them.
+    """Put words without a key under the key that the command has for them, and quote what is to be taken as it is.
 
     Args:
         command: The command; most have no such key, and their words stay as they are.
@@ -23,12 +29,19 @@ def with_keys(command: str, words: Sequence[str]) -> list[str]:
         ConfigError: The key is given as well.
     """
     key = KEYS.get(command)
+    words = [_plain(word, PLAIN.get(command)) for word in words]
     bare = [word for word in words if key and _is_bare(word)]
     if not bare:
         return list(words)
     if any(word.partition("=")[0] == key for word in words if word not in bare):
         raise ConfigError(f"Expected either words without a key or {key}=… but got both.")
     return [*(word for word in words if word not in bare), f"{key}=[{','.join(map(_quoted, bare))}]"]
+
+
+def _plain(word: str, key: str | None) -> str:
+    name, equals, value = word.partition("=")
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+    return word if name != key or not value or quoted else name + equals + _quoted(value)
 
 
 def _quoted(word: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.reading import MAX_CHARACTERS, read
+from tunesmith.data.reading import BETWEEN, MAX_CHARACTERS, Joined, read
 from tunesmith.data.table import Floats, Kind, Strings, Text
 from tunesmith.errors import DataError, nearest
 
@@ -102,12 +102,14 @@ class Columns:
         Args:
             labels: The columns.
             target: Kind of target.
-            separator: Between the labels in one column.
+            separator: Between the labels in one column; lists need none.
             classes: The classes, or the labels in one column, in their order.
 
         Raises:
             DataError: A cell does not fit the kind of target, or a class has no picture.
         """
+        if separator is None and target in ("auto", "multilabel") and len(labels) == 1:
+            separator = BETWEEN if any(isinstance(cell, Joined) for cell in self.texts(labels[0])) else None
         kind = self._kind(labels, separator) if target == "auto" else target
         if kind in ("class", "ordinal") and len(labels) != 1:
             raise DataError(f"Expected one column of labels for target={kind} but got {', '.join(labels)}.")

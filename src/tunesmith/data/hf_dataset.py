@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.data.columns import Columns
+from tunesmith.data.reading import SUFFIXES, cell
 from tunesmith.data.table import SPLIT_WORDS, Table
 from tunesmith.data.text_table import TextTable
 from tunesmith.errors import DataError, MissingExtraError
+from tunesmith.hub import quick_failure
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +79,19 @@ def _read(path: Path, name: str | None) -> dict[str, Any]:
         import datasets
     except ImportError as error:
         raise MissingExtraError("datasets", "text") from error
+    if path.suffix in SUFFIXES and path.is_file():
+        raise DataError(f"Expected a dataset in a folder, or on the Hub, but {path} is a table; use data=text_table.")
     saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
     shown = datasets.is_progress_bar_enabled()
     datasets.disable_progress_bars()
     try:
-        found: Any = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path), name)
+        if saved:
+            found: Any = datasets.load_from_disk(str(path))
+        elif path.is_dir():
+            found = datasets.load_dataset(str(path), name)
+        else:
+            with quick_failure():
+                found = datasets.load_dataset(str(path), name)
     except Exception as error:  # the library raises what its readers, and those of pyarrow, raise
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"Expected a dataset at '{path}' but it cannot be read: {line}") from error
@@ -96,14 +106,8 @@ def _cells(dataset: Any) -> dict[str, list[str]]:
     found = {}
     for name, feature in dataset.features.items():
         names, values = getattr(feature, "names", None), dataset.with_format("arrow")[:][name].to_pylist()
-        found[name] = [_cell(v if names is None or v is None else names[v] if v >= 0 else None) for v in values]
+        found[name] = [cell(v if names is None or v is None else names[v] if v >= 0 else None) for v in values]
     return found
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return ";".join(map(_cell, value)) if isinstance(value, list) else str(value).strip()
 
 
 def _rows(cells: Mapping[str, list[str]]) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tunesmith.errors import DataError
 
 MAX_CHARACTERS = 1_000_000
@@ -15,12 +17,28 @@ MAX_CHARACTERS = 1_000_000
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 """Of the files that are read."""
 
+BETWEEN = ";"
+"""What stands between the items of a list that has become one cell."""
+
+
+class Joined(str):
+    """A cell that was a list: its items with `BETWEEN` between them."""
+
+    __slots__ = ()
+
+
+def cell(value: Any) -> str:
+    """A cell as text without spaces around it; nothing is an empty one, and a list is `Joined`."""
+    if isinstance(value, list | np.ndarray):
+        return Joined(BETWEEN.join(map(cell, value)))
+    return "" if value is None else str(value).strip()
+
 
 def read(file: Path, key: str = "data.file") -> dict[str, list[str]]:
     """Cells by column, as text without spaces around it; an empty cell is an empty text.
 
-    The text of a CSV is taken as it is, so that a class ``007`` stays one. In JSON lines every line is an object; a
-    list in it becomes its items with ``;`` between them.
+    The text of a CSV is taken as it is, so that a class ``007`` stays one. In JSON lines every line is an object; see
+    `cell` for what a list becomes.
 
     Args:
         file: The table.
@@ -127,7 +145,7 @@ def _frame(file: Path) -> dict[str, list[str]]:
     if csv and not isinstance(frame.index, pd.RangeIndex):
         frame = _without_surplus(frame)
     return {
-        str(name): ["" if gone else str(cell).strip() for cell, gone in zip(column, column.isna())]  # noqa: B905 - of one column
+        str(name): ["" if gone else cell(value) for value, gone in zip(column, column.isna())]  # noqa: B905 - of one column
         for name, column in frame.items()
     }
 
@@ -135,8 +153,10 @@ def _frame(file: Path) -> dict[str, list[str]]:
 def _without_surplus(frame: Any) -> Any:
     """Undo that pandas takes the first cells for an index where every row ends in commas that the header has not."""
     whole = frame.reset_index(allow_duplicates=True)
-    if (whole.iloc[:, len(frame.columns) :] != "").any(axis=None):
-        raise ValueError("it should have rows with as many cells as the header but some have more")
+    surplus = (whole.iloc[:, len(frame.columns) :] != "").any(axis=1)
+    if surplus.any():
+        row = int(surplus.to_numpy().argmax()) + 1
+        raise ValueError(f"it should have rows with as many cells as the header but row {row} has more")
     return whole.iloc[:, : len(frame.columns)].set_axis(frame.columns, axis=1)
 
 
@@ -154,13 +174,7 @@ def _json_lines(file: Path) -> dict[str, list[str]]:
                 raise ValueError(f'line {number} is no object, such as {{"text": …}}')
             rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [_cell(row.get(name)) for row in rows] for name in names}
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return ";".join(map(_cell, value)) if isinstance(value, list) else str(value).strip()
+    return {name: [cell(row.get(name)) for row in rows] for name in names}
 
 
 def _bad_line(file: Path) -> int:

@@ -21,7 +21,7 @@ from tunesmith.data.module import TableData
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import Lengths, Stream
 from tunesmith.data.split import Split
-from tunesmith.data.table import Floats, Ints, Text
+from tunesmith.data.table import Floats, Ints, Strings, Text
 from tunesmith.data.text_dataset import Encoded, TextDataset
 from tunesmith.data.tokens import Tokenizer
 from tunesmith.data.unlabelled import TRAIN, Unlabelled, read, warn_of_tested
@@ -126,14 +126,8 @@ class TextData(TableData, ABC):
         self._encoded = self.encode(self.table.samples, self.table.targets)
         self._tokens, cut = self._encoded.tokens, self._encoded.cut
         self._longest = max(tokens.shape[1] for tokens in self._tokens)
-        share = len(cut) / len(self.table)
-        self.spec = replace(self.spec, truncated=share)
-        if len(cut):
-            log.warning(
-                f"{len(cut):,} of {len(self.table):,} texts ({share:.1%}) are longer than "
-                f"{self.preprocess.max_length} tokens and are cut, first {self.table.names[cut[0]]} (data.max_length)."
-                f"{self.lost(self._encoded)}"
-            )
+        self.spec = replace(self.spec, truncated=len(cut) / len(self.table))
+        self._warn_of_cut(self._encoded, self.table.names)
         if self.unlabelled is not None and stage != "test":
             of_split = {split: [self.table.samples[row] for row in rows] for split, rows in self.indices.items()}
             own = self.unlabelled == TRAIN
@@ -142,6 +136,15 @@ class TextData(TableData, ABC):
                 warn_of_tested(texts, of_split)
             self._beside = Unlabelled.of(texts, self.tokenizer, self.hidden, self.seed, self.unlabelled_per_sample)
             self.spec = replace(self.spec, unlabelled=self._beside.digest)
+
+    def _warn_of_cut(self, encoded: Encoded, names: Sequence[str] | Strings) -> None:
+        cut = encoded.cut
+        if len(cut):
+            log.warning(
+                f"{len(cut):,} of {len(names):,} texts ({len(cut) / len(names):.1%}) are longer than "
+                f"{self.preprocess.max_length} tokens and are cut, first {names[cut[0]]} (data.max_length)."
+                f"{self.lost(encoded)}"
+            )
 
     def lost(self, encoded: Encoded) -> str:
         """Say what is lost by cutting texts, behind the sentence that says how many are."""
@@ -201,6 +204,7 @@ class TextData(TableData, ABC):
         """Make `predict_dataloader` serve texts; see `TableData.predict_on`."""
         super().predict_on(samples, spec)
         self._new = self.encode(samples, None)
+        self._warn_of_cut(self._new, [f"row {row}" for row in range(1, len(samples) + 1)])
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
         """Batches are what the backbone takes as they come."""

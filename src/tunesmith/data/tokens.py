@@ -66,6 +66,7 @@ class Tokenizer:
         Returns:
             Tokens of each text ``(R, T)``, int32, with R rows as in `ROWS`; and the positions of those that were cut.
         """
+        self._check_room(len(texts[0]) if len(texts) else 1)
         columns = self._columns("cut at the end", texts, self._cut)
         return list(columns["tokens"]), _numbers(columns.get("cut", ()))
 
@@ -110,6 +111,7 @@ class Tokenizer:
             ConfigError: The tokenizer does not know.
         """
         self._check_fast()
+        self._check_room(1)
         columns = self._columns("where each stands", texts, self._located)
         return list(columns["tokens"]), _arrays(columns["places"])
 
@@ -172,6 +174,14 @@ class Tokenizer:
             places.append(torch.where(of_second[:, None], torch.tensor(own, dtype=torch.int32), -1))
         numbers = [[start + number] for number in encoded["overflow_to_sample_mapping"]]
         return {"tokens": self._tensors(encoded), "pairs": int32(numbers), "places": places}
+
+    def _check_room(self, parts: int) -> None:
+        marks = self._own.num_special_tokens_to_add(pair=parts == 2)
+        if self.preprocess.max_length <= marks:
+            raise ConfigError(
+                f"Expected data.max_length above {marks}, since {marks} tokens mark the ends of a "
+                f"{'pair' if parts == 2 else 'text'}, but got {self.preprocess.max_length}."
+            )
 
     def _check_fast(self) -> None:
         if not self._own.is_fast:

@@ -188,6 +188,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         init: Weights of another run to begin with; the backbone gets them before adapters, the head if it can.
     """
     backbone = build(cfg.backbone)
+    combination.check_backbone(cfg.task, backbone)
     base = Base.of(backbone)
     if init:
         init.put_backbone(backbone.net)
@@ -202,6 +203,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     combination.check_unlabelled(task)
     if init:
         init.put_head(task.head, data.spec)
+    combination.warn_of_random_words(task.head)
     if task.decides and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)

@@ -16,7 +16,7 @@ from tunesmith.errors import ConfigError, RunError
 from tunesmith.run import surroundings
 from tunesmith.run.last import relocated
 
-CODE = ("tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm")
+CODE = ("tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm", "transformers", "tokenizers", "peft")
 """Packages whose version may change what a run computes."""
 
 SETTLED = (
@@ -54,8 +54,9 @@ def enforce(folder: Path, differences: Sequence[str], forced: bool) -> list[str]
 
 
 def code(record: Mapping[str, Any]) -> list[str]:
-    """Versions that differ from those that a run began with."""
-    return [f"{n} {now} instead of {then}" for n, (then, now) in surroundings.changed(record).items() if n in CODE]
+    """Versions that differ from those that a run began with; what it did not have, it did not use."""
+    differing = surroundings.changed(record).items()
+    return [f"{n} {now} instead of {then}" for n, (then, now) in differing if n in CODE and then is not None]
 
 
 def machine(record: Mapping[str, Any]) -> list[str]:

@@ -11,9 +11,12 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveragi
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from tunesmith.backbone.transformers_words import Words
+from tunesmith.config.build import target
 from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.run.l2_sp import L2SP
 from tunesmith.run.lr_find import RateFinder
+from tunesmith.task.language import check_reads
 from tunesmith.task.sharded import Sharded
 
 log = logging.getLogger(__name__)
@@ -85,6 +88,27 @@ def check_end(trainer: Trainer) -> None:
             "Expected trainer.max_epochs or trainer.max_steps to say when training ends, since the schedule is laid "
             "over it, but got neither; give the most that it may take, and callback=[default,early_stopping]."
         )
+
+
+def check_backbone(task: DictConfig, backbone: Any) -> None:
+    """Refuse a backbone that reads otherwise than the task wants, before any data are read.
+
+    Raises:
+        ConfigError: It does.
+    """
+    reads = task.get("reads") or getattr(target(task), "reads", None)
+    if reads:
+        check_reads(backbone, reads)
+
+
+def warn_of_random_words(head: nn.Module) -> None:
+    """Say which weights of a language model's own head neither its files nor another run gave."""
+    for words in head.modules():
+        if isinstance(words, Words) and words.random:
+            log.warning(
+                f"The model comes without {len(words.random)} of the {len(words.state_dict())} tensors of its "
+                f"language-model head, first {words.random[0]}: they begin random."
+            )
 
 
 def warn_of_two_corrections(cfg: DictConfig) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tunesmith.backbone.transformers_words import Words
 from tunesmith.backbone.weights import content_hash
 from tunesmith.contracts import DataSpec
 from tunesmith.errors import RunError, WeightsError
@@ -83,12 +84,14 @@ class Init:
             self.head = "begins anew, since it is another"
         else:
             head.load_state_dict(theirs)
+            _settled(head)
             self.head = "is that of the run too"
             return
         words, their_words = _words(own), _words(theirs)
         if words and {part: t.shape for part, t in words.items()} == {p: t.shape for p, t in their_words.items()}:
             for part, tensor in words.items():
                 tensor.copy_(their_words[part])
+            _settled(head)
             self.head += ", but for the language model's own, which is that of the run"
 
     def record(self) -> dict[str, Any]:
@@ -127,6 +130,12 @@ def find(source: str | None, strict: bool) -> Init | None:
     with torch.random.fork_rng(devices=[]):
         found = rebuild(str(folder), checkpoint)
     return Init(source, found.weights, found.spec, found.task.state_dict(), strict)
+
+
+def _settled(head: nn.Module) -> None:
+    for module in head.modules():
+        if isinstance(module, Words):
+            module.random = []
 
 
 def _words(head: Mapping[str, Tensor]) -> dict[str, Tensor]:

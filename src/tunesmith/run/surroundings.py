@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 _PACKAGES = (
     *("tunesmith", "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "timm"),
     *("scikit-learn", "numpy", "pandas", "pillow"),
+    *("transformers", "tokenizers", "peft", "datasets", "seqeval", "sacrebleu", "rouge-score"),
 )
 
 

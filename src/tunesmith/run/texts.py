@@ -30,6 +30,10 @@ def find_texts(source: str, trained: Mapping[str, Any]) -> list[Text]:
             return _of_table(path, trained)
         if not path.is_file():
             raise DataError(f"Expected texts in {path} but there is no such file.")
+        if path.suffix != ".txt":
+            raise DataError(
+                f"Expected a table ({', '.join(SUFFIXES)}) or a .txt file with a text a line but got {path}."
+            )
         found = _of_lines(path)
     elif path.is_dir() or not source.strip():
         raise DataError(f"Expected a table, a .txt file with a text a line, or a text itself but got '{source}'.")

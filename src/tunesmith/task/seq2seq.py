@@ -32,6 +32,7 @@ class Seq2Seq(SequenceTask):
     """
 
     targets = ("text",)
+    reads = "in_two_stacks"
 
     def __init__(self, *, generate: Writing | None = None, **common: Any) -> None:
         check_reads(common["backbone"], "in_two_stacks")

@@ -2,7 +2,7 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from tunesmith.backbone import hub
+from tunesmith import hub
 
 
 @pytest.fixture
