@@ -31,6 +31,7 @@ SMALL = {
     "qa_tiny": (None, [*TEXT, "data.max_length=56", "data.stride=8"]),
     "resnet50_feature_extraction": ("folder", RESNET),
     "reviews_minilm_joint": ("reviews", TEXT),
+    "reviews_minilm_rdrop": ("reviews", TEXT),
     "reviews_minilm_lora": ("reviews", TEXT),
     "reviews_minilm_lpft": ("reviews", TEXT),
     "reviews_minilm_probe": ("reviews", TEXT),

@@ -29,7 +29,14 @@ from sklearn.pipeline import make_pipeline
 from tunesmith.data.reviews import Reviews
 from tunesmith.data.split import Split
 
-EXPERIMENTS = {"probe": "probe", "probe, again": "probe", "lora": "lora", "lp_ft": "lpft", "lp_ft, joint": "joint"}
+EXPERIMENTS = {
+    "probe": "probe",
+    "probe, again": "probe",
+    "lora": "lora",
+    "lp_ft": "lpft",
+    "lp_ft, R-Drop": "rdrop",
+    "lp_ft, joint": "joint",
+}
 BASELINES = {
     "always the same": DummyClassifier,
     "TF-IDF, logistic": lambda: make_pipeline(

@@ -243,9 +243,14 @@ class Task(LightningModule, Kind):
         """One step; gives the loss, a scalar, or nothing where the head is to be fitted."""
         if self.head_fit is not None:
             return self.head_fit.collect(self, batch)
-        loss: Tensor = self._step(batch, "train")["loss"]
+        loss = self.training_loss(batch)
         self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
         return self.with_texts(loss, batch)
+
+    def training_loss(self, batch: Batch) -> Tensor:
+        """The loss of a training batch, a scalar."""
+        loss: Tensor = self._step(batch, "train")["loss"]
+        return loss
 
     def with_texts(self, loss: Tensor, batch: Batch) -> Tensor:
         """Add to the loss of a training batch what that of its texts without labels counts for."""
