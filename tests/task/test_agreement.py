@@ -94,7 +94,7 @@ def test_samples_count_by_their_weights(assembled, texts, tmp_path):
 
 
 def test_where_nothing_that_trains_drops_one_pass_is_enough(assembled, monkeypatch):
-    task, batch = assembled("task.r_drop=3", "policy=linear_probe")
+    task, batch = assembled("task.r_drop=3", "policy=lp_ft")
     passes = []
     plain = task.backbone.forward
     monkeypatch.setattr(task.backbone, "forward", lambda *a, **k: passes.append(1) or plain(*a, **k))
@@ -107,6 +107,7 @@ def test_where_nothing_that_trains_drops_one_pass_is_enough(assembled, monkeypat
     [
         (["task.r_drop=-1"], r"task.r_drop to be 0 or more but got -1"),
         (["task.r_drop=1", "backbone=tiny", "data=digits"], r"with dropout for task.r_drop=1\S*, since .*head.dropout"),
+        (["task.r_drop=1"], r"a policy that trains the backbone, or head.dropout, for task.r_drop=1"),
         (["task.r_drop=1", "head=logistic"], r"a head that is trained by steps"),
     ],
 )

@@ -201,6 +201,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     task = assemble_task(cfg, backbone, data.spec)
     task.base = base
     combination.check_unlabelled(task)
+    combination.check_r_drop(task)
     if init:
         init.put_head(task.head, data.spec)
     combination.warn_of_random_words(task.head)

@@ -16,6 +16,7 @@ from tunesmith.config.build import target
 from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.run.l2_sp import L2SP
 from tunesmith.run.lr_find import RateFinder
+from tunesmith.task.agreement import drops
 from tunesmith.task.language import check_reads
 from tunesmith.task.sharded import Sharded
 
@@ -70,7 +71,7 @@ def check_unlabelled(task: Any) -> None:
             "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
             "leave it out."
         )
-    if task.pretraining and not any(n.startswith("backbone.") for p in task.table.phases for n in p.trainable):
+    if task.pretraining and not _trains_backbone(task):
         raise ConfigError(
             f"Expected a policy that trains the backbone for task.pretraining={task.pretraining}, since texts without "
             "labels teach the head nothing of classes, but got one that freezes it; use task=classification with it."
@@ -88,6 +89,24 @@ def check_end(trainer: Trainer) -> None:
             "Expected trainer.max_epochs or trainer.max_steps to say when training ends, since the schedule is laid "
             "over it, but got neither; give the most that it may take, and callback=[default,early_stopping]."
         )
+
+
+def check_r_drop(task: Any) -> None:
+    """Refuse to have two passes agree that do not differ, since whatever drops something out is frozen.
+
+    Raises:
+        ConfigError: It is so.
+    """
+    weight = getattr(task, "r_drop", 0)
+    if weight and not _trains_backbone(task) and not any(map(drops, task.head.modules())):
+        raise ConfigError(
+            f"Expected a policy that trains the backbone, or head.dropout, for task.r_drop={weight}, since what is "
+            "frozen drops nothing out, but got neither; leave task.r_drop out."
+        )
+
+
+def _trains_backbone(task: Any) -> bool:
+    return any(name.startswith("backbone.") for phase in task.table.phases for name in phase.trainable)
 
 
 def check_backbone(task: DictConfig, backbone: Any) -> None:

@@ -69,7 +69,7 @@ def predict(cfg: DictConfig) -> Predictions | Sequences:
     for name, why in asked.skipped.values():
         console.print(f"Skipped {name}: {why}", style="yellow", highlight=False, markup=False)
     rest = f"; {len(asked.skipped):,} could not be read, and their rows are empty" if asked.skipped else ""
-    what = f"{len(asked.names):,} {predictions.column}s"
+    what = f"{len(asked.names):,} {predictions.column}{'s' * (len(asked.names) != 1)}"
     console.print(f"Predictions of {what} are in {shorten(output)}{rest}", highlight=False)
     return predictions
 
