@@ -154,6 +154,7 @@ def test_one_process_reads_their_checkpoint(ranks, quick_below, tmp_path):
             "trainer.sync_batchnorm=true and trainer.precision=bf16-true and the single number head.log_scale",
         ),
         ("head=ridge policy=linear_probe trainer.devices=1", "a head that is fitted"),
+        ("head=mlp head.dropout=0.1 task.r_drop=1", r"two passes in a step \(task.r_drop\)"),
         (
             "debug=lr_find paths.run=. policy=full optimizer._target_=torch.optim.Adafactor",
             "RateFinder and optimizer torch.optim.Adafactor",

@@ -170,6 +170,7 @@ def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str
     kinds = {
         "a policy that waits for a plateau": any(phase.plateau for phase in task.table.phases),
         "a head that is fitted": task.head_fit is not None,
+        "two passes in a step (task.r_drop)": bool(getattr(task, "r_drop", 0)),
         "a model whose blocks use weights of each other, such as T5": not getattr(task.backbone, "apart", True),
         "a language model's own head, whose weights may be those of the embeddings": (
             hasattr(task.head, "words") or hasattr(task.head, "language")
