@@ -84,7 +84,13 @@ def configured(logs, setting="plain", *more):
         "answers": ["data=qa_table", f"data.file={folder}/questions.jsonl", "task=question_answering", *SMALL],
     }
     own |= {task: [*TEXTS, f"data.file={folder}/texts.csv", f"task={task}"] for task in ("causal_lm", "masked_lm")}
-    own["joint"] = ["data=text_table", f"data.file={folder}/texts.csv", "task=joint", "data.unlabelled=train"]
+    own["joint"] = [
+        "data=text_table",
+        f"data.file={folder}/texts.csv",
+        "task=joint",
+        "data.unlabelled=train",
+        "task.r_drop=1",
+    ]
     pairs = ["data.source=text", "data.target=text", "task.generate={samples: 8, max_new_tokens: 4, num_beams: 1}"]
     own["seq2seq"] = ["data=pair_table", f"data.file={folder}/texts.csv", "task=seq2seq", *pairs]
     data = [
