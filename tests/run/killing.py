@@ -53,6 +53,7 @@ SETTINGS = {
     "chain": ["policy=chain"],
     "l2_sp": [TWO_PHASES, "callback=[quiet,l2_sp]", "optimizer.weight_decay=0"],
     "lora": ["policy=lora", "policy.dropout=0.2"],
+    "without_validation": ["data.split.val=0", "callback=[quiet,soup]"],
     "plateau": ["scheduler=reduce_on_plateau", "scheduler.patience=0", "scheduler.threshold=10"],
     "validation_inside": ["trainer.val_check_interval=2", "callback.last.every_n_train_steps=1"],
     "limited_in_steps": ["+trainer.max_steps=17"],

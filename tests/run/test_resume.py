@@ -36,6 +36,7 @@ CROSSED = {
     "lora": ["middle"],
     "chain": ["middle"],
     "l2_sp": ["middle"],
+    "without_validation": ["middle"],
     "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],
     "probe_waits": ["start of the third", "third epoch"],
     "encoder": ["middle"],

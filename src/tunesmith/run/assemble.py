@@ -197,7 +197,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     data = assemble_data(cfg.data, backbone.preprocess, keep=cache and cache.tokens)
     data_seconds = time.perf_counter() - start
     if "val" not in data.counts() or cfg.trainer.get("limit_val_batches") == 0:
-        OmegaConf.update(cfg, "task.monitor", None)
+        _watch_nothing(cfg)
     task = assemble_task(cfg, backbone, data.spec)
     task.base = base
     combination.check_unlabelled(task)
@@ -226,6 +226,15 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     if cut:
         OmegaConf.update(cfg, "trainer.batch_size", cut.at_once)
     return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task), cut)
+
+
+def _watch_nothing(cfg: DictConfig) -> None:
+    """Leave callbacks no metric either; where a run goes on, its recorded configuration names the task's for each."""
+    watched = cfg.task.monitor
+    for name, node in cfg.callback.items():
+        if node and watched is not None and node.get("monitor") == watched:
+            OmegaConf.update(cfg, f"callback.{name}.monitor", None)
+    OmegaConf.update(cfg, "task.monitor", None)
 
 
 def _start(cfg: DictConfig, task: Any) -> dict[str, Tensor]:
