@@ -99,9 +99,10 @@ def test_a_disk_that_fails_in_a_run_costs_no_checkpoint(how, disk, monkeypatch, 
 
 def test_a_read_only_disk_is_told_at_once(disk):
     disk.protect()
+    cfg = configured(disk.folder / "logs")
     start = time.perf_counter()
     with pytest.raises(RunError, match=r"Expected .* but"):
-        check_output(configured(disk.folder / "logs"), "train")
+        check_output(cfg, "train")
     assert time.perf_counter() - start < 1
 
 
