@@ -37,6 +37,7 @@ def test_keys_stay_and_a_folder_may_look_like_one(tmp_path, monkeypatch):
         "'tis",
         "x\\",
         "logs/a b.txt",
+        "costs ${5}, or \\${HOME}",
     ],
 )
 def test_a_text_to_predict_on_is_taken_as_it_is_typed(text):

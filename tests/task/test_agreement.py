@@ -106,8 +106,8 @@ def test_where_nothing_that_trains_drops_one_pass_is_enough(assembled, monkeypat
     ("words", "sentence"),
     [
         (["task.r_drop=-1"], r"task.r_drop to be 0 or more but got -1"),
-        (["task.r_drop=1", "backbone=tiny", "data=digits"], r"with dropout for task.r_drop=1\S*, since .*head.dropout"),
-        (["task.r_drop=1"], r"a policy that trains the backbone, or head.dropout, for task.r_drop=1"),
+        (["task.r_drop=1", "backbone=tiny", "data=digits"], r"something with dropout that trains for task.r_drop=1"),
+        (["task.r_drop=1"], r"something with dropout that trains for task.r_drop=1"),
         (["task.r_drop=1", "head=logistic"], r"a head that is trained by steps"),
     ],
 )

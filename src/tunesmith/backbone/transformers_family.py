@@ -111,7 +111,8 @@ def both_ways(net: Any, hidden: Tensor, mask: Tensor, memory: Tensor | None = No
 def causal(net: Any, hidden: Tensor, mask: Tensor | None, windowed: bool = False) -> Any:
     """The mask with which every token sees those before it, or as many of them as a window holds."""
     make = create_sliding_window_causal_mask if windowed else create_causal_mask
-    return make(config=net.config, inputs_embeds=hidden, attention_mask=mask, past_key_values=None)
+    # By position: transformers 5.24 renamed the cache from past_key_values.
+    return make(net.config, hidden, mask, None)
 
 
 def shared_from(tensor: Any, owner: str, frozen: Container[str]) -> Any:

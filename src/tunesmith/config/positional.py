@@ -45,7 +45,8 @@ def _plain(word: str, key: str | None) -> str:
 
 
 def _quoted(word: str) -> str:
-    # In Hydra's grammar a backslash is one, except in front of a quote.
+    # OmegaConf would look up what stands in ${}; in Hydra's grammar a backslash is one, except in front of a quote.
+    word = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", word)
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), word) + "'"
 
 

@@ -92,16 +92,17 @@ def check_end(trainer: Trainer) -> None:
 
 
 def check_r_drop(task: Any) -> None:
-    """Refuse to have two passes agree that do not differ, since whatever drops something out is frozen.
+    """Refuse to have two passes agree that do not differ, since nothing that trains drops anything out.
 
     Raises:
         ConfigError: It is so.
     """
     weight = getattr(task, "r_drop", 0)
-    if weight and not _trains_backbone(task) and not any(map(drops, task.head.modules())):
+    trained = [task.head, *([task.backbone] if _trains_backbone(task) else [])]
+    if weight and not any(drops(module) for part in trained for module in part.modules()):
         raise ConfigError(
-            f"Expected a policy that trains the backbone, or head.dropout, for task.r_drop={weight}, since what is "
-            "frozen drops nothing out, but got neither; leave task.r_drop out."
+            f"Expected something with dropout that trains for task.r_drop={weight}, since passes differ by it, but got "
+            "nothing; give head.dropout, let a backbone with dropout train, or leave task.r_drop out."
         )
 
 

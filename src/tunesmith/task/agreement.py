@@ -35,12 +35,11 @@ def drops(module: nn.Module) -> bool:
     return named and isinstance(share, float) and share > 0
 
 
-def check_r_drop(weight: float, model: nn.Module, fitted: bool) -> None:
-    """Refuse what is no weight, or a model whose passes never differ.
+def check_r_drop(weight: float, fitted: bool) -> None:
+    """Refuse what is no weight, or a head without training steps.
 
     Args:
         weight: That of `Disagreement`.
-        model: Backbone and head.
         fitted: Whether the head is solved for, not trained.
 
     Raises:
@@ -51,9 +50,4 @@ def check_r_drop(weight: float, model: nn.Module, fitted: bool) -> None:
     if weight and fitted:
         raise ConfigError(
             f"Expected a head that is trained by steps for task.r_drop={weight} but got one that is fitted."
-        )
-    if weight and not any(map(drops, model.modules())):
-        raise ConfigError(
-            f"Expected a backbone or a head with dropout for task.r_drop={weight}, since passes differ by it, but got "
-            "none; give head.dropout, or leave task.r_drop out."
         )

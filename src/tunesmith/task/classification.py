@@ -28,7 +28,7 @@ class Classification(Task):
         **common: Arguments of `Task`.
 
     Raises:
-        ConfigError: There is a threshold to be chosen but not two classes; or two passes would not differ.
+        ConfigError: There is a threshold to be chosen but not two classes; or two passes are asked of a head that is fitted.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Classification(Task):
             raise ConfigError(
                 f"Expected two classes for task.threshold={threshold} but got {len(self.spec.class_names)}."
             )
-        check_r_drop(r_drop, self, self.head_fit is not None)
+        check_r_drop(r_drop, self.head_fit is not None)
         self.r_drop, self.disagreement = r_drop, Disagreement()
         self.temperature = temperature
         self.threshold: Criterion | None = "macro_f1" if threshold == "f1" else threshold

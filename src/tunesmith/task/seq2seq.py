@@ -35,7 +35,7 @@ class Seq2Seq(SequenceTask):
     reads = "in_two_stacks"
 
     def __init__(self, *, generate: Writing | None = None, **common: Any) -> None:
-        check_reads(common["backbone"], "in_two_stacks")
+        check_reads(common["backbone"], self.reads)
         of_texts = {name: metric for name, metric in common["metrics"].items() if isinstance(metric, OfTexts)}
         check_metrics({name: metric for name, metric in common["metrics"].items() if name not in of_texts})
         super().__init__(**common)
