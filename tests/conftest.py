@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
-from tunesmith.contracts import Preprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
@@ -141,7 +141,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
 
 # Imported once: each command then starts in a hundredth of a second instead of eight.
 PRELOADED = [
-    *("tunesmith.run.train", "tunesmith.run.evaluate", "tunesmith.run.predict", "tunesmith.data.base", "wandb"),
+    *("tunesmith.run.train", "tunesmith.run.evaluate", "tunesmith.run.predict", "tunesmith.data.image.module", "wandb"),
     *("hydra.main", "matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.datasets"),
     *("sklearn.linear_model", "sklearn.model_selection", "torchvision.transforms.v2"),
     "wandb.sdk.launch",
@@ -158,8 +158,8 @@ sys.argv = ["tunesmith", *{words!r}]
 """
 _TYPED = """
 import multiprocessing
-import tunesmith.sweep.local
-tunesmith.sweep.local.CONTEXT = multiprocessing.get_context("fork")  # there is nothing left to import for its jobs
+import tunesmith.sweep.executor.local
+tunesmith.sweep.executor.local.CONTEXT = multiprocessing.get_context("fork")  # all is imported
 from tunesmith.__main__ import main
 main()
 """

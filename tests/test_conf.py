@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tunesmith.config import find
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 
 CONF = find.package_conf()

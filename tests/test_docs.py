@@ -20,7 +20,7 @@ from PIL import Image
 
 from tunesmith import __main__ as command_line
 from tunesmith.config import find, positional
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.sweep import sweep

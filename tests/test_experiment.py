@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 from tunesmith.run.train import train
 

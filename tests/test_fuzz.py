@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunesmith import __main__ as program
-from tunesmith.data.image_table import ImageTable
-from tunesmith.data.split import Split
+from tunesmith.data.image.image_table import ImageTable
+from tunesmith.data.split.split import Split
 from tunesmith.errors import TunesmithError
 
 KEYS = st.sampled_from(

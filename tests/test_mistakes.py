@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import TunesmithError
 from tunesmith.run.train import train

@@ -71,8 +71,10 @@ def outside(tmp_path):
             from torch import nn
 
             from tunesmith.backbone.base import Backbone
-            from tunesmith.contracts import Features, Preprocess, Stage, Weights
-            from tunesmith.data.base import PictureData
+            from tunesmith.contract.features import Features, Stage
+            from tunesmith.contract.preprocess import Preprocess
+            from tunesmith.contract.protocols import Weights
+            from tunesmith.data.image.module import PictureData
             from tunesmith.data.table import Table
 
 
@@ -108,7 +110,7 @@ def outside(tmp_path):
             # My pictures.
             _target_: plug.Squares
             seed: ${seed}
-            split: {_target_: tunesmith.data.split.Split, by: stratified, val: 0.2, test: 0.2}
+            split: {_target_: tunesmith.data.split.split.Split, by: stratified, val: 0.2, test: 0.2}
         """,
         "more/experiment/mine.yaml": """
             # @package _global_

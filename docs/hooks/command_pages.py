@@ -14,7 +14,7 @@ from option_pages import comments
 from tables import Row, shown, table, type_of
 
 from tunesmith.__main__ import command_line
-from tunesmith.config.check import root_signature
+from tunesmith.config.check.check import root_signature
 
 
 def command_page(root: Path) -> str:

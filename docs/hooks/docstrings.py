@@ -1,4 +1,4 @@
-"""What the docstrings of a target say, read from its source as `tunesmith.config.signature` reads its arguments."""
+"""Read what a target's docstrings say from its source, as `tunesmith.config.check.signature` reads its arguments."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 
-from tunesmith.config import source
-from tunesmith.config.source import AbsentError, Definition, Found, UnreadableError
+from tunesmith.config.check import source
+from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import yaml
 from docstrings import Described, lineage
 from tables import Row, default_of, markdown, names, shown, table, type_of
 
-from tunesmith.config import find, signature
-from tunesmith.config.check import SPECIAL, supplied
-from tunesmith.config.signature import Parameter
-from tunesmith.config.source import AbsentError
+from tunesmith.config import find
+from tunesmith.config.check import signature
+from tunesmith.config.check.check import SPECIAL, supplied
+from tunesmith.config.check.signature import Parameter
+from tunesmith.config.check.source import AbsentError
 
 
 @dataclass(frozen=True)

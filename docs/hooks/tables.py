@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from tunesmith.config import annotation
-from tunesmith.config.signature import Parameter
+from tunesmith.config.check import annotation
+from tunesmith.config.check.signature import Parameter
 
 
 class Row(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunesmith import __version__, stop
+from tunesmith import __version__, signals
 from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
-    from tunesmith.config.overrides import Prepared
+    from tunesmith.config.check.overrides import Prepared
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     """
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own backbone or dataset; last, so that it shadows nothing
-    with stop.listening():
+    with signals.listening():
         code = _guarded(sys.argv[1:])
     sys.exit(code)
 
@@ -133,7 +133,9 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     """
     from hydra._internal.utils import get_args_parser
 
-    from tunesmith.config import find, gate, hydra_app, overrides, positional
+    from tunesmith.config import find, gate, positional
+    from tunesmith.config.check import overrides
+    from tunesmith.config.hydra import app
 
     gate.allow(args.allow)
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
@@ -142,7 +144,7 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     # What is written for W&B is what `train -m` would search; only its help is its own.
     written = command == "sweep-yaml" and not args.help
     root = args.config_name or ("train" if written else command)
-    hydra = hydra_app.start(root, dirs)
+    hydra = app.start(root, dirs)
     if args.hydra_help:
         hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
         return 0
@@ -159,8 +161,8 @@ def run_command(command: str, args: argparse.Namespace) -> int:
         given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
         flags = [word for flag, value in given.items() if value for word in (flag, value)]
         return search(command, flags, ready, hydra.config_loader)
-    jobs = Jobs(command, ready.sweep, dirs, lambda: hydra_app.describe_job(hydra, root))
-    hydra_app.run(hydra, root, ready.overrides, jobs, ready.sweep)
+    jobs = Jobs(command, ready.sweep, dirs, lambda: app.describe_job(hydra, root))
+    app.run(hydra, root, ready.overrides, jobs, ready.sweep)
     return jobs.code
 
 
@@ -178,11 +180,11 @@ def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLo
 
 def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool) -> Prepared:
     """Read the overrides of a command line, and in a sweep those that its preset searches."""
-    from tunesmith.config import overrides
+    from tunesmith.config.check import overrides
 
     ready = overrides.prepare(hydra, root, words, dirs, multirun)
     if ready.sweep and ready.configs and not ready.mistakes:
-        from tunesmith.sweep.space import with_params
+        from tunesmith.sweep.search.space import with_params
 
         more = with_params(words, ready.configs[0])
         if more != list(words):
@@ -193,9 +195,9 @@ def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path],
 def show(hydra: Hydra, command: str, args: argparse.Namespace, ready: Prepared, dirs: Sequence[Path]) -> None:
     """Answer ``--help``, ``--cfg`` or ``--info``."""
     from tunesmith.config import help as pages
-    from tunesmith.config import hydra_app
+    from tunesmith.config.hydra import app
 
-    with hydra_app.translated():
+    with app.translated():
         if args.help:
             pages.page(hydra, command, ready.choices, dirs)
         elif args.cfg:
@@ -250,16 +252,17 @@ class Jobs:
             ConfigError: It does not hold.
             RunError: Nothing can be written where it will write.
         """
-        from tunesmith.config import find, hydra_app, output
-        from tunesmith.config.check import mistakes
+        from tunesmith.config import find, output
+        from tunesmith.config.check.check import mistakes
+        from tunesmith.config.hydra import app
 
         self.describe()
-        cfg = hydra_app.settled(cfg)
+        cfg = app.settled(cfg)
         found = mistakes(cfg, self.command, find.group_names(self.dirs))
         if found:
             raise ConfigError([m.text for m in found])
         output.check_output(cfg, self.command)
-        return entry(self.command)(hydra_app.alone(cfg))
+        return entry(self.command)(app.alone(cfg))
 
 
 def entry(command: str) -> Callable[[DictConfig], Any]:

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from tunesmith.backbone.adapt import adapt_filters, adapt_input, adapt_preprocess, adapt_source
-from tunesmith.contracts import Preprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
 
 FILTERS = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))

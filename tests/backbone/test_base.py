@@ -13,9 +13,11 @@ from torch import nn
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config.build import accepts, build
-from tunesmith.contracts import Features, Preprocess, Stage, TextPreprocess, Weights
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError
-from tunesmith.task.freeze import apply_trainable, freeze_modes
+from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes
 
 ROOT = Path(__file__).parents[2]
 BUILT = {}

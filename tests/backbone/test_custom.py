@@ -4,7 +4,7 @@ from torch import nn
 
 from tunesmith.backbone.custom import Custom
 from tunesmith.config.build import build
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, WeightsError
 

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from tunesmith.backbone.mnist_cnn import MnistCnn
-from tunesmith.contracts import Preprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
 
 

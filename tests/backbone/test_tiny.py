@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tunesmith.backbone.tiny import Tiny
-from tunesmith.contracts import Preprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
 
 

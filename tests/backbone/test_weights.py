@@ -8,9 +8,9 @@ from torch import nn
 from torchvision.transforms.v2 import functional
 
 from tunesmith.backbone.sources import find_package, read_package
-from tunesmith.backbone.timm import Timm
+from tunesmith.backbone.timm.timm import Timm
 from tunesmith.backbone.weights import content_hash, load_weights
-from tunesmith.contracts import Weights
+from tunesmith.contract.protocols import Weights
 from tunesmith.errors import WeightsError
 
 LITE0_HASH = "6b121d4aa3d555fb8b711d3133450cf1"

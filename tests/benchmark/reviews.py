@@ -27,8 +27,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 
-from tunesmith.data.reviews import Reviews
-from tunesmith.data.split import Split
+from tunesmith.data.split.split import Split
+from tunesmith.data.text.reviews import Reviews
 
 EXPERIMENTS = {
     "probe": "probe cache=refresh",

@@ -26,9 +26,9 @@ from rich.progress import track
 from rich.table import Table
 
 from tunesmith.config.compose import compose
-from tunesmith.run.allocator import keep_freed_memory
-from tunesmith.run.assemble import Parts, assemble
-from tunesmith.run.quiet import quiet
+from tunesmith.run.assembly.allocator import keep_freed_memory
+from tunesmith.run.assembly.assemble import Parts, assemble
+from tunesmith.run.record.quiet import quiet
 
 BATCH = 32
 OVERRIDES = [

@@ -34,9 +34,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision.transforms import v2
 
 from tunesmith.config.compose import compose
-from tunesmith.run.allocator import keep_freed_memory
-from tunesmith.run.assemble import assemble
-from tunesmith.run.quiet import quiet
+from tunesmith.run.assembly.allocator import keep_freed_memory
+from tunesmith.run.assembly.assemble import assemble
+from tunesmith.run.record.quiet import quiet
 
 NAME, BATCH = "tf_efficientnet_lite0", 32
 OVERRIDES = [

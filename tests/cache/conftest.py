@@ -5,11 +5,11 @@ import pytest
 
 from tunesmith.cache import plan
 from tunesmith.cache.activation import Activation, Wanted
+from tunesmith.cache.cached_split import Rows
 from tunesmith.cache.frozen import Frozen
-from tunesmith.cache.kept import Rows
 from tunesmith.cache.opener import Opener
 from tunesmith.cache.store import Store
-from tunesmith.run.assemble import assemble
+from tunesmith.run.assembly.assemble import assemble
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from tunesmith.cache.kept import Kept, Opened, Rows
+from tunesmith.cache.cached_split import Kept, Opened, Rows
 from tunesmith.cache.store import Layout, Store
 
 SHAPE = (64, 64, 64)

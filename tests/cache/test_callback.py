@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tunesmith.backbone.tiny import Tiny
+from tunesmith.contract.parameters import ParameterTable
 from tunesmith.errors import ConfigError, PolicyError
-from tunesmith.parameters import ParameterTable
-from tunesmith.run.checkpoint import load
+from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 
 GRADUAL = "policy.phases=[{train: [head], epochs: 2}, {train: [head, 'stage: -1:'], epochs: 2}, {train: [all]}]"

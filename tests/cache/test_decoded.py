@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.data.decode import Front
-from tunesmith.run.checkpoint import load
+from tunesmith.data.image.decode import Front
+from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 
 
@@ -29,7 +29,7 @@ def photos(tmp_path):
 @pytest.fixture
 def trained(quick, tmp_path, photos, monkeypatch):
     monkeypatch.setattr("tunesmith.cache.callback.AT_ONCE", 0)
-    monkeypatch.setattr("tunesmith.run.plot.draw_all", lambda *_: [])
+    monkeypatch.setattr("tunesmith.run.evaluation.plot.draw_all", lambda *_: [])
 
     def make(*overrides, cache="auto"):
         words = ["data=image_folder", f"data.root={photos}", "backbone=tiny", "test=last", "backbone.image_size=24"]

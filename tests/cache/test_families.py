@@ -14,8 +14,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from tunesmith.config.find import package_conf
-from tunesmith.run import plot
-from tunesmith.run.checkpoint import load
+from tunesmith.run.evaluation import plot
+from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 
 PHASES = "[{train: [head], epochs: 2}, {train: [head, 'stage: -1:'], epochs: 2}, {train: [all]}]"

@@ -6,7 +6,7 @@ from torch import nn
 
 from tunesmith.backbone.base import POOLED
 from tunesmith.cache.frozen import Cut, Frozen
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import PolicyError
 
 

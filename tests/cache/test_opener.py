@@ -21,7 +21,7 @@ def runs(monkeypatch):
 @pytest.fixture(autouse=True)
 def _same_weights(monkeypatch):
     """The tiny backbone's are drawn anew for each run."""
-    from tunesmith.run import assemble
+    from tunesmith.run.assembly import assemble
 
     make = assemble.build
 

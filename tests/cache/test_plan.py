@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tunesmith.cache.plan import Estimate, Span, in_bytes, in_time, served, spans
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Plateau, Row
+from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Phase, Plateau, Row
 
 PARAMETERS = [Parameter(name, name, depth, False, False, 1, 1) for depth, name in enumerate(["a", "b", "c", HEAD])]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tunesmith.cache.source import Plain, View
-from tunesmith.data.finish import collate
+from tunesmith.data.image.batch_transform import collate
 from tunesmith.data.sampler import Key
 
 

@@ -238,7 +238,7 @@ def test_labels_that_predictions_speak_against_are_named(tmp_path):
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path, words, error, sentence):
-    from tunesmith.config.check import check as examine
+    from tunesmith.config.check.check import check as examine
 
     with pytest.raises(error, match=sentence):
         cfg = compose("check", [*table_of(tmp_path), *words])

@@ -8,7 +8,7 @@ import pytest
 
 from tunesmith.compare.runs import Replicate, find, read_all, read_run, settings_of
 from tunesmith.errors import RunError
-from tunesmith.run import process
+from tunesmith.run.record import process
 
 
 def test_places_are_runs_folders_and_globs(add, tmp_path, monkeypatch):

@@ -5,8 +5,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from tunesmith.config import find, hydra_app, overrides
+from tunesmith.config import find
+from tunesmith.config.check import overrides
 from tunesmith.config.compose import compose
+from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError
 
 EXPERIMENTS = sorted(path.stem for path in (find.package_conf() / "experiment").glob("*.yaml"))
@@ -86,7 +88,7 @@ def test_all_mistakes():
 def test_it_is_what_hydra_composes(words):
     composed = compose("train", words)
     dirs = find.conf_dirs([])
-    hydra = hydra_app.start("train", dirs)
+    hydra = app.start("train", dirs)
     ready = overrides.prepare(hydra, "train", words, dirs)
-    theirs = hydra_app.alone(hydra_app.settled(hydra_app.load(hydra, "train", ready.overrides)))
+    theirs = app.alone(app.settled(app.load(hydra, "train", ready.overrides)))
     assert OmegaConf.to_yaml(composed) == OmegaConf.to_yaml(theirs)

@@ -9,11 +9,12 @@ import yaml
 from omegaconf import OmegaConf
 
 from tunesmith import __main__ as program
-from tunesmith.config import gate, hydra_app, hydra_gate
+from tunesmith.config import gate
 from tunesmith.config.build import build, target
-from tunesmith.config.check import check, mistakes
+from tunesmith.config.check.check import check, mistakes
 from tunesmith.config.compose import compose
 from tunesmith.config.find import conf_dirs, group_names
+from tunesmith.config.hydra import app, hydra_gate
 from tunesmith.errors import ConfigError
 
 sys.path.append(str(Path(__file__).parent))
@@ -146,7 +147,7 @@ def test_a_configuration_in_the_present_folder_is_refused(folder):
 @pytest.fixture(scope="module")
 def whole():
     """A configuration with Hydra's node."""
-    cfg = hydra_app.load(hydra_app.start("train", conf_dirs()), "train", [])
+    cfg = app.load(app.start("train", conf_dirs()), "train", [])
     OmegaConf.set_readonly(cfg, False)
     OmegaConf.set_readonly(cfg.hydra, False)
     OmegaConf.set_struct(cfg, False)

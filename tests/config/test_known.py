@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tunesmith.config import known, source
+from tunesmith.config import known
+from tunesmith.config.check import source
 from tunesmith.config.find import package_conf
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def test_of_ours_only_what_is_shipped_is_listed(module):
         found, owner = source.resolve(f"{module}.{name}")
         assert owner is None
         assert found.module.name == module
-        functions = module in ("tunesmith.task.schedule", "tunesmith.run.wandb_logger")
+        functions = module in ("tunesmith.task.optimization.schedule", "tunesmith.run.logger.wandb_logger")
         assert isinstance(found.node, ast.FunctionDef if functions else ast.ClassDef)
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tunesmith.config import find
-from tunesmith.config.check import root_signature
+from tunesmith.config.check.check import root_signature
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "compare", "command", "check", "reproduce"])

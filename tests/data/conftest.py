@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.contracts import Preprocess
-from tunesmith.data.base import PictureData
-from tunesmith.data.split import Split
+from tunesmith.contract.preprocess import Preprocess
+from tunesmith.data.image.module import PictureData
+from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
 
 

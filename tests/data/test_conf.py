@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tunesmith.data.module import TableData
-from tunesmith.data.split import Split
+from tunesmith.data.split.split import Split
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 
@@ -39,7 +39,7 @@ def test_a_file_names_arguments_that_exist_and_builds(file):
     bases = [base for base in target.__mro__ if issubclass(base, TableData)]
     known = {name for base in bases for name in inspect.signature(base.__init__).parameters}
     assert set(node) <= known
-    assert node["split"].pop("_target_") == "tunesmith.data.split.Split"
+    assert node["split"].pop("_target_") == "tunesmith.data.split.split.Split"
     assert node["seed"] == "${seed}"
     if node.get("name") == "???":
         node["name"] = "SVHN"

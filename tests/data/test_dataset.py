@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.data.augment import AtRandom, augmentation
 from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.decode import Front
+from tunesmith.data.image.augment import AtRandom, augmentation
+from tunesmith.data.image.decode import Front
 from tunesmith.data.sampler import Key
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 12, 20, 3), dtype=np.uint8)

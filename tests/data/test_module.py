@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tunesmith.contracts import TextPreprocess
+from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.errors import ConfigError, DataError
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 
 from tunesmith.data import loader, workers
 from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.decode import Front
+from tunesmith.data.image.decode import Front
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.errors import DataError
-from tunesmith.run import process
+from tunesmith.run.record import process
 
 # torch opens files to see whether it still can when a worker fails it, and its handler for dead ones raises in between.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError
 from tunesmith.head.attention_pool import AttentionPool
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tunesmith.contracts import Features, FittedHead
+from tunesmith.contract.features import Features
+from tunesmith.contract.protocols import FittedHead
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.head.fitted import rotated
 from tunesmith.head.linear import Linear

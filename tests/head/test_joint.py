@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tunesmith.backbone.transformers import Transformers
-from tunesmith.contracts import Features
+from tunesmith.backbone.transformers.transformers import Transformers
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError
 from tunesmith.head.joint import Joint
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError
 from tunesmith.head.weighted_levels import WeightedLevels
 

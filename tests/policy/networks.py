@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.parameters import HEAD, Parameter
+from tunesmith.contract.parameters import HEAD, Parameter
 
 STAGES = ("stem", "layer1", "layer2", "blocks.3")
 _KINDS = (("conv.weight", False, False, 4), ("bn.weight", True, False, 1), ("bn.bias", True, True, 1))

@@ -11,7 +11,9 @@ from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config import find
 from tunesmith.config.build import build
-from tunesmith.contracts import Features, Preprocess, Stage, Weights
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import Preprocess
+from tunesmith.contract.protocols import Weights
 from tunesmith.errors import MissingExtraError, PolicyError
 from tunesmith.policy.adapter import merge
 from tunesmith.policy.ia3 import IA3

@@ -1,8 +1,8 @@
 import pytest
 from networks import DEPTHS, PLAIN
 
+from tunesmith.contract.parameters import HEAD, Plateau
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Plateau
 from tunesmith.policy.gradual import Gradual
 
 

@@ -2,8 +2,8 @@ import pytest
 from networks import PARAMETERS
 from omegaconf import OmegaConf
 
+from tunesmith.contract.parameters import Plateau
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import Plateau
 from tunesmith.policy.phases import Phases
 
 

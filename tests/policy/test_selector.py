@@ -1,8 +1,8 @@
 import pytest
 from networks import PARAMETERS, STAGES, names
 
+from tunesmith.contract.parameters import HEAD
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD
 from tunesmith.policy.selector import parse, select
 
 

@@ -1,7 +1,7 @@
 import pytest
 
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
 from tunesmith.policy.surgical import Surgical
 
 PARAMETERS = [Parameter(f"{s}.weight", s, d, False, False, 2, 8) for d, s in enumerate(("stem", "layer1", HEAD))]

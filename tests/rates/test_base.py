@@ -1,7 +1,7 @@
 import pytest
 
+from tunesmith.contract.parameters import HEAD, Parameter, Rate
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Rate
 from tunesmith.rates.head_multiplier import HeadMultiplier
 from tunesmith.rates.layer_decay import LayerDecay
 from tunesmith.rates.ramp import Ramp

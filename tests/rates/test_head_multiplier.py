@@ -1,7 +1,7 @@
 import pytest
 
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
 from tunesmith.rates.head_multiplier import HeadMultiplier
 
 

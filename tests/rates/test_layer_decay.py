@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
 from tunesmith.rates.layer_decay import LayerDecay
 
 

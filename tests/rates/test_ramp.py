@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
 from tunesmith.rates.ramp import Ramp
 
 PARAMETERS = [Parameter(f"p{d}", HEAD if d == 3 else f"s{d}", d, False, False, 2, 4) for d in range(4)]

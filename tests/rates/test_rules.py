@@ -1,7 +1,7 @@
 import pytest
 
+from tunesmith.contract.parameters import HEAD, Parameter, Rate
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Rate
 from tunesmith.rates.rules import Rules
 
 PARAMETERS = [

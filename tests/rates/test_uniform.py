@@ -1,4 +1,4 @@
-from tunesmith.parameters import HEAD, Parameter
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.rates.uniform import Uniform
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tunesmith.config.compose import compose
-from tunesmith.run import checkpoint, metrics_log
-from tunesmith.run.checkpoint import load
+from tunesmith.run.record import metrics_log
+from tunesmith.run.resume import checkpoint
+from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 

@@ -8,7 +8,7 @@ import torch
 
 from tunesmith.cache.callback import place
 from tunesmith.cache.store import Store
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.run.cache import cache

@@ -20,9 +20,9 @@ from tunesmith.config.find import package_conf
 from tunesmith.errors import RunError
 from tunesmith.policy.adapter import merge
 from tunesmith.policy.lora import LoRA
-from tunesmith.run.assemble import assemble_data
+from tunesmith.run.assembly.assemble import assemble_data
+from tunesmith.run.assembly.rebuild import rebuild
 from tunesmith.run.export import export, plain_tensors
-from tunesmith.run.rebuild import rebuild
 from tunesmith.run.train import train
 
 

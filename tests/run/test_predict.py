@@ -81,7 +81,7 @@ def test_other_data_with_the_same_classes_can_be_evaluated(
 
 
 def test_the_training_data_may_be_gone(run, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("tunesmith.data.image_folder.ImageFolder.load", lambda self: 1 / 0)
+    monkeypatch.setattr("tunesmith.data.image.image_folder.ImageFolder.load", lambda self: 1 / 0)
     assert len(call(run, pictures / "red" / "*.png", tmp_path / "out.csv").files) == 10
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, RunError
-from tunesmith.run import wandb_record
+from tunesmith.run.logger import wandb_record
 from tunesmith.run.reproduce import KEPT, compared, reproduce
 from tunesmith.run.train import train
 

@@ -10,9 +10,9 @@ import yaml
 from PIL import Image
 
 from tunesmith.errors import ConfigError, PolicyError, TunesmithError
-from tunesmith.run import metrics_log
-from tunesmith.run.assemble import assemble
-from tunesmith.run.checkpoint import load, read_manifest
+from tunesmith.run.assembly.assemble import assemble
+from tunesmith.run.record import metrics_log
+from tunesmith.run.resume.checkpoint import load, read_manifest
 from tunesmith.run.train import train
 
 

@@ -17,7 +17,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Callback
 from tunesmith.config.compose import compose
-from tunesmith.run.record import hash_of
+from tunesmith.run.record.record import hash_of
 
 
 class Spy(Callback):

@@ -12,11 +12,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
 from tunesmith.sweep import journal as journals
-from tunesmith.sweep.grid import Grid
 from tunesmith.sweep.launcher import Launcher
 from tunesmith.sweep.protocol import Executor, Handle, Space
 from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
+from tunesmith.sweep.search.grid import Grid
 
 JOB = """
 import json, os, pathlib, signal, sys, time

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tunesmith.run import process
+from tunesmith.run.record import process
 from tunesmith.sweep import claim
 from tunesmith.sweep.claim import Claims
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from tunesmith import __main__ as program
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.sweep import sweep as room
-from tunesmith.sweep.grid import Grid
 from tunesmith.sweep.journal import Journal, open_sweep
 from tunesmith.sweep.protocol import Result
 from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
+from tunesmith.sweep.search.grid import Grid
 
 
 @pytest.fixture

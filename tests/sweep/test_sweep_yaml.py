@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tunesmith import __main__ as program
-from tunesmith.config.check import check
+from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
 

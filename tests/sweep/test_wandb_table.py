@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from tunesmith.run.wandb_record import read_file
+from tunesmith.run.logger.wandb_record import read_file
 from tunesmith.sweep import wandb_table
 from tunesmith.sweep.wandb_table import log_sweep
 

@@ -15,9 +15,9 @@ import torch._dynamo  # which sharding imports; once here instead of in each pro
 from omegaconf import OmegaConf
 
 from tunesmith.config.find import package_conf
-from tunesmith.run.assemble import assemble
-from tunesmith.run.checkpoint import POSITION
-from tunesmith.run.quiet import quiet
+from tunesmith.run.assembly.assemble import assemble
+from tunesmith.run.record.quiet import quiet
+from tunesmith.run.resume.checkpoint import POSITION
 from tunesmith.task.base import Task
 
 

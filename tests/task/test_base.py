@@ -9,12 +9,13 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
-from tunesmith.contracts import DataSpec, Features, Stage
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
+from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError
-from tunesmith.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
-from tunesmith.run.quiet import quiet
+from tunesmith.run.record.quiet import quiet
+from tunesmith.task.calibration import Decision
 from tunesmith.task.classification import Classification
-from tunesmith.task.decision import Decision
 
 
 class Net(nn.Module):

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import torch
 
+from tunesmith.task.calibration import Decision
 from tunesmith.task.classification import Classification
-from tunesmith.task.decision import Decision
 
 
 def test_predictions_are_probabilities_in_full_precision():

@@ -8,16 +8,16 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from tunesmith.backbone.transformers import Transformers
+from tunesmith.backbone.transformers.transformers import Transformers
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, PolicyError, RunError
-from tunesmith.run import metrics_log
-from tunesmith.run.assemble import assemble
-from tunesmith.run.checkpoint import load
+from tunesmith.run.assembly.assemble import assemble
+from tunesmith.run.assembly.init_weights import find
 from tunesmith.run.evaluate import evaluate
-from tunesmith.run.init import find
-from tunesmith.run.quiet import quiet
+from tunesmith.run.record import metrics_log
+from tunesmith.run.record.quiet import quiet
 from tunesmith.run.reproduce import reproduce
+from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 from tunesmith.task import base
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from tunesmith.contracts import DataSpec
-from tunesmith.task.decision import Decision
+from tunesmith.contract.spec import DataSpec
+from tunesmith.task.calibration import Decision
 from tunesmith.task.kind import Kind
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchmetrics import MeanSquaredError
 
-from tunesmith.contracts import IGNORED
+from tunesmith.contract.batch import IGNORED
 from tunesmith.errors import ConfigError
 from tunesmith.task.language import check_metrics, check_reads, score_tokens
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from tunesmith.run.assemble import assemble
+from tunesmith.run.assembly.assemble import assemble
 
 
 @pytest.mark.parametrize(("task", "name"), [("causal_lm", "gpt2"), ("masked_lm", "bert"), ("seq2seq", "bart")])

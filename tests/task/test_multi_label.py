@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from tunesmith.task.decision import Decision
+from tunesmith.task.calibration import Decision
 from tunesmith.task.multi_label import MultiLabel
 
 

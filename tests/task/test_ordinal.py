@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tunesmith.contracts import DataSpec
+from tunesmith.contract.spec import DataSpec
 from tunesmith.task.ordinal import Ordinal
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tunesmith.errors import ConfigError
-from tunesmith.run.assemble import assemble
+from tunesmith.run.assembly.assemble import assemble
 from tunesmith.task.kind import without_padding
 
 DATA = ["data=synthetic_questions", "task=question_answering", "data.samples=40", "data.max_length=48", "data.stride=8"]

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tunesmith.contracts import DataSpec
+from tunesmith.contract.spec import DataSpec
 from tunesmith.task.regression import Regression
 
 

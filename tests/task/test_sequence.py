@@ -1,6 +1,6 @@
 import torch
 
-from tunesmith.contracts import IGNORED
+from tunesmith.contract.batch import IGNORED
 from tunesmith.task.sequence import aligned, parted, whole
 
 

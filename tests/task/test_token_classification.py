@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tunesmith.contracts import IGNORED
+from tunesmith.contract.batch import IGNORED
 from tunesmith.errors import ConfigError
-from tunesmith.run.assemble import assemble
+from tunesmith.run.assembly.assemble import assemble
 from tunesmith.task.kind import without_padding
 
 

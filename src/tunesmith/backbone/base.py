@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contracts import Activations, Features, Inputs, Preprocess, Stage, TextPreprocess, Weights
+from tunesmith.contract.batch import Activations, Inputs
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError
 
 POOLED, LEVEL = "pooled", "level."

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from tunesmith.backbone.base import LEVEL, POOLED, Backbone, cover
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contracts import Features, Preprocess, Stage
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.parameters import HEAD
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
-from tunesmith.parameters import HEAD
 
 
 class Custom(Backbone):

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contracts import Features, Preprocess, Stage
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.backbone import sources
-from tunesmith.contracts import Weights
+from tunesmith.contract.protocols import Weights
 from tunesmith.errors import WeightsError
 
 CLASSIFIERS = ("fc.", "classifier.", "head.")

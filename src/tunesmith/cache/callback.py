@@ -16,14 +16,14 @@ from rich.console import Console
 
 from tunesmith.cache import plan
 from tunesmith.cache.activation import Activation, Wanted
+from tunesmith.cache.cached_split import Kept, Rows
 from tunesmith.cache.decoded import Decoded, Decoding
 from tunesmith.cache.frozen import BATCH, Frozen
-from tunesmith.cache.kept import Kept, Rows
 from tunesmith.cache.opener import Opener
 from tunesmith.cache.plan import AT_ONCE, Span
 from tunesmith.cache.store import Store
 from tunesmith.cache.tokens import TokenCache
-from tunesmith.data.decode import Front
+from tunesmith.data.image.decode import Front
 from tunesmith.data.randomness import preserved
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError

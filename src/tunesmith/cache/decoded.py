@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from tunesmith.cache import key
-from tunesmith.cache.kept import Opened
+from tunesmith.cache.cached_split import Opened
 from tunesmith.cache.shard import PIXELS
 from tunesmith.cache.source import Plain
 from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.decode import Front
+from tunesmith.data.image.decode import Front
 
 LOOKED_AT = 4
 """Pictures that are decoded to see how long it takes, and to compare with what is kept of them."""

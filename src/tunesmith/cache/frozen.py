@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from tunesmith.backbone.base import LEVEL, POOLED
-from tunesmith.contracts import Features, Inputs
+from tunesmith.contract.batch import Inputs
+from tunesmith.contract.features import Features
 from tunesmith.errors import PolicyError
 
 BATCH = 32

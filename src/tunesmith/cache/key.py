@@ -17,8 +17,8 @@ import torch
 from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
-from tunesmith.data.decode import Front
-from tunesmith.data.tokens import Tokenizer
+from tunesmith.data.image.decode import Front
+from tunesmith.data.text.tokenizer import Tokenizer
 
 FORMAT = 2
 

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from tunesmith.cache.cached_split import Opened
 from tunesmith.cache.fill import Recipe, fill
 from tunesmith.cache.frozen import BATCH
-from tunesmith.cache.kept import Opened
 from tunesmith.cache.plan import Estimate, in_bytes, in_time
 from tunesmith.cache.shard import Shard
 from tunesmith.cache.store import Entry, Layout, Store
-from tunesmith.data.memory import available_bytes
+from tunesmith.data.image.memory import available_bytes
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunesmith.parameters import ParameterTable
+from tunesmith.contract.parameters import ParameterTable
 
 AT_ONCE = 1.0
 """Seconds of reading data that are not worth a word, nor a file."""

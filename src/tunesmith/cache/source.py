@@ -9,9 +9,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from tunesmith.data.augment import Augmentation
 from tunesmith.data.dataset import PictureDataset, SplitDataset
-from tunesmith.data.memory import cores
+from tunesmith.data.image.augment import Augmentation
+from tunesmith.data.image.memory import cores
 
 AHEAD = 2
 """Batches that are decoded ahead, by threads, while the backbone runs."""

@@ -14,7 +14,7 @@ from tunesmith.cache import key
 from tunesmith.cache.plan import AT_ONCE, in_bytes, in_time
 from tunesmith.cache.shard import BrokenShardError, Shard
 from tunesmith.cache.store import Entry, Store
-from tunesmith.data.tokens import Columns, Tokenizer
+from tunesmith.data.text.tokenizer import Columns, Tokenizer
 
 log = logging.getLogger(__name__)
 

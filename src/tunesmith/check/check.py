@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table as Shown
 
 from tunesmith.atomic import write_text
-from tunesmith.check import copies, label, page, picture
+from tunesmith.check import copies, image, label, page
 from tunesmith.check.finding import LEVELS, Finding
 from tunesmith.check.page import Report
 from tunesmith.compare.runs import find
 from tunesmith.config.build import build
-from tunesmith.data.base import PictureData
+from tunesmith.data.image.module import PictureData
 from tunesmith.errors import ConfigError, DataError, RunError
 
 
@@ -33,15 +33,15 @@ def check(cfg: DictConfig) -> Report:
     if not isinstance(data, PictureData):
         raise ConfigError("Expected data of pictures but got another kind.")
     data.setup()
-    seen = picture.see_all(data.table.samples)
+    seen = image.see_all(data.table.samples)
     digests, whole = data.digests
     alike = copies.exact(seen, digests)
     pairs = copies.near(seen, digests) if cfg.near else []
-    sentences = [picture.sizes(seen)]
+    sentences = [image.sizes(seen)]
     if not whole:
         sentences.append("The files are large: copies were looked for by size and first 64 KiB.")
     found = [
-        *picture.findings(seen),
+        *image.findings(seen),
         *copies.findings(alike, pairs, data.indices),
         *label.findings(data.table, data.indices, alike),
         *_suspected(data, cfg.predictions),

@@ -10,7 +10,7 @@ from imagehash import phash
 from PIL import Image
 
 from tunesmith.check.finding import Finding, Item
-from tunesmith.check.picture import Seen
+from tunesmith.check.image import Seen
 from tunesmith.data.progress import track
 from tunesmith.data.table import Ints
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from tunesmith import __version__
 from tunesmith.check.finding import Finding, Item
+from tunesmith.check.image import Seen
 from tunesmith.check.label import said
-from tunesmith.check.picture import Seen
-from tunesmith.data.decode import FORMATS
+from tunesmith.data.image.decode import FORMATS
 from tunesmith.data.table import Table
 
 SHOWN = 24

@@ -13,7 +13,7 @@ from tunesmith.atomic import write_bytes, write_text
 from tunesmith.compare import group, runs, table
 from tunesmith.compare.group import Comparison
 from tunesmith.errors import RunError
-from tunesmith.run.saved import shorten
+from tunesmith.run.record.run_folder import shorten
 
 ENDINGS = (".csv", ".md", ".html")
 

@@ -16,7 +16,7 @@ from tunesmith.compare.out_of_fold import CLASSES, read_columns
 from tunesmith.compare.parallel import draw_parallel
 from tunesmith.compare.statistics import Floats
 from tunesmith.errors import RunError
-from tunesmith.run import metrics_log
+from tunesmith.run.record import metrics_log
 
 MOST_CURVES = 8
 MOST_MATRICES = 4

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunesmith.errors import RunError
-from tunesmith.run import process
-from tunesmith.run.saved import read, shorten
+from tunesmith.run.record import process
+from tunesmith.run.record.run_folder import read, shorten
 
 ASIDE = frozenset({"name", "tags", "resume", "logger", "paths", "hydra"})
 """Groups and keys that say where a run goes and what it is called; they change no result."""

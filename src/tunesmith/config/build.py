@@ -10,8 +10,9 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from tunesmith.config import gate, signature
-from tunesmith.config.check import SPECIAL
+from tunesmith.config import gate
+from tunesmith.config.check import signature
+from tunesmith.config.check.check import SPECIAL
 
 
 def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from hydra._internal.hydra import Hydra
 
-from tunesmith.config import find, hydra_app
+from tunesmith.config import find
+from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError, nearest
 
 SHELLS = ("bash", "fish", "zsh")
@@ -36,7 +37,7 @@ def complete(request: str) -> None:
 
 
 def _application(command: str, config_dirs: Sequence[str] = ()) -> Hydra:
-    return hydra_app.start(command, find.conf_dirs(config_dirs))
+    return app.start(command, find.conf_dirs(config_dirs))
 
 
 def _query(shell: str) -> None:

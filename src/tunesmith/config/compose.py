@@ -8,7 +8,9 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from tunesmith.config import find, hydra_app, overrides
+from tunesmith.config import find
+from tunesmith.config.check import overrides
+from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError
 
 
@@ -28,11 +30,11 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
     """
     find.require_command(command)
     dirs = find.conf_dirs(config_dirs)
-    hydra = hydra_app.start(command, dirs)
+    hydra = app.start(command, dirs)
     try:
         ready = overrides.prepare(hydra, command, changes, dirs)
         if ready.mistakes:
             raise ConfigError([m.text for m in ready.mistakes])
-        return hydra_app.alone(ready.configs[0])
+        return app.alone(ready.configs[0])
     finally:
         GlobalHydra.instance().clear()

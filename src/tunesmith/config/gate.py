@@ -21,9 +21,10 @@ from typing import Any
 from omegaconf import OmegaConf
 from platformdirs import user_config_path
 
-from tunesmith.config import source, yaml_file
+from tunesmith.config import yaml_file
+from tunesmith.config.check import source
+from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
 from tunesmith.config.known import TARGETS
-from tunesmith.config.source import AbsentError, Definition, Found, UnreadableError
 from tunesmith.errors import ConfigError, nearest
 
 VARIABLE = "TUNESMITH_ALLOW"

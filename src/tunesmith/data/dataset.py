@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tunesmith.contracts import Activations
-from tunesmith.data.augment import Augmentation
-from tunesmith.data.decode import Front
-from tunesmith.data.finish import collate
-from tunesmith.data.memory import Memory, decode_all
+from tunesmith.contract.batch import Activations
+from tunesmith.data.image.augment import Augmentation
+from tunesmith.data.image.batch_transform import collate
+from tunesmith.data.image.decode import Front
+from tunesmith.data.image.memory import Memory, decode_all
 from tunesmith.data.sampler import Key
 from tunesmith.data.table import Floats, Ints, Pictures
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tunesmith.data.memory import cores
+from tunesmith.data.image.memory import cores
 from tunesmith.data.progress import track
 from tunesmith.data.table import Ints, Pictures, Pixels, Table, Text
 from tunesmith.errors import DataError

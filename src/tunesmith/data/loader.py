@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tunesmith.data.dataset import PictureDataset, SplitDataset
-from tunesmith.data.memory import available_bytes, cores
+from tunesmith.data.image.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.workers import Context, Watch
 

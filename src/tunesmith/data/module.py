@@ -9,17 +9,19 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch import LightningDataModule
 
-from tunesmith.contracts import Batch, DataSpec, Inputs, Preprocess, TextPreprocess
-from tunesmith.data.augment import Augmentation
-from tunesmith.data.bad_files import BadFiles
+from tunesmith.contract.batch import Batch, Inputs
+from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import Decoded, Kept, SplitDataset
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.image.augment import Augmentation
+from tunesmith.data.image.bad_files import BadFiles
+from tunesmith.data.image.mixing import Mixing
 from tunesmith.data.loader import Loader, make_loader
-from tunesmith.data.mixing import Mixing
 from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler, Lengths, Stream
-from tunesmith.data.split import Split
+from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.errors import DataError, nearest
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tunesmith.contracts import DataSpec
+from tunesmith.contract.spec import DataSpec
 from tunesmith.data.fingerprint import digest_names
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError

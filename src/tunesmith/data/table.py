@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.contracts import RAGGED, Target
+from tunesmith.contract.spec import RAGGED, Target
 from tunesmith.errors import DataError
 
 Ints = npt.NDArray[np.int64]

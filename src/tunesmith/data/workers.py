@@ -22,7 +22,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
-from tunesmith import stop
+from tunesmith import signals
 from tunesmith.errors import DataError
 
 _LENGTH = 1024  # bytes of a path that are kept, from its end
@@ -80,7 +80,7 @@ class Watch:
         global _slot
         _slot = self.slots[worker]
         self.pids[worker] = os.getpid()
-        for name in stop.SIGNALS:
+        for name in signals.SIGNALS:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
         if sys.platform.startswith("linux"):

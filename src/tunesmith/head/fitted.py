@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError, DataError, nearest
 
 Kind = Literal["class", "multilabel", "value", "ordinal"]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError, nearest
 
 NORMS = ("batch", "layer", "none")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contracts import Features
+from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError
 
 

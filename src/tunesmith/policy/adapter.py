@@ -9,9 +9,10 @@ from typing import Any
 
 from torch import nn
 
-from tunesmith.contracts import Backbone, Stage
+from tunesmith.contract.features import Stage
+from tunesmith.contract.parameters import HEAD, Parameter, Phase
+from tunesmith.contract.protocols import Backbone
 from tunesmith.errors import MissingExtraError, PolicyError
-from tunesmith.parameters import HEAD, Parameter, Phase
 
 _ADAPTER = re.compile(r"\.(lora|ia3)_\w+(\.|$)")
 """In the names of parameters that `peft` adds."""

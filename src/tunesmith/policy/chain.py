@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tunesmith.contract.parameters import HEAD, Parameter, Phase, Plateau
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Phase, Plateau
 
 
 class Chain:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith.contract.parameters import HEAD, Parameter, Phase, Plateau
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import HEAD, Parameter, Phase, Plateau
 from tunesmith.policy.selector import Selector, parse, select
 
 KEYS = ("train", "freeze", "epochs", "patience", "min_delta", "optimizer", "scheduler")

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import HEAD, Parameter
 
 Selector = tuple[str, str]
 """A selector's key and its argument, which is empty for words."""

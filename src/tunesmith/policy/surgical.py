@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tunesmith.contract.parameters import HEAD, Parameter, Phase
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import HEAD, Parameter, Phase
 
 
 class Surgical:

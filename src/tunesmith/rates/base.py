@@ -6,8 +6,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+from tunesmith.contract.parameters import HEAD, Parameter, Rate
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter, Rate
 
 
 class Rates(ABC):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import HEAD, Parameter
 from tunesmith.rates.base import Rates
 
 

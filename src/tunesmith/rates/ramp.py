@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from tunesmith.contract.parameters import Parameter, Rate
 from tunesmith.errors import PolicyError
-from tunesmith.parameters import Parameter, Rate
 from tunesmith.rates.layer_decay import LayerDecay
 
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunesmith.contract.parameters import Parameter, Rate
 from tunesmith.errors import PolicyError, nearest
-from tunesmith.parameters import Parameter, Rate
 from tunesmith.rates.base import Rates
 
 KEYS = ("match", "multiplier", "decay")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tunesmith.parameters import Parameter
+from tunesmith.contract.parameters import Parameter
 from tunesmith.rates.base import Rates
 
 

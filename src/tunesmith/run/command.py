@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import RunError
-from tunesmith.run.saved import read
+from tunesmith.run.record.run_folder import read
 
 
 def command(cfg: DictConfig) -> str:

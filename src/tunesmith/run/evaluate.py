@@ -11,18 +11,19 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from tunesmith.atomic import write_text
-from tunesmith.contracts import DataSpec
+from tunesmith.contract.spec import DataSpec
 from tunesmith.data import workers
 from tunesmith.data.publish import members
 from tunesmith.errors import DataError
-from tunesmith.run import plot, report
-from tunesmith.run.assemble import assemble_data
-from tunesmith.run.callback import Collect
-from tunesmith.run.changed import regrouped
-from tunesmith.run.outcome import Outcome, test_split
-from tunesmith.run.quiet import quiet
-from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
-from tunesmith.run.record import typed
+from tunesmith.run.assembly.assemble import assemble_data
+from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
+from tunesmith.run.callback.callback import Collect
+from tunesmith.run.evaluation import plot
+from tunesmith.run.evaluation.outcome import Outcome, test_split
+from tunesmith.run.record import report
+from tunesmith.run.record.quiet import quiet
+from tunesmith.run.record.record import typed
+from tunesmith.run.resume.changed import regrouped
 
 
 def evaluate(cfg: DictConfig) -> Outcome:

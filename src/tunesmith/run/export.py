@@ -15,11 +15,11 @@ from torch import Tensor
 from tunesmith.atomic import atomic, write_text
 from tunesmith.backbone.weights import OWN_HEAD, content_hash
 from tunesmith.config.build import accepts
-from tunesmith.contracts import Preprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import RunError
-from tunesmith.run.quiet import quiet
-from tunesmith.run.rebuild import Rebuilt, rebuild
-from tunesmith.run.saved import shorten
+from tunesmith.run.assembly.rebuild import Rebuilt, rebuild
+from tunesmith.run.record.quiet import quiet
+from tunesmith.run.record.run_folder import shorten
 
 SCHEMA = 1
 

@@ -17,16 +17,16 @@ from torch import Tensor
 
 from tunesmith.config.build import build
 from tunesmith.data import workers
-from tunesmith.data.bad_files import why_unreadable
-from tunesmith.data.decode import SUFFIXES, Front, channels_for
+from tunesmith.data.image.bad_files import why_unreadable
+from tunesmith.data.image.decode import SUFFIXES, Front, channels_for
 from tunesmith.errors import DataError
-from tunesmith.run import sequences
-from tunesmith.run.callback import joined
-from tunesmith.run.predictions import Predictions, Sequences
-from tunesmith.run.quiet import quiet
-from tunesmith.run.rebuild import Rebuilt, rebuild, trainer_for
-from tunesmith.run.saved import shorten
-from tunesmith.run.texts import find_questions, find_texts
+from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
+from tunesmith.run.callback.callback import joined
+from tunesmith.run.evaluation import sequences
+from tunesmith.run.evaluation.predictions import Predictions, Sequences
+from tunesmith.run.evaluation.texts import find_questions, find_texts
+from tunesmith.run.record.quiet import quiet
+from tunesmith.run.record.run_folder import shorten
 
 
 def predict(cfg: DictConfig) -> Predictions | Sequences:

@@ -22,18 +22,19 @@ from tunesmith.config.build import build
 from tunesmith.data.listing import LISTING, differences, listing
 from tunesmith.data.publish import members
 from tunesmith.errors import RunError
-from tunesmith.run import metrics_log, wandb_record
-from tunesmith.run.assemble import assemble_data
-from tunesmith.run.changed import regrouped
-from tunesmith.run.checkpoint import load
-from tunesmith.run.last import LAST, relocated
-from tunesmith.run.quiet import quiet
-from tunesmith.run.record import is_main
-from tunesmith.run.resume import runnable
-from tunesmith.run.saved import read, shorten
-from tunesmith.run.surroundings import changed
+from tunesmith.run.assembly.assemble import assemble_data
+from tunesmith.run.logger import wandb_record
+from tunesmith.run.logger.wandb_record import comparable
+from tunesmith.run.record import metrics_log
+from tunesmith.run.record.environment import changed
+from tunesmith.run.record.quiet import quiet
+from tunesmith.run.record.record import is_main
+from tunesmith.run.record.run_folder import read, shorten
+from tunesmith.run.resume.changed import regrouped
+from tunesmith.run.resume.checkpoint import load
+from tunesmith.run.resume.last_checkpoint import LAST, relocated
+from tunesmith.run.resume.resume import runnable
 from tunesmith.run.train import train
-from tunesmith.run.wandb_record import comparable
 
 KEPT = "reproduction.json"
 """What it came to, in the new run folder."""

@@ -17,21 +17,26 @@ from tunesmith.cache.callback import ActivationCache
 from tunesmith.data import workers
 from tunesmith.data.listing import LISTING, listing
 from tunesmith.errors import NonFiniteError, StoppedError
-from tunesmith.run import finite, init, memory, plot, report, resume, wandb_logger, weights
-from tunesmith.run.allocator import keep_freed_memory
-from tunesmith.run.assemble import Parts, assemble, describe
-from tunesmith.run.checkpoint import CheckpointIO
-from tunesmith.run.decision import fit_decisions
-from tunesmith.run.last import BEFORE
-from tunesmith.run.metrics_logger import MetricsLog
-from tunesmith.run.outcome import Outcome, best_and_last, show_mistakes, test
-from tunesmith.run.phase import sentence
-from tunesmith.run.quiet import quiet
-from tunesmith.run.rebuild import keep_model
-from tunesmith.run.record import Run
-from tunesmith.run.requeue import requeue
-from tunesmith.run.saved import shorten
-from tunesmith.run.table import phases_in_record
+from tunesmith.run.assembly import init_weights, memory
+from tunesmith.run.assembly.allocator import keep_freed_memory
+from tunesmith.run.assembly.assemble import Parts, assemble, describe
+from tunesmith.run.assembly.rebuild import keep_model
+from tunesmith.run.assembly.table import phases_in_record
+from tunesmith.run.callback import non_finite
+from tunesmith.run.callback.phase import sentence
+from tunesmith.run.evaluation import plot, weights
+from tunesmith.run.evaluation.calibration import fit_decisions
+from tunesmith.run.evaluation.outcome import Outcome, best_and_last, show_mistakes, test
+from tunesmith.run.logger import wandb_logger
+from tunesmith.run.logger.metrics_logger import MetricsLog
+from tunesmith.run.record import report
+from tunesmith.run.record.quiet import quiet
+from tunesmith.run.record.record import Run
+from tunesmith.run.record.run_folder import shorten
+from tunesmith.run.resume import resume
+from tunesmith.run.resume.checkpoint import CheckpointIO
+from tunesmith.run.resume.last_checkpoint import BEFORE
+from tunesmith.run.resume.requeue import requeue
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,9 @@ def fit_and_test(
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
         with run.timed("assemble"):
-            begun = init.find(cfg.get("init_from"), cfg.get("init_strict", True))
+            begun = init_weights.find(cfg.get("init_from"), cfg.get("init_strict", True))
             parts = assemble(cfg, run.folder, run.record, begun)
-        finite.of(parts.trainer).halvings = halvings
+        non_finite.of(parts.trainer).halvings = halvings
         run.add_time("data", parts.data_seconds)
         about = describe(parts) | ({"init": begun.record()} if begun else {})
         if found:
@@ -138,7 +143,7 @@ def fit_and_test(
     return Result(run.folder, run.record["metrics"])
 
 
-def introduce(run: Run, parts: Parts, begun: init.Init | None, policy: DictConfig) -> None:
+def introduce(run: Run, parts: Parts, begun: init_weights.Init | None, policy: DictConfig) -> None:
     """Say what is about to be trained: data, parameters, and where the weights come from."""
     run.say(
         report.data_table(parts.data.counts(), parts.data.spec),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.atomic import write_text
-from tunesmith.run import process
+from tunesmith.run.record import process
 
 BEAT = 5.0
 """Seconds between two signs of life of an owner."""

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import RunError
-from tunesmith.run.saved import shorten
+from tunesmith.run.record.run_folder import shorten
 from tunesmith.sweep import outcome
 from tunesmith.sweep.protocol import Job, Result
-from tunesmith.sweep.space import CONFIGURATION
+from tunesmith.sweep.search.space import CONFIGURATION
 
 SCHEMA = 1
 SHOWN = 5

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from tunesmith.run import process
+from tunesmith.run.record import process
 from tunesmith.sweep import outcome
 from tunesmith.sweep.claim import BEAT, Claim, Claims
+from tunesmith.sweep.executor.process import GRACE
 from tunesmith.sweep.journal import Journal
-from tunesmith.sweep.process import GRACE
 from tunesmith.sweep.protocol import Executor, Handle, Job, Result, Searcher, Work
 from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Row, Screen

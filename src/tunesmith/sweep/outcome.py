@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tunesmith.errors import RunError
-from tunesmith.run import metrics_log
-from tunesmith.run.saved import read
+from tunesmith.run.record import metrics_log
+from tunesmith.run.record.run_folder import read
 from tunesmith.sweep.protocol import Result, Status
 
 _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")

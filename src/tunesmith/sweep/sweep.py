@@ -13,15 +13,15 @@ from omegaconf import DictConfig
 
 from tunesmith.config.build import build, build_accepted
 from tunesmith.config.redact import redact_override
-from tunesmith.run.saved import shorten
+from tunesmith.run.record.run_folder import shorten
 from tunesmith.sweep import journal as journals
+from tunesmith.sweep.executor.slots import check_slots
 from tunesmith.sweep.journal import Journal
 from tunesmith.sweep.launcher import Launcher
 from tunesmith.sweep.protocol import Executor, Job, Searcher
 from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Screen
-from tunesmith.sweep.slots import check_slots
-from tunesmith.sweep.space import description, digest, parse, values
+from tunesmith.sweep.search.space import description, digest, parse, values
 from tunesmith.sweep.wandb_table import log_sweep
 
 

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.redact import redact_override
 from tunesmith.errors import ConfigError
-from tunesmith.sweep.dimension import Dimension, dimensions
-from tunesmith.sweep.space import parse
+from tunesmith.sweep.search.dimension import Dimension, dimensions
+from tunesmith.sweep.search.space import parse
 
 METHODS = {"Grid": "grid", "Random": "random", "Optuna": "bayes"}
 """W&B's name for what a searcher does."""

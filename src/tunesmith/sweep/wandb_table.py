@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.redact import redact_override
-from tunesmith.run.wandb_run import begin, end, log_tables
+from tunesmith.run.logger.wandb_run import begin, end, log_tables
 from tunesmith.sweep.journal import Journal
 from tunesmith.sweep.protocol import Job, Result
 

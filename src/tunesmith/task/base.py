@@ -11,19 +11,22 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contracts import Activations, Backbone, Batch, DataSpec, Features, FittedHead, Head, Inputs
-from tunesmith.parameters import ParameterTable
-from tunesmith.task.decision import Decision
-from tunesmith.task.delta import Base, complete
-from tunesmith.task.distributed import has_whole_tensors, rewrap
-from tunesmith.task.fitted import HeadFit
-from tunesmith.task.freeze import apply_trainable, freeze_modes, frozen_names
+from tunesmith.contract.batch import Activations, Batch, Inputs
+from tunesmith.contract.features import Features
+from tunesmith.contract.parameters import ParameterTable
+from tunesmith.contract.protocols import Backbone, FittedHead, Head
+from tunesmith.contract.spec import DataSpec
+from tunesmith.task.calibration import Decision
 from tunesmith.task.joint import check_pretraining, text_losses
 from tunesmith.task.kind import Kind, check_head, without_padding
-from tunesmith.task.loss import check_loss, mean_loss
-from tunesmith.task.metric import check_scalar
-from tunesmith.task.optimization import MakeOptimizer, MakeScheduler, Optimization
-from tunesmith.task.precision import depthwise_in_float32
+from tunesmith.task.loss.loss import check_loss, mean_loss
+from tunesmith.task.metric.metric import check_scalar
+from tunesmith.task.optimization.delta import Base, complete
+from tunesmith.task.optimization.distributed import has_whole_tensors, rewrap
+from tunesmith.task.optimization.fitted import HeadFit
+from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes, frozen_names
+from tunesmith.task.optimization.optimization import MakeOptimizer, MakeScheduler, Optimization
+from tunesmith.task.optimization.precision import depthwise_in_float32
 
 Stage = Literal["train", "val", "test"]
 

@@ -6,12 +6,12 @@ from typing import Any, Literal, final
 
 from torch import Tensor
 
-from tunesmith.contracts import Batch
+from tunesmith.contract.batch import Batch
 from tunesmith.errors import ConfigError
-from tunesmith.task.agreement import Disagreement, check_r_drop, drops
 from tunesmith.task.base import Task
-from tunesmith.task.decision import Criterion, Decision, choose_threshold, fit_temperature, nll_of_classes
-from tunesmith.task.loss import mean_loss
+from tunesmith.task.calibration import Criterion, Decision, choose_threshold, fit_temperature, nll_of_classes
+from tunesmith.task.loss.agreement import Disagreement, check_r_drop, drops
+from tunesmith.task.loss.loss import mean_loss
 
 
 @final
@@ -28,7 +28,7 @@ class Classification(Task):
         **common: Arguments of `Task`.
 
     Raises:
-        ConfigError: There is a threshold to be chosen but not two classes; or two passes are asked of a head that is fitted.
+        ConfigError: A threshold is to be chosen but there are not two classes, or R-Drop is asked of a fitted head.
     """
 
     def __init__(

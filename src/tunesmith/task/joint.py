@@ -7,9 +7,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from tunesmith.contracts import IGNORED, Unlabelled
+from tunesmith.contract.batch import IGNORED, Unlabelled
 from tunesmith.errors import ConfigError
-from tunesmith.task.perplexity import mean_of_texts
+from tunesmith.task.metric.perplexity import mean_of_texts
 
 
 def check_pretraining(weight: float, head: Any) -> None:

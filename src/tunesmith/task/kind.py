@@ -8,10 +8,11 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import Batch, DataSpec
+from tunesmith.contract.batch import Batch
+from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError
-from tunesmith.task.decision import Decision
-from tunesmith.task.metric import update
+from tunesmith.task.calibration import Decision
+from tunesmith.task.metric.metric import update
 
 
 class Counted(NamedTuple):

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from tunesmith.contracts import IGNORED
+from tunesmith.contract.batch import IGNORED
 from tunesmith.errors import ConfigError
-from tunesmith.task.perplexity import Perplexity, TokenAccuracy, mean_of_texts
+from tunesmith.task.metric.perplexity import Perplexity, TokenAccuracy, mean_of_texts
 from tunesmith.task.sequence import aligned
 
 KINDS = {

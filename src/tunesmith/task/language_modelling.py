@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import IGNORED, Batch
+from tunesmith.contract.batch import IGNORED, Batch
 from tunesmith.task.base import Stage
 from tunesmith.task.kind import Counted
 from tunesmith.task.language import check_metrics, check_reads, score_tokens

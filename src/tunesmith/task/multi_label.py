@@ -7,7 +7,7 @@ from typing import Any, Literal, final
 from torch import Tensor
 
 from tunesmith.task.base import Task
-from tunesmith.task.decision import Decision, choose_threshold, fit_temperature, nll_of_labels
+from tunesmith.task.calibration import Decision, choose_threshold, fit_temperature, nll_of_labels
 
 
 @final

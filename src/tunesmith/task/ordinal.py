@@ -7,7 +7,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from tunesmith.contracts import DataSpec
+from tunesmith.contract.spec import DataSpec
 from tunesmith.task.base import Task
 
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import Activations, Batch, DataSpec, Inputs
+from tunesmith.contract.batch import Activations, Batch, Inputs
+from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError
-from tunesmith.task.answer import AnswerScore, best_spans
 from tunesmith.task.kind import Counted
+from tunesmith.task.metric.answer import AnswerScore, best_spans
 from tunesmith.task.sequence import SequenceTask
 
 

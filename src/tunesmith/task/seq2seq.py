@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import Batch
+from tunesmith.contract.batch import Batch
 from tunesmith.errors import ConfigError
 from tunesmith.task.language import check_metrics, check_reads, score_tokens
+from tunesmith.task.metric.text_metric import OfTexts
 from tunesmith.task.sequence import SequenceTask
-from tunesmith.task.text_metric import OfTexts
 from tunesmith.task.writing import Writing
 
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import IGNORED, Batch
+from tunesmith.contract.batch import IGNORED, Batch
 from tunesmith.task.base import Task
 from tunesmith.task.kind import Counted
-from tunesmith.task.metric import update
+from tunesmith.task.metric.metric import update
 
 
 class SequenceTask(Task, ABC):

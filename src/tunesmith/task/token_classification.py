@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contracts import IGNORED, Batch
-from tunesmith.task.metric import OfSequences, takes_labels
+from tunesmith.contract.batch import IGNORED, Batch
+from tunesmith.task.metric.metric import OfSequences, takes_labels
 from tunesmith.task.sequence import SequenceTask, parted, whole
 
 

@@ -1,0 +1,246 @@
+"""How the architectures of timm are cut into stages, and what their features are."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from tunesmith.contract.features import Features, Stage
+from tunesmith.errors import ConfigError
+
+EMBEDDING = "patch_embed"
+"""The shallowest stage of a transformer."""
+
+HEAD_CONV = "head_conv"
+"""The convolution behind the blocks of the EfficientNet and MobileNet classes."""
+
+AFTER_POOLING = ("fc_norm", "attn_pool", "head.norm", "head.pre_logits")
+"""What a model may run after pooling, or to pool: members of the deepest stage, which pooling runs."""
+
+
+class Family(ABC):
+    """One architecture of timm: how its models are cut.
+
+    By default stages run their submodules in order on maps ``(B, C, H, W)``. Pooling is always the library's own.
+
+    Attributes:
+        title: Its name in a sentence.
+        modules: The modules of ``timm.models`` whose models are all of this architecture.
+        sized: Whether a model is built for one picture size.
+    """
+
+    title: ClassVar[str]
+    modules: ClassVar[tuple[str, ...]]
+    sized: ClassVar[bool] = False
+
+    @abstractmethod
+    def stages(self, net: Any) -> list[Stage]:
+        """List the stages of a model, shallow to deep."""
+
+    def check_size(self, net: Any, size: int) -> None:  # noqa: B027  # most architectures take any size
+        """Refuse a picture size in pixels that the model cannot take.
+
+        Raises:
+            ConfigError: It cannot.
+        """
+
+    def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
+        """Run one stage, up to pooling."""
+        for name in _before_pooling(stage):
+            x = net.get_submodule(name)(x)
+        return x
+
+    def features(self, net: Any, x: Tensor) -> Features:
+        """Turn the last stage's output into features."""
+        return Features(pooled=net.forward_head(x, pre_logits=True), map=x)
+
+    def level(self, net: Any, x: Tensor) -> Tensor:
+        """Pool a stage's output to ``(B, D_i)``."""
+        return x.mean((2, 3))
+
+
+class EfficientNets(Family):
+    """EfficientNet and its V2, MobileNet v1 and v2, MnasNet, MixNet, TinyNet."""
+
+    title = "EfficientNet"
+    modules = ("efficientnet",)
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The stem, one stage for each group of blocks, and the last convolution where there is one."""
+        # A few models end with their blocks: a stage without parameters would be a name that selects nothing.
+        head = [Stage(HEAD_CONV, ("conv_head", "bn2"))] if _has_parameters(net.conv_head) else []
+        return [Stage("stem", ("conv_stem", "bn1")), *_each(net, "blocks"), *head]
+
+
+class MobileNets(Family):
+    """MobileNet v3 and v4, LCNet, FBNet v3, HardCoRe-NAS: the last convolution comes after pooling."""
+
+    title = "MobileNet"
+    modules = ("mobilenetv3", "hardcorenas")
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The stem, one stage for each group of blocks, and the last convolution."""
+        head = Stage(HEAD_CONV, ("global_pool", "conv_head", "norm_head", "act2"))
+        return [Stage("stem", ("conv_stem", "bn1")), *_each(net, "blocks"), head]
+
+    def features(self, net: Any, x: Tensor) -> Features:
+        """Flatten what is pooled already, ``(B, D, 1, 1)``; there is no map of width D."""
+        return Features(pooled=x.flatten(1))
+
+
+class ResNets(Family):
+    """ResNet, ResNeXt, SE-, ECA- and SK-ResNet, ResNeSt."""
+
+    title = "ResNet"
+    modules = ("resnet", "resnest", "sknet")
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The stem and ``layer1`` to ``layer4``."""
+        layers = [Stage(name, (name,)) for name in ("layer1", "layer2", "layer3", "layer4")]
+        return [Stage("stem", ("conv1", "bn1", "act1", "maxpool")), *layers]
+
+
+class RegNets(Family):
+    """RegNet X, Y, Z and V."""
+
+    title = "RegNet"
+    modules = ("regnet",)
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The stem and ``s1`` to ``s4``; a last convolution is a stage, a mere activation belongs to ``s4``."""
+        stages = [Stage(name, (name,)) for name in ("stem", "s1", "s2", "s3", "s4")]
+        if _has_parameters(net.final_conv):
+            return [*stages, Stage("final_conv", ("final_conv",))]
+        return [*stages[:-1], Stage("s4", ("s4", "final_conv"))]
+
+
+class ConvNeXts(Family):
+    """ConvNeXt and its V2; the last normalisation belongs to the deepest stage, although it runs after pooling."""
+
+    title = "ConvNeXt"
+    modules = ("convnext",)
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The stem and four groups of blocks."""
+        return [Stage("stem", ("stem",)), *_each(net, "stages", "norm_pre", "head.norm", "head.pre_logits")]
+
+    def check_size(self, net: Any, size: int) -> None:
+        """Refuse pictures of which the last map, 32 times smaller as a rule, would have no pixel."""
+        least = net.feature_info[-1]["reduction"]
+        if size < least:
+            raise ConfigError(f"Expected backbone.image_size to be at least {least} pixels but got {size}.")
+
+
+class VisionTransformers(Family):
+    """ViT, DeiT, DINO, the image towers of CLIP and SigLIP, and, with rotary positions, EVA and DINOv3.
+
+    They work on tokens ``(B, T, D)``.
+    """
+
+    title = "ViT (DeiT, DINO, CLIP, EVA)"
+    modules = ("vision_transformer", "deit", "eva")
+    sized = True
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The embedding with all that is added to it, and every block, the last with the last normalisation.
+
+        Raises:
+            ConfigError: Blocks share trained frequencies of rotary positions, so the model cannot be cut.
+        """
+        if getattr(net, "rope_mixed", False):
+            raise ConfigError(
+                "Expected a vision transformer that can be cut between its blocks but got one whose blocks share "
+                "trained rotary positions ('rope_mixed'): choose another, such as 'vit_small_patch16_rope_224'."
+            )
+        tokens = (EMBEDDING, "cls_token", "dist_token", "reg_token", "pos_embed", "pos_drop", "rope", "norm_pre")
+        return [Stage(EMBEDDING, _there(net, *tokens)), *_each(net, "blocks", "norm", "fc_norm", "attn_pool")]
+
+    def check_size(self, net: Any, size: int) -> None:
+        """Refuse pictures that the patches do not fill."""
+        _check_patches(net, size)
+
+    def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
+        """Run one stage, up to pooling."""
+        if stage.name == EMBEDDING:
+            embedded = net._pos_embed(net.patch_embed(x))  # tokens, beside rotary positions where the model has them
+            tokens: Tensor = net.norm_pre(embedded[0] if isinstance(embedded, tuple) else embedded)
+            return tokens
+        rotary = {} if getattr(net, "rope", None) is None else {"rope": net.rope.get_embed()}
+        for name in _before_pooling(stage):
+            x = net.get_submodule(name)(x, **(rotary if name.startswith("blocks.") else {}))
+        return x
+
+    def features(self, net: Any, x: Tensor) -> Features:
+        """Pool the tokens as the model does: class token, average or attention."""
+        return Features(pooled=net.forward_head(x, pre_logits=True), tokens=x)
+
+    def level(self, net: Any, x: Tensor) -> Tensor:
+        """Average the patches' tokens: in the shallowest stage a class token is the same for every picture."""
+        return x[:, net.num_prefix_tokens :].mean(1)
+
+
+class Swins(Family):
+    """Swin Transformer and its V2, which keep maps as ``(B, H, W, C)``."""
+
+    title = "Swin"
+    modules = ("swin_transformer", "swin_transformer_v2")
+    sized = True
+
+    def stages(self, net: Any) -> list[Stage]:
+        """The embedding and four groups of blocks, the last with the last normalisation."""
+        return [Stage(EMBEDDING, (EMBEDDING,)), *_each(net, "layers", "norm")]
+
+    def check_size(self, net: Any, size: int) -> None:
+        """Refuse pictures that the patches do not fill."""
+        _check_patches(net, size)
+
+    def features(self, net: Any, x: Tensor) -> Features:
+        """Pool the map as the model does."""
+        return Features(pooled=net.forward_head(x, pre_logits=True), map=x.permute(0, 3, 1, 2))
+
+    def level(self, net: Any, x: Tensor) -> Tensor:
+        """Average the map over its pixels."""
+        return x.mean((1, 2))
+
+
+FAMILIES: tuple[Family, ...] = (
+    ResNets(),
+    EfficientNets(),
+    MobileNets(),
+    RegNets(),
+    ConvNeXts(),
+    VisionTransformers(),
+    Swins(),
+)
+"""All that are supported."""
+
+
+def _each(net: Any, name: str, *last: str) -> list[Stage]:
+    """One stage for each child of a container; the deepest has further members, as far as the model has them."""
+    names = [f"{name}.{i}" for i in range(len(net.get_submodule(name)))]
+    stages = [Stage(n, (n,)) for n in names[:-1]]
+    return [*stages, Stage(names[-1], (names[-1], *_there(net, *last)))]
+
+
+def _there(net: Any, *names: str) -> tuple[str, ...]:
+    """The submodules and parameters, of these names, that a model has."""
+    found = {**dict(net.named_parameters()), **dict(net.named_modules())}
+    return tuple(name for name in names if name in found)
+
+
+def _before_pooling(stage: Stage) -> list[str]:
+    return [name for name in stage.members if name not in AFTER_POOLING]
+
+
+def _has_parameters(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
+
+
+def _check_patches(net: Any, size: int) -> None:
+    patch = net.patch_embed.patch_size[0]
+    if size % patch:
+        raise ConfigError(
+            f"Expected backbone.image_size to be a multiple of the model's patches, {patch} pixels, but got {size}."
+        )

@@ -1,0 +1,116 @@
+"""Backbones of timm, by name."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import timm
+from torch import Tensor
+
+from tunesmith.backbone.adapt import adapt_preprocess
+from tunesmith.backbone.base import Backbone
+from tunesmith.backbone.timm.families import FAMILIES, Family
+from tunesmith.backbone.timm.weights import CLASSIFIERS, download, fit
+from tunesmith.backbone.weights import load_weights
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import Preprocess
+from tunesmith.errors import ConfigError, nearest
+
+
+class Timm(Backbone):
+    """A model of timm: ResNet, EfficientNet, MobileNet, RegNet, ConvNeXt, ViT or Swin, and what is built like them.
+
+    Convolutional models have the stages ``stem`` and one for each group of blocks (``layer1``, ``blocks.0``,
+    ``stages.0`` or ``s1``, …); a convolution behind them is a stage of its own. Transformers have ``patch_embed``, with
+    the class token and position embeddings, and one for each block (ViT: ``blocks.0``, …) or group of blocks (Swin:
+    ``layers.0``, …). A last normalisation belongs to the deepest stage.
+
+    Args:
+        name: Name of the model, as timm spells it, with or without the tag of its weights.
+        weights: ``pretrained`` (the tag's, downloaded on first use), ``package:efficientnet_lite0`` for
+            ``tf_efficientnet_lite0``, a file, or ``None``.
+        image_size: Height and width of the pictures in pixels; ``None`` takes what the weights were trained with.
+            Position embeddings are resampled to another size.
+        in_channels: Channels of the pictures; the first convolution is adapted to other numbers than 3.
+        drop_path_rate: Stochastic depth: the probability, 0 to 1, of skipping the last block; earlier ones less.
+        strict: Refuse a weights file with unknown or missing tensors.
+
+    Raises:
+        ConfigError: The name is unknown or of another family, or a number is out of range.
+        WeightsError: The weights cannot be found, read or matched.
+    """
+
+    def __init__(
+        self,
+        name: str = "resnet50",
+        weights: str | None = "pretrained",
+        image_size: int | None = None,
+        in_channels: int = 3,
+        drop_path_rate: float = 0.0,
+        strict: bool = True,
+    ) -> None:
+        family = _find_family(name)
+        if not 0 <= drop_path_rate < 1:
+            raise ConfigError(f"Expected backbone.drop_path_rate to be from 0 to below 1 but got {drop_path_rate}.")
+        preprocess = adapt_preprocess(_preprocess(name), image_size, in_channels)
+        size: dict[str, Any] = {"img_size": preprocess.size, "dynamic_img_size": False} if family.sized else {}
+        net: Any = timm.create_model(
+            name, pretrained=False, num_classes=0, in_chans=in_channels, drop_path_rate=drop_path_rate, **size
+        )
+        if image_size is not None:
+            family.check_size(net, image_size)
+        self._family = family
+        super().__init__(
+            net=net,
+            stages=family.stages(net),
+            feature_dim=net.head_hidden_size,
+            preprocess=preprocess,
+            weights=load_weights(
+                net,
+                weights,
+                pretrained=partial(download, name),
+                classifier=CLASSIFIERS,
+                adapt=partial(fit, net),
+                strict=strict,
+            ),
+        )
+
+    def pool(self, x: Tensor) -> Features:
+        """Pool the last stage's output as the model does."""
+        return self._family.features(self.net, x)
+
+    def level(self, x: Tensor) -> Tensor:
+        """Pool a stage's output, a map or tokens, to ``(B, D_i)`` by its mean."""
+        return self._family.level(self.net, x)
+
+    def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
+        """Run one stage, as the model's own forward pass does."""
+        return self._family.run(self.net, stage, x)
+
+
+def _find_family(name: str) -> Family:
+    for family in FAMILIES:
+        if timm.models.is_model_in_modules(name, family.modules):
+            tags = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+            if "." in name and name not in tags:
+                raise ConfigError(
+                    f"Expected backbone.name to be a model and a tag of timm but got '{name}'.{nearest(name, tags)}"
+                )
+            return family
+    supported = [model for family in FAMILIES for module in family.modules for model in timm.list_models(module=module)]
+    titles = ", ".join(family.title for family in FAMILIES)
+    near = nearest(name, supported)
+    hint = near if near.startswith(" Did") else " Names are found with timm.list_models('*convnext*')."
+    what = "a model of a supported family of timm" if timm.is_model(name) else "a model of timm"
+    raise ConfigError(f"Expected backbone.name to be {what} ({titles}) but got '{name}'.{hint}")
+
+
+def _preprocess(name: str) -> Preprocess:
+    """Read what timm keeps with the weights.
+
+    Its ``crop_pct`` (resize to more than the size, then crop) is left out: the data's transforms resize the shorter
+    side to the size itself and crop the centre, so nothing but the longer side's ends is lost.
+    """
+    cfg: Any = timm.models.resolve_pretrained_cfg(name)
+    return Preprocess(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))

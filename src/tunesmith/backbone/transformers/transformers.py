@@ -1,0 +1,263 @@
+"""Language models of Hugging Face's transformers, by name or folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tunesmith.backbone.base import Backbone
+from tunesmith.backbone.transformers.lm_head import SAID, Words, write
+from tunesmith.backbone.transformers.source import digest, find_model, tokenizer_files
+from tunesmith.backbone.weights import content_hash, load_weights
+from tunesmith.contract.batch import Activations, Inputs
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import TextPreprocess
+from tunesmith.contract.protocols import Weights
+from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
+
+HEADS = ("cls.", "pooler.", "lm_head.", "classifier.", "score.", "qa_outputs.", "classification_head.", "generator_")
+"""How the names of what is not the backbone's begin: heads of pretraining and of other tasks."""
+
+UNBOUNDED = 512
+"""Most tokens for a model that states no limit."""
+
+
+class Transformers(Backbone):
+    """A language model of transformers: an encoder, a decoder, or both.
+
+    Encoders are BERT, MiniLM, RoBERTa, DistilBERT, DeBERTa and ELECTRA; decoders GPT-2, Llama, Qwen and Mistral; both
+    T5, BART, mBART and Marian.
+
+    The stages are ``embeddings``, one for each block (``block.0``, …; ``encoder.0``, …, ``decoder.0``, …) and, where
+    the model has one, the last normalisation (``norm``). Weights are read from safetensors only, and no code that comes
+    with a model is run.
+
+    Args:
+        name: A folder with ``config.json`` and the tokenizer's files, ``package:minilm``, or a name on the Hub, which
+            is asked only where its cache on this machine has no such model.
+        weights: ``pretrained`` (those in the model's folder), a .safetensors file, or ``None`` for random ones.
+        pooling: What stands for a text: the mean of its tokens, its first one (``cls``) or its ``last`` one. ``auto``
+            takes the last one of decoders, where no other has seen all of the text, and the mean of encoders.
+        strict: Refuse weights with missing tensors, or a file with unknown ones.
+
+    Raises:
+        MissingExtraError: The library, or the package that carries the model, is not installed.
+        ConfigError: There is no such model, or it is of another family.
+        WeightsError: The weights cannot be found, read or matched.
+    """
+
+    def __init__(
+        self,
+        name: str = "package:minilm",
+        weights: str | None = "pretrained",
+        pooling: Literal["auto", "mean", "cls", "last"] = "auto",
+        strict: bool = True,
+    ) -> None:
+        if pooling not in ("auto", "mean", "cls", "last"):
+            raise ConfigError(f"Expected backbone.pooling to be auto, mean, cls or last but got '{pooling}'.")
+        folder = find_model(name)
+        config, family = _configured(folder)
+        if pooling == "cls" and family.reads == "forward":
+            raise ConfigError(
+                "Expected backbone.pooling to be last or mean for a decoder, whose first token sees no other, but got "
+                "cls."
+            )
+        net, found = _pretrained(folder, config, strict) if weights == "pretrained" else (_random(config), None)
+        net = _without_heads(net)
+        self._family, self._folder, self._source = family, folder, weights
+        self._frozen: frozenset[str] = frozenset()
+        self._pooling = pooling if pooling != "auto" else "last" if family.last else "mean"
+        super().__init__(
+            net=net,
+            stages=family.stages(net),
+            feature_dim=config.hidden_size,
+            preprocess=TextPreprocess(
+                name, str(folder), digest(folder), _most_tokens(config), config.vocab_size, family.reads
+            ),
+            weights=found or load_weights(net, weights, classifier=HEADS, adapt=partial(_renamed, net), strict=strict),
+        )
+
+    @property
+    def files(self) -> list[Path]:
+        """The model's configuration, what it says of writing, and its tokenizer's files."""
+        assert isinstance(self.preprocess, TextPreprocess)
+        folder = Path(self.preprocess.folder)
+        return [folder / "config.json", *folder.glob(SAID), *tokenizer_files(folder)]
+
+    @property
+    def apart(self) -> bool:
+        """Whether every stage uses weights of its own alone."""
+        return bool(self._family.apart)
+
+    def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
+        """Run one stage, as the model's own forward pass does."""
+        ran: dict[str, Tensor] = self._family.run(self.net, stage, x, self._frozen)
+        return ran
+
+    def forward(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
+        """Map tokens to features; see `Backbone.forward`."""
+        self._frozen = frozenset(stage.name for stage in self.stages[:frozen])
+        try:
+            return super().forward(x, frozen, levels)
+        finally:
+            self._frozen = frozenset()
+
+    def words(self) -> Words:
+        """Make the head that the model was pretrained with, with its weights where the model has them.
+
+        Raises:
+            ConfigError: The library has no such head for the model.
+            WeightsError: The weights contradict the model's configuration.
+        """
+        files = sorted(self._folder.glob("*.safetensors")) if self._source == "pretrained" else []
+        if self._source not in (None, "pretrained"):
+            files = [Path(self._source).expanduser()]
+        return Words(self.net, self._family, files)
+
+    def write(self, words: Words, x: Inputs, **options: Any) -> Tensor:
+        """Write on from texts, or what they are to become: tokens ``(B, S)``; see `transformers_words.write`."""
+        return write(self.net, self._family, words, self._folder, x, **options)
+
+    def pool(self, x: Any) -> Features:
+        """Pool the last stage's tokens."""
+        return Features(pooled=self.level(x), tokens=x["hidden"], mask=_counted(x))
+
+    def level(self, x: Any) -> Tensor:
+        """Pool a stage's tokens ``(B, T, D)`` to ``(B, D)``."""
+        hidden, mask = x["hidden"], _counted(x)
+        if self._pooling == "cls":
+            first: Tensor = hidden[:, 0]
+            return first
+        if self._pooling == "last":
+            last: Tensor = hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
+            return last
+        counted = mask.unsqueeze(2).to(hidden.dtype)
+        mean: Tensor = (hidden * counted).sum(1) / counted.sum(1)
+        return mean
+
+    def blank(self, count: int = 1) -> Mapping[str, Tensor]:
+        """Texts of two tokens."""
+        ones = torch.ones(count, 2, dtype=torch.int64, device=next(self.parameters()).device)
+        return {"input_ids": ones, "attention_mask": ones}
+
+
+def _counted(x: Any) -> Tensor:
+    """Which of the tokens in motion count ``(B, T)``: in a decoder those that it reads."""
+    mask: Tensor = x["target_mask"] if "memory" in x and "target_mask" in x else x["mask"]
+    return mask
+
+
+def _configured(folder: Path) -> tuple[Any, Any]:
+    """The model's configuration, and its family."""
+    try:
+        from transformers import AutoConfig
+    except ImportError as error:
+        raise MissingExtraError("transformers", "text") from error
+    from tunesmith.backbone.transformers.families import FAMILIES
+
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (ValueError, KeyError, OSError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"Expected a model in {folder} but its config.json cannot be used: {line}") from error
+    family = next((family for family in FAMILIES if config.model_type in family.types), None)
+    if family is None:
+        known = ", ".join(kind for family in FAMILIES for kind in family.types)
+        raise ConfigError(f"Expected a model of type {known} but the one in {folder} is of type '{config.model_type}'.")
+    return config, family
+
+
+def _random(config: Any) -> Any:
+    from transformers import AutoModel
+
+    library: Any = AutoModel
+    return library.from_config(config, trust_remote_code=False)
+
+
+def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
+    """The model with the weights in its folder, by the library's own names for older ones."""
+    from transformers import AutoModel
+    from transformers import utils as library
+
+    if not any(folder.glob("*.safetensors")):
+        raise WeightsError(
+            f"Expected weights as .safetensors in {folder} but found none; other files could run code: convert them, "
+            "or use backbone.weights=null for random ones."
+        )
+    logging: Any = library.logging
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        net, info = AutoModel.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    except (RuntimeError, ValueError, OSError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(f"Expected weights that fit the model in {folder} but got: {line}") from error
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
+    constant = _constant(config)
+    for name in constant:
+        net.get_parameter(name).requires_grad_(False)
+    missing = sorted(name for name in info["missing_keys"] - constant if not name.startswith(HEADS))
+    if missing and strict:
+        raise WeightsError(
+            f"Expected all weights of the model in {folder} but {len(missing)} are missing ({', '.join(missing[:3])}): "
+            "fetch it again, or use backbone.strict=false to begin with random ones in their place."
+        )
+    own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith(HEADS)}
+    ignored = tuple(sorted(info["unexpected_keys"]))
+    return net, Weights("pretrained", content_hash(own), len(own) - len(missing), ignored, tuple(missing))
+
+
+def _constant(config: Any) -> set[str]:
+    """Tables that the library computes and never trains; loading lets it forget which, and files may lack them."""
+    with torch.device("meta"):
+        return {name for name, parameter in _random(config).named_parameters() if not parameter.requires_grad}
+
+
+def _without_heads(net: Any) -> Any:
+    """Take off what no classifier of ours uses, and second names of shared embeddings: a weight has one name here.
+
+    Tables that the library keeps constant, such as sinusoidal positions, become buffers, which no policy trains.
+    """
+    if getattr(net, "pooler", None) is not None:
+        net.pooler = None
+    if hasattr(net, "shared"):
+        net.decoder.embed_tokens = None
+        # The library looks for the embeddings under either name: Marian's in its encoder.
+        if net.config.model_type == "marian":
+            net.shared = None
+        else:
+            net.encoder.embed_tokens = None
+    for name, parameter in list(net.named_parameters()):
+        if not parameter.requires_grad:
+            owner, _, leaf = name.rpartition(".")
+            delattr(net.get_submodule(owner), leaf)
+            net.get_submodule(owner).register_buffer(leaf, parameter.data)
+    return net.train()
+
+
+def _renamed(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take off what stands in front of the names of a backbone that was saved with a head."""
+    return {name.removeprefix(f"{net.base_model_prefix}."): tensor for name, tensor in tensors.items()}
+
+
+def _most_tokens(config: Any) -> int:
+    most = getattr(config, "max_position_embeddings", None) or UNBOUNDED
+    # The places of RoBERTa are counted from behind that of the padding.
+    return int(most - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else most)

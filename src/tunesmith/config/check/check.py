@@ -1,0 +1,300 @@
+"""Check a composed configuration before anything is built: every target, argument and type, all mistakes at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from tunesmith.config import find, gate
+from tunesmith.config.check import annotation, signature, source
+from tunesmith.config.check.annotation import OBJECT
+from tunesmith.config.check.signature import Parameter, Signature
+from tunesmith.config.check.source import AbsentError, UnreadableError
+from tunesmith.config.hydra.app import sentence
+from tunesmith.config.known import SUPPLIED
+from tunesmith.errors import ConfigError, nearest
+
+SPECIAL = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
+"""Keys of a node that are Hydra's, not the target's."""
+
+_UNKNOWN = object()  # a value that could not be read; its mistake is noted already
+
+
+class Mistake(NamedTuple):
+    """One thing that is wrong.
+
+    Attributes:
+        path: Dotted path of the key.
+        text: The sentence for the user.
+    """
+
+    path: str
+    text: str
+
+
+def check(
+    cfg: DictConfig, command: str = "train", config_dirs: Sequence[str | Path] = (), recorded: bool = False
+) -> None:
+    """Check a composed configuration.
+
+    Args:
+        cfg: Without Hydra's node, as `compose.compose` gives it.
+        command: The command it is for.
+        config_dirs: As for `compose.compose`.
+        recorded: Whether it was read from a run folder, which may have come from anywhere.
+
+    Raises:
+        ConfigError: Something is wrong; it lists everything that is.
+    """
+    found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), recorded)
+    if found:
+        raise ConfigError([m.text for m in found])
+
+
+def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], recorded: bool = False) -> list[Mistake]:
+    """List what is wrong with a composed configuration; see `check`."""
+    begins = command == "train" and OmegaConf.select(cfg, "resume", default=None) in (None, "auto")
+    checker = _Checker(plug_ins=begins and not recorded)
+    cfg = cfg.copy()
+    if OmegaConf.select(cfg, "paths") is not None and OmegaConf.select(cfg, "paths.run", default="") is None:
+        OmegaConf.update(cfg, "paths.run", "<run>")  # known once the run folder is made
+    _complete_phases(cfg)
+    root = root_signature(command)
+    groups = set(groups) - set(root.parameters)
+    for key in cfg:
+        name = str(key)
+        if name not in groups and not root.accepts(name):
+            checker.note(name, unknown_key(name, [*root.parameters, *groups]))
+    checker.arguments(cfg, root, "", only=frozenset(root.parameters))
+    # The cache changes no number, and a run has no sweep: a configuration without one does without.
+    needed = {path.partition(".")[0] for path in SUPPLIED} - {"cache", "sweep"} if command == "train" else set()
+    for name in sorted(needed - set(cfg)):
+        checker.note(name, f"Expected the group {name} to be there, but it is missing: choose one of its options.")
+    for key in [k for k in cfg if k in groups]:
+        checker.node(cfg, key, str(key))
+    checker.place(cfg)
+    return checker.found
+
+
+def _complete_phases(cfg: DictConfig) -> None:
+    """Give what a phase changes of the run's optimizer or schedule the run's target, by which it is checked."""
+    phases = OmegaConf.select(cfg, "policy.phases", throw_on_resolution_failure=False, default=())
+    for phase in phases if isinstance(phases, ListConfig) else ():
+        for name in ("optimizer", "scheduler"):
+            node = phase.get(name) if isinstance(phase, DictConfig) else None
+            target = OmegaConf.select(cfg, f"{name}._target_", default=None)
+            if isinstance(node, DictConfig) and "_target_" not in node and target:
+                with flag_override(node, "struct", False):
+                    node.update(_target_=target, _partial_=True)  # partial: the run's node gives the other arguments
+
+
+def root_signature(command: str) -> Signature:
+    """The root keys of a command; anything goes where `schema` has no class for it."""
+    try:
+        return signature.read(f"tunesmith.config.schema.{command.title().replace('_', '')}")
+    except AbsentError:
+        return Signature(open=True)
+
+
+def supplied(path: str) -> tuple[str, ...]:
+    """Names of the arguments that code passes to the target at a config path."""
+    depth = path.count(".")
+    return tuple(n for p, names in SUPPLIED.items() if p.count(".") == depth and fnmatchcase(path, p) for n in names)
+
+
+def _has_parts(path: str) -> bool:
+    """Whether what code passes here is built from the nodes below, as ``task.metrics`` is."""
+    return any(p.startswith(f"{path}.") for p in SUPPLIED)
+
+
+def unknown_key(key: str, valid: Iterable[str]) -> str:
+    """The sentence for a key that is not known; ``valid`` are the dotted keys that stand in its place."""
+    last = {name.rpartition(".")[2]: name for name in valid}
+    near = difflib.get_close_matches(key.rpartition(".")[2], last)
+    return f"Expected a key that exists but got '{key}'.{nearest(key, [last[n] for n in near] or last.values())}"
+
+
+def expected(node: Any, path: str) -> Parameter | None:
+    """What the target of ``node`` says about the argument at the end of ``path``."""
+    target = node.get("_target_") if isinstance(node, DictConfig) else None
+    if not isinstance(target, str):
+        return None
+    try:
+        return signature.read(target).parameters.get(path.rpartition(".")[2])
+    except (AbsentError, UnreadableError):
+        return None
+
+
+def wrong_type(path: str, value: Any, parameter: Parameter) -> str | None:
+    """The sentence for a value of the wrong type; ``None`` where it fits."""
+    kind, module = parameter.annotation, parameter.module
+    default_is_none = parameter.default is not None and getattr(parameter.default, "value", "") is None
+    if value is _UNKNOWN or kind is None or (value is None and default_is_none):
+        return None
+    if annotation.fits(value, kind, module):
+        return None
+    shown = "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)
+    way_out = annotation.suggestion(value, kind, module)
+    return f"Expected {path} to be {annotation.describe(kind, module)} but got {shown}.{way_out}"
+
+
+class _Checker:
+    """Walks a configuration and notes every mistake.
+
+    Args:
+        plug_ins: Whether targets in the present folder pass the gate.
+
+    Attributes:
+        found: The mistakes, in the configuration's order.
+    """
+
+    def __init__(self, plug_ins: bool) -> None:
+        self.plug_ins = plug_ins
+        self.found: list[Mistake] = []
+
+    def note(self, path: str, text: str) -> None:
+        self.found.append(Mistake(path, text))
+
+    def place(self, cfg: DictConfig) -> None:
+        """Check that a run's folder will lie among the others, and that the run it is about lies on this machine."""
+        name = OmegaConf.select(cfg, "name", default="", throw_on_resolution_failure=False)
+        if isinstance(name, str) and leaves(name):
+            self.note("name", f"Expected name to stay in paths.logs but got '{name}': leave out what leads out of it.")
+        for key in ("run", "resume", "init_from"):
+            value = OmegaConf.select(cfg, key, default="", throw_on_resolution_failure=False)
+            if isinstance(value, str) and "://" in value:
+                self.note(key, f"Expected {key} to be a local folder but got the address '{value}': download it first.")
+
+    def node(self, parent: DictConfig | ListConfig, key: Any, path: str) -> Any:
+        """Check what stands at a key, and give it as plain data, with `OBJECT` for what will be built."""
+        if OmegaConf.is_missing(parent, key):
+            self.note(path, f"Expected {path} to be given, but it is missing: add '{path}=…'.")
+            return _UNKNOWN
+        try:
+            value = parent[key]
+        except OmegaConfBaseException as error:
+            self.note(path, f"Expected {path} to have a value but got an error: {sentence(error)}")
+            return _UNKNOWN
+        if isinstance(value, ListConfig):
+            return [self.node(value, i, f"{path}.{i}") for i in range(len(value))]
+        if not isinstance(value, DictConfig):
+            return value
+        if "_target_" in value:
+            self.target(value, path)
+            return OBJECT
+        return {str(k): self.node(value, k, f"{path}.{k!s}") for k in value}
+
+    def target(self, node: DictConfig, path: str) -> None:
+        """Check a node with a ``_target_``."""
+        target = self.node(node, "_target_", f"{path}._target_")
+        if target is _UNKNOWN:
+            return
+        if not isinstance(target, str) or not all(p.isidentifier() for p in target.split(".")):
+            self.note(path, f"Expected {path}._target_ to be the dotted path of a class but got {target!r}.")
+            return
+        try:
+            if not gate.passes(target, self.plug_ins):
+                with suppress(UnreadableError):
+                    source.resolve(target)  # a misspelling is told as one
+                self.note(path, f"Expected {path}._target_ {gate.refusal(target)}")
+                return
+            signed = signature.read(target)
+        except AbsentError as error:
+            self.note(path, _absent(path, target, error))
+            return
+        self.arguments(node, signed, path)
+
+    def arguments(self, node: DictConfig, signed: Signature, path: str, only: frozenset[str] | None = None) -> None:
+        """Check the keys of a node against what its target takes."""
+        if "_args_" in node:
+            self.node(node, "_args_", f"{path}._args_")
+        by_code = supplied(path) if path else ()
+        prefix = f"{path}." if path else ""
+        given = [str(k) for k in node if k not in SPECIAL and (only is None or k in only)]
+        for name in given:
+            value = self.node(node, name, prefix + name)
+            parameter = signed.parameters.get(name)
+            if name in by_code and not _has_parts(prefix + name):
+                self.note(prefix + name, f"Expected {prefix}{name} to be left out: it is worked out by tunesmith.")
+            elif not signed.accepts(name):
+                valid = [prefix + p for p in signed.parameters if p not in by_code]
+                self.note(prefix + name, unknown_key(prefix + name, valid))
+            elif parameter and _reference(node, name) not in {m.path for m in self.found}:
+                self.typed(prefix + name, value, parameter)
+        if not node.get("_partial_", False):
+            self.required(node, signed, path, {*given, *by_code})
+
+    def typed(self, path: str, value: Any, parameter: Parameter) -> None:
+        """Check the type of one value."""
+        if any(v is _UNKNOWN for v in _leaves(value)):
+            return
+        if isinstance(value, dict) and parameter.module and parameter.annotation:
+            declared = _declared(parameter)
+            if declared:
+                self.fields(path, value, declared)
+                return
+        text = wrong_type(path, value, parameter)
+        if text:
+            self.note(path, text)
+
+    def fields(self, path: str, value: dict[Any, Any], signed: Signature) -> None:
+        """Check a plain node whose type is one of our dataclasses, such as `schema.Paths`."""
+        for name, item in value.items():
+            if not signed.accepts(str(name)):
+                self.note(f"{path}.{name}", unknown_key(f"{path}.{name}", [f"{path}.{p}" for p in signed.parameters]))
+            elif str(name) in signed.parameters:
+                self.typed(f"{path}.{name}", item, signed.parameters[str(name)])
+
+    def required(self, node: DictConfig, signed: Signature, path: str, given: set[str]) -> None:
+        """Note arguments without a default that nobody gives."""
+        positional = len(node.get("_args_") or ())
+        for name, parameter in list(signed.parameters.items())[positional:]:
+            if parameter.required and name not in given:
+                full = f"{path}.{name}" if path else name
+                owner = f"{node.get('_target_')} needs it" if path else "the command needs it"
+                self.note(full, f"Expected {full} to be given, but it is missing: {owner}.")
+
+
+def leaves(name: str) -> bool:
+    """Whether a name, taken as a path, leads out of the folder that it is for."""
+    return Path(name).is_absolute() or ".." in Path(name).parts
+
+
+def _reference(node: DictConfig, name: str) -> str | None:
+    """The path that a value refers to, so that one wrong value is one mistake; ``None`` where it is no reference."""
+    raw = node._get_node(name)
+    match = re.fullmatch(r"\$\{([\w.]+)\}", str(raw._value())) if isinstance(raw, Node) else None
+    return match[1] if match else None
+
+
+def _declared(parameter: Parameter) -> Signature | None:
+    """The fields of a dataclass of `schema` that a parameter is annotated with."""
+    kind, module = parameter.annotation, parameter.module
+    if module is None or kind is None or module.name != "tunesmith.config.schema" or not hasattr(kind, "id"):
+        return None
+    return signature.read(f"{module.name}.{kind.id}") if kind.id in module.names else None
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _absent(path: str, target: str, error: AbsentError) -> str:
+    owner, _, last = error.name.rpartition(".")
+    near = nearest(last, [v for v in error.valid if not v.startswith("_")])
+    if not near.startswith(" Did"):
+        near = " Is the package installed, or its folder the present one?" if not owner else ""
+    where = f"there is no '{last}' in '{owner}'" if owner else f"there is no package '{last}'"
+    return f"Expected {path}._target_ to exist but got '{target}': {where}.{near}"

@@ -1,0 +1,150 @@
+"""Keys that command-line overrides name: whether they exist, and what they may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+from omegaconf.errors import OmegaConfBaseException
+
+from tunesmith.config.check import check, signature
+from tunesmith.config.check.check import SPECIAL
+from tunesmith.config.check.signature import Signature
+from tunesmith.config.check.source import AbsentError, UnreadableError
+from tunesmith.errors import nearest
+
+
+def settle(
+    cfg: DictConfig, override: Override, command: str, groups: Iterable[str], note: Callable[[str, str], None]
+) -> str | None:
+    """Decide on an override of a key: as it is, with ``++`` in front, or a mistake.
+
+    Args:
+        cfg: Composed without the override; keys that it names with ``_target_`` are set already.
+        override: The override.
+        command: The command.
+        groups: Names of all config groups.
+        note: Called with the key and a sentence where the key does not exist.
+
+    Returns:
+        How it must be written for Hydra, where that is not as it was.
+    """
+    key = override.key_or_group
+    if override.package is not None:
+        note(key, f"Expected a config group before '@' but got '{key}'.{nearest(key, groups)}")
+        return None
+    parent, last = _parent(cfg, key), key.rpartition(".")[2]
+    if _holds(parent, last) or (not override.is_delete() and (override.is_add() or override.is_force_add())):
+        return None
+    signed = _signature(parent, command if parent is cfg else None)
+    known = signed is not None and (last in signed.parameters or (last in SPECIAL and parent is not cfg))
+    if known and not override.is_delete():
+        return f"++{override.input_line}"
+    if signed is not None and signed.open and parent is not cfg and not override.is_delete():
+        note(key, f"{check.unknown_key(key, _beside(cfg, key, command))} A '+' in front passes it on unchecked.")
+    else:
+        note(key, _unknown(cfg, key, command))
+    return None
+
+
+def apply(cfg: DictConfig, override: Override, value: Any) -> None:
+    """Change a composed configuration as Hydra would; what cannot be done has been noted by `settle`."""
+    key = override.key_or_group
+    parent, last = _parent(cfg, key), key.rpartition(".")[2]
+    try:
+        with flag_override(cfg, "struct", False):
+            if override.is_delete():
+                del parent[last]
+            elif override.is_add() or override.is_force_add() or _known(cfg, parent, last):
+                OmegaConf.update(cfg, key, value, merge=True, force_add=True)
+    except (OmegaConfBaseException, KeyError, TypeError):
+        return
+
+
+def wrong_type(cfg: DictConfig, key: str, value: Any, command: str) -> str | None:
+    """The sentence for a value that does not fit a key; ``None`` where it fits."""
+    parent = _parent(cfg, key)
+    signed = _signature(parent, command if parent is cfg else None)
+    parameter = signed.parameters.get(key.rpartition(".")[2]) if signed else None
+    return check.wrong_type(key, value, parameter) if parameter else None
+
+
+def _parent(cfg: DictConfig, key: str) -> Any:
+    path = key.rpartition(".")[0]
+    if not path:
+        return cfg
+    try:
+        return OmegaConf.select(cfg, path)
+    except OmegaConfBaseException:
+        return None
+
+
+def _holds(parent: Any, last: str) -> bool:
+    if isinstance(parent, ListConfig):
+        return last.isdigit() and int(last) < len(parent)
+    return isinstance(parent, DictConfig) and last in list(parent)
+
+
+def _known(cfg: DictConfig, parent: Any, last: str) -> bool:
+    """Whether a change of a key without ``+`` can be made: an unknown key is one mistake, and not to be found twice."""
+    signed = _signature(parent, None)
+    return parent is cfg or _holds(parent, last) or (signed is not None and last in {*signed.parameters, *SPECIAL})
+
+
+def _signature(parent: Any, command: str | None) -> Signature | None:
+    if command is not None:
+        return check.root_signature(command)
+    target = parent.get("_target_") if isinstance(parent, DictConfig) else None
+    try:
+        return signature.read(target) if isinstance(target, str) else None
+    except AbsentError:
+        return None
+    except UnreadableError:
+        return Signature(open=True)
+
+
+def choices(cfg: DictConfig) -> dict[str, Any]:
+    """The option of each group, Hydra's own groups left out; groups chosen by a list are missing."""
+    return {str(k): v for k, v in cfg.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
+
+
+def _unknown(cfg: DictConfig, key: str, command: str) -> str:
+    """The sentence for a key that does not exist, with the nearest that do: beside it, or else anywhere."""
+    beside = _beside(cfg, key, command)
+    if isinstance(_parent(cfg, key), DictConfig):
+        text = check.unknown_key(key, beside)
+        if " Did you mean" in text:
+            return text
+    everywhere = [n for k in cfg if k != "hydra" for n in (str(k), *_names(cfg._get_node(k), str(k)))]
+    same_depth = [n for n in everywhere if n.count(".") == key.count(".")]
+    same_name = [n for n in everywhere if n.rpartition(".")[2] == key.rpartition(".")[2]]
+    near = nearest(key, [n for n in same_depth if n in same_name] or same_depth)
+    if not near.startswith(" Did"):
+        near = f" Did you mean {' or '.join(map(repr, same_name[:3]))}?" if same_name else nearest(key, beside)
+    return f"Expected a key that exists but got '{key}'.{near}"
+
+
+def _beside(cfg: DictConfig, key: str, command: str) -> list[str]:
+    """The keys that would have been right in place of ``key``: those of its deepest ancestor that exists."""
+    path = key.rpartition(".")[0]
+    while path and not isinstance(_parent(cfg, f"{path}."), DictConfig):
+        path = path.rpartition(".")[0]
+    if not path:
+        keys = [str(k) for k in cfg if k != "hydra"]
+        return list(dict.fromkeys([*keys, *check.root_signature(command).parameters, *choices(cfg)]))
+    return [name for name in _names(_parent(cfg, f"{path}."), path) if name.count(".") == path.count(".") + 1]
+
+
+def _names(node: Any, path: str) -> Iterator[str]:
+    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing() or node._is_interpolation():
+        return
+    signed = _signature(node, None)
+    by_code = check.supplied(path)
+    listed = [str(k) for k in node if k not in SPECIAL]
+    for name in dict.fromkeys([*listed, *(signed.parameters if signed else ())]):
+        if name not in by_code:
+            yield f"{path}.{name}"
+    for name in listed:
+        yield from _names(node._get_node(name), f"{path}.{name}")

@@ -1,0 +1,215 @@
+"""Which arguments a `_target_` takes, read from its source: no import, unless the source does not tell."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from tunesmith.config import gate
+from tunesmith.config.check import source
+from tunesmith.config.check.source import AbsentError, Found, Module, UnreadableError
+
+_EMPTY_BASES = frozenset({"object", "ABC", "Generic", "Protocol"})
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One argument that a target takes.
+
+    Attributes:
+        name: Its name.
+        required: Whether it has no default.
+        annotation: Its type as written; ``None`` where there is none.
+        default: Its default as written; ``None`` where there is none.
+        module: The module in which the names of the annotation have their meaning.
+    """
+
+    name: str
+    required: bool
+    annotation: ast.expr | None = None
+    default: ast.expr | None = None
+    module: Module | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a target can be called with.
+
+    Attributes:
+        parameters: By name, in the order of positional arguments.
+        open: Whether it takes any further keyword argument.
+    """
+
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    open: bool = False
+
+    def accepts(self, name: str) -> bool:
+        """Whether the target takes an argument of this name."""
+        return self.open or name in self.parameters
+
+
+@cache
+def read(target: str) -> Signature:
+    """Read the signature of a class or function.
+
+    Args:
+        target: Dotted path, as in ``_target_``.
+
+    Returns:
+        Its signature, without ``self`` or ``cls``.
+
+    Raises:
+        AbsentError: There is no such class or function.
+        UnreadableError: Only importing it can tell, which the gate forbids.
+    """
+    try:
+        found, owner = source.resolve(target)
+        if isinstance(found.node, ast.ClassDef):
+            return _of_class(found) or Signature()
+        assert isinstance(found.node, Function)
+        bound = owner is not None and "staticmethod" not in _decorators(found.node)
+        return _of_function(found.node, found.module, skip=bound)[0]
+    except (UnreadableError, RecursionError):
+        return _by_import(target)
+
+
+def _decorators(node: Function | ast.ClassDef) -> set[str]:
+    calls = (d.func if isinstance(d, ast.Call) else d for d in node.decorator_list)
+    return {ast.unparse(d).rpartition(".")[2] for d in calls}
+
+
+def _of_class(found: Found) -> Signature | None:
+    """Signature of a class; ``None`` where neither it nor its bases take any argument."""
+    assert isinstance(found.node, ast.ClassDef)
+    if "dataclass" in _decorators(found.node):
+        return _of_dataclass(found)
+    methods = {n.name: n for n in found.node.body if isinstance(n, Function)}
+    init = methods.get("__init__") or methods.get("__new__")
+    if init is None:
+        return _of_bases(found)
+    signature, rest = _of_function(init, found.module, skip=True)
+    return _with_rest(signature, init, rest, found) if rest else signature
+
+
+def _of_bases(found: Found) -> Signature | None:
+    assert isinstance(found.node, ast.ClassDef)
+    for base in found.node.bases:
+        name = base.value if isinstance(base, ast.Subscript) else base
+        if ast.unparse(name).rpartition(".")[2] in _EMPTY_BASES:
+            continue
+        parent = source.evaluate(found.module, name)
+        if not isinstance(parent, Found) or not isinstance(parent.node, ast.ClassDef):
+            raise UnreadableError(ast.unparse(base))
+        signature = _of_class(parent)
+        if signature is not None:
+            return signature
+    return None
+
+
+def _of_dataclass(found: Found) -> Signature:
+    assert isinstance(found.node, ast.ClassDef)
+    inherited = _of_bases(found)
+    parameters = dict(inherited.parameters) if inherited else {}
+    for node in found.node.body:
+        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+            continue
+        if "ClassVar" in ast.unparse(node.annotation) or _not_in_init(node.value):
+            continue
+        required = node.value is None or (isinstance(node.value, ast.Call) and not _has_default(node.value))
+        parameters[node.target.id] = Parameter(node.target.id, required, node.annotation, node.value, found.module)
+    return Signature(parameters)
+
+
+def _not_in_init(value: ast.expr | None) -> bool:
+    return isinstance(value, ast.Call) and any(
+        k.arg == "init" and isinstance(k.value, ast.Constant) and k.value.value is False for k in value.keywords
+    )
+
+
+def _has_default(call: ast.Call) -> bool:
+    if ast.unparse(call.func).rpartition(".")[2] != "field":
+        return True
+    return any(k.arg in ("default", "default_factory") for k in call.keywords)
+
+
+def _of_function(node: Function, module: Module, skip: bool) -> tuple[Signature, str | None]:
+    """Signature of a function, and the name of its ``**kwargs`` if it has any."""
+    arguments = node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    pairs = list(zip(positional, [*defaults, *arguments.defaults], strict=True))[1 if skip else 0 :]
+    pairs += zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    parameters = {a.arg: Parameter(a.arg, d is None, a.annotation, d, module) for a, d in pairs}
+    return Signature(parameters, open=arguments.kwarg is not None), arguments.kwarg.arg if arguments.kwarg else None
+
+
+def _with_rest(signature: Signature, init: Function, rest: str, found: Found) -> Signature:
+    """Find out what becomes of ``**kwargs``: handed to the base class, taken apart here, or anything goes."""
+    calls = [n for n in ast.walk(init) if isinstance(n, ast.Call)]
+    forwards = [c for c in calls if any(k.arg is None and _is_name(k.value, rest) for k in c.keywords)]
+    popped = [_popped(c, rest) for c in calls]
+    taken = {name: Parameter(name, required=False) for name in popped if name}
+    parameters = {**signature.parameters, **taken}
+    if not forwards:
+        return Signature(parameters, open=not taken)
+    if not all(ast.unparse(c.func).startswith("super(") for c in forwards):
+        return Signature(parameters, open=True)
+    base = _of_bases(found) or Signature()
+    given = {k.arg for c in forwards for k in c.keywords if k.arg}
+    inherited = {n: p for n, p in base.parameters.items() if n not in given}
+    for call in forwards:
+        for name in list(base.parameters)[: sum(not isinstance(a, ast.Starred) for a in call.args)]:
+            inherited.pop(name, None)
+    return replace(base, parameters={**parameters, **{n: p for n, p in inherited.items() if n not in parameters}})
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _popped(call: ast.Call, rest: str) -> str | None:
+    """The ``x`` of ``kwargs.pop("x", …)`` or ``kwargs.get("x", …)``."""
+    is_pop = isinstance(call.func, ast.Attribute) and call.func.attr in ("pop", "get", "setdefault")
+    if is_pop and _is_name(call.func.value, rest) and call.args:  # type: ignore[attr-defined]  # a pop is a call of an attribute
+        key = call.args[0]
+        return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
+    return None
+
+
+def _by_import(target: str) -> Signature:
+    """The last resort, for what the source does not tell: compiled code, names made at run time."""
+    if not gate.passes(target):
+        raise UnreadableError(target)
+    value = _imported(target)
+    try:
+        signature = inspect.signature(value)
+    except (ValueError, TypeError):
+        return Signature(open=True)
+    kinds = inspect.Parameter
+    parameters = {
+        p.name: Parameter(p.name, p.default is kinds.empty)
+        for p in signature.parameters.values()
+        if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)
+    }
+    return Signature(parameters, any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values()))
+
+
+def _imported(target: str) -> Any:
+    parts = target.split(".")
+    value: Any = None
+    for i, part in enumerate(parts):
+        path = ".".join(parts[: i + 1])
+        if hasattr(value, part):
+            value = getattr(value, part)
+            continue
+        try:
+            value = importlib.import_module(path)
+        except ImportError as error:
+            raise AbsentError(path, tuple(n for n in dir(value) if not n.startswith("_")) if value else ()) from error
+    return value

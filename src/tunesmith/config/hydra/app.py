@@ -1,0 +1,229 @@
+"""Hydra's application, started on our folders and with our errors; what is private in Hydra is used here alone."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.default_element import GroupDefault, ResultDefault
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
+from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
+
+from tunesmith.config.hydra import hydra_gate
+from tunesmith.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+class Loader(ConfigLoaderImpl):
+    """Hydra's loader, through which every job's configuration comes, behind the gate.
+
+    What a file, such as an experiment, sets below a group belongs to the option that it chooses of that group, and goes
+    where another one is chosen in its place: LoRA's ``policy.rank`` is nothing to ``policy=full``, and the phases of a
+    protocol would make it something else.
+    """
+
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        """Compose a configuration.
+
+        Raises:
+            ConfigError: Hydra's node names what may not be run.
+        """
+        cfg = super().load_configuration(*args, **kwargs)
+        hydra_gate.require(cfg)
+        return cfg
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        self._used = {default.config_path for default in defaults}
+        return super()._compose_config_from_defaults_list(defaults, repo)
+
+    def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+        loaded = super()._load_single_config(default, repo)
+        for choice in loaded.defaults_list or ():
+            if not isinstance(choice, GroupDefault) or not choice.override or not choice.group or not choice.value:
+                continue
+            group = choice.group.removeprefix("/")
+            options = [choice.value] if isinstance(choice.value, str) else choice.value
+            node, _, key = group.replace("/", ".").rpartition(".")
+            below = OmegaConf.select(loaded.config, node) if node else loaded.config
+            if isinstance(below, DictConfig) and key in below and not self._used & {f"{group}/{o}" for o in options}:
+                _say_once(
+                    f"{default.config_path} sets {_shown(below[key], group)} for {group}={options[0]}: left out here."
+                )
+                del below[key]
+        return loaded
+
+
+@cache
+def _say_once(line: str) -> None:
+    log.warning(line)
+
+
+def _shown(values: Any, path: str) -> str:
+    keys = [str(key) for key in values] if isinstance(values, DictConfig) else []
+    return ", ".join(f"{path}.{key}" for key in keys) or path
+
+
+def start(command: str, dirs: Sequence[Path]) -> Hydra:
+    """Start Hydra for a command.
+
+    Args:
+        command: Name of the root file; Hydra's job takes its name.
+        dirs: Folders of configurations, front to back, as `find.conf_dirs` lists them.
+
+    Returns:
+        Hydra's application. Its search path is ours, so that ``--config-dir`` and ``./conf`` go in front of the
+        package's own; Hydra itself would put them behind.
+    """
+    *front, last = dirs
+    _find_plugins()
+    hydra_gate.register()
+    path = create_config_search_path(str(last))
+    for folder in front:
+        path.prepend("tunesmith", f"file://{folder}", anchor="main")
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    hydra = Hydra(task_name=command, config_loader=Loader(config_search_path=path))
+    GlobalHydra.instance().initialize(hydra)
+    return hydra
+
+
+def _find_plugins() -> None:
+    """Let Hydra import its installed plug-ins, and none from a folder ``hydra_plugins`` in the present folder."""
+    before = list(sys.path)
+    sys.path[:] = [entry for entry in before if entry and Path(entry) != Path.cwd()]
+    try:
+        Plugins.instance()
+    finally:
+        sys.path[:] = before
+
+
+def load(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose the whole configuration, Hydra's own node included.
+
+    Raises:
+        ConfigError: Hydra cannot compose it.
+    """
+    with translated():
+        return hydra.config_loader.load_configuration(
+            config_name=command, overrides=list(overrides), run_mode=RunMode.RUN, validate_sweep_overrides=False
+        )
+
+
+def run(hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[DictConfig], Any], sweep: bool) -> None:
+    """Run one job, or with ``sweep`` one job for each combination of swept values.
+
+    Raises:
+        ConfigError: Hydra cannot compose a job; what ``task`` raises is its own affair.
+    """
+    mode = "MULTIRUN" if sweep else "RUN"
+    launch = hydra.multirun if sweep else hydra.run
+    with translated():
+        launch(config_name=command, task_function=task, overrides=[*overrides, f"hydra.mode={mode}"])
+
+
+def describe_job(hydra: Hydra, command: str) -> None:
+    """Complete what Hydra says of the present job, and take away what it should not have written.
+
+    Its choices leave out the groups that a list chooses. Its sweeper writes the whole configuration, secrets included,
+    before the first job; each run folder holds what there is to know of it.
+    """
+    job: Any = HydraConfig.get()
+    (Path(job.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
+    found = hydra.config_loader.compute_defaults_list(command, list(job.overrides.task), RunMode.RUN)
+    listed: dict[str, list[str]] = {}
+    for default in found.defaults:
+        group, _, option = (default.config_path or "").partition("/")
+        if option and group != "hydra" and group not in job.runtime.choices:
+            listed.setdefault(group, []).append(option)
+    with read_write(job), open_dict(job):
+        job.runtime.choices.update(listed)
+
+
+def settled(cfg: DictConfig) -> DictConfig:
+    """Take Hydra's node out of a configuration, and put values where ``${hydra:…}`` refers to it.
+
+    Args:
+        cfg: A whole configuration, with its node ``hydra``; or, in a job of Hydra's, without it.
+
+    Returns:
+        A copy that can be resolved, saved and rebuilt anywhere.
+    """
+    before = HydraConfig.instance().cfg
+    if "hydra" in cfg:
+        HydraConfig.instance().set_config(cfg)
+    cfg = cfg.copy()
+    try:
+        for node, key in list(_references(cfg, "${hydra:")):
+            OmegaConf.update(node, str(key), node[key])
+    finally:
+        HydraConfig.instance().cfg = before
+    with open_dict(cfg):
+        cfg.pop("hydra", None)
+    return cfg
+
+
+def alone(cfg: DictConfig) -> DictConfig:
+    """Take the sweep out of a checked configuration: a job is the same run alone as in a sweep."""
+    with open_dict(cfg):
+        cfg.pop("sweep", None)
+    return cfg
+
+
+def _references(node: Any, mark: str) -> Iterator[tuple[Any, Any]]:
+    """Every (container, key) whose raw value holds ``mark``, outside Hydra's node."""
+    keys = [k for k in node if k != "hydra"] if OmegaConf.is_dict(node) else range(len(node))
+    for key in keys:
+        child = node._get_node(key)
+        if isinstance(child, Container) and not _is_leaf(child):
+            yield from _references(child, mark)
+        elif mark in str(child._value()):
+            yield node, key
+
+
+def _is_leaf(node: Container) -> bool:
+    return bool(node._is_none() or node._is_missing() or node._is_interpolation())
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn Hydra's and OmegaConf's own errors into ours: one sentence each.
+
+    Raises:
+        ConfigError: The body raised one of theirs.
+    """
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise ConfigError(sentence(error)) from error
+
+
+def sentence(error: BaseException) -> str:
+    """Say one of Hydra's multi-line errors in one line."""
+    texts = [str(error)]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        texts.append(str(error.__cause__))
+    lines = []
+    for text in texts:
+        text = re.split(r"\n\s*(?:Config search path|Search path|See https|full_key|object_type)", text)[0]
+        lines += [line.strip() for line in text.splitlines() if line.strip(" \t^")]
+    joined = " ".join(lines) or type(error).__name__
+    return joined if joined.endswith((".", "?", "!")) else f"{joined}."

@@ -1,0 +1,103 @@
+"""What the rooms ask of each other: the protocols of backbones and heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tunesmith.contract.batch import Activations, Inputs
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where a backbone's weights came from, for the record.
+
+    Attributes:
+        source: As the user named it (``pretrained``, ``package:<name>``, a path), or ``None`` for random ones.
+        hash: Hex digest over names, shapes and bytes of the tensors that were loaded; ``None`` for random weights.
+        matched: Number of tensors loaded.
+        ignored: Names in the source that the backbone has no use for, such as the old classifier's.
+        missing: Names that the backbone has and the source lacks; only ever filled with ``strict=False``.
+    """
+
+    source: str | None = None
+    hash: str | None = None
+    matched: int = 0
+    ignored: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+class Backbone(Protocol):
+    """A pretrained network cut into stages; see `tunesmith.backbone.base.Backbone` for the class to derive from."""
+
+    net: Any
+    feature_dim: int
+    stages: tuple[Stage, ...]
+    preprocess: Preprocess | TextPreprocess
+    weights: Weights
+    files: Sequence[Path]
+
+    def __call__(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
+        """Map pictures or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
+        ...
+
+    def activations(self, x: Inputs, k: int, levels: bool = False) -> Activations:
+        """Run the first ``k`` stages only."""
+        ...
+
+    def blank(self, count: int = 1) -> Inputs:
+        """An input of nothing, on the backbone's device: so many black pictures, or texts of one token."""
+        ...
+
+    def members(self, stage: Stage) -> Mapping[str, Any]:
+        """The submodules, or parameters, that a stage owns, by their names in ``net``."""
+        ...
+
+    def called(self) -> set[str]:
+        """Names of the modules of the network that a forward pass calls."""
+        ...
+
+    def level_dims(self) -> tuple[int, ...]:
+        """Widths ``D_i`` of the levels."""
+        ...
+
+
+class Head(Protocol):
+    """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
+
+    A head with an output a token has a true attribute ``per_token``.
+
+    A head that names ``level_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
+    attribute ``levels`` is false; one that names ``target`` gets the kind of target that the data have.
+    """
+
+    def __call__(self, features: Features) -> Tensor:
+        """Map features to outputs ``(B, K)`` or ``(B, T, K)``."""
+        ...
+
+
+@runtime_checkable
+class FittedHead(Head, Protocol):
+    """A head that is not trained step by step but fitted, once, to what a frozen backbone gives in one epoch."""
+
+    alpha: Tensor
+
+    def vectors(self, features: Features) -> Tensor:
+        """What is collected of a batch: ``(B, D)``."""
+        ...
+
+    def fit(self, vectors: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        """Fit to all vectors ``(N, D)``, targets as the loss has them ``(N, K)`` and weights ``(N,)``, on the CPU."""
+        ...
+
+    def outputs(self, vectors: Tensor) -> Tensor:
+        """Map vectors ``(B, D)`` to outputs ``(B, K)``."""
+        ...

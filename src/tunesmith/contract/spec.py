@@ -1,0 +1,57 @@
+"""What the data is, as a data module publishes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Target: TypeAlias = Literal["class", "multilabel", "value", "ordinal", "tags", "span", "text", "tokens"]
+"""Kinds of target; see `DataSpec`."""
+
+
+RAGGED: tuple[Target, ...] = ("tags", "span", "text", "tokens")
+"""Those with an output a token: a sample has as many of them as it has tokens."""
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What the data is, published by a data module after `setup`; saved whole in run.json.
+
+    Attributes:
+        target: The kind of target: one ``class`` of several, any number of labels (``multilabel``), ``value`` (one or
+            more real numbers), or classes in an order (``ordinal``); a class for each word (``tags``), begin and end of
+            an answer in a text (``span``), a ``text`` that is to be written, the text's own ``tokens``.
+        class_names: One name a class, label or value, in the order of the indices.
+        input: The kind of input.
+        channels: Channels of a decoded picture: 1 (grey) or 3 (RGB); 0 for texts.
+        fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
+        split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
+        group: What a group is, in words; ``None`` where the data has none.
+        train_counts: Training samples of each class, or with each label, or words with each tag, ``(K,)``; else empty.
+        train_size: Training samples.
+        mean_weight: Mean over the training samples of their weights in the loss.
+        target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
+        target_std: Standard deviation of each value over the training samples ``(K,)``; empty but for values.
+        truncated: Share of the texts that are longer than the backbone sees.
+        unlabelled: Number and digest of the texts that training batches hold besides; ``None`` for none.
+    """
+
+    class_names: tuple[str, ...]
+    channels: int
+    fingerprint: str
+    split_unit: str
+    group: str | None = None
+    target: Target = "class"
+    input: Literal["image", "text"] = "image"
+    train_counts: tuple[int, ...] = ()
+    train_size: int = 0
+    mean_weight: float = 1.0
+    target_mean: tuple[float, ...] = ()
+    target_std: tuple[float, ...] = ()
+    truncated: float = 0.0
+    unlabelled: str | None = None
+
+    @property
+    def ragged(self) -> bool:
+        """Whether there is an output a token, of which a sample has any number."""
+        return self.target in RAGGED

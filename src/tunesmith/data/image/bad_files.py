@@ -1,0 +1,68 @@
+"""Pictures that cannot be read: found by decoding every file once, and left out before the table is split.
+
+Nothing less than a decode tells: a file that was cut off begins as a whole one does. It costs about what the first
+epoch's decoding costs, with one thread a core, and is done again by every command, so that a file that was mended or
+broken meanwhile is noticed (the data's fingerprint is another then).
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from tunesmith.data.image.decode import Front, PictureError, reason
+from tunesmith.data.image.memory import cores
+from tunesmith.data.progress import track
+from tunesmith.data.table import Pictures, Pixels, Table
+from tunesmith.errors import DataError
+
+log = logging.getLogger(__name__)
+
+BadFiles = list[tuple[str, str]]
+"""Name of each picture that was left out, and why."""
+
+
+def why_unreadable(pictures: Pictures, front: Front) -> list[str | None]:
+    """Decode every picture once: for each, why that cannot be done, or ``None``."""
+
+    def attempt(picture: Path | Pixels) -> str | None:
+        try:
+            front(picture)
+        except PictureError as err:
+            return reason(err.__cause__ or err)
+        return None
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return list(track(pool.map(attempt, pictures), "Checking pictures", len(pictures)))
+
+
+def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
+    """Decode every file once and leave out those that cannot be.
+
+    Args:
+        table: The pictures; the rows that stay keep their order.
+        front: Decodes.
+
+    Returns:
+        The table of the others, and what was left out.
+
+    Raises:
+        DataError: None can be read.
+    """
+    if isinstance(table.samples, np.ndarray):
+        return table, []
+
+    reasons = why_unreadable(table.samples, front)
+    bad = [(name, why) for name, why in zip(table.names.tolist(), reasons, strict=True) if why is not None]
+    if not bad:
+        return table, []
+    if len(bad) == len(table):
+        raise DataError(f"Expected pictures that can be read but none can, first {bad[0][0]}: {bad[0][1]}.")
+    log.warning(
+        f"Left out {len(bad)} of {len(table)} pictures that cannot be read, such as {bad[0][0]}: {bad[0][1]}; "
+        "data.on_bad_file=error stops at them instead."
+    )
+    return table.keep(np.flatnonzero([why is None for why in reasons])), bad

@@ -1,0 +1,84 @@
+"""What happens to a batch of decoded pictures behind the loader: augmented, normalised, mixed, seen in several views.
+
+All of it on the device, a batch at a time, and the same on every device: each sample's random numbers are drawn on the
+CPU, from a seed that the dataset has put beside the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tunesmith.contract.batch import Batch
+from tunesmith.contract.preprocess import Preprocess
+from tunesmith.contract.spec import DataSpec
+from tunesmith.data.image.augment import Augmentation
+from tunesmith.data.image.inputs import Views, normalise, views
+from tunesmith.data.image.mixing import Mixing
+
+
+def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put samples into a batch; pictures that differ in size, which are still to be cropped, stay a list."""
+    pictures = [sample["input"] for sample in samples]
+    rest = [{name: value for name, value in sample.items() if name != "input"} for sample in samples]
+    batch: dict[str, Any] = torch.utils.data.default_collate(rest)
+    same = isinstance(pictures[0], Mapping) or len({picture.shape for picture in pictures}) == 1
+    return {"input": torch.utils.data.default_collate(pictures) if same else pictures, **batch}
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The way of a batch from the loader to the backbone.
+
+    Attributes:
+        mixing: Which mixtures there are in training.
+        views: Views of each picture in test and prediction.
+        seed: Of the mixtures.
+    """
+
+    mixing: Mixing
+    views: Views
+    seed: int
+
+    def prepare(self, batch: dict[str, Any], trainer: Any) -> dict[str, Any]:
+        """Take what random numbers depend on out of a batch, while it is still on the CPU."""
+        if "draw" in batch:
+            batch["draw"] = batch["draw"].tolist()
+        if trainer is not None and trainer.training and self.mixing.applies(trainer.current_epoch, trainer.max_epochs):
+            batch["mix"] = self.mixing.seed(self.seed, trainer.current_epoch, batch["index"].tolist())
+        return batch
+
+    def __call__(
+        self,
+        batch: dict[str, Any],
+        preprocess: Preprocess,
+        augmentation: Augmentation | None,
+        spec: DataSpec,
+        trainer: Any,
+    ) -> Batch:
+        """Make the float input of uint8 ``(B, C, H, W)``, or of B tensors ``(C, H, W)``, on their device.
+
+        It is ``(B, 3, H, W)``, augmented and mixed in training where that is asked for; in test and prediction it is
+        ``(B, V, 3, H, W)`` where there are several views. Activations stay as the backbone left them.
+        """
+        if isinstance(batch["input"], Mapping):
+            return batch  # type: ignore[return-value]  # as it came out of the dataset
+        shown: Tensor = batch["input"]
+        if augmentation is not None:
+            shown = augmentation(shown, [int(draw) for draw in batch["draw"]])
+        pictures = normalise(shown, preprocess)
+        done = Batch(input=pictures, target=batch["target"], index=batch["index"])
+        if "weight" in batch:
+            done["weight"] = batch["weight"]
+        if "mix" in batch:
+            done = self.mixing(done, batch["mix"], len(spec.class_names))
+        if trainer is not None:
+            if trainer.testing or trainer.predicting:
+                done["input"] = views(pictures, self.views, preprocess.size)
+            # Half precision wants half inputs.
+            done["input"] = trainer.precision_plugin.convert_input(done["input"])
+        return done

@@ -1,0 +1,160 @@
+"""From a file to pixels: the part of the way that is the same in training, evaluation and prediction.
+
+Files come from anybody: the formats are restricted, and the size is read from the header before anything is decoded
+(a PNG of 641 KB can decode to 1.2 GB).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from tunesmith.contract.preprocess import Preprocess
+from tunesmith.contract.spec import DataSpec
+from tunesmith.data import workers
+from tunesmith.data.table import Pixels
+from tunesmith.errors import DataError
+
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "TIFF": (".tif", ".tiff"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "PPM": (".ppm", ".pgm", ".pbm"),
+}
+"""The formats that are read, as Pillow names them, and the suffixes that they are looked for under."""
+
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+
+MAX_PIXELS = 80_000_000
+"""Largest picture that is decoded; under Pillow's own limit of 89 megapixels, at which it begins to warn."""
+
+MAX_ASPECT = 2.0
+"""Longer side over shorter side of what a random crop may see; a bound on memory for panoramas."""
+
+MARGIN = 8 / 7
+"""Size before a random crop over size after it; 256 over 224, as is usual."""
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+class PictureError(DataError):
+    """A picture that cannot be used: the file, and why.
+
+    A loader worker wraps the message of whatever it raises into its traceback; this takes it out again.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition(f"{PictureError.__name__}: ")[2].strip())
+
+
+@dataclass(frozen=True)
+class Front:
+    """The deterministic front: decode, crop the centre, resize.
+
+    Attributes:
+        size: Height and width in pixels of what the backbone sees.
+        channels: 1 (grey) or 3 (RGB).
+        interpolation: Of the resizing.
+        margin: Whether a random crop follows: the shorter side then becomes ``8/7 * size`` and the aspect is kept, up
+            to 2 to 1. Without, the result is the centre square.
+    """
+
+    size: int
+    channels: Literal[1, 3]
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    margin: bool = False
+
+    @property
+    def side(self) -> int:
+        """The shorter side in pixels of what comes out."""
+        return round(self.size * MARGIN) if self.margin else self.size
+
+    @property
+    def max_bytes(self) -> int:
+        """Most bytes that one picture can take."""
+        return int(self.channels * self.side**2 * (MAX_ASPECT if self.margin else 1))
+
+    def __call__(self, picture: Path | Pixels) -> Tensor:
+        """Turn a file, or pixels ``(H, W)`` or ``(H, W, 3)``, into uint8 ``(C, H, W)``.
+
+        Raises:
+            PictureError: The file is missing, too large, of another format, or damaged.
+        """
+        mode: Literal["L", "RGB"] = "L" if self.channels == 1 else "RGB"
+        if isinstance(picture, np.ndarray):
+            return self._fit(Image.fromarray(picture).convert(mode))
+        try:
+            with workers.reading(picture), Image.open(picture, formats=tuple(FORMATS)) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise DataError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")
+                # Twice the wanted size keeps the quality; a large JPEG decodes several times faster.
+                image.draft(mode, (2 * self.side, 2 * self.side))
+                ImageOps.exif_transpose(image, in_place=True)
+                return self._fit(_convert(image, mode))
+        except Exception as err:  # a damaged file makes Pillow raise nearly anything
+            raise PictureError(f"Expected a readable picture but got {picture}: {reason(err)}.") from err
+
+    def _fit(self, image: Image.Image) -> Tensor:
+        width, height = image.size
+        shorter, aspect = min(width, height), MAX_ASPECT if self.margin else 1.0
+        w, h = min(width, shorter * aspect), min(height, shorter * aspect)
+        left, top = (width - w) / 2, (height - h) / 2
+        # Cropping inside the resize reads no pixel that is thrown away, and a panorama is never enlarged whole.
+        image = image.resize(
+            (round(self.side * w / shorter), round(self.side * h / shorter)),
+            _RESAMPLING[self.interpolation],
+            box=(left, top, left + w, top + h),
+            reducing_gap=3.0,
+        )
+        pixels = torch.from_numpy(np.array(image))
+        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+
+
+def channels_for(preprocess: Preprocess, spec: DataSpec) -> Literal[1, 3]:
+    """Channels to decode to.
+
+    Raises:
+        DataError: The backbone takes another number.
+    """
+    if preprocess.channels not in (spec.channels, 3):
+        grey = "" if preprocess.channels != 1 else ", or data.channels=1 with data=image_folder or image_table"
+        raise DataError(
+            f"Expected pictures of {preprocess.channels} channel(s), as the backbone takes, "
+            f"but got {spec.channels}; use backbone.in_channels={spec.channels}{grey}."
+        )
+    return 1 if spec.channels == 1 else 3
+
+
+def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    # Pillow would clip 16 bits to 255. It holds them as 32 bits where it reads a PGM, and an older one a PNG.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8))
+    elif image.mode in ("I", "F"):
+        raise DataError("expected 8 or 16 bits a channel, not 32")
+    elif image.has_transparency_data:  # what lies under a transparent pixel is arbitrary; paper is white
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def reason(err: BaseException) -> str:
+    """Say in a few words why a picture could not be read."""
+    if isinstance(err, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(err, UnidentifiedImageError):
+        return f"none of the formats {', '.join(FORMATS)}"
+    return (str(err) or type(err).__name__).rstrip(".")

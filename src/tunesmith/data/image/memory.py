@@ -1,0 +1,101 @@
+"""Pictures decoded once and kept in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tunesmith.data.image.decode import PictureError
+from tunesmith.data.progress import track
+from tunesmith.errors import DataError
+
+
+class Memory:
+    """The decoded pictures of a split, in one buffer.
+
+    One buffer and not one tensor a picture, because worker processes may receive each tensor as an open file, of which
+    a process may have only some thousands.
+
+    Args:
+        pictures: uint8 ``(C, H, W)`` each, H and W its own; the list is emptied on the way.
+    """
+
+    def __init__(self, pictures: list[Tensor]) -> None:
+        self.shapes = torch.tensor([p.shape for p in pictures])
+        self.ends = self.shapes.prod(1).cumsum(0)
+        self.buffer = torch.empty(int(self.ends[-1]), dtype=torch.uint8)
+        for i in range(len(pictures) - 1, -1, -1):  # from the end, so that each is given back as soon as it is copied
+            picture = pictures.pop()
+            self.buffer[int(self.ends[i]) - picture.numel() : int(self.ends[i])] = picture.flatten()
+
+    def __getitem__(self, position: int) -> Tensor:
+        shape = self.shapes[position].tolist()
+        end = int(self.ends[position])
+        return self.buffer[end - shape[0] * shape[1] * shape[2] : end].view(shape)
+
+
+def decode_all(decode: Callable[[int], Tensor], count: int, description: str) -> Memory:
+    """Decode every picture with one thread a core (Pillow lets go of the interpreter lock).
+
+    Args:
+        decode: Decodes the picture at a position to uint8 ``(C, H, W)``.
+        count: Number of pictures.
+        description: For the progress bar.
+
+    Raises:
+        DataError: Some pictures cannot be read; the first ten of them are listed.
+    """
+
+    def attempt(position: int) -> Tensor | PictureError:
+        try:
+            return decode(position)
+        except PictureError as err:
+            return err
+
+    with ThreadPoolExecutor(cores()) as pool:
+        outcomes = list(track(pool.map(attempt, range(count)), description, count))
+    bad = [o for o in outcomes if isinstance(o, PictureError)]
+    if len(bad) == 1:
+        raise bad[0]
+    if bad:
+        listed = "\n".join(f"  {err}" for err in bad[:10])
+        raise DataError(f"Expected {count} readable pictures but {len(bad)} of them are not:\n{listed}")
+    return Memory([o for o in outcomes if isinstance(o, Tensor)])
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_bytes() -> int:
+    """Memory that can be used without swapping: the machine's, the container's or the process's, whichever is least."""
+    return min(_candidates())
+
+
+def _candidates() -> Iterator[int]:
+    try:
+        meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        yield int(meminfo["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):  # not Linux: half of what is built in
+        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    try:
+        group = Path("/sys/fs/cgroup")
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
+        yield int((group / "memory.max").read_text()) - used
+    except (OSError, KeyError, ValueError):  # no container, or no limit ("max")
+        pass
+    if sys.platform.startswith("linux"):
+        import resource  # of Unix alone
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]  # ulimit -v
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        if limit != resource.RLIM_INFINITY:
+            yield limit - used

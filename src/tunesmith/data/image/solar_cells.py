@@ -1,0 +1,139 @@
+"""ELPV: electroluminescence pictures of solar cells, functional or defective, or how probably.
+
+2,624 grey pictures of 300 x 300 pixels, cut from 44 modules, with the defect probability that experts gave them: 0,
+1/3, 2/3 or 1. From the package ``elpv-dataset``, which carries them.
+
+Licence of the data: CC BY-NC-SA 4.0 (attribution, no commercial use, share alike). Sources: Buerhop-Lutz et al., "A
+Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery", EU PVSEC 2018, doi
+10.4229/35thEUPVSEC20182018-5CV.3.15; Deitsch et al., "Automatic Classification of Defective Photovoltaic Module Cells
+in Electroluminescence Images", Solar Energy 185, 2019, doi 10.1016/j.solener.2019.02.067.
+"""
+
+from __future__ import annotations
+
+import itertools
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tunesmith.data.image.module import PictureData
+from tunesmith.data.table import Floats, Ints, Kind, Strings, Table
+from tunesmith.errors import DataError, MissingExtraError
+
+NAMES = {
+    "binary": ("functional", "defective"),
+    "four": ("functional", "possibly_defective", "probably_defective", "defective"),
+    "ordinal": ("functional", "possibly_defective", "probably_defective", "defective"),
+    "probability": ("defect_probability",),
+}
+"""Names of the classes, in the order of the defect probability (``binary`` parts at 0.5), or of the value."""
+
+KINDS: dict[str, Kind] = {"binary": "class", "four": "class", "ordinal": "ordinal", "probability": "value"}
+"""Kind of target."""
+
+
+class SolarCells(PictureData):
+    """ELPV solar cells.
+
+    The set does not say which module a cell comes from, and cells of one module resemble each other: split by cell,
+    accuracy comes out too high for a new module. A group is a block of neighbouring files, see `blocks`.
+
+    Args:
+        root: Folder with ``labels.csv`` and ``images/``; ``None`` for the package's.
+        classes: ``binary`` (defect probability 0.5 or more); ``four``, one a probability; ``ordinal``, the same four in
+            their order; or ``probability``: no classes, but the probability as a value.
+        group_block: Cells a module, about, for the group split.
+        **common: Arguments of `PictureData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        classes: Literal["binary", "four", "ordinal", "probability"] = "binary",
+        group_block: int = 60,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        if group_block < 1:
+            raise DataError(f"Expected group_block to be at least 1 but got {group_block}.")
+        self.root = root
+        self.classes = classes
+        self.group_block = group_block
+
+    def load(self) -> Table:
+        """Read the labels.
+
+        Raises:
+            MissingExtraError: No root is given and the package is not installed.
+            DataError: The labels are missing or not of the format.
+        """
+        root = _package_data() if self.root is None else Path(self.root).expanduser()
+        names, probability, kind = _read_labels(root / "labels.csv")
+        targets: Ints | Floats = np.rint(probability * 3).astype(np.int64)
+        if self.classes == "binary":
+            targets = (probability >= 0.5).astype(np.int64)
+        elif self.classes == "probability":
+            targets = probability[:, None].astype(np.float32)
+        return Table(
+            samples=[root / name for name in names],
+            targets=targets,
+            class_names=NAMES[self.classes],
+            kind=KINDS[self.classes],
+            names=names,
+            channels=1,
+            groups=blocks(kind, self.group_block),
+            group_unit=f"block of about {self.group_block} neighbouring cells of one type, in place of the module",
+            guessed=True,
+        )
+
+
+def blocks(kind: Strings, size: int) -> Ints:
+    """Number the blocks of neighbouring files that stand for modules.
+
+    A module has cells of one type, so a block ends where the type changes; a rest of less than half a block joins the
+    block before. With 60 this gives 44 blocks, 18 monocrystalline and 26 polycrystalline: the number of modules that
+    ELPV was cut from. It remains a guess, as cells that were left out of the set shift the borders.
+
+    Args:
+        kind: Cell type of each file ``(N,)``, in the order of the files.
+        size: Cells a block.
+
+    Returns:
+        Block of each file ``(N,)``.
+    """
+    starts = [0, *(np.flatnonzero(kind[1:] != kind[:-1]) + 1).tolist(), len(kind)]
+    groups, first = np.empty(len(kind), np.int64), 0
+    for start, end in itertools.pairwise(starts):
+        count = max(1, (end - start + size // 2) // size)
+        groups[start:end] = first + np.minimum(np.arange(end - start) // size, count - 1)
+        first += count
+    return groups
+
+
+def _package_data() -> Path:
+    found = find_spec("elpv_dataset")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError("elpv-dataset", "demo")
+    return Path(found.submodule_search_locations[0]) / "data"
+
+
+def _read_labels(file: Path) -> tuple[Strings, np.ndarray[Any, np.dtype[np.float64]], Strings]:
+    if not file.is_file():
+        raise DataError(f"Expected labels at {file} but there is no such file; set data.root to the folder it is in.")
+    lines = [line.split() for line in file.read_text().splitlines() if line.strip()]
+    try:
+        rows = sorted((name, float(probability), kind) for name, probability, kind in lines)
+    except ValueError as err:
+        raise DataError(f"Expected lines of path, probability and type in {file} but got: {err}.") from err
+    value = np.array([row[1] for row in rows])
+    if (
+        not len(rows)
+        or not np.isclose(value * 3, np.rint(value * 3), atol=1e-3).all()
+        or value.min() < 0
+        or value.max() > 1
+    ):
+        raise DataError(f"Expected probabilities 0, 1/3, 2/3 or 1 in {file} but got others, or none.")
+    return np.array([row[0] for row in rows]), value, np.array([row[2] for row in rows])

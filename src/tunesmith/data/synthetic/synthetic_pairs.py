@@ -1,0 +1,57 @@
+"""Generated pairs of texts with a known answer: translations, or summaries."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Literal, final
+
+import numpy as np
+
+from tunesmith.data.synthetic.grammar import document, sentences, translated
+from tunesmith.data.table import Table
+from tunesmith.data.text.pair_data import PairData
+from tunesmith.errors import DataError
+
+
+@final
+class SyntheticPairs(PairData):
+    """Sentences of a small language and their translations, or documents and their summaries; for trying things out.
+
+    Args:
+        kind: ``translation`` of sentences into a language in which adjectives stand behind nouns; or ``summary`` of
+            three sentences by two words of the one that begins with ``therefore``.
+        samples: Number of pairs.
+        data_seed: Of the pairs; neither the split's nor the run's.
+        **common: Arguments of `PairData`.
+
+    Raises:
+        DataError: There is no such kind, or there are too few samples.
+    """
+
+    def __init__(
+        self,
+        *,
+        kind: Literal["translation", "summary"] = "translation",
+        samples: int = 600,
+        data_seed: int = 0,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        most = len(sentences()) if kind == "translation" else samples
+        if kind not in ("translation", "summary") or not 2 <= samples <= most:
+            raise DataError(
+                "Expected kind translation, with 2 to 1,260 samples, or summary, with 2 or more, but got "
+                f"{kind} with {samples}."
+            )
+        self.kind, self.samples, self.data_seed = kind, samples, data_seed
+
+    def load(self) -> Table:
+        """Generate the pairs."""
+        draw = random.Random(self.data_seed)
+        if self.kind == "translation":  # each once, or those of a test would have been learnt by heart
+            pairs = [(words, translated(words)) for words in draw.sample(sentences(), self.samples)]
+        else:
+            pairs = [document(draw) for _ in range(self.samples)]
+        texts = [(self.prefix + " ".join(read), " ".join(written)) for read, written in pairs]
+        names = np.array([f"pair{row:05d}" for row in range(len(texts))])
+        return Table(texts, [text[1] for text in texts], (), names, channels=0, kind="text")

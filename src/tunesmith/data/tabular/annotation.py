@@ -1,0 +1,114 @@
+"""What a table of a user's says of its samples besides what they are: targets, groups, splits, weights, by columns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
+from tunesmith.data.tabular.columns import Columns, Found, Target
+from tunesmith.errors import DataError, nearest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Which columns say what.
+
+    Attributes:
+        labels: Column, or columns, of what is to be learnt.
+        target: Kind of target; see `image_table.ImageTable`.
+        separator: What stands between the labels in one column.
+        classes: The classes, or the labels in one column, in their order.
+        split: Column with train, val (valid, validation) or test; ``auto``: ``split`` where there is such a column
+            and nothing else is made of it; ``None``: none. So too for the next two.
+        group: Column with what must not be torn apart; ``auto``: ``group``.
+        weight: Column with the weight in the loss; ``auto``: ``weight``.
+    """
+
+    labels: str | Sequence[str] = "label"
+    target: Target = "auto"
+    separator: str | None = None
+    classes: Sequence[str | int] | None = None
+    split: str | None = "auto"
+    group: str | None = "auto"
+    weight: str | None = "auto"
+
+    def table(
+        self,
+        columns: Columns,
+        samples: Sequence[Any],
+        names: Strings,
+        channels: Literal[0, 1, 3],
+        sources: Sequence[str],
+        found: Found | None = None,
+    ) -> Table:
+        """Make the table of samples.
+
+        Args:
+            columns: The user's table.
+            samples: As `Table` has them, a row of the user's each.
+            names: Of the samples.
+            channels: As `Table` has them.
+            sources: Columns that the samples were made of.
+            found: The targets, where they are none of labels.
+
+        Raises:
+            DataError: There is no such column, or a cell is not what it should be.
+        """
+        labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
+        classes = None if self.classes is None else [str(name) for name in self.classes]
+        left = set(columns.names) - {*(labels if found is None else ()), *sources}
+        found = found or columns.target(labels, self.target, self.separator, classes)
+        group = _optional(left, self.group, "group")
+        weight = _optional(left, self.weight, "weight")
+        split = _optional(left, self.split, "split")
+        self._say(columns, split, group, weight)
+        return Table(
+            samples=samples,
+            targets=found.targets,
+            class_names=found.names,
+            names=names,
+            channels=channels,
+            groups=None if group is None else _numbered(columns, group),
+            group_unit=group,
+            folders=None if split is None else _splits(columns, split),
+            kind=found.kind,
+            weights=None if weight is None else columns.numbers(weight, at_least=0).astype(np.float32),
+        )
+
+    def _say(self, columns: Columns, split: str | None, group: str | None, weight: str | None) -> None:
+        """Say which columns were taken by their names alone."""
+        keys = {"split_column": (self.split, split), "group": (self.group, group), "weight": (self.weight, weight)}
+        taken = {key: name for key, (given, name) in keys.items() if given == "auto" and name is not None}
+        if taken:
+            left = ", ".join(f"data.{key}=null" for key in taken)
+            log.info(f"Taken from {columns.file} by name: {', '.join(taken.values())} (not wanted: {left}).")
+
+
+def _optional(left: set[str], name: str | None, usual: str) -> str | None:
+    return (usual if usual in left else None) if name == "auto" else name
+
+
+def _numbered(columns: Columns, name: str) -> Ints:
+    cells = columns.text(name)
+    columns.check(cells == "", name, "a group")
+    numbers: Ints = np.unique(cells, return_inverse=True)[1].astype(np.int64)
+    return numbers
+
+
+def _splits(columns: Columns, name: str) -> Strings:
+    cells = np.char.lower(columns.text(name))
+    for word in np.unique(cells).tolist():
+        if word not in SPLIT_WORDS:
+            row = int(np.flatnonzero(cells == word)[0])
+            raise DataError(
+                f"Expected train, val or test in column '{name}' of {columns.file} but row {row + 1} has "
+                f"'{word}'.{nearest(word, SPLIT_WORDS)}"
+            )
+    return np.array([SPLIT_WORDS[word] for word in cells.tolist()])

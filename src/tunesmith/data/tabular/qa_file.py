@@ -1,0 +1,117 @@
+"""Questions on texts as files have them: JSON as SQuAD's, or a question a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunesmith.data.tabular.reading import MAX_CHARACTERS, lines_of, objects_of
+from tunesmith.errors import DataError
+
+Answer = tuple[str, int]
+"""An accepted answer, and the character of the text at which it begins."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question on a text.
+
+    Attributes:
+        name: Its ``id``, or its line.
+        title: Of what the text is part of; ``None`` where the file says nothing of titles.
+        context: The text.
+        question: The question.
+        answers: Those that are accepted; none where the text has none, or where they are not known.
+        split: As the file names it.
+    """
+
+    name: str
+    title: str | None
+    context: str
+    question: str
+    answers: tuple[Answer, ...]
+    split: str | None = None
+
+
+def read_questions(file: Path) -> list[Question]:
+    """Read a file: ``.json`` as SQuAD 1.1 and 2.0 are published, or ``.jsonl`` with a question a line.
+
+    A line has ``question``, ``context`` and ``answers``, with ``text`` and ``answer_start`` as lists; and maybe ``id``,
+    ``title`` and ``split``.
+
+    Raises:
+        DataError: It cannot be read, or an answer is not where it is said to be.
+    """
+    if file.suffix not in (".json", ".jsonl") or not file.is_file():
+        raise DataError(f"Expected a .json or .jsonl file of questions but got {file}.")
+    found = list(_of_lines(file) if file.suffix == ".jsonl" else _of_squad(file))
+    if not found:
+        raise DataError(f"Expected at least one question in {file} but got none.")
+    return found
+
+
+def _of_squad(file: Path) -> Iterator[Question]:
+    try:
+        whole = json.loads("\n".join(lines_of(file)))
+    except ValueError as error:
+        raise DataError(f"Expected JSON in {file} but it cannot be read ({error}).") from error
+    for article in _of(whole, "data", list, f"{file}"):
+        title = str(article["title"]) if isinstance(article, dict) and "title" in article else None
+        for paragraph in _of(article, "paragraphs", list, f"article '{title}' of {file}"):
+            context = _of(paragraph, "context", str, f"article '{title}' of {file}")
+            for row in _of(paragraph, "qas", list, f"article '{title}' of {file}"):
+                where = f"question {row.get('id') if isinstance(row, dict) else row} of {file}"
+                name = str(_of(row, "id", (str, int), where))
+                answers = [] if row.get("is_impossible") else [_answer(a, where) for a in row.get("answers") or []]
+                yield _checked(name, title, context, _of(row, "question", str, where), answers, None, where)
+
+
+def _of_lines(file: Path) -> Iterator[Question]:
+    for number, where, row in objects_of(enumerate(lines_of(file), 1), file):
+        question, context = (_of(row, key, str, where) for key in ("question", "context"))
+        given = row.get("answers") or {"text": [], "answer_start": []}
+        texts, starts = (_of(given, key, list, f"the answers in {where}") for key in ("text", "answer_start"))
+        if len(texts) != len(starts):
+            raise DataError(f"Expected a begin for each of {len(texts)} answers in {where} but got {len(starts)}.")
+        answers = [_answer({"text": t, "answer_start": s}, where) for t, s in zip(texts, starts, strict=True)]
+        title, split = (None if row.get(key) is None else str(row[key]) for key in ("title", "split"))
+        yield _checked(str(row.get("id", f"line {number}")), title, context, question, answers, split, where)
+
+
+def _of(row: Any, key: str, kind: Any, where: str) -> Any:
+    if not isinstance(row, dict) or not isinstance(row.get(key), kind):
+        raise DataError(f"Expected '{key}' in {where}, as in SQuAD's files, but got none.")
+    return row[key]
+
+
+def _answer(row: Any, where: str) -> Answer:
+    return _of(row, "text", str, f"an answer to {where}"), _of(row, "answer_start", int, f"an answer to {where}")
+
+
+def _checked(
+    name: str, title: str | None, context: str, question: str, answers: list[Answer], split: str | None, where: str
+) -> Question:
+    for what, text in (("a question", question), ("a text", context)):
+        if not text.strip():
+            raise DataError(f"Expected {what} in {where} but it is empty.")
+        if len(text) > MAX_CHARACTERS:
+            raise DataError(
+                f"Expected {what} of at most {MAX_CHARACTERS:,} characters in {where} but got {len(text):,}; ask of "
+                "parts."
+            )
+    for text, begin in answers:
+        if not text or begin < 0 or begin + len(text) > len(context):
+            raise DataError(
+                f"Expected the answer '{text[:40]}' to {where} within its text of {len(context):,} characters but it "
+                f"is said to begin at {begin:,}."
+            )
+        there = context[begin : begin + len(text)]
+        if there != text:
+            raise DataError(
+                f"Expected the answer '{text[:40]}' to {where} at character {begin:,} of its text but '{there[:40]}' "
+                "stands there."
+            )
+    return Question(name, title, context, question, tuple(answers), split)

@@ -1,0 +1,58 @@
+"""Your own pairs of texts: a table of what is read, and what is to be written of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from tunesmith.data.table import Table
+from tunesmith.data.tabular.annotation import Annotation
+from tunesmith.data.tabular.columns import Columns, Found, texts_of
+from tunesmith.data.text.pair_data import PairData
+
+
+@final
+class PairTable(PairData):
+    """Pairs of texts in a CSV, Parquet or JSON lines file, one a row: what is read, and what is to be written.
+
+    Args:
+        file: The table, ``.csv``, ``.parquet`` or ``.jsonl``; ``~`` is the home folder.
+        source: Column of the texts that are read.
+        target: Column of the texts that are to be written.
+        split_column: Column with train, val (valid, validation) or test. ``auto``: ``split`` where there is such a
+            column; ``None``: none. So too for the next two.
+        group: Column with what must not be torn apart, such as a document. ``auto``: ``group``.
+        weight: Column with the weight in the loss. ``auto``: ``weight``.
+        **common: Arguments of `PairData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        file: str,
+        source: str = "source",
+        target: str = "target",
+        split_column: str | None = "auto",
+        group: str | None = "auto",
+        weight: str | None = "auto",
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        self.file = Path(file).expanduser()
+        self.columns = [source, target]
+        self.annotation = Annotation((), split=split_column, group=group, weight=weight)
+
+    def load(self) -> Table:
+        """Read the table.
+
+        Raises:
+            DataError: There is no such table or column, or a cell is not what it should be.
+        """
+        columns = Columns.read(self.file)
+        pairs = texts_of(columns, self.columns)
+        names = np.array([f"row {row}" for row in range(1, len(pairs) + 1)])
+        texts = [(self.prefix + source, target) for source, target in pairs]
+        found = Found("text", [target for _, target in pairs], ())
+        return self.annotation.table(columns, texts, names, 0, self.columns, found)

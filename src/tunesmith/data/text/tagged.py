@@ -1,0 +1,59 @@
+"""The data module that every source of words with tags derives from."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from tunesmith.contract.batch import IGNORED
+from tunesmith.contract.spec import DataSpec
+from tunesmith.data.table import Text
+from tunesmith.data.text.dataset import Encoded
+from tunesmith.data.text.module import TextData
+from tunesmith.data.text.words import find_words, first_tokens, joined
+
+
+class TaggedData(TextData, ABC):
+    """Texts whose words have tags; samples are tuples of words, targets tuples of class indices.
+
+    Words are tokenised with blanks between them, and a word is tagged by the first of its tokens. A word that
+    `max_length` cuts off is trained on by nobody; metrics of entities and the accuracy count it as not found.
+
+    Attributes:
+        places: Begin and end of each word in the texts that are predicted; after `predict_on`.
+    """
+
+    between = " "
+    places: list[list[tuple[int, int]]]
+
+    def lost(self, encoded: Encoded) -> str:
+        """Say how many words have no token."""
+        words = encoded.more["words"]
+        number = sum(int((own < 0).sum()) for own in words)
+        return f" {number:,} of {sum(map(len, words)):,} words are cut off: they count as not found."
+
+    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
+        """Tokenise words with blanks between them; each tag is for the first token of its word."""
+        texts, places = zip(*(joined(words) for words in samples), strict=True)
+        tokens, offsets = self.tokenizer.located(texts)
+        words = [torch.from_numpy(first_tokens(p, o)) for p, o in zip(places, offsets, strict=True)]
+        tags = (
+            [torch.tensor(own) for own in targets] if targets is not None else [torch.zeros_like(own) for own in words]
+        )
+        wanted = []
+        for own, first, said in zip(tokens, words, tags, strict=True):
+            target = torch.full((own.shape[1],), IGNORED, dtype=torch.int64)
+            target[first[first >= 0]] = said[first >= 0]
+            wanted.append(target)
+        cut = np.array([i for i, first in enumerate(words) if (first < 0).any()], dtype=np.int64)
+        return Encoded(tokens, wanted, cut, {"words": words, "tags": tags})
+
+    def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
+        """Make `predict_dataloader` serve texts, split into words; `places` then says where these stand."""
+        self.places = [find_words(text) for (text,) in samples]
+        words = [tuple(text[a:b] for a, b in own) for (text,), own in zip(samples, self.places, strict=True)]
+        super().predict_on(words, spec)

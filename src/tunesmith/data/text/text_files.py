@@ -1,0 +1,93 @@
+"""Your own plain texts, of which a language model learns the words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tunesmith.data.table import SPLIT_WORDS, Table, Text
+from tunesmith.data.tabular.reading import plain_files, plain_lines
+from tunesmith.data.text import language
+from tunesmith.data.text.dataset import Encoded
+from tunesmith.data.text.module import TextData
+from tunesmith.errors import DataError
+
+
+class TextFiles(TextData):
+    """Files of plain text, cut into blocks of as many tokens or read line by line; a file is never torn apart.
+
+    A decoder learns the next token, an encoder those that are hidden (`hidden`). The blocks of a file follow from the
+    file and the tokenizer alone; in which order they come is a function of seed and epoch.
+
+    Args:
+        file: A .txt file, or a folder in which all are taken. Where they are called, or lie in folders that are called,
+            train, val (valid, validation) and test, that is the split. Of one file alone the blocks are split.
+        block_size: Tokens of a block, the marks of begin and end included; ``None``: each line is a text.
+        **common: Arguments of `TextData`.
+
+    Raises:
+        DataError: There is no such file, or it is empty or no text; or blocks are longer than the backbone sees.
+    """
+
+    def __init__(self, *, file: str, block_size: int | None = 128, **common: Any) -> None:
+        super().__init__(**common)
+        if block_size is not None and block_size < 2:
+            raise DataError(f"Expected data.block_size to be null or at least 2 tokens but got {block_size}.")
+        self.file = Path(file).expanduser()
+        self.block_size = block_size
+        self._blocks: list[Tensor] = []
+
+    def load(self) -> Table:
+        """Read the files, and cut them into blocks."""
+        files = plain_files(self.file)
+        parts = [self._parts(file) for file in files]
+        self._blocks = [tokens for part in parts for _, _, tokens in part if tokens is not None]
+        named = [str(file.relative_to(self.file)) if file != self.file else file.name for file in files]
+        folders = [_split_of(name) for name in named]
+        numbers = np.repeat(np.arange(len(files)), [len(part) for part in parts])
+        texts: list[Text] = [(text,) for part in parts for _, text, _ in part]
+        return Table(
+            samples=texts,
+            targets=[0] * len(texts),
+            class_names=(),
+            names=np.array(
+                [f"{name}:{place}" for name, part in zip(named, parts, strict=True) for place, _, _ in part]
+            ),
+            channels=0,
+            groups=numbers if len(files) > 1 else None,
+            group_unit="file" if len(files) > 1 else None,
+            folders=np.array(folders)[numbers] if all(folders) else None,
+            kind="tokens",
+        )
+
+    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
+        """Tokenise samples, or take the blocks that they were cut into; see `TextData.encode`."""
+        if targets is None or self.block_size is None:
+            return super().encode(samples, targets)
+        learnt = [language.following(block) for block in self._blocks]  # where words are hidden these are not used
+        return Encoded(self._blocks, learnt, np.zeros(0, np.int64))
+
+    def _parts(self, file: Path) -> list[tuple[int, str, Tensor | None]]:
+        """Number, text and tokens of each block of a file; or its lines, without empty ones."""
+        lines = plain_lines(file)
+        if self.block_size is None:
+            return [(number, line.strip(), None) for number, line in enumerate(lines, 1) if line.strip()]
+        if self.block_size > self.preprocess.max_length:
+            raise DataError(
+                f"Expected data.block_size to be at most the {self.preprocess.max_length} tokens that the backbone "
+                f"sees (data.max_length) but got {self.block_size}."
+            )
+        forward = self.preprocess.reads == "forward"
+        blocks = language.pack(self.tokenizer, "\n".join(lines), self.block_size, forward)
+        return [(number, text, tokens) for number, (text, tokens) in enumerate(blocks, 1)]
+
+
+def _split_of(name: str) -> str:
+    """The split that the name of a file, or of the folder that it lies in, says; nothing where it says none."""
+    path = Path(name)
+    words = (path.parts[0], path.stem)
+    return next((SPLIT_WORDS[word.lower()] for word in words if word.lower() in SPLIT_WORDS), "")

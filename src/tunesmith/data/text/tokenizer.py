@@ -1,0 +1,297 @@
+"""From texts to tokens, once for all epochs, and from tokens to a padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tunesmith.contract.preprocess import TextPreprocess
+from tunesmith.data.progress import track
+from tunesmith.data.table import Ints, Text
+from tunesmith.errors import ConfigError, MissingExtraError
+
+ROWS = ("input_ids", "token_type_ids")
+"""What is kept of a text, a row each: its tokens and, where the model wants it, which part of a pair each is of."""
+
+AT_ONCE = 1024
+"""Texts that are tokenised together."""
+
+Columns = Mapping[str, Sequence[Tensor]]
+"""What is made of texts, by name: int32 tensors of any shape and number; no name for none."""
+
+
+class Keep(Protocol):
+    """Keeps what a tokenizer makes of texts, for the next time."""
+
+    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
+        """Find what was made of the same texts in the same way, or make it."""
+        ...
+
+
+class Tokenizer:
+    """Makes tokens of texts as a backbone wants them.
+
+    Args:
+        preprocess: How.
+
+    Raises:
+        MissingExtraError: The library is not installed.
+        ConfigError: The tokenizer cannot be read, or knows more tokens than the backbone.
+
+    Attributes:
+        keep: What keeps the tokens of texts; ``None`` for nothing.
+    """
+
+    keep: Keep | None = None
+
+    def __init__(self, preprocess: TextPreprocess) -> None:
+        self.preprocess = preprocess
+        self._own = _load(preprocess)
+        if len(self._own) > preprocess.vocabulary:
+            raise ConfigError(
+                f"Expected a tokenizer of at most {preprocess.vocabulary} tokens, as the backbone knows, but the one "
+                f"of {preprocess.tokenizer} has {len(self._own)}."
+            )
+        self._rows = [name for name in ROWS if name in self._own.model_input_names or name == ROWS[0]]
+        # The mask tells padding from tokens, so any token will do where the model was trained without padding.
+        self.padding = next((n for n in (self._own.pad_token_id, self._own.eos_token_id) if n is not None), 0)
+
+    def __call__(self, texts: Sequence[Text]) -> tuple[list[Tensor], Ints]:
+        """Tokenise texts, cutting long ones at their end; of a pair, the longer part.
+
+        Returns:
+            Tokens of each text ``(R, T)``, int32, with R rows as in `ROWS`; and the positions of those that were cut.
+        """
+        self._check_room(len(texts[0]) if len(texts) else 1)
+        columns = self._columns("cut at the end", texts, self._cut)
+        return list(columns["tokens"]), _numbers(columns.get("cut", ()))
+
+    def _cut(self, start: int, texts: Sequence[Text]) -> Columns:
+        tokens = self._tensors(self._encode(texts, cut=True))
+        most = self.preprocess.max_length
+        full = [i for i, own in enumerate(tokens) if own.shape[1] == most]
+        whole = self._encode([texts[i] for i in full], cut=False)[ROWS[0]] if full else []
+        cut = [[start + i] for i, own in zip(full, whole, strict=True) if len(own) > most]
+        return {"tokens": tokens, "cut": int32(cut)}
+
+    def _columns(self, how: str, texts: Sequence[Any], make: Callable[[int, Sequence[Any]], Columns]) -> Columns:
+        """Make something of texts, some at a time, or find it where it is kept.
+
+        Args:
+            how: What is made, and all that it depends on besides the texts and `preprocess`.
+            texts: N.
+            make: From the number of the first and some of them.
+        """
+
+        def anew() -> Columns:
+            found: dict[str, list[Tensor]] = {}
+            starts = range(0, len(texts), AT_ONCE)
+            for start in track(starts, "Making tokens, a thousand texts at a time", len(starts)):
+                for name, column in make(start, texts[start : start + AT_ONCE]).items():
+                    found.setdefault(name, []).extend(column)
+            return found
+
+        return self.keep(self, how, texts, anew) if self.keep else anew()
+
+    def _tensors(self, encoded: Any) -> list[Tensor]:
+        return int32(zip(*(encoded[name] for name in self._rows), strict=True))
+
+    def located(self, texts: Sequence[str]) -> tuple[list[Tensor], list[Ints]]:
+        """Tokenise texts, cutting long ones at their end, and say where in its text each token stands.
+
+        Returns:
+            Tokens of each text ``(R, T)``; and where each begins and ends ``(T, 2)``, in characters: 0 and 0 of those
+            that are of no text.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        self._check_fast()
+        self._check_room(1)
+        columns = self._columns("where each stands", texts, self._located)
+        return list(columns["tokens"]), _arrays(columns["places"])
+
+    def _located(self, start: int, texts: Sequence[str]) -> Columns:
+        encoded = self._encode([(text,) for text in texts], cut=True, return_offsets_mapping=True)
+        return {"tokens": self._tensors(encoded), "places": int32(encoded["offset_mapping"])}
+
+    def shortened(self, texts: Sequence[str], most: int) -> tuple[list[str], Ints]:
+        """Cut texts at their end to a number of tokens, marks left out.
+
+        Returns:
+            The texts, and the positions of those that were cut.
+        """
+        found, cut = list(texts), []
+        for start in range(0, len(texts), AT_ONCE):
+            some = list(texts[start : start + AT_ONCE])
+            encoded = self._own(some, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            for i, places in enumerate(encoded["offset_mapping"], start):
+                if len(places) > most:
+                    found[i] = texts[i][: places[most - 1][1]]
+                    cut.append(i)
+        return found, np.array(cut, dtype=np.int64)
+
+    def windows(
+        self, first: Sequence[str], second: Sequence[str], shared: int
+    ) -> tuple[list[Tensor], Ints, list[Ints]]:
+        """Tokenise pairs, with as much of the second text in each of several windows as goes with all of the first.
+
+        Args:
+            first: N texts.
+            second: As many.
+            shared: Tokens of the second text that neighbouring windows share.
+
+        Returns:
+            Tokens of each window ``(R, T)``; the pair that each is of ``(W,)``; and where each token begins and ends in
+            the second text ``(T, 2)``, -1 and -1 of all others.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        self._check_fast()
+        columns = self._columns(
+            f"windows that share {shared}",
+            list(zip(first, second, strict=True)),
+            lambda start, pairs: self._windows(start, pairs, shared),
+        )
+        return list(columns["tokens"]), _numbers(columns["pairs"]), _arrays(columns["places"])
+
+    def _windows(self, start: int, pairs: Sequence[Text], shared: int) -> Columns:
+        encoded = self._encode(
+            pairs,
+            cut="only_second",
+            stride=shared,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        places = []
+        for i, own in enumerate(encoded["offset_mapping"]):
+            of_second = torch.tensor([part == 1 for part in encoded.sequence_ids(i)])
+            places.append(torch.where(of_second[:, None], torch.tensor(own, dtype=torch.int32), -1))
+        numbers = [[start + number] for number in encoded["overflow_to_sample_mapping"]]
+        return {"tokens": self._tensors(encoded), "pairs": int32(numbers), "places": places}
+
+    def _check_room(self, parts: int) -> None:
+        marks = self._own.num_special_tokens_to_add(pair=parts == 2)
+        if self.preprocess.max_length <= marks:
+            raise ConfigError(
+                f"Expected data.max_length above {marks}, since {marks} tokens mark the ends of a "
+                f"{'pair' if parts == 2 else 'text'}, but got {self.preprocess.max_length}."
+            )
+
+    def _check_fast(self) -> None:
+        if not self._own.is_fast:
+            raise ConfigError(
+                f"Expected a tokenizer that knows where its tokens stand but that of {self.preprocess.tokenizer} does "
+                "not; choose a model with a tokenizer.json."
+            )
+
+    def _encode(self, texts: Sequence[Text], cut: bool | str, **more: Any) -> Any:
+        parts = list(zip(*texts, strict=True))
+        most = self.preprocess.max_length if cut else None
+        return self._own(*map(list, parts), truncation=cut, max_length=most, verbose=False, **more)
+
+    def unmarked(self, text: str) -> tuple[list[int], list[int]]:
+        """Tokens of a whole text, however long, without those that mark its ends; and where each begins in it.
+
+        Raises:
+            ConfigError: The tokenizer does not know.
+        """
+        self._check_fast()
+        columns = self._columns("without marks", [text], self._unmarked)
+        return columns["tokens"][0].tolist(), columns["begins"][0].tolist()
+
+    def _unmarked(self, start: int, texts: Sequence[str]) -> Columns:
+        encoded = self._own(texts[0], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        begins = [begin for begin, _ in encoded["offset_mapping"]]
+        return {"tokens": int32([encoded[ROWS[0]]]), "begins": int32([begins])}
+
+    def marks(self) -> tuple[list[int], list[int]]:
+        """Tokens that mark the begin of a text, and those that mark its end."""
+        bare, marked = (self._own("a", add_special_tokens=add)[ROWS[0]] for add in (False, True))
+        begin = next(i for i in range(len(marked)) if marked[i : i + len(bare)] == bare)
+        return marked[:begin], marked[begin + len(bare) :]
+
+    def rows(self, tokens: Sequence[int]) -> Tensor:
+        """Tokens of a text as `__call__` gives them ``(R, T)``, int32."""
+        return torch.tensor([tokens, *([[0] * len(tokens)] * (len(self._rows) - 1))], dtype=torch.int32)
+
+    @property
+    def end(self) -> int | None:
+        """The token that ends a text, where a model writes one."""
+        found: int | None = self._own.eos_token_id
+        return found
+
+    @property
+    def mask(self) -> int | None:
+        """The token that stands for a hidden one."""
+        found: int | None = self._own.mask_token_id
+        return found
+
+    @property
+    def special(self) -> list[int]:
+        """Tokens that are no words of texts."""
+        return sorted(set(self._own.all_special_ids))
+
+    def __len__(self) -> int:
+        """Number of tokens that it knows."""
+        return len(self._own)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text that tokens are, without those that are no words."""
+        found: str = self._own.decode(list(tokens), skip_special_tokens=True)
+        return found.strip()
+
+    def pad(self, samples: Sequence[Tensor], length: int = 0) -> dict[str, Tensor]:
+        """Put tokens of texts into a batch, padded behind to the longest of them.
+
+        Args:
+            samples: B of ``(R, T)``.
+            length: To pad to where that is more.
+
+        Returns:
+            As `contracts.Inputs` says, each ``(B, T)``, int64.
+        """
+        longest = max(length, max(sample.shape[1] for sample in samples))
+        batch = torch.zeros(len(samples), len(self._rows), longest, dtype=torch.int64)
+        batch[:, 0] = self.padding
+        mask = torch.zeros(len(samples), longest, dtype=torch.int64)
+        for i, sample in enumerate(samples):
+            batch[i, :, : sample.shape[1]] = sample
+            mask[i, : sample.shape[1]] = 1
+        return {name: batch[:, i].contiguous() for i, name in enumerate(self._rows)} | {"attention_mask": mask}
+
+
+def int32(rows: Iterable[Any]) -> list[Tensor]:
+    """A tensor of each."""
+    return [torch.tensor(row, dtype=torch.int32) for row in rows]
+
+
+def _numbers(column: Sequence[Tensor]) -> Ints:
+    return np.array([int(number) for number in column], dtype=np.int64)
+
+
+def _arrays(column: Sequence[Tensor]) -> list[Ints]:
+    return [tensor.numpy().astype(np.int64) for tensor in column]
+
+
+def _load(preprocess: TextPreprocess) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtraError("transformers", "text") from error
+    try:
+        return AutoTokenizer.from_pretrained(preprocess.folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # each kind of tokenizer has its own
+        raise ConfigError(
+            f"Expected a tokenizer in {preprocess.folder} but it cannot be read ({_first_line(error)}): put the files "
+            "of the model's tokenizer there, such as tokenizer.json."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

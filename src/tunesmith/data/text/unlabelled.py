@@ -1,0 +1,134 @@
+"""Texts without labels, from which a language model learns beside labelled ones."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from tunesmith.contract.batch import IGNORED
+from tunesmith.contract.batch import Unlabelled as UnlabelledBatch
+from tunesmith.data.sampler import Lengths, Stream
+from tunesmith.data.table import Text
+from tunesmith.data.tabular.columns import Columns, texts_of
+from tunesmith.data.tabular.reading import SUFFIXES, plain_files, plain_lines
+from tunesmith.data.text.language import Hiding, continued, following
+from tunesmith.data.text.tokenizer import Tokenizer
+from tunesmith.errors import DataError
+
+log = logging.getLogger(__name__)
+
+KEY = "data.unlabelled"
+TRAIN = "train"
+"""In place of a file: the training texts themselves."""
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """Texts of which a decoder learns the next token, and an encoder those that are hidden.
+
+    Attributes:
+        tokens: Of each text ``(R, T)``, int32.
+        tokenizer: Pads them.
+        hiding: How words are hidden; ``None`` for none.
+        per_sample: How many go with each training sample.
+        digest: Of the texts, behind their number.
+    """
+
+    tokens: Sequence[Tensor]
+    tokenizer: Tokenizer
+    hiding: Hiding | None
+    per_sample: int
+    digest: str
+
+    @classmethod
+    def of(cls, texts: Sequence[Text], tokenizer: Tokenizer, hidden: float, seed: int, per_sample: int) -> Unlabelled:
+        """Tokenise texts, cutting long ones at their end.
+
+        Args:
+            texts: At least one.
+            tokenizer: Of the backbone.
+            hidden: Share of words that an encoder is to find.
+            seed: Of what is hidden.
+            per_sample: How many go with each training sample.
+
+        Raises:
+            DataError: The backbone writes in a second stack, which no such text trains.
+            ConfigError: Words are to be hidden, and there is no mask.
+        """
+        reads = tokenizer.preprocess.reads
+        if reads == "in_two_stacks":
+            raise DataError(
+                "Expected no data.unlabelled with an encoder-decoder, which learns from pairs alone, but got some; "
+                "leave it out, or take an encoder or a decoder."
+            )
+        tokens, cut = continued(tokenizer, texts) if reads == "forward" else tokenizer(texts)
+        if len(cut):
+            most = tokenizer.preprocess.max_length
+            log.warning(f"{len(cut):,} of {len(texts):,} texts without labels are cut to {most} tokens.")
+        hiding = Hiding.of(tokenizer, hidden, seed) if reads == "both_ways" else None
+        digest = hashlib.blake2b(repr(texts).encode(), digest_size=16).hexdigest()
+        return cls(tokens, tokenizer, hiding, per_sample, f"{len(texts)} texts, {digest}")
+
+    def stream(self, batch: int | None) -> Stream:
+        """How training goes through them; in batches of their like where a training batch is given."""
+        lengths = torch.tensor([tokens.shape[1] for tokens in self.tokens])
+        return Stream(len(self.tokens), self.per_sample, Lengths(lengths, batch) if batch else None)
+
+    def of_position(self, position: int) -> list[tuple[int, int]]:
+        """What goes with a position of the split where no stream deals them: always the same ones."""
+        return [(0, (position * self.per_sample + i) % len(self.tokens)) for i in range(self.per_sample)]
+
+    def __call__(self, turn: int, row: int) -> tuple[Tensor, Tensor]:
+        """A text ``(R, T)``, with other words hidden in every turn, and what each token is to give ``(T,)``."""
+        tokens = self.tokens[row]
+        return self.hiding(tokens, (turn, row)) if self.hiding else (tokens, following(tokens))
+
+    def heaviest(self, count: int) -> UnlabelledBatch:
+        """As many of the longest texts as go with a batch of so many samples."""
+        longest = sorted(range(len(self.tokens)), key=lambda row: -self.tokens[row].shape[1])
+        return self.collate(
+            [self(i // len(longest), longest[i % len(longest)]) for i in range(count * self.per_sample)]
+        )
+
+    def collate(self, drawn: Sequence[tuple[Tensor, Tensor]]) -> UnlabelledBatch:
+        """Put texts into a batch, padded to the longest of them; what they are to give with `IGNORED`."""
+        targets = [target for _, target in drawn]
+        return {
+            "input": self.tokenizer.pad([tokens for tokens, _ in drawn]),
+            "target": pad_sequence(targets, batch_first=True, padding_value=IGNORED),
+        }
+
+
+def read(source: str, column: str) -> list[Text]:
+    """Read texts: a line each of a .txt file, or of all in a folder; or a row each of a table.
+
+    Args:
+        source: The file or folder; ``~`` is the home folder.
+        column: Of a table.
+
+    Raises:
+        DataError: There is no such file or column, or a text is empty or too long.
+    """
+    path = Path(source).expanduser()
+    if path.suffix in SUFFIXES:
+        return texts_of(Columns.read(path, KEY), [column])
+    return [(line.strip(),) for file in plain_files(path, KEY) for line in plain_lines(file) if line.strip()]
+
+
+def warn_of_tested(texts: Sequence[Text], of_split: Mapping[str, Sequence[Text]]) -> None:
+    """Say that texts stand in a split that is no training: what is tested is then not new to the model."""
+    known = {text for (text,) in texts}
+    for split, samples in of_split.items():
+        number = sum(any(part in known for part in sample) for sample in samples)
+        if split != "train" and number:
+            log.warning(
+                f"{number:,} of {len(samples):,} texts of {split} are among those without labels, so the model has "
+                "read them when it is tested; take them out to know what it makes of new ones."
+            )

@@ -1,0 +1,80 @@
+"""What a run whose head is fitted, and not trained, needs to be otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from tunesmith.contract.parameters import HEAD
+from tunesmith.contract.protocols import FittedHead
+from tunesmith.errors import ConfigError, PolicyError
+
+ONE_EPOCH = {
+    "max_epochs": 1,
+    "max_steps": -1,
+    "val_check_interval": 1.0,
+    "check_val_every_n_epoch": 1,
+    "gradient_clip_val": None,
+}
+"""The trainer of a head that is fitted: it sees every sample once, is validated when fitted, and has no gradients."""
+
+
+UNHEARD = {
+    "label_smoothing": "loss.label_smoothing=0",
+    "shift": "loss.logit_adjustment=0",
+    "gamma": "loss.gamma=0",
+    "pos_weight": "loss.pos_weight=null",
+}
+"""Attributes of losses that no fitted head can take into account, and how to do without."""
+
+
+def settle(cfg: DictConfig, head: object) -> None:
+    """Make the run one whole epoch long, whatever the configuration says, if its head is fitted."""
+    if isinstance(head, FittedHead):
+        for key, value in ONE_EPOCH.items():
+            OmegaConf.update(cfg, f"trainer.{key}", value, force_add=True)
+
+
+def check(task: Any, trainer: Trainer) -> None:
+    """Refuse what a head that is fitted, if the task has one, cannot be combined with.
+
+    Raises:
+        PolicyError: Something in the backbone trains, or the head never does.
+        ConfigError: Weights are averaged, there are several processes, or the loss has options that the fit, which is
+            to the head's own loss, cannot follow; only weights of classes count in it, as weights of their samples.
+    """
+    if not isinstance(task.head, FittedHead):
+        return
+    rows = task.table.rows
+    trains = sum(row.first_epoch is not None for row in rows if row.parameter.stage != HEAD)
+    if trains or any(row.first_epoch != 0 for row in rows if row.parameter.stage == HEAD):
+        raise PolicyError(
+            "Expected a policy that trains the head alone, since it is fitted to the features of a frozen backbone, "
+            f"but got one that trains {trains} tensors of the backbone; use policy=linear_probe."
+        )
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set in a loop over connectors
+    if any(isinstance(c, WeightAveraging | StochasticWeightAveraging) for c in callbacks):
+        raise ConfigError(
+            "Expected no averaging of weights, since the head is fitted in one go, but got some; "
+            "leave callback=ema out, or use head=linear."
+        )
+    _check_loss(task.loss)
+    if trainer.world_size > 1:
+        raise ConfigError(
+            f"Expected one process, since the head is fitted to all features at once, but got {trainer.world_size}; "
+            "use trainer.devices=1."
+        )
+
+
+def _check_loss(loss: nn.Module) -> None:
+    for attribute, without in UNHEARD.items():
+        value = getattr(loss, attribute, None)
+        if isinstance(value, Tensor) or value:
+            raise ConfigError(
+                "Expected a loss with no other option than class_weight, since the head is fitted by a loss of its "
+                f"own, but got {without.partition('=')[0]}; use {without}, or head=linear."
+            )

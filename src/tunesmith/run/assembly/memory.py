@@ -1,0 +1,123 @@
+"""Memory that ran out, told in a sentence; and how to tell beforehand."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.errors import RunError
+from tunesmith.run.assembly import allocator
+
+WORDS = "DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc", "MPS backend out of memory"
+"""What torch and oneDNN say where there is no memory; on CUDA devices torch has an error of its own."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that there is no more memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
+
+
+@contextlib.contextmanager
+def limited(device: torch.device, share: float) -> Iterator[None]:
+    """Let allocations on a CUDA device fail beyond a share of its memory, during the block; elsewhere do nothing."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_per_process_memory_fraction(share, device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+class Forecast:
+    """What trials of rising size take of a CPU's memory, and so whether there is room for the next.
+
+    A CPU's memory must not be tried out: Linux promises more than there is and kills the process that uses it, and
+    where a limit makes allocations fail, oneDNN may crash (seen with torch 2.15). What a trial takes is a constant and
+    so much a sample; it is read off the process's largest resident size, on Linux.
+
+    Args:
+        room: Bytes that a trial may take.
+    """
+
+    def __init__(self, room: float) -> None:
+        self.room = room
+        self._taken: dict[int, int] = {}
+
+    def allows(self, size: int) -> bool:
+        """Whether a trial of a size, larger than those before, can be expected to have room."""
+        if not self._taken:
+            return True
+        last = max(self._taken)
+        earlier = max(n for n in self._taken if n < last)
+        slope = (self._taken[last] - self._taken[earlier]) / (last - earlier)
+        return self._taken[last] + max(0.0, slope) * (size - last) <= self.room
+
+    def run(self, size: int, trial: Callable[[], int]) -> None:
+        """Run a trial and note what it takes, above what the process has now.
+
+        Args:
+            size: Of the trial.
+            trial: Gives how many of these bytes a trial of any size takes.
+        """
+        allocator.give_back()
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the largest size so far becomes the present one
+        before = _resident("VmRSS")
+        constant = trial()
+        self._taken[0] = constant
+        self._taken[size] = max(0, _resident("VmHWM") - before)
+
+
+def _resident(what: str) -> int:
+    """Bytes that /proc/self/status says; 0 where there is none."""
+    try:
+        lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(lines[what].split()[0]) * 1024
+
+
+@contextlib.contextmanager
+def told(cfg: DictConfig) -> Iterator[None]:
+    """Tell what to change where a run does not fit into memory.
+
+    Args:
+        cfg: The run's configuration.
+
+    Raises:
+        RunError: It does not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
+            raise
+        raise RunError(_way_out(cfg)) from error
+
+
+def _way_out(cfg: DictConfig) -> str:
+    size = OmegaConf.select(cfg, "data.batch_size", default=None)
+    at_once = OmegaConf.select(cfg, "trainer.batch_size", default=None) or size
+    smaller = "a smaller data.batch_size"
+    if isinstance(size, int) and isinstance(at_once, int) and at_once > 1:
+        less = max(n for n in range(1, at_once) if size % n == 0)
+        smaller = f"trainer.batch_size={less}, the same step in pieces"
+        smaller += "" if at_once < size else ", or trainer.batch_size=auto, which finds what fits"
+    if OmegaConf.select(cfg, "data.in_memory", default=None) is True:
+        smaller += "; data.in_memory=auto"
+    return (
+        f"Expected the run to fit into memory but it ran out at {_shown(size, at_once)}; use {smaller}; or "
+        "trainer.precision=bf16-mixed, a smaller backbone.image_size, or a policy that trains less."
+    )
+
+
+def _shown(size: int | None, at_once: int | str | None) -> str:
+    return f"data.batch_size={size}" + (f" in pieces of {at_once}" if at_once != size else "")

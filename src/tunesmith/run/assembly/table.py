@@ -1,0 +1,103 @@
+"""The parameter table of a run: policy and rates, laid over the parameters of backbone and head."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from lightning.pytorch import Trainer
+from torch import nn
+
+from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
+from tunesmith.contract.protocols import Backbone, FittedHead
+from tunesmith.errors import ConfigError
+
+_POSITION = re.compile(r"pos_?emb|position|rel_pos|cpb_mlp|attention_biases|lora_magnitude_vector")
+log = logging.getLogger(__name__)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+
+
+def make_table(
+    backbone: Backbone, head: nn.Module, policy: Policy, rates: Rates, weight_decay: float = 0.0
+) -> ParameterTable:
+    """Lay policy and rates over the parameters of backbone and head: one row each.
+
+    Args:
+        backbone: With its stages.
+        head: The head.
+        policy: What trains when.
+        rates: How fast.
+        weight_decay: The optimizer's.
+    """
+    parameters = _parameters(backbone, head)
+    phases, plan = policy.plan(parameters), rates.plan(parameters)
+    if isinstance(head, FittedHead):  # no step is ever taken
+        plan = plan | {p.name: Rate(0.0, 0.0) for p in parameters if p.stage == HEAD}
+    first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
+    rows = [Row(p, first[p.name], plan[p.name], weight_decay * plan[p.name].decay) for p in parameters]
+    return ParameterTable(tuple(rows), tuple(phases))
+
+
+def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
+    found = []
+    units = [
+        (stage.name, depth, f"backbone.net.{name}", member)
+        for depth, stage in enumerate(backbone.stages)
+        for name, member in backbone.members(stage).items()
+    ]
+    for stage, depth, prefix, unit in [*units, (HEAD, len(backbone.stages), HEAD, head)]:
+        if isinstance(unit, nn.Parameter):
+            added = _is_embedding(prefix, unit)
+            found.append(Parameter(prefix, stage, depth, False, False, unit.ndim, unit.numel(), added))
+            continue
+        norms = {f"{n}." if n else "" for n, m in unit.named_modules() if _is_norm(m)}
+        for name, p in unit.named_parameters():
+            owner, _, leaf = name.rpartition(".")
+            norm = (f"{owner}." if owner else "") in norms
+            bias = leaf == "bias" or leaf.endswith("_bias")  # in_proj_bias of torch's attention
+            added = not norm and not bias and _is_embedding(f"{prefix}.{name}", p)
+            found.append(Parameter(f"{prefix}.{name}", stage, depth, norm, bias, p.ndim, p.numel(), added))
+    return found
+
+
+def _is_embedding(name: str, parameter: nn.Parameter) -> bool:
+    """By how it hangs in its module and by its shape: what multiplies inputs is called a weight, and is a matrix.
+
+    What hangs beside the layers and spreads over samples, positions or channels is added or scales; of tables that
+    spread over nothing, and of the networks that make them, the name says what they are.
+    """
+    if _POSITION.search(name):
+        return True
+    leaf = name.rpartition(".")[2]
+    spreads = parameter.ndim > 1 and (parameter.shape[0] == 1 or all(size == 1 for size in parameter.shape[1:]))
+    return spreads and leaf != "weight" and not leaf.endswith("_weight")
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """By class, or by its name: the libraries have normalisations of their own, such as timm's RmsNorm."""
+    return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
+
+
+def check_phases_fit(task: Any, trainer: Trainer) -> None:
+    """Warn of phases that the run is too short for; one before which another may end on a plateau may yet come.
+
+    Raises:
+        ConfigError: A phase waits for a metric of validation, and there is none.
+    """
+    phases = task.table.phases
+    waiting = next((i for i, phase in enumerate(phases) if phase.plateau), len(phases))
+    if waiting < len(phases) and task.monitor is None:
+        raise ConfigError("Expected a validation split for a policy that waits for a plateau but got none.")
+    certain = phases[: waiting + 1]
+    late = [p.first_epoch for p in certain if 0 <= (trainer.max_epochs or -1) <= p.first_epoch]
+    if late and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
+        log.warning(
+            f"Expected a run long enough for all phases of the policy but {len(late)} of {len(phases)} begin at "
+            f"epoch {late[0]} or later, and trainer.max_epochs is {trainer.max_epochs}."
+        )
+
+
+def phases_in_record(table: ParameterTable) -> list[dict[str, int]]:
+    """What run.json says of each phase: its first epoch, and how many elements train in it."""
+    return [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]

@@ -1,0 +1,109 @@
+"""Whether frozen was frozen: what must not have moved in a run, and what should have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, final
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from tunesmith.errors import RunError
+from tunesmith.task.optimization.delta import digests
+from tunesmith.task.optimization.freeze import frozen_names
+
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run did to its weights.
+
+    Attributes:
+        frozen: Number of weights and buffers that no phase of the run trained.
+        frozen_moved: Names of those that are not what they were all the same.
+        trained: Number of weights that a phase trained.
+        trained_unmoved: Names of those that are what they were all the same.
+    """
+
+    frozen: int
+    frozen_moved: list[str]
+    trained: int
+    trained_unmoved: list[str]
+
+    def sentences(self) -> Iterator[str]:
+        """What the user should know."""
+        if self.trained_unmoved:
+            yield (
+                f"{len(self.trained_unmoved)} of {self.trained} tensors that trained never moved: "
+                f"{_some(self.trained_unmoved)}."
+            )
+
+    def enforce(self) -> None:
+        """Make sure that frozen was frozen.
+
+        Raises:
+            RunError: Something that no phase trained is not what it was.
+        """
+        if self.frozen_moved:
+            raise RunError(
+                f"Expected {self.frozen} frozen tensors to keep their bits but {len(self.frozen_moved)} changed: "
+                f"{_some(self.frozen_moved)}; something writes to them besides the optimizer, and the weights of this "
+                "run are not what its policy says."
+            )
+
+
+@final
+class SelfCheck(Callback):
+    """Compares digests of all weights and buffers at the end of a run with those at its start.
+
+    The digests of the start are in every checkpoint, so that a resumed run is compared with the start of the whole.
+    They take 0.3 s for the 25.6 million weights of a ResNet-50, on one core, twice a run.
+    """
+
+    def __init__(self) -> None:
+        self._start: dict[str, str] = {}
+        self.verdict: Verdict | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The digests of the start, by name."""
+        return {"start": self._start}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the digests of the start."""
+        self._start = dict(state_dict["start"])
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the digests of a run that begins."""
+        if not self._start:
+            self._start = digests(pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare."""
+        self.verdict = compare(pl_module, self._start, trainer.current_epoch)
+
+
+def compare(task: Any, start: Mapping[str, str], epochs: int) -> Verdict:
+    """Compare a task with what it was.
+
+    Args:
+        task: With its parameter table.
+        start: Digests of its start.
+        epochs: How many epochs of training are over.
+    """
+    phases = [p for p in task.table.phases if p.first_epoch <= epochs]
+    trained = frozenset(chain.from_iterable(p.trainable for p in phases if p.first_epoch < max(1, epochs)))
+    frozen = frozen_names(task, [p.trainable for p in phases])
+    now = digests(task)
+    return Verdict(
+        frozen=len(frozen),
+        frozen_moved=[name for name in frozen if now[name] != start[name]],
+        trained=len(trained),
+        trained_unmoved=[name for name in now if name in trained and now[name] == start[name]],
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

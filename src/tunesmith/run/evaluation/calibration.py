@@ -1,0 +1,70 @@
+"""Fit a task's decision (temperature, threshold) on validation, for every checkpoint that may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunesmith.errors import RunError
+from tunesmith.run.assembly.assemble import Parts
+from tunesmith.run.resume.checkpoint import load_weights
+from tunesmith.task.calibration import Decision
+
+
+def fit_decisions(parts: Parts, folder: Path, tested: str | None = None) -> dict[str, Decision]:
+    """Fit a decision for the best, the last and the tested weights of a run that was just trained.
+
+    Each has its own, since each can be evaluated and predicted with later.
+
+    Args:
+        parts: The assembled run.
+        folder: The run folder, with its checkpoints.
+        tested: What the weights that are to be tested are called.
+
+    Returns:
+        By ``best``, ``last`` and ``tested``; all the same where nothing was to be saved; empty where the task asks for
+        none.
+
+    Raises:
+        RunError: A checkpoint is altered or does not fit.
+    """
+    if not parts.task.decides:
+        return {}
+    parts.data.evaluate_on("val")
+    loggers, parts.trainer.loggers = parts.trainer.loggers, []  # what is logged here would look like a test
+    decisions: dict[str, Decision] = {}
+    for weights in dict.fromkeys(("best", "last", tested or "best")):
+        path = folder / "checkpoints" / f"{weights}.ckpt"
+        if path.is_file():
+            load_weights(parts.task, path)
+        parts.task.decision = Decision()
+        parts.trainer.test(parts.task, datamodule=parts.data, verbose=False)
+        found = parts.collect.collected()
+        decisions[weights] = parts.task.decide(found["outputs"], found["target"])
+    parts.trainer.loggers = loggers
+    parts.data.evaluate_on("test")
+    return decisions
+
+
+def recorded(record: Mapping[str, Any], weights: str, decides: bool) -> Decision:
+    """The decision that a run recorded for its weights.
+
+    Args:
+        record: Its run.json.
+        weights: ``best`` or ``last``.
+        decides: Whether its task fits one.
+
+    Raises:
+        RunError: It was to fit one but did not get that far.
+    """
+    if not decides:
+        return Decision()
+    if weights not in record.get("decision", {}):
+        raise RunError(
+            "Expected a run that has fitted task.temperature and task.threshold but it ended before; go on with it by "
+            "'tunesmith train resume=…'."
+        )
+    found = record["decision"][weights]
+    threshold = found["threshold"]
+    return Decision(found["temperature"], None if threshold is None else tuple(threshold))

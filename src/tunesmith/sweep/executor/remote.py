@@ -1,0 +1,170 @@
+"""A job beside a worker of another engine: a process of its own, which the launcher reaches through files.
+
+Workers share nothing with the launcher but a file system. Beside a job's claim, each try has files of its own:
+``.stop`` asks it to end, and ``.alive`` is there while it runs. A job ends by itself when its claim is another
+launcher's or its launcher gives no more sign of life. It begins when every other try of it has ended, or has given no
+sign of life for a minute: a worker that was lost may live on where nobody sees it, until it finds its order to end. So
+two processes do not work in one run folder; on one machine, the run itself refuses to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tunesmith.atomic import write_text
+from tunesmith.sweep.claim import STALE, Claim
+from tunesmith.sweep.executor.process import GRACE, inherited
+from tunesmith.sweep.protocol import Work
+
+LOOK = 0.2
+"""Seconds between two looks at the process and its files."""
+
+SILENT = 2 * STALE
+"""Seconds without a sign of life of the launcher after which a job ends; by the worker's clock."""
+
+_current: list[subprocess.Popen[bytes]] = []
+
+
+@dataclass
+class Remote:
+    """One try at a job: runs it where it is called, and is sent there by pickling.
+
+    Args:
+        work: The job.
+        folder: The working folder.
+        name: The try's own, in the names of its files.
+    """
+
+    work: Work
+    folder: str = field(default_factory=lambda: str(Path.cwd()))
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    def __call__(self) -> int:
+        """Run the job, and give its exit code; negative for a signal."""
+        watch = _Watch(self)
+        watch.wait_for_others()
+        if watch.order():
+            return 128 + signal.SIGTERM
+        with self.work.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tunesmith", *self.work.argv],
+                cwd=self.folder,
+                env={**inherited(), **self.work.env},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # the worker itself may be killed
+            )
+        _current.append(process)
+        try:
+            while process.poll() is None:
+                watch.live()
+                if order := watch.order():
+                    _signal(process, order)
+                time.sleep(LOOK)
+        finally:
+            _signal(process, "kill")
+            _current.remove(process)
+            watch.end()
+        return process.returncode
+
+    def checkpoint(self) -> Any:
+        """Let the job save before the queue takes its machine away; submitit then calls the same again elsewhere."""
+        from submitit.helpers import DelayedSubmission  # type: ignore[import-not-found,unused-ignore]
+
+        for process in _current:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+        _Watch(self).end()
+        return DelayedSubmission(self)
+
+    def ask_to_end(self, hard: bool) -> None:
+        """Leave word for it to end."""
+        write_text(_Watch(self).stop, "kill" if hard else "term")
+
+    def has_begun(self) -> bool:
+        """Whether a worker has taken it up."""
+        return _Watch(self).alive.exists()
+
+    def lost(self, what: str) -> int:
+        """Note that its worker ended without a result, and make sure that it does too; gives an exit code."""
+        self.ask_to_end(hard=True)
+        with self.work.log.open("a", encoding="utf-8") as log:
+            log.write(f"\n{what}\n")
+        return 1
+
+
+class _Watch:
+    """The files of a try.
+
+    Args:
+        remote: The try.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        self.claim = remote.work.claim
+        self.alive, self.stop = (self.claim.with_suffix(f".{remote.name}.{kind}") for kind in ("alive", "stop"))
+        self._beats, self._since = 0.0, time.monotonic()
+
+    def live(self) -> None:
+        self.alive.touch()
+
+    def end(self) -> None:
+        self.alive.unlink(missing_ok=True)
+
+    def order(self) -> str:
+        """``term`` or ``kill`` where the job is to end, else nothing."""
+        with contextlib.suppress(OSError):
+            return self.stop.read_text(encoding="utf-8")
+        if not Claim(self.claim).is_newest():
+            return "term"
+        with contextlib.suppress(OSError):
+            beats = self.claim.stat().st_mtime
+            if beats != self._beats:
+                self._beats, self._since = beats, time.monotonic()
+        return "term" if time.monotonic() - self._since > SILENT else ""
+
+    def wait_for_others(self) -> None:
+        """Wait until no other try of the job runs, or until it gives no more sign of life."""
+        number = self.claim.stem.rpartition("-")[0]
+        for alive in sorted(set(self.claim.parent.glob(f"{number}-*.alive")) - {self.alive}):
+            touched, since = 0.0, time.monotonic()
+            while alive.exists() and time.monotonic() - since < STALE and not self.order():
+                with contextlib.suppress(OSError):
+                    if alive.stat().st_mtime != touched:
+                        touched, since = alive.stat().st_mtime, time.monotonic()
+                time.sleep(LOOK)
+            if time.monotonic() - since >= STALE:
+                alive.unlink(missing_ok=True)  # it is waited for once; one that lives makes it again
+
+
+def prepare(work: Work, threads: int) -> Remote:
+    """Make a try at a job, ready to be sent."""
+    return Remote(
+        Work(work.name, work.argv, {"OMP_NUM_THREADS": str(max(1, threads)), **work.env}, work.log, work.claim)
+    )
+
+
+def _signal(process: subprocess.Popen[bytes], order: str) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        if order == "kill":
+            os.killpg(process.pid, signal.SIGKILL)
+        elif process.poll() is None:
+            process.terminate()
+
+
+def _end_with_parent() -> None:
+    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -1,0 +1,280 @@
+"""Combinations that Optuna chooses by what the earlier ones came to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunesmith.errors import ConfigError, MissingExtraError, RunError, nearest
+from tunesmith.sweep import outcome
+from tunesmith.sweep.protocol import Job, Result, Searcher, Space
+from tunesmith.sweep.search.dimension import Dimension, dimensions
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial, Trial
+
+NO_JOB = "tunesmith:no job"
+"""Attribute of the study's trials that are no jobs of their own: one too many, or what came of a job that was run again
+after its trial had failed. (A trial that has ended cannot be altered.)"""
+
+FILE = "optuna.log"
+"""Optuna's own journal in the sweep's folder; optuna-dashboard shows it."""
+
+
+class Optuna(Searcher):
+    """A study of Optuna's (Akiba et al. 2019) with a trial a job, of the same number.
+
+    What is optimized is the best value that a job had of the metric it monitors, or ``objectives``. A job without a
+    value, or whose value is no number, is a failed trial: it teaches nothing, and the others go on.
+
+    Args:
+        space: What is searched.
+        folder: Of the sweep; the study is kept in ``optuna.log`` there, and goes on when the sweep does.
+        jobs: How many trials.
+        sampler: How combinations are chosen: ``tpe`` (Bergstra et al. 2011), ``cmaes`` (Hansen & Ostermeier 2001; of
+            numbers alone, other keys are drawn) or ``nsga2`` (Deb et al. 2002; for several objectives).
+        startup: Trials that are drawn at random first; of ``nsga2``, the size of a generation.
+        seed: Of the choices.
+        objectives: Metrics, and which way each is better, such as ``{test/accuracy: max, seconds: min}``; of one of
+            validation, its value in the best epoch. ``null`` for the metric that the jobs monitor.
+        pruner: Which jobs are stopped early, by their validation so far: those below the ``median`` of the others at
+            the same epoch, by ``hyperband`` (Li et al. 2018), or ``none``.
+        warmup: Epochs that ``median`` lets every job have, and with which ``hyperband`` begins.
+
+    Raises:
+        ConfigError: Nothing is searched, the arguments do not go together, or, once a job completed, an objective is
+            none of its metrics.
+        MissingExtraError: Optuna is not installed.
+    """
+
+    total: int
+
+    def __init__(
+        self,
+        space: Space,
+        folder: Path,
+        jobs: int = 20,
+        sampler: Literal["tpe", "cmaes", "nsga2"] = "tpe",
+        startup: int = 10,
+        seed: int = 0,
+        objectives: dict[str, str] | None = None,
+        pruner: Literal["none", "median", "hyperband"] = "none",
+        warmup: int = 1,
+    ) -> None:
+        self.dimensions = dimensions(space)
+        _check(self.dimensions, jobs, sampler, objectives, pruner)
+        self.total, self.sampler, self.startup, self.seed = jobs, sampler, startup, seed
+        self.objectives = objectives
+        self.prunes = pruner != "none"
+        self._known: set[int] = set()
+        self._reported: dict[int, int] = {}
+        self._sign: int | None = None  # of the monitored value: -1 where the largest is best
+        self._distributions = {d.key: _distribution(d) for d in self.dimensions}
+        self.study = _study(folder, objectives, _pruner(pruner, warmup))
+
+    def ask(self, free: int) -> Sequence[Job]:
+        """Give the next trials: first those that were begun before a kill and never came to run."""
+        jobs: list[Job] = []
+        while len(jobs) < free and (trial := self._begun() or self._new()) is not None:
+            self._known.add(trial.number)
+            changes = tuple(f"{d.key}={_text(d, trial.params[d.key])}" for d in self.dimensions)
+            jobs.append(Job(trial.number, changes))
+        return jobs
+
+    def _begun(self) -> FrozenTrial | None:
+        trials = self.study.get_trials(deepcopy=False)
+        return next((t for t in trials if not t.state.is_finished() and t.number not in self._known), None)
+
+    def _jobs(self) -> list[FrozenTrial]:
+        return [trial for trial in self.study.get_trials(deepcopy=False) if NO_JOB not in trial.user_attrs]
+
+    def _new(self) -> Trial | None:
+        if len(self._jobs()) >= self.total:
+            return None
+        number = len(self.study.get_trials(deepcopy=False))
+        # A sampler's random numbers die with its process, and one with the same seed would draw the first ones again.
+        self.study.sampler = _sampler(self.sampler, self.startup, self.seed * 100_003 + number)
+        trial: Trial = self.study.ask(self._distributions)
+        if sum(job.number <= trial.number for job in self._jobs()) > self.total:  # another launcher was faster
+            trial.set_user_attr(NO_JOB, trial.number)
+            self._fail(trial.number)
+            return None
+        return trial
+
+    def tell(self, job: Job, result: Result | None) -> None:
+        """Tell the study, unless another launcher has."""
+        self._known.add(job.number)
+        self._learn(result)
+        if result is None:
+            return
+        values = self._values(result)
+        trial = self._trial(job.number)
+        if trial.state.is_finished():
+            if trial.state == _states().FAIL and result.status == "completed" and values is not None:
+                self._add(trial, values)
+            return
+        if result.status == "completed" and values is None:
+            self._examine(result)
+        if result.status == "pruned":
+            self._report(job.number, result)
+            self.study.tell(job.number, state=_states().PRUNED)
+        elif result.status == "completed" and values is not None:
+            self._report(job.number, result)
+            self.study.tell(job.number, values)
+        else:
+            self._fail(job.number)
+
+    def _add(self, failed: FrozenTrial, values: Sequence[float]) -> None:
+        """Let the study learn what came of a job that was run again, once; of two launchers both may."""
+        from optuna.trial import create_trial
+
+        if all(trial.user_attrs.get(NO_JOB) != failed.number for trial in self.study.get_trials(deepcopy=False)):
+            attributes = {NO_JOB: failed.number}
+            self.study.add_trial(
+                create_trial(
+                    params=failed.params, distributions=failed.distributions, values=values, user_attrs=attributes
+                )
+            )
+
+    def prune(self, job: Job, history: Sequence[tuple[int, float]]) -> bool:
+        """Whether Optuna's pruner gives a job up; until one is completed, which way is better is not known."""
+        if not self.prunes or self._sign is None or not history or self._trial(job.number).state.is_finished():
+            return False  # a job that is run again has no trial that could take its curve
+        return self._feed(job.number, history, self._sign).should_prune()
+
+    def _report(self, number: int, result: Result) -> None:
+        """Give the pruner the whole curve of a job that has ended."""
+        if self.prunes and self._sign is not None and result.monitor:
+            self._feed(number, outcome.history(result.folder, result.monitor), self._sign)
+
+    def _feed(self, number: int, history: Sequence[tuple[int, float]], sign: int) -> Trial:
+        from optuna.trial import Trial
+
+        trial = Trial(self.study, self._trial(number)._trial_id)
+        for epoch, value in history[self._reported.get(number, 0) :]:
+            trial.report(sign * value, epoch + 1)
+        self._reported[number] = len(history)
+        return trial
+
+    def _learn(self, result: Result | None) -> None:
+        if result is not None and result.monitor and self.objectives is None:
+            self._sign = -1 if result.mode == "max" else 1
+
+    def _values(self, result: Result) -> list[float] | None:
+        """What is optimized; ``None`` where a part of it is missing or no number."""
+        if self.objectives is None:
+            found = [None if result.objective is None else (self._sign or 1) * result.objective]
+        else:
+            known = _known(result)
+            found = [known.get(f"best/{name}", known.get(name)) for name in self.objectives]
+        values = [value for value in found if value is not None and math.isfinite(value)]
+        return values if len(values) == len(found) else None
+
+    def _examine(self, result: Result) -> None:
+        """Stop at the first job that does not know an objective: no later one would, and each would be in vain."""
+        known = _known(result)
+        absent = [name for name in self.objectives or {} if name not in known and f"best/{name}" not in known]
+        if absent and not self.study.get_trials(deepcopy=False, states=(_states().COMPLETE,)):
+            names = {key.removeprefix("best/") for key in known}
+            raise ConfigError(
+                [
+                    f"Expected sweep.searcher.objectives to name metrics that a job has but got '{name}'."
+                    + nearest(name, names)
+                    for name in absent
+                ]
+            )
+
+    def _fail(self, number: int) -> None:
+        self.study.tell(number, state=_states().FAIL)
+
+    def _trial(self, number: int) -> FrozenTrial:
+        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
+        if number >= len(trials):
+            raise RunError(f"Expected {FILE} of the sweep to know job {number} but it ends before: it was altered.")
+        return trials[number]
+
+
+def _check(
+    found: Sequence[Dimension], jobs: int, sampler: str, objectives: Mapping[str, str] | None, pruner: str
+) -> None:
+    said = []
+    if not found:
+        said.append("Expected a key to search but got none: such as 'optimizer.lr=tag(log,interval(1e-4,1e-1))'.")
+    if jobs < 1:
+        said.append(f"Expected sweep.searcher.jobs to be at least 1 but got {jobs}.")
+    wrong = [way for way in (objectives or {}).values() if way not in ("max", "min")]
+    if wrong:
+        said.append(f"Expected max or min for each of sweep.searcher.objectives but got {', '.join(map(str, wrong))}.")
+    if objectives is not None and len(objectives) != 1 and (pruner != "none" or sampler == "cmaes"):
+        said.append("Expected one objective for sampler=cmaes and for a pruner but got several: choose sampler=nsga2.")
+    if said:
+        raise ConfigError(said)
+
+
+def _known(result: Result) -> dict[str, float]:
+    return {**result.metrics, "seconds": result.seconds}
+
+
+def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePruner) -> Any:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder.mkdir(parents=True, exist_ok=True)
+    # The monitored metric says with the first result which way is better; until then the least of ± it is sought.
+    ways: list[Any] = [{"max": "maximize", "min": "minimize"}[way] for way in (objectives or {"": "min"}).values()]
+    storage = JournalStorage(JournalFileBackend(str(folder / FILE)))
+    study = optuna.create_study(
+        storage=storage, study_name="sweep", directions=ways, pruner=pruner, load_if_exists=True
+    )
+    study.set_user_attr("objectives", list(objectives or ["the monitored metric, negated where the largest is best"]))
+    return study
+
+
+def _sampler(name: str, startup: int, seed: int) -> BaseSampler:
+    from optuna import samplers
+
+    if name == "cmaes":
+        return samplers.CmaEsSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
+    if name == "nsga2":
+        return samplers.NSGAIISampler(population_size=startup, seed=seed)
+    return samplers.TPESampler(n_startup_trials=startup, seed=seed)
+
+
+def _pruner(name: str, warmup: int) -> BasePruner:
+    try:
+        from optuna import pruners
+    except ImportError as error:
+        raise MissingExtraError("optuna", "optuna") from error
+    if name == "median":
+        return pruners.MedianPruner(n_warmup_steps=warmup)
+    if name == "hyperband":
+        return pruners.HyperbandPruner(min_resource=warmup)
+    return pruners.NopPruner()
+
+
+def _states() -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    try:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    except ImportError as error:
+        raise MissingExtraError("optuna", "optuna") from error
+    low, high, log = dimension.low, dimension.high, dimension.log
+    if dimension.whole:
+        return IntDistribution(int(low), int(high), log=log, step=1 if log else dimension.step)
+    return CategoricalDistribution(dimension.values) if dimension.values else FloatDistribution(low, high, log=log)
+
+
+def _text(dimension: Dimension, value: Any) -> str:
+    return value if isinstance(value, str) else dimension.write(value)

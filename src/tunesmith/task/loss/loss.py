@@ -1,0 +1,290 @@
+"""Losses for each kind of target, and what every loss can be asked: whether it fits, and what a weight is worth."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal, final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tunesmith.contract.spec import RAGGED
+from tunesmith.errors import ConfigError
+
+Weighting = Literal["auto"] | Sequence[float] | None
+
+
+class Loss(nn.Module, ABC):
+    """A loss of each sample, and its plain mean over the batch.
+
+    The mean counts samples and not their weights, so that a batch that happens to hold a rare class weighs more, as it
+    does in the mean over all of train.
+    """
+
+    targets: ClassVar[tuple[str, ...]]
+    """Kinds of target, as `DataSpec` has them, that the loss is for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reduction = "mean"
+
+    @abstractmethod
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Outputs ``(B, K)`` in float32 and targets to the loss of each sample ``(B,)``."""
+
+    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Outputs ``(B, K)`` and targets to a scalar, or to ``(B,)`` where ``reduction`` is ``none``."""
+        losses = self.losses(outputs.float(), target)
+        return losses.mean() if self.reduction == "mean" else losses
+
+
+@final
+class CrossEntropy(Loss):
+    """Cross-entropy of the softmax with a class ``(B,)`` or, where samples were mixed, class probabilities ``(B, K)``.
+
+    Where there is an output a token, B counts tokens.
+
+    Args:
+        label_smoothing: Share of the target that is spread over all classes, from 0 to below 1.
+        class_weight: Weight of each class ``(K,)``; ``auto`` is N / (K n_k), which makes every class count the same.
+        logit_adjustment: Add this much of the log of each class's share of train to its output, in the loss only: at 1
+            the plain outputs then aim at the balanced error (Menon et al., Long-tail learning via logit adjustment,
+            2021).
+        train_counts: Training samples of each class ``(K,)``.
+
+    Raises:
+        ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
+    """
+
+    targets = ("class", *RAGGED)
+    weight: Tensor | None
+    shift: Tensor | None
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        class_weight: Literal["auto"] | Sequence[float] | None = None,
+        logit_adjustment: float = 0.0,
+        train_counts: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"Expected loss.label_smoothing to be from 0 to below 1 but got {label_smoothing}.")
+        if logit_adjustment < 0:
+            raise ConfigError(f"Expected loss.logit_adjustment to be at least 0 but got {logit_adjustment}.")
+        self.label_smoothing = label_smoothing
+        shift = None
+        if logit_adjustment:
+            counts = _counted(train_counts, f"loss.logit_adjustment={logit_adjustment}")
+            shift = logit_adjustment * (counts / counts.sum()).log()
+        # Not persistent: they follow from configuration and data, and a checkpoint is of the model.
+        self.register_buffer("weight", class_weights(class_weight, train_counts), persistent=False)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.losses`."""
+        if self.shift is not None:
+            outputs = outputs + self.shift
+        return F.cross_entropy(outputs, target, self.weight, reduction="none", label_smoothing=self.label_smoothing)
+
+
+@final
+class Focal(Loss):
+    """Cross-entropy that counts a class less, the surer it is already: ``(1 - p)^gamma`` times (Lin et al., 2017).
+
+    Args:
+        gamma: How much less, at least 0, where it is cross-entropy.
+        class_weight: As for `CrossEntropy`; the paper's alpha.
+        train_counts: Training samples of each class ``(K,)``.
+
+    Raises:
+        ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
+    """
+
+    targets = ("class", "tags")
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        class_weight: Literal["auto"] | Sequence[float] | None = None,
+        train_counts: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        if gamma < 0:
+            raise ConfigError(f"Expected loss.gamma to be at least 0 but got {gamma}.")
+        self.gamma = gamma
+        self.register_buffer("weight", class_weights(class_weight, train_counts), persistent=False)
+
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.losses`."""
+        log_p = outputs.log_softmax(dim=-1)
+        if target.ndim == 1:
+            target = F.one_hot(target, outputs.shape[-1])
+        terms = target * (1 - log_p.exp()) ** self.gamma * -log_p
+        return (terms if self.weight is None else terms * self.weight).sum(dim=-1)
+
+
+@final
+class BCE(Loss):
+    """Binary cross-entropy of the sigmoid with labels ``(B, K)``, the mean over labels.
+
+    Args:
+        pos_weight: Weight of a label's presence against its absence ``(K,)``; ``auto`` is absent / present in train.
+        train_counts: Training samples with each label ``(K,)``.
+        train_size: Training samples.
+
+    Raises:
+        ConfigError: Not one positive weight a label, or train lacks a label that a weight is to be computed for.
+    """
+
+    targets = ("multilabel",)
+    pos_weight: Tensor | None
+
+    def __init__(
+        self,
+        pos_weight: Literal["auto"] | Sequence[float] | None = None,
+        train_counts: Sequence[int] = (),
+        train_size: int = 0,
+    ) -> None:
+        super().__init__()
+        if pos_weight == "auto":
+            counts = _counted(train_counts, "loss.pos_weight=auto")
+            # A label that every sample has would else weigh nothing.
+            weight: Tensor | None = (train_size - counts).clamp_min(1) / counts
+        else:
+            weight = _given(pos_weight, len(train_counts), "pos_weight")
+        self.register_buffer("pos_weight", weight, persistent=False)
+
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.losses`."""
+        target = target.float()
+        terms = F.binary_cross_entropy_with_logits(outputs, target, reduction="none", pos_weight=self.pos_weight)
+        return terms.mean(dim=-1)
+
+
+@final
+class Ordinal(Loss):
+    """Extended binary classification of a level ``(B,)``: is it above k? for each of the K - 1 outputs.
+
+    The mean of K - 1 binary cross-entropies (Li and Lin, Ordinal regression by extended binary classification, 2007;
+    Niu et al., Ordinal regression with multiple output CNN for age estimation, 2016).
+    """
+
+    targets = ("ordinal",)
+
+    def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """See `Loss.losses`."""
+        above = target[:, None] > torch.arange(outputs.shape[-1], device=outputs.device)
+        return F.binary_cross_entropy_with_logits(outputs, above.float(), reduction="none").mean(dim=-1)
+
+
+def class_weights(weighting: Weighting, train_counts: Sequence[int]) -> Tensor | None:
+    """Weights of classes ``(K,)``, float32, of what ``class_weight`` says.
+
+    Raises:
+        ConfigError: Not one positive weight a class, or train lacks a class.
+    """
+    if weighting == "auto":
+        counts = _counted(train_counts, "loss.class_weight=auto")
+        return counts.sum() / (len(counts) * counts)
+    return _given(weighting, len(train_counts), "class_weight")
+
+
+def _counted(train_counts: Sequence[int], what: str) -> Tensor:
+    if not train_counts:
+        raise ConfigError(f"Expected {what} with targets that are classes or labels but they are none; leave it out.")
+    if 0 in train_counts:
+        number = list(train_counts).index(0)
+        raise ConfigError(f"Expected {what} with every class or label in train but number {number} (from 0) is not.")
+    return torch.tensor(train_counts, dtype=torch.float32)
+
+
+def _given(weights: Sequence[float] | str | None, number: int, name: str) -> Tensor | None:
+    if weights is None:
+        return None
+    if isinstance(weights, str) or len(weights) != (number or len(weights)) or min(weights) <= 0:
+        shown = weights if isinstance(weights, str) else list(weights)
+        raise ConfigError(f"Expected loss.{name} to be auto, null or {number} positive numbers but got {shown}.")
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+# ── what every loss can be asked ────────────────────────────────────────────────────────────────────────────────────
+
+OURS: dict[str, str] = {
+    "class": "cross_entropy",
+    "multilabel": "bce",
+    "value": "mse",
+    "ordinal": "ordinal",
+    **dict.fromkeys(RAGGED, "cross_entropy"),
+}
+"""The first choice of loss for each kind of target."""
+
+_TORCH: dict[type[nn.Module], tuple[str, ...]] = {
+    nn.CrossEntropyLoss: ("class", *RAGGED),
+    nn.BCEWithLogitsLoss: ("multilabel",),
+    nn.MultiLabelSoftMarginLoss: ("multilabel",),
+    **dict.fromkeys((nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss), ("value",)),
+}
+_OF_PROBABILITIES: dict[type[nn.Module], str] = {nn.NLLLoss: "log-probabilities", nn.BCELoss: "probabilities"}
+
+
+def check_loss(loss: nn.Module, kind: str) -> None:
+    """Refuse a loss of which it is known that it does not fit.
+
+    Args:
+        loss: Ours, torch's, or anything, which is believed to fit.
+        kind: Of the target.
+
+    Raises:
+        ConfigError: It is for another kind of target, or for outputs that no head gives.
+    """
+    name, use = type(loss).__name__, f"use loss={OURS[kind]}"
+    if type(loss) in _OF_PROBABILITIES:
+        takes = _OF_PROBABILITIES[type(loss)]
+        raise ConfigError(f"Expected a loss of a head's plain outputs but got {name}, which takes {takes}; {use}.")
+    targets = getattr(loss, "targets", None) or _TORCH.get(type(loss), (kind,))
+    if kind not in targets:
+        raise ConfigError(
+            f"Expected a loss for {kind} targets but got {name}, which is for {' or '.join(targets)} targets; {use}."
+        )
+
+
+def mean_loss(
+    loss: nn.Module, outputs: Tensor, target: Tensor, weight: Tensor | None, mean_weight: float | None = None
+) -> Tensor:
+    """Mean of the samples' losses, by their weights where there are any: a scalar; 0 where all weights are.
+
+    In training a sample must weigh the same in whatever batch it comes, alone as well: there the weights' sum is that
+    expected of such a batch, B times their mean over train. Means over steps and processes are then that over train.
+
+    Args:
+        loss: Outputs and targets to a scalar; for weights, with an attribute ``reduction``, as torch's and ours have.
+        outputs: ``(B, K)``, or ``(B, V, K)`` of V views, each of which counts as a sample.
+        target: ``(B, …)``, as the loss takes it.
+        weight: ``(B,)``.
+        mean_weight: Mean over train; ``None`` to divide by the sum of the batch's own weights.
+
+    Raises:
+        ConfigError: There are weights but the loss cannot give the samples' losses.
+    """
+    if outputs.ndim == 3:
+        views = outputs.shape[1]
+        outputs, target = outputs.flatten(0, 1), target.repeat_interleave(views, dim=0)
+        weight = None if weight is None else weight.repeat_interleave(views)
+    if weight is None:
+        mean: Tensor = loss(outputs, target)
+        return mean
+    alone = copy.copy(loss)
+    alone.reduction = "none"  # type: ignore[assignment]  # nn.Module says that its attributes are Tensor | Module
+    losses: Tensor = alone(outputs, target)
+    if not hasattr(loss, "reduction") or not losses.ndim:
+        raise ConfigError(
+            f"Expected a loss with an attribute 'reduction', since samples have weights, but got {type(loss).__name__}."
+        )
+    losses = losses.flatten(1).mean(dim=1) if losses.ndim > 1 else losses
+    total = weight.sum() if mean_weight is None else torch.full_like(weight[0], len(weight) * mean_weight)
+    return (losses * weight).sum() / total.clamp_min(torch.finfo(torch.float32).tiny)

@@ -1,0 +1,136 @@
+"""Metrics of what is said of words: of whole entities, such as a name of several words, and of each word."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Literal, final
+
+import torch
+from torch import Tensor
+
+from tunesmith.errors import ConfigError, MissingExtraError
+from tunesmith.task.metric.metric import OfSequences
+
+Scheme = Literal["IOB2", "IOB1", "IOE2", "IOE1", "IOBES", "BILOU"]
+Entity = tuple[str, int, int]
+"""Its type, its first word, and the one behind its last."""
+
+OUTSIDE = "O"
+
+
+def load_scheme(name: str) -> Any:
+    """The class of a scheme, of seqeval's.
+
+    Raises:
+        MissingExtraError: seqeval is not installed.
+    """
+    try:
+        import seqeval.scheme as library
+    except ImportError as error:
+        raise MissingExtraError("seqeval", "text") from error
+    return getattr(library, name)
+
+
+# The truth is asked for again in every epoch, and by every metric.
+@functools.lru_cache(maxsize=100_000)
+def entities(tags: tuple[str, ...], scheme: str = "IOB2") -> frozenset[Entity]:
+    """Find the entities of a text, strictly: what does not begin as the scheme says is none."""
+    from seqeval.scheme import Tokens
+
+    return frozenset((e.tag, e.start, e.end) for e in Tokens(list(tags), load_scheme(scheme)).entities)
+
+
+def tags_of(labels: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the tags of a text's words; ``O`` where nothing was said."""
+    return tuple(OUTSIDE if label < 0 else names[label] for label in labels)
+
+
+@final
+class EntityScore(OfSequences):
+    """Precision, recall or F1 of entities: right is one whose type, first and last word are right.
+
+    Counted over all entities of a split, as the shared task of CoNLL-2003 does, by seqeval in its strict mode; an
+    entity that reaches into words that were cut off is not found. 0 where nothing could be right.
+
+    Args:
+        class_names: The tags, in the order of the indices.
+        score: Which.
+        scheme: How tags say where an entity begins.
+
+    Raises:
+        ConfigError: The tags are of another scheme.
+        MissingExtraError: seqeval is not installed.
+    """
+
+    higher_is_better = True
+    full_state_update = False
+    right: Tensor
+    said: Tensor
+    true: Tensor
+
+    def __init__(
+        self, class_names: Sequence[str], score: Literal["precision", "recall", "f1"] = "f1", scheme: Scheme = "IOB2"
+    ) -> None:
+        super().__init__()
+        self.class_names, self.of, self.scheme = tuple(class_names), score, scheme
+        _check(self.class_names, scheme)
+        for name in ("right", "said", "true"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, labels: Tensor, target: Tensor, text: Tensor) -> None:
+        """See `OfSequences.update`."""
+        for found, truth in zip(self._entities(labels, text), self._entities(target, text), strict=True):
+            self.right += len(found & truth)
+            self.said += len(found)
+            self.true += len(truth)
+
+    def compute(self) -> Tensor:
+        """A scalar."""
+        of = {"precision": self.said, "recall": self.true, "f1": (self.said + self.true) / 2}[self.of]
+        return self.right / torch.as_tensor(of).clamp_min(0.5)
+
+    def _entities(self, labels: Tensor, text: Tensor) -> Iterable[frozenset[Entity]]:
+        numbers, texts = labels.tolist(), text.tolist()
+        edges = [0, *(i for i in range(1, len(texts)) if texts[i] != texts[i - 1]), len(texts)]
+        return [entities(tags_of(numbers[a:b], self.class_names), self.scheme) for a, b in pairwise(edges) if a < b]
+
+
+@final
+class WordAccuracy(OfSequences):
+    """Share of the words whose tag is right; one of which nothing was said is wrong."""
+
+    higher_is_better = True
+    full_state_update = False
+    right: Tensor
+    total: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("right", "total"):
+            self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, labels: Tensor, target: Tensor, text: Tensor) -> None:
+        """See `OfSequences.update`."""
+        self.right += (labels == target).sum()
+        self.total += len(target)
+
+    def compute(self) -> Tensor:
+        """A scalar."""
+        return self.right / self.total.clamp_min(1)
+
+
+def _check(names: Sequence[str], scheme: str) -> None:
+    known = load_scheme(scheme)
+    for name in names:
+        try:
+            if name != OUTSIDE and name[1:2] != "-":
+                raise ValueError(name)
+            known(name).is_valid()
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                f"Expected tags of {scheme}, such as B-PER, for metrics of entities but got '{name}'; name another "
+                "scheme in each (task.metrics.entity_f1.scheme) or, where tags are no entities, use "
+                "task=tagging."
+            ) from error

@@ -1,0 +1,82 @@
+"""Several processes through a change of what trains.
+
+`DistributedDataParallel` looks at what trains when it wraps the module, and never again: the gradients of a parameter
+that thaws later are not exchanged, and ranks end with different weights in silence. So the module is wrapped anew.
+Shards (`task/optimization/sharded.py`) have each parameter for itself, and need nothing.
+"""
+
+from __future__ import annotations
+
+import lightning
+from lightning.pytorch import LightningModule
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from torch.nn.parallel import DistributedDataParallel
+
+from tunesmith.errors import PolicyError
+from tunesmith.task.optimization.sharded import Sharded
+
+KNOWN = ("2.6.",)
+"""Versions of Lightning whose `DDPStrategy.configure_ddp` may be called again; a test trains two ranks through it."""
+
+
+def has_whole_tensors(strategy: Strategy) -> bool:
+    """Whether checkpoints are made of whole tensors, on every process, so that some can be left out."""
+    return isinstance(strategy, SingleDeviceStrategy | Sharded) or type(strategy) is DDPStrategy
+
+
+def check_strategy(strategy: Strategy | str) -> None:
+    """Refuse strategies on which no policy is known to hold.
+
+    With weights in shards of other kinds than ours (Lightning's FSDP, DeepSpeed) nobody has shown that what is frozen
+    keeps its bits, that checkpoints hold what trained, and that a killed run goes on to the same bits.
+
+    Args:
+        strategy: The trainer's, or its name before the trainer is built: Lightning has errors of its own for some.
+
+    Raises:
+        PolicyError: It is another strategy than one device, DDP or ours.
+    """
+    named = isinstance(strategy, str) and (strategy == "auto" or strategy.startswith("ddp"))
+    # DeepSpeed's strategy derives from DDP's, and wraps differently.
+    if not named and (isinstance(strategy, str) or not has_whole_tensors(strategy)):
+        raise PolicyError(
+            "Expected trainer.strategy to be auto or ddp, on which policies are known to hold, but got "
+            f"{strategy if isinstance(strategy, str) else type(strategy).__name__}; use trainer=ddp, or trainer=fsdp, "
+            "which has a strategy of its own."
+        )
+
+
+def check_phases(strategy: Strategy, phases: int) -> None:
+    """Make sure that a strategy can take a policy's phases.
+
+    Args:
+        strategy: The trainer's.
+        phases: How many the policy has.
+
+    Raises:
+        PolicyError: It is another strategy than one device, DDP or ours, or this version of Lightning is not known.
+    """
+    check_strategy(strategy)
+    if phases == 1 or isinstance(strategy, SingleDeviceStrategy | Sharded):
+        return
+    if not lightning.__version__.startswith(KNOWN):
+        raise PolicyError(
+            f"Expected Lightning {' or '.join(KNOWN)}* for a policy with {phases} phases on several devices but got "
+            f"{lightning.__version__}, of which it is not known whether ranks stay equal; use trainer.devices=1."
+        )
+
+
+def rewrap(strategy: Strategy, module: LightningModule) -> None:
+    """Wrap the module anew where several processes train it; call it on all of them, between two epochs.
+
+    Args:
+        strategy: The trainer's.
+        module: With the gradients of what trains switched on.
+
+    Raises:
+        PolicyError: As `check_phases` says.
+    """
+    check_phases(strategy, phases=2)
+    if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
+        strategy.model = module
+        strategy.configure_ddp()

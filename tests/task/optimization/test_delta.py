@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tunesmith.backbone.tiny import Tiny
+from tunesmith.errors import RunError
+from tunesmith.task.optimization.delta import Base, complete, digest, digests, left_out
+from tunesmith.task.optimization.freeze import frozen_names
+
+
+class Model(nn.Module):
+    def __init__(self, weights: str | None) -> None:
+        super().__init__()
+        self.backbone = Tiny(weights, width=2)
+        self.head = nn.Linear(8, 2)
+
+
+@pytest.fixture
+def source(tmp_path):
+    torch.save(Tiny(width=2).net.state_dict(), tmp_path / "weights.pth")
+    return str(tmp_path / "weights.pth")
+
+
+@pytest.fixture
+def model(source):
+    return Model(source)
+
+
+def saved(model, base, *trains):
+    """A checkpoint of a model in which what begins so trains."""
+    names = frozenset(n for n, _ in model.named_parameters() if n.startswith(trains))
+    checkpoint = {"state_dict": {n: t.clone() for n, t in model.state_dict().items()}}
+    base.leave_out(checkpoint, frozen_names(model, [names]))
+    return checkpoint
+
+
+def test_a_probe_keeps_its_head_alone_and_comes_back_whole(model, source):
+    with torch.no_grad():
+        base = Base.of(model.backbone)
+        model.head.weight.add_(1)
+    checkpoint = saved(model, base, "head")
+    assert sorted(checkpoint["state_dict"]) == ["head.bias", "head.weight"]
+    assert left_out(checkpoint, "it").source == source
+    other = Model(source)
+    complete(checkpoint, other, "it")
+    other.load_state_dict(checkpoint["state_dict"])
+    assert digests(other) == digests(model)
+
+
+def test_what_trains_and_its_statistics_are_kept_even_while_they_have_not_moved(model):
+    kept = saved(model, Base.of(model.backbone), "head", "backbone.net.stage3")["state_dict"]
+    assert {n.split(".")[2] for n in kept if n.startswith("backbone")} == {"stage3"}
+    assert "backbone.net.stage3.1.running_mean" in kept
+
+
+def test_what_moved_is_kept_even_if_nothing_was_to_move_it(model):
+    base = Base.of(model.backbone)
+    model.backbone.net.stage1[1].running_mean.add_(1)
+    assert "backbone.net.stage1.1.running_mean" in saved(model, base, "head")["state_dict"]
+
+
+@pytest.mark.parametrize("which", ["state_dict", "current_model_state"])
+def test_both_of_averaged_and_present_weights_must_have_the_bits_of_the_source(model, which):
+    base, name = Base.of(model.backbone), "backbone.net.stage1.0.weight"
+    checkpoint = {key: dict(model.state_dict()) for key in ("state_dict", "current_model_state")}
+    checkpoint[which][name] = checkpoint[which][name] + 1
+    base.leave_out(checkpoint, frozen_names(model, [frozenset()]))
+    assert all(name in checkpoint[key] for key in ("state_dict", "current_model_state"))
+    whole = {key: dict(state) for key, state in checkpoint.items() if key != "base"} | {"base": checkpoint["base"]}
+    complete(whole, model, "it")
+    assert all(len(whole[key]) == len(model.state_dict()) for key in ("state_dict", "current_model_state"))
+
+
+def test_random_weights_are_kept_whole():
+    model = Model(None)
+    assert len(saved(model, Base.of(model.backbone), "head")["state_dict"]) == len(model.state_dict())
+
+
+def test_a_backbone_that_is_random_in_part_is_kept_whole(source):
+    state = torch.load(source)
+    del state["stage2.0.weight"]
+    torch.save(state, source)
+    assert not Base.of(Tiny(source, width=2, strict=False)).digests
+
+
+def test_another_source_is_refused_by_name(model, source):
+    checkpoint = saved(model, Base.of(model.backbone), "head")
+    other = Model(source)
+    other.backbone.net.stage2[0].weight.data[0, 0, 0, 0] += 1e-3
+    with pytest.raises(RunError, match=r"holds only what it changed, but 1 of .* first backbone.net.stage2.0.weight"):
+        complete(checkpoint, other, "it")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda state: state.pop("head.bias"), r"1 missing \(head.bias\)"),
+        (lambda state: state.update(extra=torch.zeros(1)), r"1 unknown \(extra\)"),
+        (
+            lambda state: state.update({"head.bias": torch.zeros(3)}),
+            r"1 of another shape \(head.bias \(3,\) for \(2,\)",
+        ),
+    ],
+)
+def test_a_misfit_is_one_sentence_with_the_name(model, change, expected):
+    checkpoint = saved(model, Base.of(model.backbone), "head")
+    change(checkpoint["state_dict"])
+    with pytest.raises(RunError, match=expected):
+        complete(checkpoint, model, "it")
+
+
+def test_an_unknown_name_among_what_was_left_out_is_refused(model):
+    checkpoint = saved(model, Base.of(model.backbone), "head")
+    checkpoint["base"]["tensors"]["backbone.net.stage9"] = "0"
+    with pytest.raises(RunError, match="unknown"):
+        complete(checkpoint, model, "it")
+
+
+@pytest.mark.parametrize("said", ["x", {}, {"source": 1, "hash": None, "tensors": {}}, {"tensors": {"a": 1}}])
+def test_a_checkpoint_that_says_it_otherwise_is_refused(said):
+    with pytest.raises(RunError, match="to say under 'base'"):
+        left_out({"base": said}, "it")
+
+
+def test_a_digest_is_of_the_values_and_not_of_their_layout():
+    x = torch.randn(2, 3, 4, 4)
+    assert digest(x) == digest(x.contiguous(memory_format=torch.channels_last)) != digest(x + 1e-7)
