@@ -30,7 +30,7 @@ runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers th
 # What rouge-score logs by; when Hydra sets up logging it closes its stream, which would be pytest's own.
 absl_logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
-# Pictures take most of the time of so short a run.
+# Images take most of the time of so short a run.
 QUICK = ["logger=none", "callback=quiet", "plots=false", "data.workers=0", "trainer=cpu", "trainer.max_epochs=2"]
 
 
@@ -82,7 +82,7 @@ def questions() -> Path:
 
 @pytest.fixture
 def random_input() -> Callable[..., Any]:
-    """Makes random pictures, or texts the second of which is padded, for a backbone."""
+    """Makes random images, or texts the second of which is padded, for a backbone."""
 
     def make(backbone: Any, count: int = 2) -> Any:
         generator = torch.Generator().manual_seed(1)
@@ -173,7 +173,7 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess
 
     def run(code: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         said = tmp_path_factory.mktemp("said")
-        before = _QUIETLY.format(folder=str(folder), said=str(said), words=words)
+        before = _QUIETLY.format(folder=str(folder), said=str(said), lm_head=words)
         child = context.Process(target=exec, args=(before + code, {"__name__": "forked"}))
         child.start()
         child.join()

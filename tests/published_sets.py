@@ -24,7 +24,7 @@ def md5(path):
     return hashlib.md5(path.read_bytes()).hexdigest()
 
 
-def picture(path, size=(12, 10)):
+def image(path, size=(12, 10)):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(RNG.integers(0, 256, (*size, 3), dtype=np.uint8)).save(path)
 
@@ -80,7 +80,7 @@ def flowers(root, monkeypatch):
     """A flower of each kind to train, one to validate and one to test."""
     folder = root / "flowers-102"
     for i in range(1, 307):
-        picture(folder / "jpg" / f"image_{i:05d}.jpg", (4, 4))
+        image(folder / "jpg" / f"image_{i:05d}.jpg", (4, 4))
     savemat(folder / "imagelabels.mat", {"labels": np.arange(306)[None] % 102 + 1})
     parts = dict(zip(("tstid", "trnid", "valid"), np.arange(1, 307).reshape(3, 1, 102), strict=True))
     savemat(folder / "setid.mat", parts)
@@ -95,7 +95,7 @@ def pets(root, monkeypatch):
         lines = []
         for i in range(count):
             for number, (breed, species) in enumerate((("Abyssinian", 1), ("american_bulldog", 2), ("beagle", 2)), 1):
-                picture(folder / "images" / f"{breed}_{part}{i}.jpg")
+                image(folder / "images" / f"{breed}_{part}{i}.jpg")
                 lines.append(f"{breed}_{part}{i} {number} {species} {i + 1}")
         (folder / "annotations" / f"{part}.txt").write_text("\n".join(lines) + "\n")
 
@@ -106,14 +106,14 @@ def food(root, monkeypatch):
     for part, count in (("train", 12), ("test", 4)):
         listed = {dish: [f"{dish}/{part}{i}" for i in range(count)] for dish in ("apple_pie", "waffles")}
         for name in itertools.chain(*listed.values()):
-            picture(folder / "images" / f"{name}.jpg")
+            image(folder / "images" / f"{name}.jpg")
         (folder / "meta" / f"{part}.json").write_text(json.dumps(listed))
 
 
 def eurosat(root, monkeypatch):
     for land in ("AnnualCrop", "Forest", "River"):
         for i in range(1, 13):
-            picture(root / "eurosat" / "2750" / land / f"{land}_{i}.jpg")
+            image(root / "eurosat" / "2750" / land / f"{land}_{i}.jpg")
 
 
 def dtd(root, monkeypatch):
@@ -127,20 +127,20 @@ def dtd(root, monkeypatch):
             (folder / "labels" / f"{part}{partition}.txt").write_text("\n".join(names) + "\n")
     for texture in ("banded", "woven"):
         for i in range(12):
-            picture(folder / "images" / texture / f"{texture}_{i:04d}.jpg")
+            image(folder / "images" / texture / f"{texture}_{i:04d}.jpg")
 
 
 def caltech101(root, monkeypatch):
-    """Three classes, and the pictures that are of none."""
+    """Three classes, and the images that are of none."""
     for name in ("BACKGROUND_Google", "Faces", "accordion", "wild_cat"):
         for i in range(1, 13):
-            picture(root / "caltech101" / "101_ObjectCategories" / name / f"image_{i:04d}.jpg")
+            image(root / "caltech101" / "101_ObjectCategories" / name / f"image_{i:04d}.jpg")
 
 
 def caltech256(root, monkeypatch):
     for number, name in enumerate(("ak47", "american-flag", "backpack"), 1):
         for i in range(1, 13):
-            picture(root / "caltech256" / "256_ObjectCategories" / f"{number:03d}.{name}" / f"{number:03d}_{i:04d}.jpg")
+            image(root / "caltech256" / "256_ObjectCategories" / f"{number:03d}.{name}" / f"{number:03d}_{i:04d}.jpg")
 
 
 def pcam(root, monkeypatch):

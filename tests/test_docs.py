@@ -1,4 +1,4 @@
-"""What README and documentation say is typed: their files are written, their commands run, in a folder of pictures."""
+"""What README and documentation say is typed: their files are written, their commands run, in a folder of images."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def commands(block: Block) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with what a user has: pictures in class folders, new ones, and tables of them."""
+    """A folder with what a user has: images in class folders, new ones, and tables of them."""
     rng = np.random.default_rng(0)
     rows = []
     for number in range(48):
         label = ("cats", "dogs")[number % 2]
         path = Path("photos") / label / f"{number}.png"
-        picture = rng.integers(0, 200, (40, 50, 3), dtype=np.uint8)
-        picture[..., number % 2] += 50
+        image = rng.integers(0, 200, (40, 50, 3), dtype=np.uint8)
+        image[..., number % 2] += 50
         for file in (path, Path("pairs") / f"{number}_{'ab'[number % 2]}.png", Path("new") / f"{number}.png"):
             (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
             if file.parts[0] != "new" or number < 4:
-                Image.fromarray(picture).save(tmp_path / file)
+                Image.fromarray(image).save(tmp_path / file)
         split = "test" if number % 8 < 2 else "val" if number % 8 < 4 else "train"
         rows.append(
             (
@@ -79,12 +79,12 @@ def folder(tmp_path, monkeypatch):
                 number // 2,
                 split,
                 1 + number % 2,
-                float(picture.mean()),
+                float(image.mean()),
                 ("indoors;furry", "furry", "")[number % 3],
             )
         )
     names = ["path", "label", "group", "split", "weight", "value", "labels"]
-    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "pictures.csv", index=False)
+    pd.DataFrame(rows, columns=names).to_csv(tmp_path / "images.csv", index=False)
     texts = [(f"a {('fine', 'dull')[i % 2]} film, {i}", ("fresh", "rotten")[i % 2], f"film{i // 4}") for i in range(48)]
     pd.DataFrame(texts, columns=["text", "label", "group"]).to_csv(tmp_path / "texts.csv", index=False)
     sentence = "Anna B-PER\nlives O\nin O\nNew B-LOC\nYork I-LOC\n"
@@ -152,8 +152,8 @@ def test_every_command_works_in_the_order_of_its_page(page, folder, typed):
     done = perform(page.read_text(encoding="utf-8"), folder, typed)
     predicted = [c for c in done if "input=photos output=labels.csv" in c or "input=new output=labels.csv" in c]
     if predicted:
-        pictures = list((folder / predicted[0].partition("input=")[2].split()[0]).rglob("*.png"))
-        assert (folder / "labels.csv").read_text().count("\n") == len(pictures) + 1
+        images = list((folder / predicted[0].partition("input=")[2].split()[0]).rglob("*.png"))
+        assert (folder / "labels.csv").read_text().count("\n") == len(images) + 1
 
 
 def test_the_pages_hold_the_commands_that_this_test_is_for():

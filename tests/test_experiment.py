@@ -57,7 +57,7 @@ def lay_cells(root):
 
 
 def lay_folder(root):
-    """A folder of pictures, one folder a class."""
+    """A folder of images, one folder a class."""
     rng = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (root / name).mkdir(parents=True)

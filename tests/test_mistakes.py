@@ -19,7 +19,7 @@ from tunesmith.errors import TunesmithError
 from tunesmith.run.train import train
 
 FINE = "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(24))
-"""A table that holds: 24 pictures of two classes."""
+"""A table that holds: 24 images of two classes."""
 
 TEXTS = "data=text_table data.file=table.csv backbone=transformers"
 TABLE = "data=image_table data.file=table.csv"
@@ -106,9 +106,9 @@ CONFIGURATIONS = [
     ("data=image_folder data.root=nowhere", "nowhere"),
     (
         "data=text_table data.file=0.csv",
-        "Expected a backbone for texts but got one for pictures; use backbone=transform",
+        "Expected a backbone for texts but got one for images; use backbone=transform",
     ),
-    ("backbone=transformers", "Expected a backbone for pictures, such as backbone=timm, but got one for texts."),
+    ("backbone=transformers", "Expected a backbone for images, such as backbone=timm, but got one for texts."),
     (f"{TEXTS} data.file=nowhere.csv", "Expected data.file to be a table but there is no file nowhere.csv."),
     (f"{TEXTS} backbone.name=package:minlm", "Did you mean 'minilm'"),
     (f"{TEXTS} backbone.name=./nowhere", "there is no nowhere/config.json"),
@@ -131,7 +131,7 @@ TABLES = [
     (TABLE, f"path,label\n{FINE}x.png,a\n", "1 of 25 are missing, first x.png"),
     (TABLE, f"path,label\n{FINE},a\n", "Expected a path in column 'path' of table.csv but row 25 has an empty cell."),
     (TABLE, f"path,label\n{FINE}24.png,\n", "Expected a class in column 'label' of table.csv but row 25 has an empty"),
-    (TABLE, f"path,label\n{FINE}0.png,a\n", "Expected every picture once in table.csv but got 0.png 2 times."),
+    (TABLE, f"path,label\n{FINE}0.png,a\n", "Expected every image once in table.csv but got 0.png 2 times."),
     (TABLE, "path,label\n0.png,a\n1.png,a\n", "Expected at least two classes but got a."),
     (f"{TABLE} data.classes=[a,c]", f"path,label\n{FINE}", "to hold only data.classes but row 2 has 'b'."),
     (f"{TABLE} data.classes=[a,b,c]", f"path,label\n{FINE}", "Expected samples of every class in data.classes but"),
@@ -163,7 +163,7 @@ TABLES = [
 
 FILES = [
     ("empty.png", b""),
-    ("text.png", b"this is no picture"),
+    ("text.png", b"this is no image"),
     ("page.jpg", b"<!doctype html><html></html>"),
     ("vector.png", b"<svg xmlns='http://www.w3.org/2000/svg'></svg>"),
     ("half.png", "half"),
@@ -186,7 +186,7 @@ def sentence(*overrides: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with pictures pictures, some weights that are no good, and a class without another."""
+    """A folder with images images, some weights that are no good, and a class without another."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for i in range(25):

@@ -74,7 +74,7 @@ def outside(tmp_path):
             from tunesmith.contract.features import Features, Stage
             from tunesmith.contract.preprocess import Preprocess
             from tunesmith.contract.protocols import Weights
-            from tunesmith.data.image.module import PictureData
+            from tunesmith.data.image.module import ImageData
             from tunesmith.data.table import Table
 
 
@@ -88,18 +88,18 @@ def outside(tmp_path):
                     return Features(x.mean((2, 3)), x)
 
 
-            class Squares(PictureData):
+            class Squares(ImageData):
                 def __init__(self, count: int = 60, **common) -> None:
                     super().__init__(**common)
                     self.count = count
 
                 def load(self) -> Table:
                     targets = np.arange(self.count) % 2
-                    pictures = np.full((self.count, 16, 16), 40, dtype=np.uint8)
-                    pictures[targets == 1, 4:12, 4:12] = 200
-                    pictures += np.arange(self.count, dtype=np.uint8)[:, None, None]
+                    images = np.full((self.count, 16, 16), 40, dtype=np.uint8)
+                    images[targets == 1, 4:12, 4:12] = 200
+                    images += np.arange(self.count, dtype=np.uint8)[:, None, None]
                     names = np.array([f"square_{i}" for i in range(self.count)])
-                    return Table(pictures, targets.astype(np.int64), ("empty", "full"), names, channels=1)
+                    return Table(images, targets.astype(np.int64), ("empty", "full"), names, channels=1)
         ''',
         "conf/backbone/mine.yaml": """
             # My backbone.
@@ -107,7 +107,7 @@ def outside(tmp_path):
             width: 6
         """,
         "conf/data/squares.yaml": """
-            # My pictures.
+            # My images.
             _target_: plug.Squares
             seed: ${seed}
             split: {_target_: tunesmith.data.split.split.Split, by: stratified, val: 0.2, test: 0.2}

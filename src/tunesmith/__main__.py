@@ -180,8 +180,10 @@ def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLo
 
 def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool) -> Prepared:
     """Read the overrides of a command line, and in a sweep those that its preset searches."""
+    from tunesmith.config import renamed
     from tunesmith.config.check import overrides
 
+    words = renamed.typed(words)
     ready = overrides.prepare(hydra, root, words, dirs, multirun)
     if ready.sweep and ready.configs and not ready.mistakes:
         from tunesmith.sweep.search.space import with_params

@@ -9,8 +9,8 @@ from tunesmith.errors import ConfigError
 FILTERS = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 
 
-def respond(filters, picture):
-    return nn.functional.conv2d(picture, filters)
+def respond(filters, image):
+    return nn.functional.conv2d(image, filters)
 
 
 def test_one_channel_responds_to_grey_as_three_did():

@@ -32,7 +32,7 @@ def make(family, **overrides):
 
 
 def small(family):
-    """One a family, shared by the tests, in eval mode, with BatchNorm statistics of a few pictures."""
+    """One a family, shared by the tests, in eval mode, with BatchNorm statistics of a few images."""
     key = str(family)
     if key not in BUILT:
         backbone = make(family)
@@ -40,12 +40,12 @@ def small(family):
         for norm in (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d)):
             norm.momentum = 0.9
         with torch.no_grad():
-            backbone(pictures_for(backbone, 8))
+            backbone(images_for(backbone, 8))
         BUILT[key] = backbone
     return BUILT[key].eval()
 
 
-def pictures_for(backbone, count=2):
+def images_for(backbone, count=2):
     generator = torch.Generator().manual_seed(1)
     if isinstance(backbone.preprocess, TextPreprocess):  # the second text is padded
         mask = (torch.arange(7) < torch.tensor([7, 5]).repeat(count)[:count, None]).long()
@@ -96,25 +96,25 @@ def test_state_dict_is_the_nets_own(family):
 @torch.no_grad()
 def test_cut_anywhere_equals_the_whole(family):
     backbone = small(family)
-    pictures = pictures_for(backbone)
-    whole = backbone(pictures)
+    images = images_for(backbone)
+    whole = backbone(images)
     assert whole.pooled.shape == (2, backbone.feature_dim)
     assert whole.pooled.std() > 0
     for k in range(len(backbone.stages) + 1):
-        boundary = backbone.prefix(k)(pictures)
+        boundary = backbone.prefix(k)(images)
         kept = {name: tensor.clone() for name, tensor in parts(boundary).items()}
         assert same(backbone.suffix(k)(boundary), whole)
         unchanged = [torch.equal(tensor, kept[name]) for name, tensor in parts(boundary).items()]
         assert all(unchanged), "a cached boundary must not be changed in place"
-        assert not k or same(backbone(backbone.activations(pictures, k)), whole)
-        assert same(backbone(pictures, frozen=k), whole)
+        assert not k or same(backbone(backbone.activations(images, k)), whole)
+        assert same(backbone(images, frozen=k), whole)
 
 
 @torch.no_grad()
 def test_map_and_tokens_are_as_wide_as_the_pooled_features(family):
     """A head that looks at a map is built with the width of the pooled features."""
     backbone = small(family)
-    features = backbone(pictures_for(backbone))
+    features = backbone(images_for(backbone))
     if features.map is not None:
         assert features.map.shape[:2] == (2, backbone.feature_dim) and features.map.ndim == 4
     if features.tokens is not None:
@@ -124,26 +124,28 @@ def test_map_and_tokens_are_as_wide_as_the_pooled_features(family):
 @torch.no_grad()
 def test_levels_are_the_pooled_stages(family):
     backbone = small(family)
-    pictures = pictures_for(backbone)
-    features = backbone(pictures, levels=True)
-    assert same(features, backbone(pictures))
-    assert len(features.levels) == len(backbone.stages)
-    kept = backbone.activations(pictures, len(backbone.stages), levels=True)
-    from_file = backbone(dict(reversed(kept.items())), levels=True)  # a file has an order of its own
-    assert all(torch.equal(one, other) for one, other in zip(from_file.levels, features.levels, strict=True))
-    assert backbone.level_dims() == tuple(level.shape[1] for level in features.levels)
+    images = images_for(backbone)
+    features = backbone(images, stage_features=True)
+    assert same(features, backbone(images))
+    assert len(features.stage_features) == len(backbone.stages)
+    kept = backbone.activations(images, len(backbone.stages), stage_features=True)
+    from_file = backbone(dict(reversed(kept.items())), stage_features=True)  # a file has an order of its own
+    assert all(
+        torch.equal(one, other) for one, other in zip(from_file.stage_features, features.stage_features, strict=True)
+    )
+    assert backbone.stage_dims() == tuple(pooled.shape[1] for pooled in features.stage_features)
     # A level pools space away: channels last or first, its width is that of the layer that made it.
-    cuts = [backbone.prefix(k + 1)(pictures) for k in range(len(backbone.stages))]
+    cuts = [backbone.prefix(k + 1)(images) for k in range(len(backbone.stages))]
     sides = {side for cut in cuts for tensor in parts(cut).values() for side in tensor.shape[1:]}
-    assert all(level.shape[0] == 2 and level.ndim == 2 and level.shape[1] in sides for level in features.levels)
+    assert all(level.shape[0] == 2 and level.ndim == 2 and level.shape[1] in sides for level in features.stage_features)
 
 
 def test_no_gradient_reaches_frozen_stages(family):
     backbone = small(family)
-    pictures = pictures_for(backbone)
+    images = images_for(backbone)
     for frozen in {0, 1, len(backbone.stages) - 1}:
         backbone.zero_grad()
-        backbone(pictures, frozen=frozen).pooled.square().sum().backward()
+        backbone(images, frozen=frozen).pooled.square().sum().backward()
         for depth, stage in enumerate(backbone.stages):
             grads = [p.grad for p in parameters_of(backbone, stage)]
             if depth < frozen:
@@ -151,7 +153,7 @@ def test_no_gradient_reaches_frozen_stages(family):
             else:
                 assert all(g is not None for g in grads)
                 assert any(g.abs().sum() > 0 for g in grads)
-    assert not backbone(pictures, frozen=len(backbone.stages)).pooled.requires_grad
+    assert not backbone(images, frozen=len(backbone.stages)).pooled.requires_grad
 
 
 def test_frozen_stages_stay_in_eval_mode_and_keep_every_bit(family):
@@ -164,10 +166,10 @@ def test_frozen_stages_stay_in_eval_mode_and_keep_every_bit(family):
     for stage in backbone.stages:
         freeze_modes([m for m in backbone.members(stage).values() if isinstance(m, nn.Module)])
     before = {n: t.clone() for n, t in backbone.state_dict().items()}
-    pictures = pictures_for(backbone)
-    once, again = (parts(backbone.prefix(half)(pictures)) for _ in range(2))
+    images = images_for(backbone)
+    once, again = (parts(backbone.prefix(half)(images)) for _ in range(2))
     assert all(torch.equal(tensor, again[name]) for name, tensor in once.items())
-    backbone(pictures, frozen=half)
+    backbone(images, frozen=half)
     frozen = [m for s in backbone.stages[:half] for m in s.members]
     changed = [n.removeprefix("net.") for n, t in backbone.state_dict().items() if not torch.equal(t, before[n])]
     assert not [n for n in changed if any(n == m or n.startswith(m + ".") for m in frozen)]
@@ -178,13 +180,11 @@ def test_frozen_stages_stay_in_eval_mode_and_keep_every_bit(family):
 @torch.no_grad()
 def test_memory_order_changes_no_number(family):
     backbone = make(family).eval()
-    pictures = pictures_for(backbone)
-    if isinstance(pictures, dict):  # tokens have no such order
+    images = images_for(backbone)
+    if isinstance(images, dict):  # tokens have no such order
         return
-    before = backbone(pictures).pooled
-    after = backbone.to(memory_format=torch.channels_last)(
-        pictures.contiguous(memory_format=torch.channels_last)
-    ).pooled
+    before = backbone(images).pooled
+    after = backbone.to(memory_format=torch.channels_last)(images.contiguous(memory_format=torch.channels_last)).pooled
     assert torch.allclose(before, after, rtol=1e-3, atol=1e-4 * before.abs().max())
 
 
@@ -198,7 +198,7 @@ def test_other_channels_are_taken(family, channels):
         return
     backbone = make(family, in_channels=channels).eval()
     assert backbone.preprocess.channels == channels == len(backbone.preprocess.std)
-    assert backbone(pictures_for(backbone)).pooled.shape == (2, backbone.feature_dim)
+    assert backbone(images_for(backbone)).pooled.shape == (2, backbone.feature_dim)
 
 
 @pytest.mark.parametrize("k", [-1, 4])
@@ -210,10 +210,10 @@ def test_a_cut_outside_the_stages_is_refused(k):
 
 def test_a_copy_runs_on_its_own_weights():
     """An average of the weights copies the model: the copy must not run on the original's stages."""
-    original, pictures = Tiny(), torch.randn(2, 3, 32, 32)
+    original, images = Tiny(), torch.randn(2, 3, 32, 32)
     other = copy.deepcopy(original)
     nn.init.zeros_(other.net.stage1[0].weight)
-    assert not torch.equal(other(pictures).pooled, original(pictures).pooled)
+    assert not torch.equal(other(images).pooled, original(images).pooled)
 
 
 class Plugin(Backbone):
@@ -243,6 +243,6 @@ def test_left_and_doubled_tensors_are_named(members, named):
     assert named in str(caught.value)
 
 
-def test_a_picture_needs_a_pixel():
+def test_a_image_needs_a_pixel():
     with pytest.raises(ConfigError, match=r"at least 1 pixel but got 0"):
         Plugin("a", "b", size=0)

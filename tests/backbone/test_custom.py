@@ -52,31 +52,31 @@ def make(net=None, stages=STAGES, image_size=32, **options):
 @torch.no_grad()
 def test_a_map_is_averaged():
     net = Net()
-    backbone, pictures = make(net).eval(), torch.randn(2, 3, 32, 32)
-    features = backbone(pictures, levels=True)
-    assert torch.equal(features.map, net(pictures))
-    assert torch.equal(features.pooled, net(pictures).mean((2, 3)))
-    assert backbone.feature_dim == 6 and backbone.level_dims() == (4, 6)
+    backbone, images = make(net).eval(), torch.randn(2, 3, 32, 32)
+    features = backbone(images, stage_features=True)
+    assert torch.equal(features.map, net(images))
+    assert torch.equal(features.pooled, net(images).mean((2, 3)))
+    assert backbone.feature_dim == 6 and backbone.stage_dims() == (4, 6)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("pool", ["auto", "class_token"])
 def test_tokens_are_averaged_or_the_first_is_taken(pool):
-    net, pictures = Wrapped(), torch.randn(2, 3, 32, 32)
+    net, images = Wrapped(), torch.randn(2, 3, 32, 32)
     if pool == "auto":  # then it gives something else than its forward pass, which takes the class token
         with pytest.raises(ConfigError, match=r"differ by up to"):
             make(net, {"embed": ["embed"], "norm": ["norm"]}, pool=pool)
         return
     backbone = make(net, {"embed": ["embed"], "norm": ["norm"]}, pool=pool)
-    assert torch.equal(backbone(pictures).pooled, net(pictures))
-    assert backbone(pictures).tokens.shape == (2, 17, 8)
+    assert torch.equal(backbone(images).pooled, net(images))
+    assert backbone(images).tokens.shape == (2, 17, 8)
 
 
 @torch.no_grad()
 def test_vectors_stay_as_they_are():
-    net, pictures = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 5)), torch.randn(2, 3, 8, 8)
+    net, images = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 5)), torch.randn(2, 3, 8, 8)
     backbone = make(net, {"all": ["0", "1"]}, image_size=8)
-    assert torch.equal(backbone(pictures).pooled, net(pictures))
+    assert torch.equal(backbone(images).pooled, net(images))
 
 
 def test_a_container_without_a_forward_pass_is_taken():
@@ -123,7 +123,10 @@ def tied():
         ({"stages": {"body": ["layer1", "layer2"], "stem": ["conv1"]}}, "stage 'body' to run one after another but"),
         ({"stages": {"a": ["conv1.0", "conv1.1"], "b": ["conv1.2"], "c": ["layer1", "layer2"]}}, "'b' has none"),
         ({"stages": {"stem": ["conv1"], "head": ["layer1", "layer2"]}}, "leave the name 'head' to the head"),
-        ({"stages": {"pooled": ["conv1"], "level.1": ["layer1", "layer2"]}}, "than 'pooled', which features have"),
+        (
+            {"stages": {"pooled": ["conv1"], "stage_features.1": ["layer1", "layer2"]}},
+            "than 'pooled', which features have",
+        ),
         ({"stages": {}}, "at least one stage"),
         ({"mean": [0.5], "std": [0.5]}, "channels .backbone.mean"),
         ({"mean": [0.5]}, "got 3 and 1"),

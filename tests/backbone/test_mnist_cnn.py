@@ -23,10 +23,10 @@ class Classic(nn.Module):
 
 @torch.no_grad()
 def test_weights_of_the_classic_network_give_its_features(tmp_path):
-    classic, pictures = Classic().eval(), torch.randn(2, 1, 28, 28)
+    classic, images = Classic().eval(), torch.randn(2, 1, 28, 28)
     torch.save(classic.state_dict(), tmp_path / "w.pth")
     backbone = MnistCnn(weights=str(tmp_path / "w.pth")).eval()
-    assert torch.equal(backbone(pictures).pooled, classic(pictures))
+    assert torch.equal(backbone(images).pooled, classic(images))
     assert backbone.weights.ignored == ("fc2.weight", "fc2.bias")
 
 
@@ -39,7 +39,7 @@ def test_it_is_for_mnist():
 
 
 @pytest.mark.parametrize(("size", "channels"), [(6, 1), (32, 3)])
-def test_other_pictures_are_taken(size, channels):
+def test_other_images_are_taken(size, channels):
     backbone = MnistCnn(image_size=size, in_channels=channels)
     assert backbone(torch.zeros(2, channels, size, size)).pooled.shape == (2, 128)
     assert backbone.preprocess.channels == channels

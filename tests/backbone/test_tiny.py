@@ -8,7 +8,7 @@ from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
 
 
-def test_three_stages_for_pictures_of_any_small_size():
+def test_three_stages_for_images_of_any_small_size():
     for size in (8, 32):
         backbone = Tiny(image_size=size).eval()
         assert [s.name for s in backbone.stages] == ["stage1", "stage2", "stage3"]
@@ -17,15 +17,15 @@ def test_three_stages_for_pictures_of_any_small_size():
 
 
 def test_fast_enough_for_a_first_step():
-    backbone, pictures = Tiny().eval(), torch.randn(32, 3, 32, 32)
+    backbone, images = Tiny().eval(), torch.randn(32, 3, 32, 32)
     with torch.no_grad():
-        backbone(pictures)
+        backbone(images)
         seconds = []
         for _ in range(5):
             begin = time.perf_counter()
-            backbone(pictures)
+            backbone(images)
             seconds.append(time.perf_counter() - begin)
-    assert min(seconds) / 32 < 2e-3  # measured: 0.03 ms a picture; loose, for busy machines
+    assert min(seconds) / 32 < 2e-3  # measured: 0.03 ms an image; loose, for busy machines
 
 
 def test_it_has_no_pretrained_weights():

@@ -2,10 +2,10 @@
 
 Both sides are timed from the start of the interpreter to its end, imports included, in wall time and in CPU time with
 that of all child processes, which is the fairer one on a shared machine. Of the textbook's loop a part of an epoch is
-measured, and ten epochs are so many pictures: 1,706 to train on and 262 to validate on in each, 656 to test on. So are
+measured, and ten epochs are so many images: 1,706 to train on and 262 to validate on in each, 656 to test on. So are
 those of our partly frozen and our full training; the probes run from beginning to end.
 
-    make bench        # or: python tests/benchmark/cache.py --threads 1 --pictures 128
+    make bench        # or: python tests/benchmark/cache.py --threads 1 --images 128
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COMMON = [
 ]
 RATES = [round(3e-3 * 0.7**i, 6) for i in range(12)]
 FEW, MORE = 4, 64
-"""Steps between which a picture's time is taken; a dozen are lost in how long imports take, now and then."""
+"""Steps between which an image's time is taken; a dozen are lost in how long imports take, now and then."""
 PR_SET_CHILD_SUBREAPER = 36
 """Of Linux's prctl: processes whose parent has ended become children of this one, and their CPU time is counted."""
 HEADS = """
@@ -81,12 +81,12 @@ class Bench:
     Args:
         folder: What they write goes there.
         threads: Of torch, on both sides.
-        pictures: That the textbook's loop is measured on.
+        images: That the textbook's loop is measured on.
     """
 
-    def __init__(self, folder: Path, threads: int, pictures: int) -> None:
+    def __init__(self, folder: Path, threads: int, images: int) -> None:
         self.folder = folder
-        self.threads, self.pictures = threads, pictures
+        self.threads, self.images = threads, images
         self.environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TUNESMITH_CACHE": str(folder / "store")}
 
     def process(self, *command: str) -> tuple[Cost, str]:
@@ -110,18 +110,18 @@ class Bench:
         """A training run, or a sweep of them."""
         return self.process("-m", "tunesmith", "train", *COMMON, *overrides)[0]
 
-    def textbook(self, train: str, pictures: int) -> dict[str, Cost]:
-        """Start, and a picture in training and in evaluation, of the textbook's loop."""
-        _, line = self.process(str(TEXTBOOK), "--train", train, "--pictures", str(pictures))
+    def textbook(self, train: str, images: int) -> dict[str, Cost]:
+        """Start, and an image in training and in evaluation, of the textbook's loop."""
+        _, line = self.process(str(TEXTBOOK), "--train", train, "--images", str(images))
         return {name: Cost(*value) for name, value in json.loads(line).items()}
 
     def step(self, *overrides: str) -> tuple[Cost, Cost]:
-        """Start, and a picture in training, of ours: from a few steps and some more."""
+        """Start, and an image in training, of ours: from a few steps and some more."""
         words = [*overrides, "test=null"]
         self.ours(*words, "trainer.max_steps=1")  # fills the cache
         few, more = (self.ours(*words, f"trainer.max_steps={steps}") for steps in (FEW, MORE))
-        picture = (more - few) * (1 / ((MORE - FEW) * BATCH))
-        return few - picture * (FEW * BATCH), picture
+        image = (more - few) * (1 / ((MORE - FEW) * BATCH))
+        return few - image * (FEW * BATCH), image
 
 
 def children_cpu() -> float:
@@ -137,7 +137,7 @@ def ten_epochs(start: Cost, train: Cost, evaluate: Cost) -> Cost:
 
 def measure(bench: Bench) -> list[tuple[str, tuple[float, float], float]]:
     """Rows: what, how many times as fast by wall and by CPU time, and how many were asked."""
-    plain = bench.textbook("head", bench.pictures)
+    plain = bench.textbook("head", bench.images)
     loop = ten_epochs(plain["start"], plain["train"], plain["evaluate"])
     cold, warm = bench.ours("policy=linear_probe"), bench.ours("policy=linear_probe")
     rows = [("linear probe, cold", loop.over(cold), 7.0), ("linear probe, warm", loop.over(warm), 20.0)]
@@ -152,14 +152,14 @@ def measure(bench: Bench) -> list[tuple[str, tuple[float, float], float]]:
         ("the same, against a frozen pass, the heads alone and one import", floor.over(sweep), 0.5),
     ]
 
-    plain = bench.textbook("last", bench.pictures)
-    start, picture = bench.step("policy=last_stages", "policy.stages=2")
+    plain = bench.textbook("last", bench.images)
+    start, image = bench.step("policy=last_stages", "policy.stages=2")
     loop = ten_epochs(plain["start"], plain["train"], plain["evaluate"])
-    rows.append(("last two stages, warm", loop.over(ten_epochs(start, picture, picture)), 4.0))
+    rows.append(("last two stages, warm", loop.over(ten_epochs(start, image, image)), 4.0))
 
-    plain = bench.textbook("all", bench.pictures // 2)
-    _, picture = bench.step("policy=full", "trainer.precision=bf16-mixed")
-    rows.append(("all stages, decoded pictures, bf16: a picture", plain["train"].over(picture), 2.0))
+    plain = bench.textbook("all", bench.images // 2)
+    _, image = bench.step("policy=full", "trainer.precision=bf16-mixed")
+    rows.append(("all stages, decoded images, bf16: an image", plain["train"].over(image), 2.0))
     return rows
 
 
@@ -167,11 +167,11 @@ def main() -> None:
     """Measure, print the table; exit code 1 where something is slower than asked, by CPU time."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--threads", type=int, default=1, help="of torch, on both sides")
-    arguments.add_argument("--pictures", type=int, default=128, help="that the textbook's loop is measured on")
+    arguments.add_argument("--images", type=int, default=128, help="that the textbook's loop is measured on")
     options = arguments.parse_args()
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory() as folder:
-        rows = measure(Bench(Path(folder), options.threads, options.pictures))
+        rows = measure(Bench(Path(folder), options.threads, options.images))
     table = Table(title=f"× textbook's loop, {EPOCHS} epochs, {options.threads} thread(s)")
     for heading in ("", "wall time", "CPU time", "asked"):
         table.add_column(heading, justify="right" if heading else "left")

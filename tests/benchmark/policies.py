@@ -18,7 +18,7 @@ from rich.table import Table
 from runs import run, scores, share, spread
 
 POLICIES = {
-    # What is frozen for all time is computed once, from pictures as they are; so many more epochs cost seconds.
+    # What is frozen for all time is computed once, from images as they are; so many more epochs cost seconds.
     "linear_probe": ["data.augment=none", "rates=uniform", "optimizer.lr=3e-3", "trainer.max_epochs=30"],
     "lp_ft": [],
     "gradual": [],

@@ -1,8 +1,8 @@
 """Transfer learning as the textbook writes it: a Dataset, a DataLoader, and a loop. What `cache.py` compares with.
 
-    python tests/benchmark/textbook.py --train head --pictures 256
+    python tests/benchmark/textbook.py --train head --images 256
 
-It prints, as JSON, the seconds of starting and of each picture in training and in evaluation; of wall time, and of
+It prints, as JSON, the seconds of starting and of each image in training and in evaluation; of wall time, and of
 CPU time with that of the loader's workers.
 """
 
@@ -63,19 +63,19 @@ def clock() -> tuple[float, float]:
 
 
 def since(start: tuple[float, float], count: int = 1) -> tuple[float, float]:
-    """Seconds since a moment, for each of several pictures."""
+    """Seconds since a moment, for each of several images."""
     wall, cpu = clock()
     return (wall - start[0]) / count, (cpu - start[1]) / count
 
 
 def main() -> None:
-    """Train for a part of an epoch, evaluate a part of it, and print what each picture took."""
+    """Train for a part of an epoch, evaluate a part of it, and print what each image took."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--train", choices=("head", "last", "all"), default="head")
-    arguments.add_argument("--pictures", type=int, default=256)
+    arguments.add_argument("--images", type=int, default=256)
     options = arguments.parse_args()
     begun = (time.perf_counter() - time.process_time(), 0.0)  # the imports count
-    dataset = cells(options.pictures)
+    dataset = cells(options.images)
     model = network(options.train)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     loss_of = nn.CrossEntropyLoss()
@@ -83,9 +83,9 @@ def main() -> None:
 
     start = clock()
     model.train()
-    for pictures, targets in DataLoader(dataset, BATCH, shuffle=True, num_workers=WORKERS):
+    for images, targets in DataLoader(dataset, BATCH, shuffle=True, num_workers=WORKERS):
         optimizer.zero_grad()
-        loss = loss_of(model(pictures), targets)
+        loss = loss_of(model(images), targets)
         loss.backward()
         optimizer.step()
     found["train"] = since(start, len(dataset))
@@ -93,8 +93,8 @@ def main() -> None:
     start, right = clock(), 0
     model.eval()
     with torch.no_grad():
-        for pictures, targets in DataLoader(dataset, BATCH, num_workers=WORKERS):
-            right += int((model(pictures).argmax(1) == targets).sum())
+        for images, targets in DataLoader(dataset, BATCH, num_workers=WORKERS):
+            right += int((model(images).argmax(1) == targets).sum())
     found["evaluate"] = since(start, len(dataset))
     print(json.dumps(found))
 

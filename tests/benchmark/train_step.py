@@ -2,7 +2,7 @@
 
 Every side trains the same network on the same solar cells, each in a process of its own and in turns, so that the
 machine's moods fall on all; the figure is the ratio of the median step times. The plain loops are what every tutorial
-writes: NCHW, float32, one with the pictures already in memory, one that decodes each picture whenever it is needed.
+writes: NCHW, float32, one with the images already in memory, one that decodes each image whenever it is needed.
 
     make bench        # or: python tests/benchmark/train_step.py --rounds 4 --steps 8
 """
@@ -60,7 +60,7 @@ OURS = {
     "tunesmith, trainer.precision=bf16-mixed": ["trainer.precision=bf16-mixed"],
 }
 EQUAL, DEFAULT, BF16 = OURS
-PLAIN, TEXTBOOK = "plain loop, pictures in memory", "plain loop, pictures decoded as needed"
+PLAIN, TEXTBOOK = "plain loop, images in memory", "plain loop, images decoded as needed"
 
 
 class Clock(Callback):
@@ -125,9 +125,9 @@ def plain(steps: int, in_memory: bool) -> list[float]:
     loss_of = nn.CrossEntropyLoss()
     model.train()
     ends = []
-    for pictures, targets in DataLoader(dataset, BATCH, shuffle=True, drop_last=True):
+    for images, targets in DataLoader(dataset, BATCH, shuffle=True, drop_last=True):
         optimizer.zero_grad()
-        loss = loss_of(model(pictures), targets)
+        loss = loss_of(model(images), targets)
         loss.backward()
         optimizer.step()
         loss.item()

@@ -14,13 +14,13 @@ from tunesmith.run.assembly.assemble import assemble
 
 @pytest.fixture
 def everything_pays(monkeypatch):
-    """Computing a picture of 32 pixels is as fast as reading; here it is not the speed that is tested."""
+    """Computing an image of 32 pixels is as fast as reading; here it is not the speed that is tested."""
     monkeypatch.setattr(plan, "READ", 1e15)
 
 
 @pytest.fixture
 def assembled(quick, tmp_path):
-    """Assembles a run on 60 generated pictures whose frozen part is ready; the policy is a linear probe."""
+    """Assembles a run on 60 generated images whose frozen part is ready; the policy is a linear probe."""
 
     def make(*overrides):
         words = ["policy=linear_probe", "data.augment=none", *overrides]
@@ -34,7 +34,7 @@ def assembled(quick, tmp_path):
 
 @pytest.fixture
 def opened(assembled, tmp_path, everything_pays):
-    """Opens the entry of all pictures behind the first stages; gives the rows, or None, and the opener."""
+    """Opens the entry of all images behind the first stages; gives the rows, or None, and the opener."""
 
     def make(*overrides, mode="auto", dtype="exact", stages=3, view=None, max_bytes=10**9, folder=None):
         parts = assembled(*overrides)

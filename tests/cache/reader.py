@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from tunesmith.cache.cached_split import Kept, Opened, Rows
+from tunesmith.cache.cached_split import CachedSplit, OpenEntry, Rows
 from tunesmith.cache.store import Layout, Store
 
 SHAPE = (64, 64, 64)
@@ -27,8 +27,8 @@ def main() -> None:
     folder, frugal = Path(sys.argv[1]), sys.argv[2] == "frugal"
     there, missing = entry(folder).load(LAYOUT)
     assert not missing
-    rows = Rows(Opened(list(there.values()), LAYOUT, np.arange(LAYOUT.rows), frugal), {"stage1": torch.float32})
-    kept = Kept(torch.zeros(1), [[rows]])
+    rows = Rows(OpenEntry(list(there.values()), LAYOUT, np.arange(LAYOUT.rows), frugal), {"stage1": torch.float32})
+    kept = CachedSplit(torch.zeros(1), [[rows]])
     layer = torch.nn.Conv2d(SHAPE[0], 2, 1)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     order = torch.randperm(LAYOUT.rows).tolist()
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 class Served(torch.utils.data.Dataset):
-    def __init__(self, kept: Kept, order: list[int]) -> None:
+    def __init__(self, kept: CachedSplit, order: list[int]) -> None:
         self.kept, self.order = kept, order
 
     def __len__(self) -> int:

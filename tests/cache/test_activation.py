@@ -35,10 +35,10 @@ def test_features_are_those_of_the_plain_network(assembled, backbone, plain):
     frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
     recipe = Activation(frozen, parts.data, Wanted(len(parts.task.backbone.stages), np.arange(60)), "32-true")
     (kept,) = recipe.parts([range(8)])
-    pictures = torch.stack([parts.data.plain(np.arange(8)).decode(i) for i in range(8)])
+    images = torch.stack([parts.data.plain(np.arange(8)).decode(i) for i in range(8)])
     preprocess = parts.data.preprocess
     mean, std = (torch.tensor(value).view(3, 1, 1) for value in (preprocess.mean, preprocess.std))
-    found = plain(parts.task.backbone.net.state_dict(), (pictures / 255 - mean) / std)
+    found = plain(parts.task.backbone.net.state_dict(), (images / 255 - mean) / std)
     assert torch.allclose(kept["pooled"], found, rtol=1e-3, atol=1e-4 * float(found.abs().max()))
     assert not torch.allclose(kept["pooled"], found.roll(1, 0), rtol=1e-3, atol=1e-4)  # negative control
-    assert (recipe.what, recipe.doing.split()[0]) == ("Features of 60 pictures", "Running")
+    assert (recipe.what, recipe.doing.split()[0]) == ("Features of 60 images", "Running")

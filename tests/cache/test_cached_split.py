@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tunesmith.cache.cached_split import Kept, Opened, Rows
+from tunesmith.cache.cached_split import CachedSplit, OpenEntry, Rows
 from tunesmith.cache.shard import Shard, write
 from tunesmith.cache.store import Layout
 
@@ -22,7 +22,7 @@ def rows(tmp_path):
         for i, part in enumerate(parts):
             write(tmp_path / f"{i}.safetensors", {"pooled": part.contiguous()})
         shards = [Shard(tmp_path / f"{i}.safetensors") for i in range(2)]
-        return Rows(Opened(shards, Layout(5, 3), table_rows, frugal), {"pooled": dtype})
+        return Rows(OpenEntry(shards, Layout(5, 3), table_rows, frugal), {"pooled": dtype})
 
     return make
 
@@ -49,25 +49,25 @@ def test_memory_is_given_back_on_the_way(rows, monkeypatch):
 
 def test_epochs_take_views_in_turn():
     views = [{8: "first"}, {8: "second"}]
-    kept = Kept(torch.tensor([0]), [views])
+    kept = CachedSplit(torch.tensor([0]), [views])
     assert [kept.find(epoch, 8) for epoch in range(3)] == ["first", "second", "first"]
     assert kept.complete
 
 
-def test_a_phase_without_views_needs_the_pictures(rows):
-    kept = Kept(torch.tensor([0, 2]), [[rows()], []])
+def test_a_phase_without_views_needs_the_images(rows):
+    kept = CachedSplit(torch.tensor([0, 2]), [[rows()], []])
     assert [kept.find(epoch, 8) is None for epoch in range(4)] == [False, False, True, True]
     assert not kept.complete
 
 
 def test_a_worker_process_can_have_it(rows):
-    kept = pickle.loads(pickle.dumps(Kept(torch.tensor([0]), [[rows()]])))
+    kept = pickle.loads(pickle.dumps(CachedSplit(torch.tensor([0]), [[rows()]])))
     assert kept.find(0, 9)["pooled"].item() == 90
 
 
 def test_worker_processes_that_are_there_already_see_a_phase_begin_ahead_of_time(rows):
     firsts = torch.tensor([0, 2]).share_memory_()
-    kept = Kept(firsts, [[rows()], []])
+    kept = CachedSplit(firsts, [[rows()], []])
     batches = DataLoader(Found(kept), num_workers=1, persistent_workers=True, batch_size=None)
     assert [found is None for found in batches] == [False, False, True]
     firsts[1] = 1

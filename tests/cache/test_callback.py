@@ -14,7 +14,7 @@ from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 
 GRADUAL = "policy.phases=[{train: [head], epochs: 2}, {train: [head, 'stage: -1:'], epochs: 2}, {train: [all]}]"
-# 96, 48 and 96 pictures: whole batches of 32, and one of 16, which give the same last bit; see frozen.BATCH.
+# 96, 48 and 96 images: whole batches of 32, and one of 16, which give the same last bit; see frozen.BATCH.
 EARLY = [
     "policy=plateau",
     "policy.epochs=3",
@@ -40,7 +40,7 @@ def trained(quick, tmp_path, everything_pays):
 
 @pytest.fixture
 def first_stage(monkeypatch):
-    """Counts the pictures that run through the first stage."""
+    """Counts the images that run through the first stage."""
     counted = []
     run_stage = Tiny.run_stage
 
@@ -60,11 +60,11 @@ def test_nothing_is_kept_of_a_test_of_views(trained):
 
 
 @pytest.mark.parametrize("policy", [["policy=linear_probe"], ["policy=last_stages", "policy.stages=1"]])
-def test_no_picture_runs_in_training_validation_and_test(trained, first_stage, monkeypatch, policy):
+def test_no_image_runs_in_training_validation_and_test(trained, first_stage, monkeypatch, policy):
     trained(*policy)
     assert len(first_stage) <= 3 + 8  # looks, a probe, and all of them once
     del first_stage[:]
-    monkeypatch.setattr("tunesmith.data.dataset.PictureDataset.remember", None)  # nor are all of them decoded
+    monkeypatch.setattr("tunesmith.data.dataset.ImageDataset.remember", None)  # nor are all of them decoded
     trained(*policy)
     assert len(first_stage) <= 2  # the look at a few
 
@@ -114,10 +114,10 @@ def test_with_fewer_views_than_epochs_they_come_again(trained):
     assert not same(trained(*words, cache="off"), trained(*words, "cache.views=2"))
 
 
-def test_augmented_training_pictures_are_not_kept_unasked(trained):
+def test_augmented_training_images_are_not_kept_unasked(trained):
     _, _, record = trained("policy=linear_probe", "data.augment=light")
     assert "cache.views=8" in record["cache"]["said"][0]
-    assert "144 pictures" in record["cache"]["said"][1]  # validation and test
+    assert "144 images" in record["cache"]["said"][1]  # validation and test
 
 
 FEW = ["trainer.limit_train_batches=1", "trainer.limit_val_batches=1", "trainer.max_epochs=1"]

@@ -1,4 +1,4 @@
-"""Decoded pictures are kept for all runs, and change no bit."""
+"""Decoded images are kept for all runs, and change no bit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """Sixty pictures of two classes, each of a size of its own."""
+    """Sixty images of two classes, each of a size of its own."""
     drawn = np.random.default_rng(0)
     for i in range(60):
         file = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
@@ -45,8 +45,8 @@ def trained(quick, tmp_path, photos, monkeypatch):
 def decoded(monkeypatch):
     """Counts the files that are decoded."""
     counted = []
-    call = Front.__call__
-    monkeypatch.setattr(Front, "__call__", lambda self, picture: counted.append(picture) or call(self, picture))
+    call = Decode.__call__
+    monkeypatch.setattr(Decode, "__call__", lambda self, image: counted.append(image) or call(self, image))
     return counted
 
 
@@ -55,7 +55,7 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("preset", ["light", "symmetries_in_turn"])
-def test_a_run_with_decoded_pictures_gives_the_bits_of_a_run_without(trained, decoded, preset):
+def test_a_run_with_decoded_images_gives_the_bits_of_a_run_without(trained, decoded, preset):
     words = ["policy=full", f"data.augment={preset}"]
     without = trained(*words, "data.in_memory=false", cache="off")
     cold = trained(*words)
@@ -69,14 +69,14 @@ def test_a_run_with_decoded_pictures_gives_the_bits_of_a_run_without(trained, de
     assert not same(without, trained("policy=full", "data.augment=rotations"))  # negative control
 
 
-def test_other_splits_and_seeds_read_the_same_pictures(trained, decoded):
+def test_other_splits_and_seeds_read_the_same_images(trained, decoded):
     trained("policy=full")
     _, _, record = trained("policy=last_stages", "policy.stages=1", "data.split.seed=3", "seed=4")
-    assert "decoded pictures of 27 px, 60 of them" in " ".join(record["said"]).lower()
+    assert "decoded images of 27 px, 60 of them" in " ".join(record["said"]).lower()
     assert record["hits"] >= 60
 
 
-def test_a_byte_of_a_picture_or_another_size_is_a_miss(trained, photos):
+def test_a_byte_of_a_image_or_another_size_is_a_miss(trained, photos):
     trained("policy=full", "data.augment=none")
     assert trained("policy=full", "data.augment=none")[2]["computed"] == 0
     assert trained("policy=full", "data.augment=none", "backbone.image_size=16")[2]["computed"] == 60

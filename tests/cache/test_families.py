@@ -35,7 +35,7 @@ TEXTS, PAIRS = "transformers/causal_lm", "transformers/seq2seq"
 
 @pytest.fixture(scope="module")
 def composed(quick_below, tmp_path_factory, texts, tagged, questions):
-    """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 pictures, or texts.
+    """The configuration for each policy, composed once: two steps an epoch, 64, 32 and 32 images, or texts.
 
     All texts have as many tokens: padded to another length they are computed to other last bits.
     """

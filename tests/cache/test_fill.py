@@ -24,7 +24,7 @@ def ready(assembled, tmp_path):
     return make
 
 
-def test_every_picture_is_there_afterwards_in_its_place(ready):
+def test_every_image_is_there_afterwards_in_its_place(ready):
     entry, recipe = ready()
     done = fill(entry, LAYOUT, [0, 1], recipe)
     (part,) = recipe.parts([range(40, 60)])

@@ -24,7 +24,7 @@ def whole(assembled):
 
 
 @pytest.fixture
-def pictures():
+def images():
     return list(torch.randint(0, 256, (20, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
 
 
@@ -50,68 +50,68 @@ class Unready(nn.Module):
 
 
 class Levelled(nn.Module):
-    def __init__(self, level_dims=()):
+    def __init__(self, stage_dims=()):
         super().__init__()
 
     def forward(self, features):
-        return torch.cat(features.levels, 1)
+        return torch.cat(features.stage_features, 1)
 
 
 @pytest.mark.parametrize(
     ("head", "cut"),
     [
-        (Pooled(), Cut(3, pooled=True, levels=False)),
-        (Unready(), Cut(3, pooled=True, levels=False)),
-        (Mapped(), Cut(3, pooled=False, levels=False)),
-        (Unpacking(), Cut(3, pooled=False, levels=False)),
-        (Levelled(), Cut(3, pooled=True, levels=True)),
+        (Pooled(), Cut(3, pooled=True, stage_features=False)),
+        (Unready(), Cut(3, pooled=True, stage_features=False)),
+        (Mapped(), Cut(3, pooled=False, stage_features=False)),
+        (Unpacking(), Cut(3, pooled=False, stage_features=False)),
+        (Levelled(), Cut(3, pooled=True, stage_features=True)),
     ],
 )
-def test_the_map_is_kept_only_for_a_head_that_looks_at_it(whole, pictures, head, cut):
-    whole.task.head, whole.task._levels = head.train(), isinstance(head, Levelled)
-    assert whole.look(pictures[:4], 3)[0] == cut
+def test_the_map_is_kept_only_for_a_head_that_looks_at_it(whole, images, head, cut):
+    whole.task.head, whole.task._stage_features = head.train(), isinstance(head, Levelled)
+    assert whole.look(images[:4], 3)[0] == cut
     assert head.training
 
 
 @pytest.mark.parametrize("head", [Pooled(), Mapped(), Levelled()])
-def test_a_look_shows_what_is_kept(whole, pictures, head):
-    whole.task.head, whole.task._levels = head, isinstance(head, Levelled)
-    cut, seen = whole.look(pictures[:4], 3)
-    kept = whole.run(pictures[:4], cut)
+def test_a_look_shows_what_is_kept(whole, images, head):
+    whole.task.head, whole.task._stage_features = head, isinstance(head, Levelled)
+    cut, seen = whole.look(images[:4], 3)
+    kept = whole.run(images[:4], cut)
     assert seen.keys() == kept.keys()
     assert all(torch.allclose(seen[name], kept[name], atol=1e-5) for name in kept)
 
 
-def test_in_front_of_a_trainable_stage_its_input_is_kept(frozen, pictures):
-    assert frozen.look(pictures[:4], 2)[0] == Cut(2, pooled=False, levels=False)
+def test_in_front_of_a_trainable_stage_its_input_is_kept(frozen, images):
+    assert frozen.look(images[:4], 2)[0] == Cut(2, pooled=False, stage_features=False)
 
 
 @pytest.mark.parametrize("count", [16, 20])
-def test_going_on_gives_the_bits_of_the_whole(assembled, pictures, count):
+def test_going_on_gives_the_bits_of_the_whole(assembled, images, count):
     parts = assembled()
     frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
-    x = frozen._input(pictures)[:count].contiguous(memory_format=torch.channels_last)
+    x = frozen._input(images)[:count].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        whole = parts.task.backbone(x, levels=True)
+        whole = parts.task.backbone(x, stage_features=True)
     for cut in (Cut(1, False, True), Cut(2, False, True), Cut(3, False, True), Cut(3, True, True)):
-        found = {name: parts.task.laid_out(t) for name, t in frozen.run(pictures[:count], cut).items()}
+        found = {name: parts.task.laid_out(t) for name, t in frozen.run(images[:count], cut).items()}
         with torch.no_grad():
-            features = parts.task.backbone(found, levels=True)
+            features = parts.task.backbone(found, stage_features=True)
         assert torch.equal(features.pooled, whole.pooled), cut
-        assert all(torch.equal(a, b) for a, b in zip(features.levels, whole.levels, strict=True)), cut
+        assert all(torch.equal(a, b) for a, b in zip(features.stage_features, whole.stage_features, strict=True)), cut
     assert isinstance(features, Features) and POOLED in found
 
 
-def test_what_trains_in_front_of_the_cut_is_refused(frozen, pictures):
-    frozen.run(pictures, Cut(2, False, False))
+def test_what_trains_in_front_of_the_cut_is_refused(frozen, images):
+    frozen.run(images, Cut(2, False, False))
     with pytest.raises(PolicyError, match="stage3"):
-        frozen.run(pictures, Cut(3, True, False))
+        frozen.run(images, Cut(3, True, False))
 
 
-def test_a_batchnorm_that_trains_in_front_of_the_cut_is_refused(frozen, pictures):
+def test_a_batchnorm_that_trains_in_front_of_the_cut_is_refused(frozen, images):
     (norm,) = (m for m in frozen.backbone.net.stage1.modules() if isinstance(m, nn.BatchNorm2d))
     norm.train()
     with pytest.raises(PolicyError, match="cache=off"):
-        frozen.run(pictures, Cut(2, False, False))
+        frozen.run(images, Cut(2, False, False))
     norm.eval()
-    frozen.run(pictures, Cut(2, False, False))
+    frozen.run(images, Cut(2, False, False))

@@ -90,7 +90,7 @@ def test_views_in_turn_are_shared_by_all_seeds(describe):
 
 
 def test_what_a_view_draws_depends_on_the_places_in_the_table(describe):
-    """The same pictures in other rows are augmented otherwise."""
+    """The same images in other rows are augmented otherwise."""
     data = SimpleNamespace(seed=0, augmentation=lambda: SimpleNamespace(seeded=True))
     assert key._view(data, np.array([1, 2]), 0) != key._view(data, np.array([2, 3]), 0)
 
@@ -98,7 +98,7 @@ def test_what_a_view_draws_depends_on_the_places_in_the_table(describe):
 @pytest.mark.parametrize(
     "change", [["seed=5"], ["data.split.seed=3"], ["head=mlp"], ["optimizer.lr=1"], ["data.batch_size=8"]]
 )
-def test_another_run_on_the_same_pictures_shares_the_entry(describe, change, monkeypatch):
+def test_another_run_on_the_same_images_shares_the_entry(describe, change, monkeypatch):
     """The weights of the tiny backbone are drawn anew for each run; here they are the same."""
     monkeypatch.setattr(key, "content_hash", lambda tensors: "the same")
     assert describe(*change) == describe()
@@ -142,7 +142,7 @@ def test_of_large_files_the_time_of_change_counts(tmp_path):
     file = tmp_path / "x.jpg"
     file.write_bytes(b"x")
     head, whole = (SimpleNamespace(digests=([b"a"], w), table=SimpleNamespace(samples=[file])) for w in (False, True))
-    before = [key._pictures(data, np.array([0])) for data in (head, whole)]
+    before = [key._images(data, np.array([0])) for data in (head, whole)]
     os.utime(file, (1, 1))
-    after = [key._pictures(data, np.array([0])) for data in (head, whole)]
+    after = [key._images(data, np.array([0])) for data in (head, whole)]
     assert [a == b for a, b in zip(after, before, strict=True)] == [False, True]

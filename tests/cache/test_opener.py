@@ -9,12 +9,10 @@ from tunesmith.cache.store import Store
 
 @pytest.fixture
 def runs(monkeypatch):
-    """Counts the pictures that run through the frozen part."""
+    """Counts the images that run through the frozen part."""
     counted = []
     run = Frozen.run
-    monkeypatch.setattr(
-        Frozen, "run", lambda self, pictures, cut: counted.append(len(pictures)) or run(self, pictures, cut)
-    )
+    monkeypatch.setattr(Frozen, "run", lambda self, images, cut: counted.append(len(images)) or run(self, images, cut))
     return counted
 
 
@@ -118,6 +116,6 @@ def test_a_map_is_kept_in_front_of_a_stage_that_trains(opened):
     assert {name: tuple(t.shape) for name, t in rows[0].items()} == {"stage2": (32, 8, 8)}
 
 
-def test_views_are_kept_of_augmented_training_pictures(opened):
+def test_views_are_kept_of_augmented_training_images(opened):
     rows, opener = opened("data.augment=light", view=0)
     assert rows is not None and opener.computed < 60

@@ -37,14 +37,14 @@ def test_a_stage_that_has_trained_is_never_kept_again():
     assert spans(table((0, ["b"]), (1, [HEAD])), 4) == [Span(0, 1, 1), Span(1, 4, 1)]
 
 
-def test_pictures_are_counted_by_cut():
+def test_images_are_counted_by_cut():
     gradual = [Span(0, 2, 3), Span(2, 5, 2)]
     assert served(gradual, 3, 100, 10, 7) == 220
     assert served(gradual, 2, 100, 10, 7) == 337
     assert served(gradual, 2, 0, 10, 7) == 37
 
 
-GOOD = {"pictures": 100, "spared": 1000, "row_bytes": 5_000, "rows": 100, "seconds": 0.01}
+GOOD = {"images": 100, "spared": 1000, "row_bytes": 5_000, "rows": 100, "seconds": 0.01}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tunesmith.cache.shard import BrokenShardError, Shard, write
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "00000.safetensors"
-    write(path, {"pooled": torch.arange(12.0).view(4, 3), "level.0": torch.ones(4, 2, 2)})
+    write(path, {"pooled": torch.arange(12.0).view(4, 3), "stage_features.0": torch.ones(4, 2, 2)})
     return path
 
 
@@ -40,7 +40,7 @@ def test_no_altered_byte_goes_unseen(path):
         with pytest.raises((BrokenShardError, AssertionError)):
             shard = Shard(path)
             assert torch.equal(shard.tensors["pooled"], torch.arange(12.0).view(4, 3))  # a space in the header
-            assert shard.tensors.keys() != {"pooled", "level.0"}
+            assert shard.tensors.keys() != {"pooled", "stage_features.0"}
     path.write_bytes(whole)
     Shard(path)
 

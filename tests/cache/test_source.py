@@ -10,13 +10,13 @@ from tunesmith.data.sampler import Key
 
 def batch_of_training(data, epoch, positions):
     """What training shows in an epoch, by the way of the loader."""
-    dataset = data.training_pictures()
+    dataset = data.training_images()
     batch = data.on_before_batch_transfer(collate([dataset[Key(epoch, position)] for position in positions]), 0)
     return data.on_after_batch_transfer(batch, 0)["input"]
 
 
-def shown(data, pictures):
-    return data.finish({"input": pictures, "target": None, "index": None}, data.preprocess, None, data.spec, None)[
+def shown(data, images):
+    return data.finish({"input": images, "target": None, "index": None}, data.preprocess, None, data.spec, None)[
         "input"
     ]
 
@@ -24,14 +24,14 @@ def shown(data, pictures):
 @pytest.mark.parametrize("preset", ["light", "rotations", "symmetries_in_turn"])
 def test_a_view_is_what_training_sees_in_that_epoch(assembled, preset):
     data = assembled(f"data.augment={preset}").data
-    view = View(data.training_pictures(), data.augmentation(), 2)
-    (pictures,) = view.batches([range(3)])
-    assert torch.equal(shown(data, torch.stack(pictures)), batch_of_training(data, 2, range(3)))
-    assert not torch.equal(shown(data, torch.stack(pictures)), batch_of_training(data, 3, range(3)))
+    view = View(data.training_images(), data.augmentation(), 2)
+    (images,) = view.batches([range(3)])
+    assert torch.equal(shown(data, torch.stack(images)), batch_of_training(data, 2, range(3)))
+    assert not torch.equal(shown(data, torch.stack(images)), batch_of_training(data, 3, range(3)))
 
 
-def test_plain_pictures_come_in_order_over_all_batches(assembled):
+def test_plain_images_come_in_order_over_all_batches(assembled):
     dataset = assembled().data.plain(torch.arange(60).numpy())
     spans = [range(i, min(i + 7, 60)) for i in range(0, 60, 7)]
-    found = [picture for batch in Plain(dataset).batches(spans) for picture in batch]
-    assert all(torch.equal(picture, dataset.decode(i)) for i, picture in enumerate(found)) and len(found) == 60
+    found = [image for batch in Plain(dataset).batches(spans) for image in batch]
+    assert all(torch.equal(image, dataset.decode(i)) for i, image in enumerate(found)) and len(found) == 60

@@ -25,7 +25,7 @@ SHARDS, ROWS = 3, 32
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
     """What a writer writes: one number everywhere, so that two of them in one file are seen."""
-    return {"stage2": torch.full((ROWS, 16, 8, 8), value), "level.0": torch.full((ROWS, 16), value)}
+    return {"stage2": torch.full((ROWS, 16, 8, 8), value), "stage_features.0": torch.full((ROWS, 16), value)}
 
 
 def work(folder: Path, what: str, jobs: int) -> None:

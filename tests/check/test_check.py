@@ -18,7 +18,7 @@ from tunesmith.errors import ConfigError, DataError, RunError
 
 
 def scene(rng: np.random.Generator, size: int = 96) -> np.ndarray:
-    """A picture like no other: some rectangles of random colours, and noise."""
+    """An image like no other: some rectangles of random colours, and noise."""
     pixels = np.full((size, size, 3), rng.integers(0, 256, 3), np.float64)
     for _ in range(12):
         top, left = rng.integers(0, size - 8, 2)
@@ -28,9 +28,9 @@ def scene(rng: np.random.Generator, size: int = 96) -> np.ndarray:
     return (pixels + rng.normal(0, 6, pixels.shape)).clip(0, 255).astype(np.uint8)
 
 
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -41,7 +41,7 @@ def bad(kind: str, image: Image.Image) -> tuple[str, bytes]:
     bomb = encoded(Image.new("1", (10_000, 10_000)), "PNG")
     return {
         "empty": (".jpg", b""),
-        "text": (".png", b"this is no picture\n" * 20),
+        "text": (".png", b"this is no image\n" * 20),
         "other format": (".png", b"%PDF-1.7" + png[8:]),
         "truncated jpeg": (".jpg", jpeg[: len(jpeg) // 2]),
         "truncated png": (".png", png[: len(png) // 2]),
@@ -73,8 +73,8 @@ FOUND = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """1,000 pictures in train and test, 20 of which are of 12 kinds of trouble, with 10 exact and 10 near copies."""
-    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    """1,000 images in train and test, 20 of which are of 12 kinds of trouble, with 10 exact and 10 near copies."""
+    root, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
     originals = []
     for number in range(960):
         split, label = ("train", "test")[number % 5 == 4], ("cat", "dog")[number % 2]
@@ -153,7 +153,7 @@ def test_all_copies_are_found_and_nothing_else_is_taken_for_one(folder, report):
     assert not rows(report[0], "near copies in one split")
 
 
-def test_the_report_shows_the_pictures_and_escapes_names(report):
+def test_the_report_shows_the_images_and_escapes_names(report):
     page = (report[1] / "check.html").read_text()
     assert page.count("data:image/jpeg;base64,") > 40 and "<script" not in page
     text = (report[1] / "check.md").read_text()
@@ -161,7 +161,7 @@ def test_the_report_shows_the_pictures_and_escapes_names(report):
 
 
 def table_of(folder, count=24, **columns):
-    """A small table of pictures."""
+    """A small table of images."""
     rng = np.random.default_rng(1)
     for i in range(count):
         Image.fromarray(scene(rng, 16)).save(folder / f"{i}.png")
@@ -186,7 +186,7 @@ def test_labels_that_contradict_each_other_are_errors_and_come_first(tmp_path, c
     (tmp_path / "1.png").write_bytes((tmp_path / "0.png").read_bytes())
     with caplog.at_level("WARNING"):
         report = check(compose("check", words))
-    assert "1 pictures have the content of another and a different label" in caplog.text  # as before training
+    assert "1 images have the content of another and a different label" in caplog.text  # as before training
     assert kinds(report)[0] == "contradictory labels"
     assert report.findings[0].items[0].detail == "a against b"
 
@@ -246,7 +246,7 @@ def test_mistakes_are_one_sentence(tmp_path, words, error, sentence):
         check(cfg)
 
 
-def test_predictions_of_other_pictures_are_refused(tmp_path):
+def test_predictions_of_other_images_are_refused(tmp_path):
     words = table_of(tmp_path)
     run = recorded(tmp_path / "run", ["x.png", "1.png"], wrong=0)
     with pytest.raises(DataError, match=r"1 of others, such as x\.png"):

@@ -47,7 +47,7 @@ def write_run(
         },
         "metrics": {} if value is None else {"test/accuracy": value, "test/loss": 1 - value},
         "monitor": {"metric": "val/accuracy", "mode": "max"},
-        "timing": {"import": 9.0, "assemble": 1.0, "fit": 2.0, "test": 0.5, "images_per_second": 100.0},
+        "timing": {"import": 9.0, "assemble": 1.0, "fit": 2.0, "test": 0.5, "samples_per_second": 100.0},
         "error": None,
     }
     for key, change in changes.items():

@@ -12,7 +12,7 @@ from tunesmith.compare.runs import read_run
     ("changes", "said"),
     [
         ({"data": {"fingerprint": "content:2"}}, f"{NOT_COMPARABLE}the runs had 2 different sets of data"),
-        ({"data": {"members": {"test": "y"}}}, f"{NOT_COMPARABLE}.*tested on different pictures"),
+        ({"data": {"members": {"test": "y"}}}, f"{NOT_COMPARABLE}.*tested on different images"),
         ({"data": {"split_unit": "group"}}, f"{NOT_COMPARABLE}some runs were split by group and others by sample"),
         ({"packages": {"torch": "3"}}, "different versions of torch"),
         ({"git": {"commit": "a"}}, "different versions of code"),
@@ -35,7 +35,7 @@ def test_runs_of_an_older_version_are_told_by_the_size_of_the_test_part(add):
     assert list(doubts([runs[0], read_run(add(data={"members": {}}))])) == []
 
 
-def test_other_folds_test_on_other_pictures_and_may(add):
+def test_other_folds_test_on_other_images_and_may(add):
     runs = [read_run(add(overrides=(f"data.split.fold={f}",), data={"members": {"test": str(f)}})) for f in (0, 1)]
     assert list(doubts(runs)) == []
 

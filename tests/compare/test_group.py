@@ -72,7 +72,7 @@ def test_the_test_is_over_shared_replicates(add, compared):
     assert found.test.pairs == 5 and found.test.p < 0.001
     assert found.test.difference == pytest.approx(0.0208)
     assert "x=2 and x=1" in found.verdict and "more than chance" in found.verdict
-    assert "training pictures" not in found.verdict
+    assert "training images" not in found.verdict
 
 
 def test_too_few_replicates_are_said(add, compared):
@@ -84,7 +84,7 @@ def test_too_few_replicates_are_said(add, compared):
     assert "Too few replicates" in found.verdict and "share 2 of the 3" in found.verdict
 
 
-def test_folds_are_said_to_share_their_training_pictures(add, compared):
+def test_folds_are_said_to_share_their_training_images(add, compared):
     for fold in range(3):
         add(0.7 + fold / 100, 0, ("x=1", f"data.split.fold={fold}"))
         add(0.8 - fold / 100, 0, ("x=2", f"data.split.fold={fold}"))
@@ -113,11 +113,11 @@ def test_no_mean_is_taken_over_different_data(add, compared):
 
 
 @pytest.mark.parametrize("change", [{"fingerprint": "content:2"}, {"members": {"test": "y"}}])
-def test_no_test_is_made_over_different_pictures(add, compared, change):
+def test_no_test_is_made_over_different_images(add, compared, change):
     for seed in range(4):
         add(0.7 + seed / 100, seed, ("x=1",)), add(0.9, seed, ("x=2",), data=change)
     found = compared()
-    assert found.test is None and "tested on different pictures" in found.verdict
+    assert found.test is None and "tested on different images" in found.verdict
     assert found.doubts[0].startswith("NOT COMPARABLE")
 
 

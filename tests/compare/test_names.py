@@ -50,7 +50,7 @@ def test_it_fits_on_a_terminal_of_80_columns(two):
         assert any(value in line for line in lines)
 
 
-def test_pages_and_pictures_have_the_same_columns(two):
+def test_pages_and_images_have_the_same_columns(two):
     figures = draw_all(two)
     assert "parallel_coordinates" in figures
     page = as_html(two, figures)

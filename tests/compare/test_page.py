@@ -19,9 +19,9 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows(add, tmp_path):
     text = as_html(found, draw_all(found))
     assert "<script" not in text and "&lt;script&gt;" in text and "b&amp;c" in text and "&lt;b&gt;" in text
     assert not re.search(r"(?:href|src)=\"?(?!\"?data:)", text)
-    pictures = re.findall(r"src=\"data:image/png;base64,([^\"]+)\"", text)
-    assert len(pictures) == 2  # cost, parallel coordinates
-    assert all(base64.b64decode(p).startswith(b"\x89PNG") for p in pictures)
+    images = re.findall(r"src=\"data:image/png;base64,([^\"]+)\"", text)
+    assert len(images) == 2  # cost, parallel coordinates
+    assert all(base64.b64decode(p).startswith(b"\x89PNG") for p in images)
     Balanced().feed(text)
 
 

@@ -1,4 +1,4 @@
-"""Pictures show what the runs hold."""
+"""Images show what the runs hold."""
 
 from __future__ import annotations
 

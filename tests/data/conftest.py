@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from tunesmith.contract.preprocess import Preprocess
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
 
 
-class Squares(PictureData):
+class Squares(ImageData):
     """Noise of 12 x 20 pixels in three classes, as pixels or as files."""
 
     def __init__(self, *, count=48, channels=3, root=None, **common):
@@ -22,12 +22,12 @@ class Squares(PictureData):
         shape = (self.count, 12, 20) + ((3,) if self.channels == 3 else ())
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         names = np.array([f"p{i:03d}.png" for i in range(self.count)])
-        pictures = pixels
+        images = pixels
         if self.root is not None:
-            pictures = [self.root / name for name in names]
-            for path, picture in zip(pictures, pixels, strict=True):
-                Image.fromarray(picture).save(path)
-        return Table(pictures, np.arange(self.count) % 3, ("a", "b", "c"), names, self.channels)
+            images = [self.root / name for name in names]
+            for path, image in zip(images, pixels, strict=True):
+                Image.fromarray(image).save(path)
+        return Table(images, np.arange(self.count) % 3, ("a", "b", "c"), names, self.channels)
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.data.dataset import PictureDataset
+from tunesmith.data.dataset import ImageDataset
 from tunesmith.data.image.augment import AtRandom, augmentation
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.sampler import Key
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 12, 20, 3), dtype=np.uint8)
@@ -15,7 +15,7 @@ ROWS = np.array([3, 5, 8, 13, 19])
 
 def make(preset="light", seed=0, rows=ROWS):
     steps = augmentation(preset, 8)
-    return PictureDataset(PIXELS, np.arange(20), rows, Front(8, 3, margin=True), steps and AtRandom(steps), seed)
+    return ImageDataset(PIXELS, np.arange(20), rows, Decode(8, 3, margin=True), steps and AtRandom(steps), seed)
 
 
 def augmented(data, key):
@@ -59,10 +59,10 @@ def test_memory_changes_no_bit():
     assert all(same(plain[Key(1, i)], kept[Key(1, i)]) for i in range(5))
 
 
-def test_memory_decodes_each_picture_once(monkeypatch):
+def test_memory_decodes_each_image_once(monkeypatch):
     calls = []
-    decode = PictureDataset.decode
-    monkeypatch.setattr(PictureDataset, "decode", lambda self, i: calls.append(i) or decode(self, i))
+    decode = ImageDataset.decode
+    monkeypatch.setattr(ImageDataset, "decode", lambda self, i: calls.append(i) or decode(self, i))
     kept = make()
     kept.remember("Decoding")
     kept.remember("Decoding")
@@ -81,7 +81,7 @@ def test_what_memory_holds_is_not_changed_by_augmentation():
     assert torch.equal(kept.memory.buffer, before)
 
 
-def test_decoded_pictures_that_are_kept_are_served_by_row_of_the_table():
+def test_decoded_images_that_are_kept_are_served_by_row_of_the_table():
     data = make()
     data.decoded = {row: torch.full((3, 9, 15), row, dtype=torch.uint8) for row in ROWS.tolist()}
     assert [int(data[i]["input"][0, 0, 0]) for i in range(5)] == ROWS.tolist()
@@ -107,7 +107,7 @@ def test_a_worker_can_be_sent_one():
 
 def test_values_and_weights_come_with_the_sample():
     values, weights = np.arange(40, dtype=np.float32).reshape(20, 2), np.arange(20, dtype=np.float32)
-    sample = PictureDataset(PIXELS, values, ROWS, Front(8, 3), weights=weights)[Key(0, 2)]
+    sample = ImageDataset(PIXELS, values, ROWS, Decode(8, 3), weights=weights)[Key(0, 2)]
     assert sample["target"].tolist() == [16, 17]
     assert sample["weight"].item() == 8
     assert sample["target"].dtype == sample["weight"].dtype == torch.float32

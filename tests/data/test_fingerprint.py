@@ -77,7 +77,7 @@ def test_a_missing_file_is_named(tmp_path):
         of(table)
 
 
-def test_pictures_in_two_splits_are_found():
+def test_images_in_two_splits_are_found():
     digests = [b"a", b"b", b"a", b"c", b"b", b"b"]
     indices = {"train": np.array([0, 1, 4]), "test": np.array([2, 3, 5])}
     assert shared(digests, indices) == [(0, 2), (1, 5)]

@@ -5,15 +5,15 @@ from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.errors import ConfigError, DataError
 
 
-def test_pictures_want_a_backbone_of_pictures(squares):
+def test_images_want_a_backbone_of_images(squares):
     with pytest.raises(
-        ConfigError, match=r"^Expected a backbone for pictures, such as backbone=timm, but got one for te"
+        ConfigError, match=r"^Expected a backbone for images, such as backbone=timm, but got one for te"
     ):
         squares().connect(TextPreprocess("x", "x", "x", 8, 8))
 
 
-def test_pictures_keep_the_tables_order_when_they_are_computed(squares):
-    assert squares().together(np.array([3, 1, 2]), 2).tolist() == [3, 1, 2]
+def test_images_keep_the_tables_order_when_they_are_computed(squares):
+    assert squares().length_sorted(np.array([3, 1, 2]), 2).tolist() == [3, 1, 2]
 
 
 def test_a_batch_has_a_sample(squares):

@@ -11,5 +11,5 @@ def test_a_bar_is_shown_when_it_takes_long_and_somebody_looks(monkeypatch, termi
     monkeypatch.setattr(progress, "PATIENCE", patience)
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, width=100)
-    assert list(progress.track(range(3), "Decoding train pictures", 3, console)) == [0, 1, 2]
-    assert ("Decoding train pictures" in out.getvalue()) is shown
+    assert list(progress.track(range(3), "Decoding train images", 3, console)) == [0, 1, 2]
+    assert ("Decoding train images" in out.getvalue()) is shown

@@ -27,7 +27,7 @@ GOOD = Table(np.zeros((4, 2, 2), np.uint8), np.array([0, 1, 0, 1]), ("a", "b"), 
         ({"kind": "value", "targets": np.full((4, 2), np.inf, np.float32)}, "finite number"),
         ({"kind": "multilabel", "targets": np.full((4, 2), 0.5, np.float32)}, "every label to be 0 or 1"),
         ({"channels": 4}, r"1 \(grey\) or 3"),
-        ({k: getattr(GOOD, k)[:0] for k in ("samples", "targets", "names")}, "at least one of the pictures"),
+        ({k: getattr(GOOD, k)[:0] for k in ("samples", "targets", "names")}, "at least one of the images"),
     ],
 )
 def test_a_table_that_cannot_be_right_is_refused(change, message):
@@ -41,8 +41,8 @@ def test_length():
 
 def test_keeping_some_rows_keeps_their_columns():
     columns = {"groups": np.arange(4), "folders": np.array(["train"] * 4), "weights": np.arange(4, dtype=np.float32)}
-    for pictures in (GOOD.samples, list("abcd")):
-        kept = replace(GOOD, samples=pictures, **columns).keep(np.array([0, 3]))
+    for images in (GOOD.samples, list("abcd")):
+        kept = replace(GOOD, samples=images, **columns).keep(np.array([0, 3]))
         assert kept.names.tolist() == ["w", "z"]
         assert kept.targets.tolist() == [0, 1]
         assert kept.groups.tolist() == kept.weights.tolist() == [0, 3]

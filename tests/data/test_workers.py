@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from tunesmith.data import loader, workers
-from tunesmith.data.dataset import PictureDataset
-from tunesmith.data.image.decode import Front
+from tunesmith.data.dataset import ImageDataset
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.errors import DataError
 from tunesmith.run.record import process
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 @pytest.fixture
 def loading(tmp_path, monkeypatch):
-    """Makes a loader of 16 pictures with two workers, where something happens to whoever reads 9.png."""
+    """Makes a loader of 16 images with two workers, where something happens to whoever reads 9.png."""
 
     def make(happens, timeout=600.0):
         files = [tmp_path / f"{i}.png" for i in range(16)]
@@ -40,7 +40,7 @@ def loading(tmp_path, monkeypatch):
             return original(path, **more)
 
         monkeypatch.setattr(Image, "open", opening)
-        dataset = PictureDataset(files, np.zeros(16, dtype=np.int64), np.arange(16), Front(8, 3))
+        dataset = ImageDataset(files, np.zeros(16, dtype=np.int64), np.arange(16), Decode(8, 3))
         return loader.make_loader(
             dataset,
             EpochSampler(16, shuffle=False),
@@ -89,7 +89,7 @@ def test_one_that_raises_is_told_by_its_file(loading):
         raise MemoryError("no more")
 
     with (
-        pytest.raises(DataError, match=r"Expected a readable picture but got .*9\.png: no more\.$"),
+        pytest.raises(DataError, match=r"Expected a readable image but got .*9\.png: no more\.$"),
         workers.explained(),
     ):
         list(loading(raises))

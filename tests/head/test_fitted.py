@@ -69,11 +69,11 @@ def test_a_weight_counts_as_so_many_samples(kind):
 def test_levels_stand_side_by_side(kind):
     x, target = samples()
     levels = (x[:, :4], x[:, 4:])
-    head, plain = kind(6, 3, level_dims=(4, 6), features="levels"), kind(10, 3, level_dims=(4, 6))
-    assert head.levels and not plain.levels
-    head.fit(head.vectors(Features(x, levels=levels)), target)
+    head, plain = kind(6, 3, stage_dims=(4, 6), features="stage_features"), kind(10, 3, stage_dims=(4, 6))
+    assert head.stage_features and not plain.stage_features
+    head.fit(head.vectors(Features(x, stage_features=levels)), target)
     plain.fit(x, target)
-    assert torch.equal(head(Features(x, levels=levels)), plain(Features(x)))
+    assert torch.equal(head(Features(x, stage_features=levels)), plain(Features(x)))
 
 
 @BOTH

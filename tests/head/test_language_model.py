@@ -11,11 +11,11 @@ from tunesmith.head.language_model import LanguageModel
 
 def test_it_gives_an_output_for_each_word_at_each_token(small_text):
     backbone = Transformers(small_text("bert"), weights=None)
-    head = LanguageModel(backbone.words())
+    head = LanguageModel(backbone.lm_head())
     tokens = torch.randn(2, 5, 16)
     outputs = head(Features(pooled=tokens[:, 0], tokens=tokens))
     assert outputs.shape == (2, 5, 18) and head.per_token
-    assert torch.equal(outputs, head.words(tokens))
+    assert torch.equal(outputs, head.lm_head(tokens))
 
 
 def test_a_backbone_without_words():

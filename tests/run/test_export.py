@@ -47,10 +47,8 @@ def test_a_file_is_the_tested_model_to_the_bit(finished, tmp_path, capsys):
     found = rebuild(str(finished.folder))
     backbone, head = put_together(tensors, about, tmp_path)
     backbone.to(memory_format=torch.channels_last)  # as the task has it: another order of memory sums in another one
-    picture = torch.randn(
-        3, 3, found.preprocess.size, found.preprocess.size, generator=torch.Generator().manual_seed(0)
-    )
-    features, theirs = backbone(picture), found.task.eval().backbone(picture)
+    image = torch.randn(3, 3, found.preprocess.size, found.preprocess.size, generator=torch.Generator().manual_seed(0))
+    features, theirs = backbone(image), found.task.eval().backbone(image)
     assert torch.equal(features.pooled, theirs.pooled)
     assert torch.equal(head(features), found.task.head(theirs))
     assert len(backbone.weights.ignored) == 2 and backbone.weights.matched == 18

@@ -15,9 +15,9 @@ from tunesmith.run.train import train
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Two classes of coloured pictures of several sizes and formats, in folders."""
-    root = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Two classes of coloured images of several sizes and formats, in folders."""
+    root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for name, channel in (("blue", 2), ("red", 0)):
         (root / name).mkdir()
@@ -29,9 +29,9 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["32-true", "bf16-mixed"])
-def run(request, pictures, quick_below, tmp_path_factory):
+def run(request, images, quick_below, tmp_path_factory):
     """As the demo is: averaged weights, a network with the convolutions that bf16-mixed leaves to float32."""
-    options = ["data=image_folder", f"data.root={pictures}", "data.batch_size=8", "test=last", "callback=[quiet,ema]"]
+    options = ["data=image_folder", f"data.root={images}", "data.batch_size=8", "test=last", "callback=[quiet,ema]"]
     network = ["backbone=timm", "backbone.weights=null", "backbone.image_size=32", f"trainer.precision={request.param}"]
     return train(quick_below(tmp_path_factory.mktemp("logs"), *options, *network, "trainer.max_epochs=1")).folder
 
@@ -41,15 +41,15 @@ def call(run, source, output, *more):
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_files_get_the_probabilities_that_the_run_gave_them(run, pictures, tmp_path, kind):
-    """Preprocessing is the training run's: same pictures, same bits."""
+def test_files_get_the_probabilities_that_the_run_gave_them(run, images, tmp_path, kind):
+    """Preprocessing is the training run's: same images, same bits."""
     output = tmp_path / f"out.{kind}"
-    call(run, pictures, output, "checkpoint=last", "batch_size=8")
+    call(run, images, output, "checkpoint=last", "batch_size=8")
     got = pd.read_csv(output) if kind == "csv" else pd.read_parquet(output)
     assert list(got.columns) == ["file", "label", "p_blue", "p_red"]
     assert len(got) == 40
     recorded = pd.read_parquet(run / "predictions.parquet").set_index("file")
-    got["file"] = [name.removeprefix(f"{pictures}/") for name in got["file"]]
+    got["file"] = [name.removeprefix(f"{images}/") for name in got["file"]]
     both = got.set_index("file").loc[recorded.index]
     assert len(both) == 10
     np.testing.assert_allclose(both[["p_blue", "p_red"]], recorded[["p_blue", "p_red"]], atol=1e-6)
@@ -59,17 +59,17 @@ def test_files_get_the_probabilities_that_the_run_gave_them(run, pictures, tmp_p
 @pytest.mark.parametrize(
     ("count", "typed", "tested", "said"),
     [
-        (3, [], 6, "All 6 pictures are tested"),
-        (8, ["data.split.test=0.5"], 8, "8 of 16 pictures are tested"),
-        (20, [], 10, "10 of 40 pictures are tested"),  # the run's own: none that was trained on
+        (3, [], 6, "All 6 images are tested"),
+        (8, ["data.split.test=0.5"], 8, "8 of 16 images are tested"),
+        (20, [], 10, "10 of 40 images are tested"),  # the run's own: none that was trained on
     ],
 )
 def test_other_data_with_the_same_classes_can_be_evaluated(
-    run, pictures, tmp_path, monkeypatch, capsys, count, typed, tested, said
+    run, images, tmp_path, monkeypatch, capsys, count, typed, tested, said
 ):
     for label in ("blue", "red"):
         (tmp_path / label).mkdir()
-        for file in sorted((pictures / label).iterdir())[:count]:
+        for file in sorted((images / label).iterdir())[:count]:
             shutil.copy(file, tmp_path / label)
     monkeypatch.setattr("tunesmith.run.evaluate.typed", lambda: (typed, {}))
     words = [f"run={run}", "data=image_folder", f"data.root={tmp_path}", "checkpoint=last"]
@@ -80,21 +80,21 @@ def test_other_data_with_the_same_classes_can_be_evaluated(
     assert "may have been trained on" not in output
 
 
-def test_the_training_data_may_be_gone(run, pictures, tmp_path, monkeypatch):
+def test_the_training_data_may_be_gone(run, images, tmp_path, monkeypatch):
     monkeypatch.setattr("tunesmith.data.image.image_folder.ImageFolder.load", lambda self: 1 / 0)
-    assert len(call(run, pictures / "red" / "*.png", tmp_path / "out.csv").files) == 10
+    assert len(call(run, images / "red" / "*.png", tmp_path / "out.csv").files) == 10
 
 
-def test_a_table_names_files_from_its_own_folder_in_its_own_order(pictures):
-    table = pictures / "list.csv"
+def test_a_table_names_files_from_its_own_folder_in_its_own_order(images):
+    table = images / "list.csv"
     pd.DataFrame({"file": ["red/01.png", "blue/00.jpg"]}).to_csv(table, index=False)
     try:
-        assert find_files(str(table)) == [pictures / "red/01.png", pictures / "blue/00.jpg"]
+        assert find_files(str(table)) == [images / "red/01.png", images / "blue/00.jpg"]
     finally:
         table.unlink()
 
 
-def test_a_picture_may_be_called_like_a_pattern_or_a_number(tmp_path):
+def test_a_image_may_be_called_like_a_pattern_or_a_number(tmp_path):
     for name in ("cell[1].png", "001"):
         Image.new("L", (4, 4)).save(tmp_path / name, format="png")
     pd.DataFrame({"file": ["001"]}).to_csv(tmp_path / "list.csv", index=False)
@@ -102,8 +102,8 @@ def test_a_picture_may_be_called_like_a_pattern_or_a_number(tmp_path):
     assert find_files(str(tmp_path / "list.csv")) == [tmp_path / "001"]
 
 
-def test_one_picture_is_enough(pictures):
-    assert find_files(str(pictures / "red" / "01.png")) == [pictures / "red" / "01.png"]
+def test_one_image_is_enough(images):
+    assert find_files(str(images / "red" / "01.png")) == [images / "red" / "01.png"]
 
 
 @pytest.mark.parametrize(
@@ -126,11 +126,11 @@ def test_a_bad_output_is_refused_before_anything_is_loaded(tmp_path, monkeypatch
         call("nowhere", "nothing", output)
 
 
-def test_the_table_that_was_trained_on_can_be_predicted_on(pictures):
-    table = pictures / "trained.csv"
+def test_the_table_that_was_trained_on_can_be_predicted_on(images):
+    table = images / "trained.csv"
     pd.DataFrame({"photo": ["01.png"], "label": ["red"]}).to_csv(table, index=False)
     try:
-        assert find_files(str(table), {"path": "photo", "root": str(pictures / "red")}) == [pictures / "red/01.png"]
+        assert find_files(str(table), {"path": "photo", "root": str(images / "red")}) == [images / "red/01.png"]
         with pytest.raises(DataError, match="are not, first"):
             find_files(str(table), {"path": "photo", "root": None})
         with pytest.raises(DataError, match="column 'file' or 'path'"):
@@ -139,9 +139,9 @@ def test_the_table_that_was_trained_on_can_be_predicted_on(pictures):
         table.unlink()
 
 
-def test_broken_pictures_are_skipped_where_asked(run, pictures, tmp_path, capsys):
+def test_broken_images_are_skipped_where_asked(run, images, tmp_path, capsys):
     for name in ("00.jpg", "02.jpg"):
-        shutil.copy(pictures / "red" / name, tmp_path)
+        shutil.copy(images / "red" / name, tmp_path)
     cut = (tmp_path / "00.jpg").read_bytes()[:-100]
     (tmp_path / "01.jpg").write_bytes(cut)
     (tmp_path / "list.csv").write_text("file\n00.jpg\n01.jpg\ngone.jpg\n02.jpg\n")
@@ -152,13 +152,13 @@ def test_broken_pictures_are_skipped_where_asked(run, pictures, tmp_path, capsys
     assert got["label"].isna().tolist() == got["p_red"].isna().tolist() == [False, True, True, False]
     said = " ".join(capsys.readouterr().out.split())
     assert "Skipped" in said and "there is no such file" in said and "2 could not be read" in said
-    with pytest.raises(DataError, match=r"some readable pictures but 1 of 1 are not"):
+    with pytest.raises(DataError, match=r"some readable images but 1 of 1 are not"):
         call(run, tmp_path / "01.jpg", output, "on_bad_file=skip")
 
 
-def test_a_broken_picture_is_found_before_the_model_runs(run, tmp_path, monkeypatch):
+def test_a_broken_image_is_found_before_the_model_runs(run, tmp_path, monkeypatch):
     monkeypatch.setattr("tunesmith.run.predict.trainer_for", lambda *_: 1 / 0)
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"a\.png"):
         call(run, tmp_path, tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()

@@ -20,7 +20,7 @@ from tunesmith.run.train import train
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory, quick_below):
-    """A run on 24 picture files, logged by W&B offline, and the folder that its paths are from."""
+    """A run on 24 image files, logged by W&B offline, and the folder that its paths are from."""
     place = tmp_path_factory.mktemp("original")
     rng = np.random.default_rng(0)
     for number in range(24):
@@ -40,7 +40,7 @@ def original(tmp_path_factory, quick_below):
 
 @pytest.fixture
 def here(original, tmp_path, monkeypatch):
-    """A copy of the pictures, to be altered."""
+    """A copy of the images, to be altered."""
     shutil.copytree(original.parents[2] / "photos", tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -76,17 +76,17 @@ def test_a_run_comes_to_the_same_bits_in_a_folder_of_its_own(original, here, cap
     assert "Metrics: identical to the bit. Last weights: the same bits." in capsys.readouterr().out
 
 
-def test_one_byte_of_a_picture_is_enough_to_refuse(original, here, capsys):
+def test_one_byte_of_a_image_is_enough_to_refuse(original, here, capsys):
     file = here / "photos" / "b" / "3.png"
     data = bytearray(file.read_bytes())
-    data[-1] ^= 1  # behind what is decoded: the picture looks the same
+    data[-1] ^= 1  # behind what is decoded: the image looks the same
     file.write_bytes(data)
     with pytest.raises(RunError, match=r"altered: b/3\.png\. Restore"):
         again(original)
     assert not (here / "logs").exists()
     found = again(original, "force=true", "tolerance=1")
-    assert found.inputs == ("pictures altered: b/3.png",)
-    assert "Not as it was: pictures altered: b/3.png." in capsys.readouterr().out
+    assert found.inputs == ("images altered: b/3.png",)
+    assert "Not as it was: images altered: b/3.png." in capsys.readouterr().out
 
 
 def test_other_numbers_are_told_and_fail(original, here, capsys):
@@ -184,11 +184,11 @@ def test_what_cannot_be_reproduced(alter, error, sentence, original, here):
     assert not (here / "logs").exists()
 
 
-def test_without_the_list_of_pictures_the_fingerprint_tells(original, here):
+def test_without_the_list_of_images_the_fingerprint_tells(original, here):
     run = shutil.copytree(original, here / "run")
     (run / "data.parquet").unlink()
     (here / "photos" / "b" / "3.png").rename(here / "photos" / "a" / "3.png")
-    with pytest.raises(RunError, match="the fingerprint of the pictures is"):
+    with pytest.raises(RunError, match="the fingerprint of the images is"):
         again(run)
 
 

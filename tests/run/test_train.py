@@ -61,7 +61,7 @@ def test_the_record_says_everything(finished):
     assert record["weights"]["source"] is None
     assert record["policy"]["frozen"] > 0 and record["policy"]["trainable"] > 0
     assert {"test/accuracy", "test/loss", "val/loss", "best/val/accuracy", "train/loss"} <= record["metrics"].keys()
-    assert {"import", "data", "fit", "test", "cpu", "images_per_second"} <= record["timing"].keys()
+    assert {"import", "data", "fit", "test", "cpu", "samples_per_second"} <= record["timing"].keys()
     assert record["metrics"] == finished.metrics
     assert record["majority"]["test/balanced_accuracy"] == pytest.approx(0.1)
     assert len(record["config_hash"]) >= 16
@@ -94,10 +94,10 @@ def test_the_parameter_table_is_whole(finished):
     assert set(table.loc[table["trains_from_epoch"] == "never", "stage"]) == {"stage1", "stage2"}
 
 
-def test_plots_are_pictures(finished):
+def test_plots_are_images(finished):
     for path in (finished.folder / "plots").iterdir():
-        with Image.open(path) as picture:
-            assert min(picture.size) > 200
+        with Image.open(path) as image:
+            assert min(image.size) > 200
 
 
 def test_the_saved_configuration_is_plain_and_resolved(finished):

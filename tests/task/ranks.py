@@ -21,7 +21,7 @@ from tunesmith.run.resume.checkpoint import POSITION
 from tunesmith.task.base import Task
 
 
-def together(folder, work):
+def length_sorted(folder, work):
     """Let two processes do some work, as torchrun would start them, and give what each of them returned."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -73,7 +73,7 @@ def configured(quick, folder, kind, *words):
 
 
 def fitted(quick, folder, kind, *words, ckpt_path=None, then=None):
-    """Fit in double precision, with 16 pictures a step in all; give the parts.
+    """Fit in double precision, with 16 images a step in all; give the parts.
 
     Args:
         kind: One process, or which strategy of two.

@@ -14,7 +14,7 @@ from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Phase
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError
 from tunesmith.run.record.quiet import quiet
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 from tunesmith.task.classification import Classification
 
 
@@ -36,7 +36,7 @@ class Net(nn.Module):
     def members(self, stage):
         return {name: self.net.get_submodule(name) for name in stage.members}
 
-    def forward(self, x, frozen=0, levels=False):
+    def forward(self, x, frozen=0, stage_features=False):
         self.asked.append(frozen)
         return Features(self.net["two"](self.net["one"](x)).mean((2, 3)))
 
@@ -288,8 +288,8 @@ def test_a_threshold_moves_metrics_of_labels_alone(monkeypatch):
     task = stub_logging(make((0, "backbone")), monkeypatch)
     batch = {"input": torch.randn(8, 1, 8, 8), "target": torch.tensor([0, 1] * 4), "index": torch.arange(8)}
     found = []
-    for decision in (Decision(), Decision(1.0, (0.0,)), Decision(1.0, (1.0,))):
-        task.decision = decision
+    for calibration in (Calibration(), Calibration(1.0, (0.0,)), Calibration(1.0, (1.0,))):
+        task.calibration = calibration
         task.test_metrics.reset()
         task.test_step(batch, 0)
         found.append(task.test_metrics.compute())

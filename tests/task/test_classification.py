@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 from tunesmith.task.classification import Classification
 
 
@@ -17,5 +17,9 @@ def test_predictions_are_probabilities_in_full_precision():
 
 def test_the_second_of_two_classes_may_have_a_threshold():
     predictions = torch.tensor([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]])
-    assert Classification.labels(SimpleNamespace(decision=Decision()), predictions).tolist() == [0, 1, 0]
-    assert Classification.labels(SimpleNamespace(decision=Decision(1.0, (0.2,))), predictions).tolist() == [1, 1, 0]
+    assert Classification.labels(SimpleNamespace(calibration=Calibration()), predictions).tolist() == [0, 1, 0]
+    assert Classification.labels(SimpleNamespace(calibration=Calibration(1.0, (0.2,))), predictions).tolist() == [
+        1,
+        1,
+        0,
+    ]

@@ -35,7 +35,7 @@ def words(texts, small_text):
 
 @pytest.mark.parametrize("model", ["bert", "gpt2"])
 def test_the_loss_is_that_of_the_labels_and_what_that_of_the_texts_counts_for(model, words, quick, tmp_path):
-    parts = assemble(quick(*words(model, "task.pretraining=0.3")), tmp_path, {})
+    parts = assemble(quick(*words(model, "task.lm_loss_weight=0.3")), tmp_path, {})
     task = parts.task.eval()
     task.trainer, task.log = parts.trainer, lambda *args, **kwargs: None
     batch = next(iter(parts.data.train_dataloader()))
@@ -48,7 +48,7 @@ def test_the_loss_is_that_of_the_labels_and_what_that_of_the_texts_counts_for(mo
     expected = labels + 0.3 * texts
     got = task.training_step(batch, 0)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(task.train_pretraining_loss.compute(), texts.detach(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(task.train_lm_loss.compute(), texts.detach(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(task.train_loss.compute(), labels.detach(), rtol=1e-5, atol=1e-6)
     parameters = [p for p in task.parameters() if p.requires_grad]
     ours = torch.autograd.grad(got, parameters, allow_unused=True)
@@ -61,10 +61,10 @@ def test_the_loss_is_that_of_the_labels_and_what_that_of_the_texts_counts_for(mo
 
 def test_both_are_learnt_and_both_losses_logged(words, quick):
     result = train(quick(*words("bert", "trainer.max_epochs=12", "optimizer.lr=0.01")))
-    rows = [row for row in metrics_log.read(result.folder) if "train/pretraining_loss" in row]
+    rows = [row for row in metrics_log.read(result.folder) if "train/lm_loss" in row]
     first, last = rows[0], rows[-1]
     assert len(rows) == 12
-    assert last["train/pretraining_loss"] < 0.8 * first["train/pretraining_loss"]
+    assert last["train/lm_loss"] < 0.8 * first["train/lm_loss"]
     assert last["train/loss"] < 0.8 * first["train/loss"]
 
 
@@ -95,7 +95,11 @@ def test_pieces_of_a_batch_make_its_step_and_a_search_for_them_computes_both(wor
 
     monkeypatch.setattr(base, "text_losses", seen)
     states = {}
-    for name, own in {"whole": [], "pieces": ["trainer.batch_size=2"], "found": ["trainer.batch_size=auto"]}.items():
+    for name, own in {
+        "whole": [],
+        "pieces": ["trainer.micro_batch_size=2"],
+        "found": ["trainer.micro_batch_size=auto"],
+    }.items():
         torch.manual_seed(0)
         (tmp_path / name).mkdir()
         parts = assemble(quick(*cfg, *own, f"paths.run={tmp_path / name}"), tmp_path / name, {})
@@ -114,7 +118,7 @@ def test_pieces_of_a_batch_make_its_step_and_a_search_for_them_computes_both(wor
 def test_one_batch_can_be_overfitted(words, quick):
     more = ["debug=overfit", "trainer.max_epochs=40", "data.batch_size=8", "optimizer.lr=0.02", "callback=quiet"]
     folder = train(quick(*words("gpt2", *more))).folder
-    rows = [row for row in metrics_log.read(folder) if "train/pretraining_loss" in row]
+    rows = [row for row in metrics_log.read(folder) if "train/lm_loss" in row]
     assert rows[-1]["train/loss"] < 0.5 * rows[0]["train/loss"]
 
 
@@ -126,8 +130,8 @@ def test_it_begins_with_the_language_models_own_head_of_another_run(words, quick
     found = find(str(first), True)
     parts = assemble(quick(*joint), tmp_path, {}, found)
     assert "but for the language model's own, which is that of the run" in found.head
-    theirs = {name.removeprefix("head.words."): t for name, t in trained.items() if name.startswith("head.words.")}
-    ours = {name.removeprefix("language.words."): t for name, t in parts.task.head.state_dict().items()}
+    theirs = {name.removeprefix("head.lm_head."): t for name, t in trained.items() if name.startswith("head.lm_head.")}
+    ours = {name.removeprefix("language.lm_head."): t for name, t in parts.task.head.state_dict().items()}
     assert theirs and all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
 
 
@@ -152,7 +156,7 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
     file = tmp_path / "values.csv"
     file.write_text("text,label\n" + "".join(f"good film {'very ' * (i % 3)},{i}.5\n" for i in range(40)))
     own = ["data=text_table", f"data.file={file}", "backbone=transformers", f"backbone.name={small_text('bert')}"]
-    joint = ["task=regression", "+task.pretraining=0.1", "head=joint", *JOINT[1:], "trainer.max_epochs=1"]
+    joint = ["task=regression", "+task.lm_loss_weight=0.1", "head=joint", *JOINT[1:], "trainer.max_epochs=1"]
     assert "test/mae" in train(quick(*own, *joint)).metrics
 
 
@@ -160,12 +164,21 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
     ("more", "sentence"),
     [
         (["task=classification"], r"no data\.unlabelled for a task that learns from labels alone but got some"),
-        (["data.unlabelled=null"], r"texts without labels for task\.pretraining=0\.1 but got none; give data\.unlab"),
+        (
+            ["data.unlabelled=null"],
+            r"texts without labels for task\.lm_loss_weight=0\.1 but got none; give data\.unlab",
+        ),
         (["trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known .* a language model's own head"),
-        (["head=linear"], r"a head with a language model's for task\.pretraining=0\.1 but got Linear; use head=joint"),
-        (["task.pretraining=0"], r"task\.pretraining to be above 0 with head=joint but got 0; use task=classification"),
-        (["policy=linear_probe"], r"a policy that trains the backbone for task\.pretraining=0\.1"),
-        (["task.pretraining=-1"], r"task\.pretraining to be 0 or more but got -1\."),
+        (
+            ["head=linear"],
+            r"a head with a language model's for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
+        ),
+        (
+            ["task.lm_loss_weight=0"],
+            r"task\.pretraining to be above 0 with head=joint but got 0; use task=classification",
+        ),
+        (["policy=linear_probe"], r"a policy that trains the backbone for task\.lm_loss_weight=0\.1"),
+        (["task.lm_loss_weight=-1"], r"task\.pretraining to be 0 or more but got -1\."),
     ],
 )
 def test_each_mistake_is_one_sentence(more, sentence, words, quick):

@@ -6,7 +6,7 @@ from torchmetrics import MeanSquaredError
 
 from tunesmith.contract.batch import IGNORED
 from tunesmith.errors import ConfigError
-from tunesmith.task.language import check_metrics, check_reads, score_tokens
+from tunesmith.task.language import check_attention, check_metrics, score_tokens
 
 
 def test_a_target_shorter_than_the_outputs_that_the_cache_padded():
@@ -15,21 +15,25 @@ def test_a_target_shorter_than_the_outputs_that_the_cache_padded():
 
 
 class Of:
-    def __init__(self, reads):
-        self.preprocess = type("P", (), {"reads": reads} if reads else {})()
+    def __init__(self, attention):
+        self.preprocess = type("P", (), {"attention": attention} if attention else {})()
 
 
 @pytest.mark.parametrize(
-    ("reads", "wanted", "sentence"),
+    ("attention", "wanted", "sentence"),
     [
-        ("both_ways", "forward", r"a decoder, such as GPT-2 .* but got an encoder, such as BERT; use task=masked_lm"),
-        ("in_two_stacks", "both_ways", r"an encoder, such as BERT .* use task=seq2seq"),
-        (None, "in_two_stacks", r"an encoder-decoder, such as T5 for this task but got a backbone for pictures"),
+        (
+            "bidirectional",
+            "causal",
+            r"a decoder, such as GPT-2 .* but got an encoder, such as BERT; use task=masked_lm",
+        ),
+        ("encoder_decoder", "bidirectional", r"an encoder, such as BERT .* use task=seq2seq"),
+        (None, "encoder_decoder", r"an encoder-decoder, such as T5 for this task but got a backbone for images"),
     ],
 )
 def test_another_kind_of_model_is_refused(reads, wanted, sentence):
     with pytest.raises(ConfigError, match=rf"^Expected {sentence}\.$"):
-        check_reads(Of(reads), wanted)
+        check_attention(Of(reads), wanted)
 
 
 def test_metrics_of_classes_are_refused():

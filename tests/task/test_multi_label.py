@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 from tunesmith.task.multi_label import MultiLabel
 
 
@@ -16,9 +16,9 @@ def test_predictions_are_probabilities_of_each_label_in_full_precision():
 
 def test_each_label_has_its_threshold():
     predictions = torch.tensor([[0.6, 0.6], [0.3, 0.3]])
-    task = SimpleNamespace(decision=Decision())
+    task = SimpleNamespace(calibration=Calibration())
     assert MultiLabel.labels(task, predictions).tolist() == [[1, 1], [0, 0]]
-    task.decision = Decision(1.0, (0.2, 0.7))
+    task.calibration = Calibration(1.0, (0.2, 0.7))
     assert MultiLabel.labels(task, predictions).tolist() == [[1, 0], [1, 0]]
 
 

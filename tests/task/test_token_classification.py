@@ -30,7 +30,7 @@ def batch_of(parts):
         if name in batch["input"]:
             batch["input"][name][:2, length:] = 0
     batch["target"][:2, 4:] = IGNORED
-    batch["words"][:2, 3:] = -1
+    batch["word_starts"][:2, 3:] = -1
     return batch
 
 
@@ -67,7 +67,7 @@ def test_a_word_that_was_cut_counts_as_wrong_and_its_entity_as_not_found(assembl
     task, batch = parts.task.eval(), batch_of(parts)
     outputs = torch.zeros(*batch["input"]["input_ids"].shape, len(task.spec.class_names))
     rows = torch.arange(8).unsqueeze(1)
-    outputs[rows, batch["words"].clamp_min(0), batch["tags"]] = 9  # right wherever there is a token
+    outputs[rows, batch["word_starts"].clamp_min(0), batch["tags"]] = 9  # right wherever there is a token
     kept = task.score(task.test_metrics, outputs, batch)
     found = {name.partition("/")[2]: value.item() for name, value in task.test_metrics.compute().items()}
     assert found["accuracy"] == pytest.approx(30 / 32)
@@ -108,7 +108,7 @@ def test_the_baseline_says_the_commonest_tag(assembled):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("word_starts", "sentence"),
     [
         (["head=linear"], r"a head with an output a token for tags targets but got Linear, .* use head=tokens"),
         (["task=classification"], r"target is class for Classification but got 'tags'"),

@@ -1,4 +1,4 @@
-"""Fitting a network to other pictures than its weights were trained on: other channels, another size."""
+"""Fitting a network to other images than its weights were trained on: other channels, another size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RGB = 3
 
 
 def adapt_preprocess(preprocess: Preprocess, image_size: int | None, in_channels: int) -> Preprocess:
-    """Say how pictures of another size or other channels are prepared, as the filters are adapted to them.
+    """Say how images of another size or other channels are prepared, as the filters are adapted to them.
 
     Args:
         preprocess: The weights' own.
@@ -40,7 +40,7 @@ def adapt_preprocess(preprocess: Preprocess, image_size: int | None, in_channels
 def adapt_filters(weight: Tensor, in_channels: int) -> Tensor:
     """Make filters for RGB ``(O, 3, kH, kW)`` into filters for other channels ``(O, in_channels, kH, kW)``.
 
-    One channel gets the sum over R, G and B, which is exact for a grey picture written three times. Other counts repeat
+    One channel gets the sum over R, G and B, which is exact for a grey image written three times. Other counts repeat
     R, G, B, R, … times 3 / ``in_channels``, so that the response to the same input in every channel keeps its size:
     exactly for multiples of three, on average for the rest. Both are timm's practice (``adapt_input_conv``).
     """
@@ -53,8 +53,8 @@ def adapt_input(net: nn.Module, in_channels: int) -> None:
     """Make the first convolution of a network for RGB take other channels; its filters are adapted, the rest stays.
 
     Args:
-        net: Whose first convolution, in the order of registration, takes the pictures; changed in place.
-        in_channels: Channels of the pictures.
+        net: Whose first convolution, in the order of registration, takes the images; changed in place.
+        in_channels: Channels of the images.
 
     Raises:
         ConfigError: The network has no convolution that takes three channels.
@@ -84,7 +84,7 @@ def adapt_source(net: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Ten
 
 
 def first_convolution(net: nn.Module) -> tuple[str, nn.Conv2d]:
-    """Find the convolution that takes the pictures, and the name of its weight.
+    """Find the convolution that takes the images, and the name of its weight.
 
     Raises:
         ConfigError: The network has no ungrouped convolution.

@@ -19,8 +19,8 @@ from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError
 
-POOLED, LEVEL = "pooled", "level."
-"""Names in `Activations` that are no stage's: the pooled features, and the levels with their number behind."""
+POOLED, STAGE = "pooled", "stage_features."
+"""Names in `Activations` that are no stage's: the pooled features, and the stage_features with their number behind."""
 
 
 class Backbone(nn.Module, ABC):
@@ -33,11 +33,11 @@ class Backbone(nn.Module, ABC):
         net: The library's module, its classifier removed; parameter names and state dict keys stay the library's own.
         stages: The stages, shallow to deep.
         feature_dim: Width D of the pooled features.
-        preprocess: How pictures, or texts, must be prepared.
+        preprocess: How images, or texts, must be prepared.
         weights: Where the weights came from.
 
     Raises:
-        ConfigError: The picture size is not positive.
+        ConfigError: The image size is not positive.
         ValueError: The stages do not cover every parameter and buffer exactly once (a mistake in the adapter).
     """
 
@@ -68,13 +68,13 @@ class Backbone(nn.Module, ABC):
     def pool(self, x: Any) -> Features:
         """Turn the last stage's output, such as ``(B, C, H, W)``, into features, with ``pooled`` of ``(B, D)``."""
 
-    def level(self, x: Any) -> Tensor:
+    def pool_stage(self, x: Any) -> Tensor:
         """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, by its mean; ``(B, C)`` stays."""
-        level: Tensor = x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
-        return level
+        pooled: Tensor = x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
+        return pooled
 
     def blank(self, count: int = 1) -> Any:
-        """`Inputs` of nothing, on the backbone's device: so many black pictures ``(B, C, H, W)``."""
+        """`Inputs` of nothing, on the backbone's device: so many black images ``(B, C, H, W)``."""
         assert isinstance(self.preprocess, Preprocess)
         size = self.preprocess.size
         return next(self.parameters()).new_zeros(count, self.preprocess.channels, size, size)
@@ -91,44 +91,44 @@ class Backbone(nn.Module, ABC):
                 x = member(x)
         return x
 
-    def forward(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
-        """Map pictures or texts to features.
+    def forward(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
+        """Map images or texts to features.
 
         Args:
             x: As `preprocess` says, such as ``(B, C, H, W)``; or what `activations` made of it, to go on from.
             frozen: Number of stages, from the shallowest, that run without gradients.
-            levels: Whether the pooled output of every stage is wanted too.
+            stage_features: Whether the pooled output of every stage is wanted too.
 
         Returns:
-            The pooled features ``(B, D)``, the last map or tokens, and the levels if wanted.
+            The pooled features ``(B, D)``, the last map or tokens, and the stage_features if wanted.
         """
         begin, found = 0, list[Tensor]()
         if isinstance(x, Mapping):
-            # By number: files keep their tensors in the order of the names, where level.10 precedes level.2.
-            found = [x[f"{LEVEL}{i}"] for i in range(sum(name.startswith(LEVEL) for name in x))]
+            # By number: files keep their tensors in the order of the names, where stage_features.10 precedes level.2.
+            found = [x[f"{STAGE}{i}"] for i in range(sum(name.startswith(STAGE) for name in x))]
             if POOLED in x:
-                return Features(x[POOLED], levels=tuple(found))
+                return Features(x[POOLED], stage_features=tuple(found))
             begin, x = self._resumed(x)
-        wanted = found if levels else None
+        wanted = found if stage_features else None
         if frozen > begin:
             with torch.no_grad():
                 x = self._run(x, begin, frozen, wanted)
         x = self._run(x, max(begin, frozen), len(self.stages), wanted)
         # Pooling may have parameters, which belong to the last stage and are frozen with it.
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
-            return self.pool(x)._replace(levels=tuple(wanted or ()))
+            return self.pool(x)._replace(stage_features=tuple(wanted or ()))
 
-    def activations(self, x: Inputs, k: int, levels: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Inputs, k: int, stage_features: bool = False) -> dict[str, Tensor]:
         """Run the first ``k`` stages, at least one, on an input; `forward` goes on from it, bit for bit.
 
         Returns:
-            The output of the last of them under its stage's name, and the levels so far if wanted.
+            The output of the last of them under its stage's name, and the stage_features so far if wanted.
         """
         found: list[Tensor] = []
-        x = self._run(x, 0, self._checked(k), found if levels else None)
+        x = self._run(x, 0, self._checked(k), found if stage_features else None)
         name = self.stages[k - 1].name
         last = {f"{name}/{part}": tensor for part, tensor in x.items()} if isinstance(x, Mapping) else {name: x}
-        return last | {f"{LEVEL}{i}": level for i, level in enumerate(found)}
+        return last | {f"{STAGE}{i}": pooled for i, pooled in enumerate(found)}
 
     def _resumed(self, x: Activations) -> tuple[int, Inputs]:
         """Number of stages that have run, and what the last of them gave; of an input itself, none have."""
@@ -140,23 +140,23 @@ class Backbone(nn.Module, ABC):
                 return i, parts
         return 0, x
 
-    def level_dims(self) -> tuple[int, ...]:
-        """Widths ``D_i`` of the levels, found by a forward pass on one blank input."""
-        return tuple(level.shape[1] for level in self._on_a_blank(levels=True).levels)
+    def stage_dims(self) -> tuple[int, ...]:
+        """Widths ``D_i`` of the stage_features, found by a forward pass on one blank input."""
+        return tuple(pooled.shape[1] for pooled in self._on_a_blank(stage_features=True).stage_features)
 
     def called(self) -> set[str]:
         """Names of the modules of ``net`` that a forward pass calls, found with one blank input."""
         called: set[str] = set()
         hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in self.net.named_modules()]
-        self._on_a_blank(levels=False)
+        self._on_a_blank(stage_features=False)
         for hook in hooks:
             hook.remove()
         return called
 
-    def _on_a_blank(self, levels: bool) -> Features:
+    def _on_a_blank(self, stage_features: bool) -> Features:
         modes = {module: module.training for module in self.modules()}
         with torch.no_grad():
-            features: Features = self.eval()(self.blank(), levels=levels)
+            features: Features = self.eval()(self.blank(), stage_features=stage_features)
         for module, training in modes.items():
             module.training = training
         return features
@@ -169,11 +169,11 @@ class Backbone(nn.Module, ABC):
         """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit."""
         return partial(self._finish, begin=self._checked(k))
 
-    def _run(self, x: Inputs, begin: int, end: int, levels: list[Tensor] | None = None) -> Inputs:
+    def _run(self, x: Inputs, begin: int, end: int, stage_features: list[Tensor] | None = None) -> Inputs:
         for stage in self.stages[begin:end]:
             x = self.run_stage(stage, x)
-            if levels is not None:
-                levels.append(self.level(x))
+            if stage_features is not None:
+                stage_features.append(self.pool_stage(x))
         return x
 
     def _finish(self, x: Inputs, begin: int) -> Features:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.base import LEVEL, POOLED, Backbone, cover
+from tunesmith.backbone.base import POOLED, STAGE, Backbone, cover
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Features, Stage
 from tunesmith.contract.parameters import HEAD
@@ -20,16 +20,16 @@ class Custom(Backbone):
     """A module of the user's, cut into stages by the names of its parts.
 
     The parts run one after another, stage by stage: what happens between them in the module's own ``forward``, such as
-    an activation or a skip, must be a part too. Whether they give what ``forward`` gives is tried on one picture, as
+    an activation or a skip, must be a part too. Whether they give what ``forward`` gives is tried on one image, as
     far as the shapes can be compared.
 
     Args:
         net: The network without its classifier, made from the class that ``net._target_`` names.
         stages: The stages by name, shallow to deep; each lists submodules, or bare parameters, in the order they run.
-        image_size: Height and width of the pictures in pixels.
+        image_size: Height and width of the images in pixels.
         mean: Mean of each channel, on the scale 0 to 1; as many as the network takes channels.
         std: Standard deviation of each channel, on the scale 0 to 1.
-        interpolation: How pictures are resized.
+        interpolation: How images are resized.
         pool: ``auto`` takes the mean of a map ``(B, D, H, W)`` or of tokens ``(B, T, D)`` and leaves vectors ``(B, D)``
             as they are; ``class_token`` takes the first token.
         weights: A file of weights under the network's own names, or ``None`` to keep those that it was made with.
@@ -81,14 +81,14 @@ class Custom(Backbone):
         return Features(pooled=x)
 
     def _probe(self) -> int:
-        """Run one picture stage by stage, and through the network's own forward pass; gives the features' width."""
+        """Run one image stage by stage, and through the network's own forward pass; gives the features' width."""
         modes = {module: module.training for module in self.modules()}
-        picture = torch.rand(self.blank().shape, generator=torch.Generator().manual_seed(0))
+        image = torch.rand(self.blank().shape, generator=torch.Generator().manual_seed(0))
         self.eval()
         with torch.no_grad():
-            last = self._staged(picture)
+            last = self._staged(image)
             features = self.pool(last)
-            _compare(self.net, picture, (last, features.pooled))
+            _compare(self.net, image, (last, features.pooled))
         for module, training in modes.items():
             module.training = training
         return features.pooled.shape[1]
@@ -113,11 +113,11 @@ class Custom(Backbone):
         return result
 
 
-def _compare(net: nn.Module, picture: Tensor, outputs: Sequence[Tensor]) -> None:
+def _compare(net: nn.Module, image: Tensor, outputs: Sequence[Tensor]) -> None:
     """Hold the stages' outputs against the network's own, of the same shape; nothing where it gives something else."""
     try:
-        whole = net(picture)
-    except Exception:  # a container without a forward pass of its own, or one that takes more than pictures
+        whole = net(image)
+    except Exception:  # a container without a forward pass of its own, or one that takes more than images
         return
     for output in outputs:
         if isinstance(whole, Tensor) and whole.shape == output.shape:
@@ -157,7 +157,7 @@ def _check_names(net: nn.Module, stages: Sequence[Stage]) -> None:
     for stage in stages:
         if stage.name == HEAD:
             raise ConfigError(f"Expected backbone.stages to leave the name '{HEAD}' to the head: choose another name.")
-        if stage.name == POOLED or stage.name.startswith(LEVEL):
+        if stage.name == POOLED or stage.name.startswith(STAGE):
             raise ConfigError(f"Expected another name for a stage than '{stage.name}', which features have.")
         for member in stage.members:
             if member not in names:

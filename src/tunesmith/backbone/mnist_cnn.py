@@ -14,7 +14,7 @@ from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
 
 SMALLEST = 6
-"""Side in pixels of the smallest picture of which two convolutions and the pool leave something."""
+"""Side in pixels of the smallest image of which two convolutions and the pool leave something."""
 
 
 class MnistCnn(Backbone):
@@ -25,8 +25,8 @@ class MnistCnn(Backbone):
 
     Args:
         weights: A file of weights saved from the same network, or ``None``.
-        image_size: Height and width of the pictures in pixels.
-        in_channels: Channels of the pictures.
+        image_size: Height and width of the images in pixels.
+        in_channels: Channels of the images.
         strict: Refuse a weights file with unknown or missing tensors.
 
     Raises:

@@ -17,18 +17,18 @@ class Tiny(Backbone):
     """Three stages of convolution, BatchNorm and ReLU, each of which halves the map.
 
     Halving from the first stage on was measured on enlarged digits, 32 px, 5 epochs: 95 % of the test digits right, at
-    0.03 ms a picture and core; with a first stage at full size 85 %, at 0.14 ms.
+    0.03 ms an image and core; with a first stage at full size 85 %, at 0.14 ms.
 
-    For tests, first steps and pictures of 8 to 64 pixels. There are no pretrained weights.
+    For tests, first steps and images of 8 to 64 pixels. There are no pretrained weights.
 
     Args:
         weights: A file of weights saved from a `Tiny` of the same width, or ``None``.
-        image_size: Height and width of the pictures in pixels.
+        image_size: Height and width of the images in pixels.
         width: Channels of the first stage; each later stage doubles them.
         strict: Refuse a weights file with unknown or missing tensors.
 
     Raises:
-        ConfigError: The width or the picture size is not positive.
+        ConfigError: The width or the image size is not positive.
         WeightsError: The weights cannot be read or do not fit.
     """
 

@@ -64,7 +64,7 @@ def load_weights(
         pretrained: The library's own download of its weights; ``None`` where it has none.
         named: Further downloads of the library's, by the words that they are asked for with.
         classifier: How the names of the classifier's entries begin.
-        adapt: Fits a source's tensors, by the network's names, to another number of channels or picture size.
+        adapt: Fits a source's tensors, by the network's names, to another number of channels or image size.
         strict: Refuse unknown and missing tensors. Tensors of another shape, or a source of which nothing fits, are
             refused in any case.
 

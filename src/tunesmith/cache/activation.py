@@ -1,4 +1,4 @@
-"""What an entry of activations holds: what frozen stages give of pictures."""
+"""What an entry of activations holds: what frozen stages give of images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunesmith.cache.frozen import BATCH, Frozen
 from tunesmith.cache.source import Plain, Source, View
 
 LOOKED_AT = 4
-"""Pictures that are run to see what comes out, and to compare with what is kept of them."""
+"""Images that are run to see what comes out, and to compare with what is kept of them."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Wanted:
     Attributes:
         stages: Number of stages in front of the cut.
         rows: Rows of the data's table, in order.
-        view: The epoch whose augmented training pictures are meant; ``None`` for pictures as in evaluation.
+        view: The epoch whose augmented training images are meant; ``None`` for images as in evaluation.
         asked: Whether the user asked for it.
     """
 
@@ -38,7 +38,7 @@ class Wanted:
 
 @final
 class Activation:
-    """Activations of pictures; see `fill.Recipe`.
+    """Activations of images; see `fill.Recipe`.
 
     Args:
         frozen: The frozen part.
@@ -75,14 +75,14 @@ class Activation:
         self.asked = wanted.asked
 
     def seconds(self) -> float:
-        """Of one batch, after the first few pictures have warmed it up."""
+        """Of one batch, after the first few images have warmed it up."""
         (probe,) = self.source.batches([range(min(BATCH, self.count))])
         return self.frozen.seconds(probe, self.cut)
 
     def parts(self, spans: Sequence[range]) -> Iterator[dict[str, Tensor]]:
         """Run each span as a batch."""
-        for pictures in self.source.batches(spans):
-            yield self._as_kept(self.frozen.run(pictures, self.cut))
+        for images in self.source.batches(spans):
+            yield self._as_kept(self.frozen.run(images, self.cut))
 
     def _as_kept(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.to(self._dtype or tensor.dtype) for name, tensor in found.items()}
@@ -91,4 +91,4 @@ class Activation:
 def _source(data: Any, wanted: Wanted) -> Source:
     if wanted.view is None:
         return Plain(data.plain(wanted.rows))
-    return View(data.training_pictures(), data.augmentation(), wanted.view)
+    return View(data.training_images(), data.augmentation(), wanted.view)

@@ -1,4 +1,4 @@
-"""What is served in place of pictures: rows of an entry, chosen by epoch."""
+"""What is served in place of images: rows of an entry, chosen by epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LET_GO = 256 * 2**20
 
 
 @final
-class Opened:
+class OpenEntry:
     """An entry that is open, all of it.
 
     Args:
@@ -61,7 +61,7 @@ class Rows:
         dtypes: Type of numbers that each tensor was computed in, which may be wider than what is kept.
     """
 
-    def __init__(self, opened: Opened, dtypes: Mapping[str, torch.dtype]) -> None:
+    def __init__(self, opened: OpenEntry, dtypes: Mapping[str, torch.dtype]) -> None:
         self.opened = opened
         self.dtypes = dtypes
 
@@ -74,17 +74,17 @@ class Rows:
 
 
 @final
-class Kept:
+class CachedSplit:
     """What is kept of a split.
 
     Args:
         firsts: First epoch of each phase ``(P,)``, int64. In shared memory, since a phase may begin ahead of its time
             when worker processes that outlive an epoch are there already.
-        phases: The views that are kept for each phase; none where it needs the pictures themselves. Epoch e takes view
+        phases: The views that are kept for each phase; none where it needs the images themselves. Epoch e takes view
             e modulo their number.
 
     Attributes:
-        complete: Whether no picture is needed.
+        complete: Whether no image is needed.
     """
 
     def __init__(self, firsts: Tensor, phases: Sequence[Sequence[Rows]]) -> None:
@@ -93,7 +93,7 @@ class Kept:
         self.complete = all(phases)
 
     def find(self, epoch: int, row: int) -> Activations | None:
-        """What is kept of a row of the table for an epoch; ``None`` where the picture itself is needed."""
+        """What is kept of a row of the table for an epoch; ``None`` where the image itself is needed."""
         views = self.views(epoch)
         return views[epoch % len(views)][row] if views else None
 

@@ -16,14 +16,14 @@ from rich.console import Console
 
 from tunesmith.cache import plan
 from tunesmith.cache.activation import Activation, Wanted
-from tunesmith.cache.cached_split import Kept, Rows
+from tunesmith.cache.cached_split import CachedSplit, Rows
 from tunesmith.cache.decoded import Decoded, Decoding
 from tunesmith.cache.frozen import BATCH, Frozen
 from tunesmith.cache.opener import Opener
 from tunesmith.cache.plan import AT_ONCE, Span
 from tunesmith.cache.store import Store
 from tunesmith.cache.tokens import TokenCache
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.randomness import preserved
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError
@@ -31,9 +31,9 @@ from tunesmith.errors import ConfigError
 
 @final
 class ActivationCache(Callback):
-    """Runs the frozen stages once for every picture and serves what they gave, to this run and to later ones.
+    """Runs the frozen stages once for every image and serves what they gave, to this run and to later ones.
 
-    Pictures that are needed all the same are decoded once.
+    Images that are needed all the same are decoded once.
 
     Args:
         mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
@@ -41,7 +41,7 @@ class ActivationCache(Callback):
         folder: Where entries are kept; see `place`.
         max_gb: Most gigabytes of all entries; nothing is added beyond it.
         dtype: Type of numbers to keep: ``exact``, as computed, gives the bits of a run without the cache.
-        views: Augmented views of each training picture to keep, where training is augmented: epoch e sees those of
+        views: Augmented views of each training image to keep, where training is augmented: epoch e sees those of
             epoch e modulo ``views``. With 0, those augmented at random are computed each time, and of those shown in
             turn (``data.augment=symmetries_in_turn``) all views are kept.
 
@@ -51,7 +51,7 @@ class ActivationCache(Callback):
     Attributes:
         tokens: Keeps tokens of texts, which are made before anything else.
         seconds: Seconds that deciding and filling took.
-        record: For run.json: pictures that were there already, pictures that were computed, and what was decided.
+        record: For run.json: images that were there already, images that were computed, and what was decided.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ActivationCache(Callback):
         spans = plan.spans(task.table, _epochs(trainer))
         self._firsts = torch.tensor([span.first for span in spans]).share_memory_()  # type: ignore[no-untyped-call]
         opener = Opener(self.store, self.mode, self.max_bytes)
-        kept: dict[str, Kept] = {}
+        kept: dict[str, CachedSplit] = {}
         if any(span.stages for span in spans):
             task.setup(stage)
             task.to(run.strategy.root_device)
@@ -117,23 +117,23 @@ class ActivationCache(Callback):
     def _keep_time(self, task: Any) -> None:
         self._firsts.copy_(torch.tensor([phase.first_epoch for phase in task.table.phases[: len(self._firsts)]]))
 
-    def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, Kept]:
+    def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, CachedSplit]:
         """Open what is worth it for each cut; give what is kept of each split."""
         data, views = trainer.datamodule, self._views(trainer.datamodule)
-        if data.unkept is not None:
-            opener.say(data.unkept)
+        if data.uncacheable_reason is not None:
+            opener.say(data.uncacheable_reason)
             return {}
         if data.mixing.wanted:
-            opener.say("Training pictures are mixed with each other, so each epoch computes them.")
+            opener.say("Training images are mixed with each other, so each epoch computes them.")
         elif data.augmentation() is not None and not views:
             opener.say(
-                "Training pictures are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
+                "Training images are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
                 "views of each."
             )
         by_cut = {n: self._of_cut(opener, spans, n, frozen, trainer) for n in {span.stages for span in spans}}
-        found = {s: Kept(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}
+        found = {s: CachedSplit(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}
         # Tested with the weights of whatever epoch was best: the last cut holds for all of them.
-        return found | {"test": Kept(torch.zeros(1), [by_cut[spans[-1].stages].get("test", [])])}
+        return found | {"test": CachedSplit(torch.zeros(1), [by_cut[spans[-1].stages].get("test", [])])}
 
     def _of_cut(
         self, opener: Opener, spans: list[Span], stages: int, frozen: Frozen, trainer: Any
@@ -154,7 +154,7 @@ class ActivationCache(Callback):
         found: dict[str, list[Rows]] = {}
         if plain:
             # In an order of the table, and all of it where training is not augmented: another split selects other rows.
-            rows = data.together(np.sort(np.concatenate([data.indices[split] for split in plain])), BATCH)
+            rows = data.length_sorted(np.sort(np.concatenate([data.indices[split] for split in plain])), BATCH)
             spared = plan.served(spans, stages, **{split: sizes[split] if split in plain else 0 for split in SPLITS})
             opened = rows_of(Wanted(stages, rows), spared)
             found = {split: [opened] for split in plain} if opened else {}
@@ -168,27 +168,29 @@ class ActivationCache(Callback):
         return found
 
     def _views(self, data: Any) -> int:
-        """How many views of training pictures to keep: as asked, or all that there are where nothing is drawn."""
+        """How many views of training images to keep: as asked, or all that there are where nothing is drawn."""
         augmentation = data.augmentation()
         return 0 if augmentation is None or data.mixing.wanted else self.views or augmentation.views
 
-    def _decoded(self, opener: Opener, spans: list[Span], kept: dict[str, Kept], trainer: Any) -> dict[Front, Decoded]:
-        """Open decoded pictures of each kind that the run needs and that are files; of all splits, as others differ."""
+    def _decoded(
+        self, opener: Opener, spans: list[Span], kept: dict[str, CachedSplit], trainer: Any
+    ) -> dict[Decode, Decoded]:
+        """Open decoded images of each kind that the run needs and that are files; of all splits, as others differ."""
         data = trainer.datamodule
-        needed: dict[Front, int] = {}
+        needed: dict[Decode, int] = {}
         for split, size in _sizes(data, trainer).items():
             epochs = sum(span.epochs for span in spans if not (split in kept and kept[split].views(span.first)))
-            front = data.fronts(split)
-            if split in data.indices and epochs and front is not None:
-                needed[front] = needed.get(front, 0) + size * (1 if split == "test" else epochs)
+            decoder = data.decoders(split)
+            if split in data.indices and epochs and decoder is not None:
+                needed[decoder] = needed.get(decoder, 0) + size * (1 if split == "test" else epochs)
         rows, found = np.sort(np.concatenate(list(data.indices.values()))), {}
-        for front, spared in needed.items():
-            recipe = Decoding(data, rows, front)
+        for decoder, spared in needed.items():
+            recipe = Decoding(data, rows, decoder)
             if recipe.seconds() * len(rows) < AT_ONCE:
                 continue
             opened = opener.open(recipe, rows, spared)
             if opened:
-                found[front] = Decoded(opened)
+                found[decoder] = Decoded(opened)
         return found
 
 
@@ -210,7 +212,7 @@ def _epochs(trainer: Trainer) -> int:
 
 
 def _sizes(data: Any, trainer: Any) -> dict[str, int]:
-    """Pictures of each split that an epoch, or the test, goes through."""
+    """Images of each split that an epoch, or the test, goes through."""
     sizes = dict.fromkeys(SPLITS, 0)
     for split, rows in data.indices.items():
         limit = getattr(trainer, f"limit_{split}_batches")

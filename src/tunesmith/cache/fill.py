@@ -57,7 +57,7 @@ def fill(entry: Entry, layout: Layout, missing: Sequence[int], recipe: Recipe) -
 
     Raises:
         OSError: A file cannot be written.
-        DataError: A picture cannot be read.
+        DataError: An image cannot be read.
     """
     entry.prepare()
     first = secrets.randbelow(len(missing))

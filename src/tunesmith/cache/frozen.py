@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.base import LEVEL, POOLED
+from tunesmith.backbone.base import POOLED, STAGE
 from tunesmith.contract.batch import Inputs
 from tunesmith.contract.features import Features
 from tunesmith.errors import PolicyError
@@ -36,12 +36,12 @@ class Cut:
     Attributes:
         stages: Number of stages in front.
         pooled: Whether the pooled features are all that is wanted of the last stage's output.
-        levels: Whether the levels are wanted too.
+        stage_features: Whether the stage_features are wanted too.
     """
 
     stages: int
     pooled: bool
-    levels: bool
+    stage_features: bool
 
 
 class Frozen:
@@ -50,7 +50,7 @@ class Frozen:
     Args:
         task: The task, on its device.
         trainer: Its trainer, for the precision.
-        prepare: Makes the backbone's input of samples as the data hold them, such as uint8 pictures ``(C, H, W)``, as
+        prepare: Makes the backbone's input of samples as the data hold them, such as uint8 images ``(C, H, W)``, as
             the data modules' ``prepare`` does: on a device, and with one shape for all batches where that is asked for.
     """
 
@@ -71,15 +71,15 @@ class Frozen:
         """
         self._check(cut.stages)
         with self.precision.forward_context():
-            found = self.backbone.activations(self._input(samples, not cut.pooled), cut.stages, cut.levels)
+            found = self.backbone.activations(self._input(samples, not cut.pooled), cut.stages, cut.stage_features)
             if cut.pooled:
                 found = self._pooled(found, self.backbone(found).pooled)
         return {name: tensor[: len(samples)].contiguous().cpu() for name, tensor in found.items()}
 
     @staticmethod
     def _pooled(found: dict[str, Tensor], pooled: Tensor) -> dict[str, Tensor]:
-        """The levels that were found, and in place of the last stage's output the pooled features."""
-        return {name: tensor for name, tensor in found.items() if name.startswith(LEVEL)} | {POOLED: pooled}
+        """The stage_features that were found, and in place of the last stage's output the pooled features."""
+        return {name: tensor for name, tensor in found.items() if name.startswith(STAGE)} | {POOLED: pooled}
 
     def seconds(self, samples: Sequence[Tensor], cut: Cut) -> float:
         """Seconds that a sample takes."""
@@ -95,15 +95,15 @@ class Frozen:
             What to keep, and what that is of these samples, but for the last bits.
         """
         head = self.task.head
-        levels = self.task._levels
-        whole = Cut(stages, pooled=False, levels=levels)
+        stage_features = self.task._stage_features
+        whole = Cut(stages, pooled=False, stage_features=stage_features)
         found = self.run(samples, whole)
         if stages < len(self.backbone.stages):
             return whole, found
         there = self.task.laid_out({name: tensor.to(self.task.device) for name, tensor in found.items()})
         modes = [(module, module.training) for module in head.modules()]
         with self.precision.forward_context():
-            features = self.backbone(there, stages, levels)
+            features = self.backbone(there, stages, stage_features)
             watched = _Watched(features)
             try:
                 head.eval().forward(watched)
@@ -112,9 +112,9 @@ class Frozen:
             finally:
                 for module, mode in modes:
                     module.training = mode
-        if not watched.seen <= {"pooled", "levels"}:
+        if not watched.seen <= {"pooled", "stage_features"}:
             return whole, found
-        return Cut(stages, pooled=True, levels=levels), self._pooled(found, features.pooled.cpu())
+        return Cut(stages, pooled=True, stage_features=stage_features), self._pooled(found, features.pooled.cpu())
 
     def tensors(self, stages: int) -> dict[str, Tensor]:
         """Parameters and buffers in front of a cut, by name."""

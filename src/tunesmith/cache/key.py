@@ -17,7 +17,7 @@ import torch
 from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.text.tokenizer import Tokenizer
 
 FORMAT = 2
@@ -35,7 +35,7 @@ def of_activations(
         rows: Rows of its table that are kept.
         precision: The trainer's.
         dtype: How numbers are kept.
-        view: The epoch whose augmentation is kept; ``None`` for pictures as in evaluation.
+        view: The epoch whose augmentation is kept; ``None`` for images as in evaluation.
     """
     net = type(frozen.backbone.net)
     after = frozen.backbone.stages[cut.stages - 1].name
@@ -48,7 +48,7 @@ def of_activations(
         "weights": content_hash(frozen.tensors(cut.stages)),
         "cut": asdict(cut),
         "data": type(data).__name__,
-        "pictures": _pictures(data, rows),
+        "images": _images(data, rows),
         "rows": len(rows),
         "channels": data.spec.channels,
         "preprocess": _preprocess(data.preprocess),
@@ -62,22 +62,22 @@ def of_activations(
     }
 
 
-def of_pictures(data: Any, rows: npt.NDArray[np.int64], front: Front) -> dict[str, Any]:
-    """What decoded pictures depend on: their content and what is done to it.
+def of_images(data: Any, rows: npt.NDArray[np.int64], decoder: Decode) -> dict[str, Any]:
+    """What decoded images depend on: their content and what is done to it.
 
     Args:
         data: The data module.
         rows: Rows of its table that are kept.
-        front: How they are decoded.
+        decoder: How they are decoded.
     """
     return {
         "format": FORMAT,
-        "kept": f"decoded pictures of {front.side} px",
-        "source": _sources([Front]),
+        "kept": f"decoded images of {decoder.side} px",
+        "source": _sources([Decode]),
         "data": type(data).__name__,
-        "pictures": _pictures(data, rows),
+        "images": _images(data, rows),
         "rows": len(rows),
-        "front": asdict(front),
+        "decoder": asdict(decoder),
         "versions": {"tunesmith": __version__} | _versions("torch", "pillow"),
     }
 
@@ -113,12 +113,12 @@ def _preprocess(how: Any) -> dict[str, Any]:
 
 
 def _view(data: Any, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
-    """What an augmented view depends on besides the pictures: their places in the table too."""
+    """What an augmented view depends on besides the images: their places in the table too."""
     augmentation = data.augmentation()
     return [view, data.seed if augmentation.seeded else None, repr(augmentation), _digest(repr(rows.tolist()))]
 
 
-def _pictures(data: Any, rows: npt.NDArray[np.int64]) -> str:
+def _images(data: Any, rows: npt.NDArray[np.int64]) -> str:
     digests, whole = data.digests
     total = hashlib.blake2b(b"".join(digests[row] for row in rows), digest_size=16)
     if not whole:  # only the first bytes of each file were read: the time of its last change stands for the rest

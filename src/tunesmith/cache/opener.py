@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from tunesmith.cache.cached_split import Opened
+from tunesmith.cache.cached_split import OpenEntry
 from tunesmith.cache.fill import Recipe, fill
 from tunesmith.cache.frozen import BATCH
 from tunesmith.cache.plan import Estimate, in_bytes, in_time
@@ -36,8 +36,8 @@ class Opener:
 
     Attributes:
         said: What was decided, a sentence each.
-        hits: Pictures that were there already.
-        computed: Pictures that were computed.
+        hits: Images that were there already.
+        computed: Images that were computed.
         seconds: Seconds that finding and reading took (``look``), and computing and writing (``fill``).
     """
 
@@ -49,7 +49,7 @@ class Opener:
         self.hits = self.computed = 0
         self.seconds = {"look": 0.0, "fill": 0.0}
 
-    def open(self, recipe: Recipe, rows: npt.NDArray[np.int64], spared: int) -> Opened | None:
+    def open(self, recipe: Recipe, rows: npt.NDArray[np.int64], spared: int) -> OpenEntry | None:
         """Open an entry, or make it; ``None`` where it is not to be had, which `said` explains.
 
         Args:
@@ -72,7 +72,7 @@ class Opener:
             self.say(f"{recipe.what}, {size}, are there already.")
         entry.used()
         frugal = layout.rows * recipe.row_bytes > available_bytes() / 4
-        return Opened([there[shard] for shard in range(layout.shards)], layout, rows, frugal)
+        return OpenEntry([there[shard] for shard in range(layout.shards)], layout, rows, frugal)
 
     @contextmanager
     def _timed(self, part: Literal["look", "fill"]) -> Iterator[None]:

@@ -61,14 +61,14 @@ def spans(table: ParameterTable, epochs: int) -> list[Span]:
 
 
 def served(found: Sequence[Span], stages: int, train: int, val: int, test: int) -> int:
-    """Pictures that are served from one cut.
+    """Images that are served from one cut.
 
     Args:
         found: As `spans` gives them.
         stages: Number of stages in front of the cut.
-        train: Training pictures of an epoch, where they are served from it.
-        val: Validation pictures of an epoch.
-        test: Test pictures.
+        train: Training images of an epoch, where they are served from it.
+        val: Validation images of an epoch.
+        test: Test images.
     """
     epochs = sum(span.epochs for span in found if span.stages == stages)
     return epochs * (train + val) + (test if found[-1].stages == stages else 0)
@@ -79,15 +79,15 @@ class Estimate:
     """What keeping would cost and save.
 
     Attributes:
-        pictures: Pictures to compute now.
-        spared: Pictures that the run would compute without.
+        images: Images to compute now.
+        spared: Images that the run would compute without.
         row_bytes: Bytes that one of them takes.
         rows: Rows that are read from.
         seconds: Seconds that computing one takes.
         asked: Whether the user asked for it: then it need not pay in this run.
     """
 
-    pictures: int
+    images: int
     spared: int
     row_bytes: int
     rows: int
@@ -107,11 +107,11 @@ class Estimate:
             memory: Bytes that are free in memory.
         """
         read = self.row_bytes / (READ if self.size < memory else READ_DISK)
-        if self.spared < self.pictures and not self.asked:
-            return f"this run needs {self.spared:,} of them, and keeping them takes {self.pictures:,}"
+        if self.spared < self.images and not self.asked:
+            return f"this run needs {self.spared:,} of them, and keeping them takes {self.images:,}"
         if read * WORTH > self.seconds:
             return f"reading one takes {read * 1e3:.2g} ms, and computing it {self.seconds * 1e3:.2g} ms"
-        if self.pictures * self.row_bytes > room:
+        if self.images * self.row_bytes > room:
             return f"it takes {in_bytes(self.size)}, and there is room for {in_bytes(max(room, 0))} (cache.max_gb)"
         return None
 

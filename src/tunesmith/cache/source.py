@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from tunesmith.data.dataset import PictureDataset, SplitDataset
+from tunesmith.data.dataset import ImageDataset, SplitDataset
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.memory import cores
 
@@ -21,7 +21,7 @@ class Source(Protocol):
     """Samples in the order of an entry's rows."""
 
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Give samples, such as uint8 pictures ``(C, H, W)``, a list for each span of rows."""
+        """Give samples, such as uint8 images ``(C, H, W)``, a list for each span of rows."""
         ...
 
 
@@ -51,15 +51,15 @@ class Plain:
 
 
 class View:
-    """Training pictures augmented as they are in one epoch.
+    """Training images augmented as they are in one epoch.
 
     Args:
-        dataset: The pictures of train.
+        dataset: The images of train.
         augmentation: What is done to them.
         epoch: The epoch.
     """
 
-    def __init__(self, dataset: PictureDataset, augmentation: Augmentation, epoch: int) -> None:
+    def __init__(self, dataset: ImageDataset, augmentation: Augmentation, epoch: int) -> None:
         self.dataset = dataset
         self.plain = Plain(dataset)
         self.augmentation = augmentation
@@ -68,7 +68,7 @@ class View:
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
         """Decode ahead, and augment as training does."""
         dataset = self.dataset
-        for span, pictures in zip(spans, self.plain.batches(spans), strict=True):
+        for span, images in zip(spans, self.plain.batches(spans), strict=True):
             rows = [int(dataset.rows[position]) for position in span]
             draws = [self.augmentation.draw(dataset.seed, self.epoch, row, 0) for row in rows]
-            yield list(self.augmentation(pictures, draws))
+            yield list(self.augmentation(images, draws))

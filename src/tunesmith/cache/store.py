@@ -62,7 +62,7 @@ class Layout:
 
 
 class Entry:
-    """What is kept of some pictures at one cut through one backbone.
+    """What is kept of some images at one cut through one backbone.
 
     Args:
         folder: Its folder, which may not be there yet.

@@ -1,4 +1,4 @@
-"""Look at data before training: files, copies, labels, classes, groups; a report with the pictures."""
+"""Look at data before training: files, copies, labels, classes, groups; a report with the images."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tunesmith.check.finding import LEVELS, Finding
 from tunesmith.check.page import Report
 from tunesmith.compare.runs import find
 from tunesmith.config.build import build
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.errors import ConfigError, DataError, RunError
 
 
 def check(cfg: DictConfig) -> Report:
-    """Look at every picture of a data source, print what was found, and write ``check.md`` and ``check.html``.
+    """Look at every image of a data source, print what was found, and write ``check.md`` and ``check.html``.
 
     Args:
         cfg: ``data``, ``near``, ``predictions``, ``max_duplicates``, ``output``.
@@ -30,8 +30,8 @@ def check(cfg: DictConfig) -> Report:
         RunError: The report cannot be written.
     """
     data = build(cfg.data)
-    if not isinstance(data, PictureData):
-        raise ConfigError("Expected data of pictures but got another kind.")
+    if not isinstance(data, ImageData):
+        raise ConfigError("Expected data of images but got another kind.")
     data.setup()
     seen = image.see_all(data.table.samples)
     digests, whole = data.digests
@@ -47,7 +47,7 @@ def check(cfg: DictConfig) -> Report:
         *_suspected(data, cfg.predictions),
     ]
     found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable: kinds stay in their order
-    title = f"{len(data.table):,} pictures, split by {data.spec.split_unit}"
+    title = f"{len(data.table):,} images, split by {data.spec.split_unit}"
     balance = label.balance(data.table, data.indices)
     report = Report(title, tuple(sentences), balance, tuple(found), data.table, seen)
     show(report, _written(report, Path(cfg.output).expanduser()))
@@ -57,7 +57,7 @@ def check(cfg: DictConfig) -> Report:
     return report
 
 
-def _suspected(data: PictureData, runs: str | Sequence[str] | None) -> Iterator[Finding]:
+def _suspected(data: ImageData, runs: str | Sequence[str] | None) -> Iterator[Finding]:
     if runs is None:
         return
     found = label.suspected(data.table, find([runs] if isinstance(runs, str) else list(runs)))

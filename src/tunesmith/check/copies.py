@@ -1,4 +1,4 @@
-"""Copies: of the same bytes, or of the same picture saved again."""
+"""Copies: of the same bytes, or of the same image saved again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DISTANCE = 10
 """Bits of 64 by which the hashes of candidates differ at most."""
 
 CORRELATION = 0.997
-"""Least correlation of two thumbnails that are of one picture; `CONTRIBUTING.md` has what was measured."""
+"""Least correlation of two thumbnails that are of one image; `CONTRIBUTING.md` has what was measured."""
 
 CHUNK = 512
 """Hashes that are compared with all others at a time."""
@@ -36,14 +36,14 @@ def exact(seen: Sequence[Seen], digests: Sequence[bytes]) -> list[tuple[int, ...
 
 
 def near(seen: Sequence[Seen], digests: Sequence[bytes]) -> list[Pair]:
-    """Pairs of pictures that look the same but are not of the same bytes.
+    """Pairs of images that look the same but are not of the same bytes.
 
     Candidates by perceptual hash (the low frequencies of a cosine transform, as `imagehash.phash` takes them), then
     those whose thumbnails agree: hashes alone take neighbouring cells of one solar module for copies.
 
     Args:
-        seen: What each picture is.
-        digests: Of each picture's content; of several with one content the first stands for all.
+        seen: What each image is.
+        digests: Of each image's content; of several with one content the first stands for all.
 
     Returns:
         Rows, the earlier one first.
@@ -53,13 +53,13 @@ def near(seen: Sequence[Seen], digests: Sequence[bytes]) -> list[Pair]:
     if len(rows) < 2:
         return []
     small = np.stack([seen[row].thumbnail for row in rows])
-    hashes = np.array([_hash(one) for one in track(small, "Hashing pictures", len(small))], dtype=np.uint64)
+    hashes = np.array([_hash(one) for one in track(small, "Hashing images", len(small))], dtype=np.uint64)
     flat = small.reshape(len(small), -1).astype(np.float32)
     flat -= flat.mean(1, keepdims=True)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True)
     found = []
     starts = range(0, len(rows), CHUNK)
-    for start in track(starts, "Comparing pictures", len(starts)):
+    for start in track(starts, "Comparing images", len(starts)):
         distance = np.bitwise_count(hashes[start : start + CHUNK, None] ^ hashes[None, :])
         for i, j in zip(*np.nonzero(distance <= DISTANCE), strict=True):
             if j > start + i and flat[start + i] @ flat[j] >= CORRELATION:
@@ -89,5 +89,5 @@ def findings(
 
 
 def number(alike: Sequence[tuple[int, ...]], near_pairs: Sequence[Pair]) -> int:
-    """Pictures that are a copy of an earlier one, exact or near."""
+    """Images that are a copy of an earlier one, exact or near."""
     return len({row for rows in alike for row in rows[1:]} | {row for _, row in near_pairs})

@@ -1,4 +1,4 @@
-"""What is found in data: a kind, how bad it is, one sentence, and the pictures it is about."""
+"""What is found in data: a kind, how bad it is, one sentence, and the images it is about."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Item:
     """One thing that was found.
 
     Attributes:
-        rows: The pictures it is about, as rows of the table; the first is shown first.
+        rows: The images it is about, as rows of the table; the first is shown first.
         detail: What is found of them, in a few words.
     """
 

@@ -1,4 +1,4 @@
-"""One picture at a time: whether it can be read, what is unusual of it, and what it looks like from afar."""
+"""One image at a time: whether it can be read, what is unusual of it, and what it looks like from afar."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tunesmith.check.finding import Finding, Item, Level
 from tunesmith.data.image.decode import FORMATS, MAX_PIXELS, reason
 from tunesmith.data.image.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.table import Pictures, Pixels
+from tunesmith.data.table import Images, Pixels
 
 THUMBNAIL = 32
-"""Side in pixels of what a picture looks like from afar."""
+"""Side in pixels of what an image looks like from afar."""
 
 BLANK = 1.0
 """Standard deviation of grey values, of 255, under which a thumbnail shows nothing."""
@@ -28,9 +28,9 @@ BLANK = 1.0
 MEANING: dict[str, tuple[Level, str]] = {
     "unreadable": ("error", "Training stops at them; mend them, or leave them out with data.on_bad_file=skip."),
     "truncated": ("error", "The files end too early: copy them again, or use data.on_bad_file=skip."),
-    "huge": ("error", f"Pictures of more than {MAX_PIXELS // 10**6} megapixels are not decoded: make them smaller."),
+    "huge": ("error", f"Images of more than {MAX_PIXELS // 10**6} megapixels are not decoded: make them smaller."),
     "wrong suffix": ("warning", "The content is of another format than the name says; other tools may stumble."),
-    "animated": ("warning", "Only the first picture of each is seen."),
+    "animated": ("warning", "Only the first image of each is seen."),
     "blank": ("warning", "They show one colour: nothing can be learned from them."),
     "CMYK": ("note", "They are converted to RGB without a colour profile, so colours may shift."),
     "16 bit": ("note", "They are reduced to 8 bits a channel."),
@@ -47,7 +47,7 @@ _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 
 @dataclass(frozen=True)
 class Seen:
-    """What one picture is.
+    """What one image is.
 
     Attributes:
         kinds: Keys of `MEANING`, each with a detail.
@@ -67,33 +67,33 @@ class Seen:
         return self.thumbnail is None or float(self.thumbnail.std()) < BLANK
 
 
-def see_all(pictures: Pictures) -> list[Seen]:
-    """Decode every picture once, in its whole length, with one thread a core."""
+def see_all(images: Images) -> list[Seen]:
+    """Decode every image once, in its whole length, with one thread a core."""
     with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
         warnings.simplefilter("ignore")  # Pillow's, about files that are about to be listed
-        return list(track(pool.map(see, pictures), "Looking at pictures", len(pictures)))
+        return list(track(pool.map(see, images), "Looking at images", len(images)))
 
 
-def see(picture: Path | Pixels) -> Seen:
-    """Decode a picture and say what is unusual of it; nothing about a file raises."""
-    if isinstance(picture, np.ndarray):
-        return _look(Image.fromarray(picture), [])
+def see(source: Path | Pixels) -> Seen:
+    """Decode an image and say what is unusual of it; nothing about a file raises."""
+    if isinstance(source, np.ndarray):
+        return _look(Image.fromarray(source), [])
     size = None
     try:
-        with Image.open(picture, formats=tuple(FORMATS)) as image:
+        with Image.open(source, formats=tuple(FORMATS)) as image:
             size = image.size
             if size[0] * size[1] > MAX_PIXELS:
                 return Seen((("huge", f"{size[0]} x {size[1]} pixels"),), size)
-            kinds = list(_of_the_file(image, picture))
+            kinds = list(_of_the_file(image, source))
             image.draft("RGB" if image.mode == "RGB" else None, (4 * THUMBNAIL, 4 * THUMBNAIL))
             image.load()
             return _look(image, kinds, size)
     except Exception as error:  # a damaged file makes Pillow raise nearly anything
-        return Seen(((_why(picture, error, size), reason(error)),), size)
+        return Seen(((_why(source, error, size), reason(error)),), size)
 
 
-def _why(picture: Path, error: Exception, size: tuple[int, int] | None) -> str:
-    """Tell a file that ends too early from one that never was a picture."""
+def _why(source: Path, error: Exception, size: tuple[int, int] | None) -> str:
+    """Tell a file that ends too early from one that never was an image."""
     cut = size is not None and ("truncated" in str(error) or "not enough" in str(error) or isinstance(error, EOFError))
     return "truncated" if cut and not isinstance(error, UnidentifiedImageError) else "unreadable"
 
@@ -102,7 +102,7 @@ def _of_the_file(image: Image.Image, path: Path) -> Iterator[tuple[str, str]]:
     if path.suffix.lower() not in FORMATS.get(image.format or "", ()):
         yield "wrong suffix", f"its content is {image.format}"
     if getattr(image, "n_frames", 1) > 1:
-        yield "animated", f"{getattr(image, 'n_frames', 1)} pictures in one file"
+        yield "animated", f"{getattr(image, 'n_frames', 1)} images in one file"
     if image.mode.startswith("I") or image.mode == "F":
         yield "16 bit", f"mode {image.mode}"
     elif image.mode in _MODES:
@@ -114,14 +114,14 @@ def _look(image: Image.Image, kinds: list[tuple[str, str]], size: tuple[int, int
     if image.mode.startswith("I") or image.mode == "F":  # Pillow would clip what is over 255
         values = np.asarray(image, dtype=np.float32)
         image = Image.fromarray((255 * values / max(1.0, float(values.max()))).astype(np.uint8))
-    # A box filter would turn fine lines into moiré, another in each size that a picture is saved in.
+    # A box filter would turn fine lines into moiré, another in each size that an image is saved in.
     small = np.asarray(image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC))
     seen = Seen(tuple(kinds), size or image.size, grey, small)
     return Seen((*seen.kinds, ("blank", "one colour")), seen.size, grey, small) if seen.blank else seen
 
 
 def findings(seen: Sequence[Seen]) -> Iterator[Finding]:
-    """What single pictures are, a kind at a time, those first that stop a run."""
+    """What single images are, a kind at a time, those first that stop a run."""
     items: dict[str, list[Item]] = {kind: [] for kind in MEANING}
     for row, one in enumerate(seen):
         for kind, detail in one.kinds:
@@ -135,7 +135,7 @@ def findings(seen: Sequence[Seen]) -> Iterator[Finding]:
 
 
 def _odd_ones(seen: Sequence[Seen]) -> list[int]:
-    """Rows of the pictures that are grey among coloured ones, or the other way round."""
+    """Rows of the images that are grey among coloured ones, or the other way round."""
     number = Counter(one.grey for one in seen if one.grey is not None)
     rarer = number[True] <= number[False]
     return [row for row, one in enumerate(seen) if one.grey is rarer] if min(number[True], number[False]) else []
@@ -145,10 +145,10 @@ def sizes(seen: Sequence[Seen]) -> str:
     """Smallest, median and largest width and height, in one sentence."""
     found = np.array([one.size for one in seen if one.size is not None])
     if not len(found):
-        return "No picture could be read."
+        return "No image could be read."
     low, middle, high = (q.astype(int) for q in np.quantile(found, (0, 0.5, 1), axis=0))
     if (low == high).all():
-        return f"All pictures have {low[0]} x {low[1]} pixels."
+        return f"All images have {low[0]} x {low[1]} pixels."
     aspect = (found.max(1) / found.min(1)).max()
     return (
         f"Width {low[0]} to {high[0]} pixels, median {middle[0]}; height {low[1]} to {high[1]}, median {middle[1]}; "

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from tunesmith.check.finding import Finding, Item
-from tunesmith.data.publish import count
+from tunesmith.data.spec import count
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError, MissingExtraError
 
 FEW = 10
-"""Pictures of a class under which no score of it can be trusted."""
+"""Images of a class under which no score of it can be trusted."""
 
 
 def findings(table: Table, indices: dict[str, Ints], alike: Sequence[tuple[int, ...]]) -> Iterator[Finding]:
@@ -26,11 +26,11 @@ def findings(table: Table, indices: dict[str, Ints], alike: Sequence[tuple[int, 
         if any(table.contradict(row, rows[0]) for row in rows)
     )
     if contradictions:
-        text = "The same picture has several labels: one of them is wrong."
+        text = "The same image has several labels: one of them is wrong."
         yield Finding("contradictory labels", "error", text, contradictions)
     rare = tuple(_rare(table))
     if rare:
-        yield Finding("rare classes", "warning", f"No score of fewer than {FEW} pictures can be trusted.", rare)
+        yield Finding("rare classes", "warning", f"No score of fewer than {FEW} images can be trusted.", rare)
     leaking = tuple(_leaking(table, indices))
     if leaking:
         text = f"A {table.group_unit or 'group'} stands in two splits: use data.split.by=group."
@@ -68,7 +68,7 @@ def said(table: Table, row: int) -> str:
 
 
 def balance(table: Table, indices: dict[str, Ints]) -> list[tuple[str, ...]]:
-    """Number of pictures by class and split: a header, then a row a class."""
+    """Number of images by class and split: a header, then a row a class."""
     counts = [count(table, rows) for rows in indices.values()]
     return [("class", *indices), *((name, *(str(c[name]) for c in counts)) for name in counts[0])]
 
@@ -119,7 +119,7 @@ def _predicted(table: Table, folders: Sequence[Path]) -> tuple[Ints, np.ndarray]
     names = found["file"].to_pylist()
     unknown = [name for name in names if name not in row]
     if unknown or len(set(names)) < len(names):
-        what = f"{len(unknown)} of others, such as {unknown[0]}" if unknown else "a picture predicted twice"
-        raise DataError(f"Expected predictions of these pictures, each by one run (data.split.fold), but got {what}.")
+        what = f"{len(unknown)} of others, such as {unknown[0]}" if unknown else "an image predicted twice"
+        raise DataError(f"Expected predictions of these images, each by one run (data.split.fold), but got {what}.")
     probabilities = np.stack([found[column].to_numpy() for column in columns], axis=1).astype(np.float64)
     return np.array([row[name] for name in names]), probabilities / probabilities.sum(1, keepdims=True)

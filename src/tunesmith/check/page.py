@@ -1,4 +1,4 @@
-"""What was found, as Markdown and as one HTML file with the pictures."""
+"""What was found, as Markdown and as one HTML file with the images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = 24
 """Items of a finding that the page shows; the Markdown names all."""
 
 SIDE = 120
-"""Pixels of a picture's longer side on the page."""
+"""Pixels of an image's longer side on the page."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -42,10 +42,10 @@ class Report:
 
     Attributes:
         title: What was looked at.
-        sentences: On all pictures together.
+        sentences: On all images together.
         balance: Header, then a row a class.
         findings: Those that are worst come first.
-        table: The pictures.
+        table: The images.
         seen: What each of them is.
     """
 
@@ -57,13 +57,13 @@ class Report:
     seen: Sequence[Seen]
 
     def named(self, item: Item) -> str:
-        """The names of an item's pictures."""
+        """The names of an item's images."""
         names = self.table.names
         return " = ".join(str(names[row]) for row in item.rows[:4]) + (" = …" if len(item.rows) > 4 else "")
 
 
 def as_markdown(report: Report) -> str:
-    """Write everything down, every picture by name."""
+    """Write everything down, every image by name."""
     header, *rows = report.balance
     lines = [f"# {report.title}", "", *report.sentences, "", _line(header), _line(["---"] * len(header))]
     lines += [_line(row) for row in rows]
@@ -78,7 +78,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def as_html(report: Report) -> str:
-    """Write one page that needs nothing else, with the first pictures of each finding."""
+    """Write one page that needs nothing else, with the first images of each finding."""
     header, *rows = report.balance
     parts = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(report.title)}</title>',
@@ -102,12 +102,12 @@ def as_html(report: Report) -> str:
 def _figure(report: Report, item: Item) -> str:
     labels = dict.fromkeys(said(report.table, row) for row in item.rows)
     caption = f"{report.named(item)}: {item.detail} [{' / '.join(labels)}]"
-    pictures = "".join(_picture(report, row) for row in item.rows[:2])
-    return f"<figure>{pictures}<figcaption>{escape(caption)}</figcaption></figure>"
+    images = "".join(_image(report, row) for row in item.rows[:2])
+    return f"<figure>{images}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
-def _picture(report: Report, row: int) -> str:
-    """A picture in small, from the source again; from its thumbnail where that fails, or nothing."""
+def _image(report: Report, row: int) -> str:
+    """An image in small, from the source again; from its thumbnail where that fails, or nothing."""
     thumbnail = report.seen[row].thumbnail
     if thumbnail is None:
         return ""

@@ -59,7 +59,7 @@ def write(found: Comparison, outputs: Sequence[Path], plots: Path | None) -> lis
     Args:
         found: The comparison.
         outputs: Files, by their ending ``.csv``, ``.md`` or ``.html``.
-        plots: Folder for the pictures; ``None`` for none.
+        plots: Folder for the images; ``None`` for none.
 
     Returns:
         What was written.
@@ -74,7 +74,7 @@ def write(found: Comparison, outputs: Sequence[Path], plots: Path | None) -> lis
             path.absolute().parent.mkdir(parents=True, exist_ok=True)
             write_text(path, writers[path.suffix](found))
         if plots is not None:
-            written += _pictures(found, plots)
+            written += _images(found, plots)
     except OSError as error:
         raise RunError(f"Expected to write {error.filename} but got: {error.strerror}.") from error
     return written
@@ -86,7 +86,7 @@ def _html(found: Comparison) -> str:
     return page.as_html(found, plot.draw_all(found))
 
 
-def _pictures(found: Comparison, folder: Path) -> list[Path]:
+def _images(found: Comparison, folder: Path) -> list[Path]:
     from tunesmith.compare import page, plot
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ def _data(runs: Sequence[Recorded]) -> Iterator[str]:
 
 
 def _split(runs: Sequence[Recorded]) -> Iterator[str]:
-    """Runs on the same data, with the same split seed and fold, must test on the same pictures."""
+    """Runs on the same data, with the same split seed and fold, must test on the same images."""
     tested: dict[tuple[Any, ...], dict[str, Recorded]] = {}
     for run in runs:
         key = (run.data.get("fingerprint"), run.replicate.split_seed, run.replicate.fold)
@@ -36,7 +36,7 @@ def _split(runs: Sequence[Recorded]) -> Iterator[str]:
     for found in tested.values():
         if len(found) > 1:
             one, other = list(found.values())[:2]
-            yield f"{NOT_COMPARABLE}{place(one)} and {place(other)} were tested on different pictures of the same data."
+            yield f"{NOT_COMPARABLE}{place(one)} and {place(other)} were tested on different images of the same data."
             return
     units = {str(run.data.get("split_unit")) for run in runs}
     if len(units) > 1:
@@ -44,7 +44,7 @@ def _split(runs: Sequence[Recorded]) -> Iterator[str]:
 
 
 def tested_part(data: Mapping[str, Any]) -> str:
-    """Digest of the names of the tested pictures; what it was counted as, of runs that did not record it."""
+    """Digest of the names of the tested images; what it was counted as, of runs that did not record it."""
     members = data.get("members") or {}
     return str(members.get("test") or (data.get("splits") or {}).get("test"))
 

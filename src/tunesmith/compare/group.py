@@ -211,8 +211,8 @@ def compare_best(groups: Sequence[Group], metric: str) -> tuple[Paired | None, s
     first, second = (dict(zip([r.replicate for r in g.runs], g.values, strict=True)) for g in groups[:2])
     shared = [replicate for replicate in first if replicate in second]
     names = " and ".join(_told_apart(groups[0], groups[1]))
-    if not _same_pictures(groups[0], groups[1], shared):
-        return None, f"The best two, {names}, were tested on different pictures, so no test is made."
+    if not _same_images(groups[0], groups[1], shared):
+        return None, f"The best two, {names}, were tested on different images, so no test is made."
     if len(shared) < FEW:
         return None, (
             f"Too few replicates to tell the best two apart ({names}): they share {len(shared)} of the {FEW} seeds or "
@@ -222,8 +222,8 @@ def compare_best(groups: Sequence[Group], metric: str) -> tuple[Paired | None, s
     return test, " ".join([_in_words(test, names, metric), *_cautions(shared, len(groups), test)])
 
 
-def _same_pictures(one: Group, other: Group, shared: Sequence[Replicate]) -> bool:
-    """Whether two groups were tested on the same pictures of the same data in every replicate that they share."""
+def _same_images(one: Group, other: Group, shared: Sequence[Replicate]) -> bool:
+    """Whether two groups were tested on the same images of the same data in every replicate that they share."""
     parts = [
         {run.replicate: (run.data.get("fingerprint"), tested_part(run.data)) for run in each.runs}
         for each in (one, other)
@@ -256,7 +256,7 @@ def _cautions(shared: Sequence[Replicate], groups: int, test: Paired) -> list[st
     if groups > 2 and test.p < 0.05:
         said.append(f"The two were picked as the best of {groups} by the same numbers, so p is somewhat too small.")
     if len({(r.split_seed, r.fold) for r in shared}) > 1:
-        said.append("Folds and split seeds share training pictures, so p is too small (Nadeau & Bengio 2003).")
+        said.append("Folds and split seeds share training images, so p is too small (Nadeau & Bengio 2003).")
     if test.pairs < 10:  # it holds the truth in 76 % of cases with 3 pairs, 83 % with 5, 91 % with 10 (simulated)
         said.append(f"With {test.pairs} pairs the bootstrap interval is too narrow; go by Student's t.")
     return said

@@ -30,7 +30,7 @@ div.wide { overflow-x: auto; }
 
 
 def as_html(found: Comparison, figures: Mapping[str, Figure]) -> str:
-    """Write tables, sentences and pictures as one page.
+    """Write tables, sentences and images as one page.
 
     Args:
         found: The comparison.
@@ -46,7 +46,7 @@ def as_html(found: Comparison, figures: Mapping[str, Figure]) -> str:
         *(_doubt(text) for text in found.doubts),
         _table(header, cells, found.keys, best=True),
         *(f"<p>{escape(text)}</p>" for text in sentences(found)),
-        *(_picture(name, figure) for name, figure in figures.items()),
+        *(_image(name, figure) for name, figure in figures.items()),
     ]
     if found.left_out:
         parts += [
@@ -79,7 +79,7 @@ def _table(header: Sequence[str], cells: Sequence[Sequence[str]], words: Sequenc
     return "".join([*lines, "</tbody></table></div>"])
 
 
-def _picture(name: str, figure: Figure) -> str:
+def _image(name: str, figure: Figure) -> str:
     data = base64.b64encode(png(figure)).decode()
     title = name.replace("_", " ")
     return f'<figure><h2>{title.capitalize()}</h2><img alt="{title}" src="data:image/png;base64,{data}"></figure>'

@@ -1,4 +1,4 @@
-"""Pictures of a comparison: learning curves, cost, importance and confusion matrices, the best settings first."""
+"""Images of a comparison: learning curves, cost, importance and confusion matrices, the best settings first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = matplotlib.color_sequences["tab10"]
 
 
 def draw_all(found: Comparison) -> dict[str, Figure]:
-    """Draw what there is to draw, by name; a picture without content is left out."""
+    """Draw what there is to draw, by name; an image without content is left out."""
     drawings: Mapping[str, Callable[[], Figure | None]] = {
         "learning_curves": partial(draw_curves, found),
         "cost": partial(draw_cost, found),

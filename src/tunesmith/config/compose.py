@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from tunesmith.config import find
+from tunesmith.config import find, renamed
 from tunesmith.config.check import overrides
 from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError
@@ -32,7 +32,7 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
     dirs = find.conf_dirs(config_dirs)
     hydra = app.start(command, dirs)
     try:
-        ready = overrides.prepare(hydra, command, changes, dirs)
+        ready = overrides.prepare(hydra, command, renamed.typed(changes), dirs)
         if ready.mistakes:
             raise ConfigError([m.text for m in ready.mistakes])
         return app.alone(ready.configs[0])

@@ -22,7 +22,7 @@ EXAMPLES: Mapping[str, Rows] = {
     "train": (
         ("tunesmith train", "generated data, a tiny model: 15 seconds"),
         ("tunesmith train experiment=digits", "a named experiment"),
-        ("tunesmith train data=image_folder data.root=~/flowers backbone=timm", "your own pictures"),
+        ("tunesmith train data=image_folder data.root=~/flowers backbone=timm", "your own images"),
         ("tunesmith train -m policy=linear_probe,full seed=range(0,3)", "six runs"),
     ),
     "evaluate": (
@@ -47,8 +47,8 @@ EXAMPLES: Mapping[str, Rows] = {
         ("tunesmith compare logs/digits output=[table.csv,report.html] plots=plots", "as files"),
     ),
     "check": (
-        ("tunesmith check data.root=photos", "a folder of pictures, one folder a class"),
-        ("tunesmith check data=image_table data.file=pictures.csv max_duplicates=0", "fail where there are copies"),
+        ("tunesmith check data.root=photos", "a folder of images, one folder a class"),
+        ("tunesmith check data=image_table data.file=images.csv max_duplicates=0", "fail where there are copies"),
         ("tunesmith check data.root=photos predictions=logs/folds", "suspected labels, by a cross-validation"),
     ),
     "command": (("tunesmith command run=logs/digits/<run>", "what to type to run it again"),),

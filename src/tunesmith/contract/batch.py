@@ -17,18 +17,18 @@ IGNORED = -100
 Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
 """What a backbone takes, and what flows between its stages: a tensor, or several by name, all of B rows.
 
-Of pictures it is ``(B, C, H, W)``; of texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
+Of images it is ``(B, C, H, W)``; of texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
 them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64. Where a text is
 to be written, also its ``target_ids`` and ``target_mask`` ``(B, S)``: the decoder reads them, a token behind.
 """
 
 
 Activations: TypeAlias = "Mapping[str, Tensor]"
-"""What the frozen stages gave for a batch, in place of its pictures or texts.
+"""What the frozen stages gave for a batch, in place of its images or texts.
 
 Either the pooled features ``(B, D)`` as ``pooled``, or the output of the last stage that ran, under that stage's name
 (``stage/name`` for each tensor, where it is several); and, where the head wants them, the levels so far ``(B, D_i)`` as
-``level.0``, ``level.1``, …
+``stage_features.0``, ``stage_features.1``, …
 """
 
 
@@ -47,8 +47,8 @@ class Batch(TypedDict):
         index: Row of each sample in the data module's table ``(B,)``, int64; -1 marks a duplicate that only fills a
             distributed batch and is left out of every metric and prediction.
         weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
-        words: For ``tags``: the token at which each word begins ``(B, W)``, int64; -1 where no token of it is there,
-            `IGNORED` behind a sample's last word.
+        word_starts: For ``tags``: the token at which each word begins ``(B, W)``, int64; -1 where no token of it is
+            there, `IGNORED` behind a sample's last word.
         tags: The tag of each of these words ``(B, W)``, int64; `IGNORED` behind the last.
         unlabelled: In training, texts that only the language model learns from: their ``input``, and as ``target`` what
             each token is to give ``(U, T)``.
@@ -58,7 +58,7 @@ class Batch(TypedDict):
     target: Tensor
     index: Tensor
     weight: NotRequired[Tensor]
-    words: NotRequired[Tensor]
+    word_starts: NotRequired[Tensor]
     tags: NotRequired[Tensor]
     unlabelled: NotRequired[Unlabelled]
 

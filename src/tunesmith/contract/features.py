@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stage:
-    """One named piece of a backbone; pieces run one after another, shallow to deep.
+    """One named stage of a backbone; stages run one after another, shallow to deep.
 
     Attributes:
         name: The name that policies and tables use.
@@ -31,11 +31,11 @@ class Features(NamedTuple):
         map: The last feature map ``(B, C, H, W)``, before pooling, where the backbone has one.
         tokens: The last tokens ``(B, T, D)``, where the backbone has them.
         mask: Which of the tokens count ``(B, T)``, 1 or 0; ``None`` where all do.
-        levels: The output of every stage, pooled ``(B, D_i)``, shallow to deep; only where asked for.
+        stage_features: The output of every stage, pooled ``(B, D_i)``, shallow to deep; only where asked for.
     """
 
     pooled: Tensor
     map: Tensor | None = None
     tokens: Tensor | None = None
     mask: Tensor | None = None
-    levels: tuple[Tensor, ...] = ()
+    stage_features: tuple[Tensor, ...] = ()

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How pictures must be prepared for a backbone, taken from its weights.
+    """How images must be prepared for a backbone, taken from its weights.
 
     Attributes:
         size: Height and width in pixels of what the backbone sees.
@@ -38,7 +38,7 @@ class TextPreprocess:
         digest: Of these files.
         max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
         vocabulary: Number of tokens that the backbone knows.
-        reads: Whether a token sees all others, only those before it, or what stands in another stack as well.
+        attention: Whether a token sees all others, only those before it, or what stands in another stack as well.
         languages: Codes of the languages that are read and written, where the tokenizer marks texts with them.
     """
 
@@ -47,5 +47,5 @@ class TextPreprocess:
     digest: str
     max_length: int
     vocabulary: int
-    reads: Literal["both_ways", "forward", "in_two_stacks"] = "both_ways"
+    attention: Literal["bidirectional", "causal", "encoder_decoder"] = "bidirectional"
     languages: tuple[str, ...] = ()

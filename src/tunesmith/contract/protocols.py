@@ -45,16 +45,16 @@ class Backbone(Protocol):
     weights: Weights
     files: Sequence[Path]
 
-    def __call__(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
-        """Map pictures or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
+    def __call__(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
+        """Map images or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
         ...
 
-    def activations(self, x: Inputs, k: int, levels: bool = False) -> Activations:
+    def activations(self, x: Inputs, k: int, stage_features: bool = False) -> Activations:
         """Run the first ``k`` stages only."""
         ...
 
     def blank(self, count: int = 1) -> Inputs:
-        """An input of nothing, on the backbone's device: so many black pictures, or texts of one token."""
+        """An input of nothing, on the backbone's device: so many black images, or texts of one token."""
         ...
 
     def members(self, stage: Stage) -> Mapping[str, Any]:
@@ -65,7 +65,7 @@ class Backbone(Protocol):
         """Names of the modules of the network that a forward pass calls."""
         ...
 
-    def level_dims(self) -> tuple[int, ...]:
+    def stage_dims(self) -> tuple[int, ...]:
         """Widths ``D_i`` of the levels."""
         ...
 
@@ -75,8 +75,8 @@ class Head(Protocol):
 
     A head with an output a token has a true attribute ``per_token``.
 
-    A head that names ``level_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
-    attribute ``levels`` is false; one that names ``target`` gets the kind of target that the data have.
+    A head that names ``stage_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
+    attribute ``stage_features`` is false; one that names ``target`` gets the kind of target that the data have.
     """
 
     def __call__(self, features: Features) -> Tensor:

@@ -23,7 +23,7 @@ class DataSpec:
             an answer in a text (``span``), a ``text`` that is to be written, the text's own ``tokens``.
         class_names: One name a class, label or value, in the order of the indices.
         input: The kind of input.
-        channels: Channels of a decoded picture: 1 (grey) or 3 (RGB); 0 for texts.
+        channels: Channels of a decoded image: 1 (grey) or 3 (RGB); 0 for texts.
         fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
         split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
         group: What a group is, in words; ``None`` where the data has none.

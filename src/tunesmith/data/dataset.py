@@ -14,31 +14,31 @@ from torch.utils.data import Dataset
 from tunesmith.contract.batch import Activations
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.batch_transform import collate
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.image.memory import Memory, decode_all
 from tunesmith.data.sampler import Key
-from tunesmith.data.table import Floats, Ints, Pictures
+from tunesmith.data.table import Floats, Images, Ints
 
 
-class Kept(Protocol):
-    """What is served in place of pictures.
+class CachedSamples(Protocol):
+    """What is served in place of images.
 
     Attributes:
-        complete: Whether no picture is needed from now on.
+        complete: Whether no image is needed from now on.
     """
 
     complete: bool
 
     def find(self, epoch: int, row: int) -> Activations | None:
-        """What is kept of a row of the table, for an epoch; ``None`` where the picture itself is needed."""
+        """What is kept of a row of the table, for an epoch; ``None`` where the image itself is needed."""
         ...
 
 
 class Decoded(Protocol):
-    """Decoded pictures that are kept for all runs."""
+    """Decoded images that are kept for all runs."""
 
     def __getitem__(self, row: int) -> Tensor:
-        """The picture in a row of the table, uint8 ``(C, H, W)``."""
+        """The image in a row of the table, uint8 ``(C, H, W)``."""
         ...
 
 
@@ -58,7 +58,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
         self.targets = targets
         self.rows = rows
         self.weights = weights
-        self.kept: Kept | None = None
+        self.kept: CachedSamples | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -87,7 +87,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
 
     @abstractmethod
     def input(self, position: int) -> Tensor:
-        """The sample at a position of the split: a picture uint8 ``(C, H, W)``, or tokens ``(2, T)``."""
+        """The sample at a position of the split: an image uint8 ``(C, H, W)``, or tokens ``(2, T)``."""
 
     def drawn(self, epoch: int, row: int, round_: int) -> dict[str, int]:
         """What is drawn for a sample, for when its batch is on the device."""
@@ -95,7 +95,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
 
     @abstractmethod
     def shown(self, position: int) -> NDArray[np.uint8] | str:
-        """What people are shown of the sample at a position of the split: a picture ``(H, W, C)``, or a text."""
+        """What people are shown of the sample at a position of the split: an image ``(H, W, C)``, or a text."""
 
     @property
     def decodes(self) -> bool:
@@ -107,35 +107,35 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
         return collate(samples)
 
 
-class PictureDataset(SplitDataset):
-    """Decodes the pictures of a split, and says how each is to be augmented when its batch is on the device.
+class ImageDataset(SplitDataset):
+    """Decodes the images of a split, and says how each is to be augmented when its batch is on the device.
 
     What a sample's augmentation draws is a function of (seed, epoch, row, round) and never of the worker, the batch or
     the split.
 
     Args:
-        pictures: Of the whole table.
+        images: Of the whole table.
         targets: Of the whole table: class indices ``(N,)``, or labels or values ``(N, K)``.
         rows: Rows of the table that the split holds.
-        front: Decodes and resizes.
-        augmentation: What is done to the pictures later.
+        decoder: Decodes and resizes.
+        augmentation: What is done to the images later.
         seed: Of the augmentation.
         weights: Of the whole table ``(N,)``, where it has any.
     """
 
     def __init__(
         self,
-        pictures: Pictures,
+        images: Images,
         targets: Ints | Floats,
         rows: Ints,
-        front: Front,
+        decoder: Decode,
         augmentation: Augmentation | None = None,
         seed: int = 0,
         weights: Floats | None = None,
     ) -> None:
         super().__init__(targets, rows, weights)
-        self.pictures = pictures
-        self.front = front
+        self.images = images
+        self.decoder = decoder
         self.augmentation = augmentation
         self.seed = seed
         self.memory: Memory | None = None
@@ -146,21 +146,21 @@ class PictureDataset(SplitDataset):
         return {} if self.augmentation is None else {"draw": self.augmentation.draw(self.seed, epoch, row, round_)}
 
     @property
-    def needs_pictures(self) -> bool:
-        """Whether any of it is served as pictures."""
+    def needs_images(self) -> bool:
+        """Whether any of it is served as images."""
         return self.kept is None or not self.kept.complete
 
     @property
     def decodes(self) -> bool:
-        """Whether pictures are decoded whenever they are asked for."""
-        return self.needs_pictures and self.memory is None and self.decoded is None
+        """Whether images are decoded whenever they are asked for."""
+        return self.needs_images and self.memory is None and self.decoded is None
 
     def decode(self, position: int) -> Tensor:
-        """Decode the picture at a position of the split: uint8 ``(C, H, W)``."""
-        return self.front(self.pictures[self.rows[position]])
+        """Decode the image at a position of the split: uint8 ``(C, H, W)``."""
+        return self.decoder(self.images[self.rows[position]])
 
     def input(self, position: int) -> Tensor:
-        """The picture at a position of the split, uint8 ``(C, H, W)``, from where it is to be had soonest."""
+        """The image at a position of the split, uint8 ``(C, H, W)``, from where it is to be had soonest."""
         if self.memory is not None:
             return self.memory[position]
         if self.decoded is not None:
@@ -168,18 +168,18 @@ class PictureDataset(SplitDataset):
         return self.decode(position)
 
     def shown(self, position: int) -> NDArray[np.uint8]:
-        """The picture at a position of the split, as the model sees it ``(H, W, C)``."""
-        picture: NDArray[np.uint8] = self.input(position).permute(1, 2, 0).numpy()
-        return picture
+        """The image at a position of the split, as the model sees it ``(H, W, C)``."""
+        image: NDArray[np.uint8] = self.input(position).permute(1, 2, 0).numpy()
+        return image
 
     def remember(self, description: str) -> None:
-        """Decode all pictures now and keep them in memory.
+        """Decode all images now and keep them in memory.
 
         Args:
             description: For the progress bar.
 
         Raises:
-            DataError: Pictures that cannot be read.
+            DataError: Images that cannot be read.
         """
         if self.memory is None:
             self.memory = decode_all(self.decode, len(self), description)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tunesmith.data.image.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.table import Ints, Pictures, Pixels, Table, Text
+from tunesmith.data.table import Images, Ints, Pixels, Table, Text
 from tunesmith.errors import DataError
 
 MAX_BYTES = 4 * 2**30
@@ -54,41 +54,41 @@ def labels(table: Table) -> list[Any]:
     return found if table.weights is None else list(zip(found, table.weights.tolist(), strict=True))
 
 
-def digest_all(pictures: Pictures | Sequence[Text], max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
-    """Digest the content of each picture or text.
+def digest_all(images: Images | Sequence[Text], max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
+    """Digest the content of each image or text.
 
     Args:
-        pictures: Files, pixels or texts.
+        images: Files, pixels or texts.
         max_bytes: Size of all files together up to which they are read whole.
 
     Returns:
-        One digest a picture, and whether they are over whole files.
+        One digest an image, and whether they are over whole files.
 
     Raises:
         DataError: A file cannot be read.
     """
     try:
-        files = [picture for picture in pictures if isinstance(picture, Path)]
+        files = [image for image in images if isinstance(image, Path)]
         whole = sum(file.stat().st_size for file in files) <= max_bytes
 
-        def digest(picture: Path | Pixels | Text) -> bytes:
-            return hashlib.blake2b(_content(picture, whole), digest_size=16).digest()
+        def digest(image: Path | Pixels | Text) -> bytes:
+            return hashlib.blake2b(_content(image, whole), digest_size=16).digest()
 
         with ThreadPoolExecutor(cores()) as pool:
-            return list(track(pool.map(digest, pictures), "Fingerprinting", len(pictures))), whole
+            return list(track(pool.map(digest, images), "Fingerprinting", len(images))), whole
     except OSError as err:
-        raise DataError(f"Expected a readable picture but got {err.filename}: {err.strerror}.") from err
+        raise DataError(f"Expected a readable image but got {err.filename}: {err.strerror}.") from err
 
 
-def _content(picture: Path | Pixels | Text, whole: bool) -> bytes:
-    if isinstance(picture, tuple):
-        return repr(picture).encode()
-    if isinstance(picture, np.ndarray):
-        return repr(picture.shape).encode() + picture.tobytes()
+def _content(image: Path | Pixels | Text, whole: bool) -> bytes:
+    if isinstance(image, tuple):
+        return repr(image).encode()
+    if isinstance(image, np.ndarray):
+        return repr(image.shape).encode() + image.tobytes()
     if whole:
-        return picture.read_bytes()
-    with picture.open("rb") as file:
-        return picture.stat().st_size.to_bytes(8, "little") + file.read(HEAD_BYTES)
+        return image.read_bytes()
+    with image.open("rb") as file:
+        return image.stat().st_size.to_bytes(8, "little") + file.read(HEAD_BYTES)
 
 
 def shared(digests: Sequence[bytes], indices: dict[str, Ints]) -> list[tuple[int, int]]:

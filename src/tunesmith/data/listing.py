@@ -1,4 +1,4 @@
-"""Every picture of a run with its split, label and a digest of its content: by it, what was altered has a name."""
+"""Every image of a run with its split, label and a digest of its content: by it, what was altered has a name."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHOWN = 5
 
 
 def listing(table: Table, indices: dict[str, Ints], digests: Sequence[bytes]) -> pd.DataFrame:
-    """List the pictures of a run, a row each.
+    """List the images of a run, a row each.
 
     Args:
-        table: The pictures.
+        table: The images.
         indices: Rows of each split.
-        digests: Of each picture's content, in the table's order.
+        digests: Of each image's content, in the table's order.
 
     Returns:
         ``file``, ``split`` (empty where it is in none), ``label`` (with its weight, where it has one) and ``content``,

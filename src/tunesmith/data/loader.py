@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.data import DataLoader
 
-from tunesmith.data.dataset import PictureDataset, SplitDataset
+from tunesmith.data.dataset import ImageDataset, SplitDataset
 from tunesmith.data.image.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.workers import Context, Watch
@@ -16,17 +16,17 @@ from tunesmith.data.workers import Context, Watch
 Loader = DataLoader[dict[str, Any]]
 
 
-def fits(dataset: PictureDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
-    """Whether a split's decoded pictures are to be kept; ``auto``: they take less than a quarter of the free memory.
+def fits(dataset: ImageDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
+    """Whether a split's decoded images are to be kept; ``auto``: they take less than a quarter of the free memory.
 
     Args:
         dataset: The split.
         in_memory: What was asked for.
-        processes: Training processes on this machine, each with pictures of its own.
+        processes: Training processes on this machine, each with images of its own.
     """
     if in_memory != "auto":
         return in_memory
-    return len(dataset) * dataset.front.max_bytes * processes < available_bytes() / 4
+    return len(dataset) * dataset.decoder.max_bytes * processes < available_bytes() / 4
 
 
 def make_loader(

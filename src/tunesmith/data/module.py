@@ -12,15 +12,15 @@ from lightning.pytorch import LightningDataModule
 from tunesmith.contract.batch import Batch, Inputs
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.spec import DataSpec
-from tunesmith.data.dataset import Decoded, Kept, SplitDataset
+from tunesmith.data.dataset import CachedSamples, Decoded, SplitDataset
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.bad_files import BadFiles
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.data.loader import Loader, make_loader
-from tunesmith.data.publish import count, publish, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler, Lengths, Stream
+from tunesmith.data.spec import count, data_spec, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.errors import DataError, nearest
@@ -45,7 +45,7 @@ class TableData(LightningDataModule, ABC):
         table: All samples; after `setup`.
         indices: Rows of the table that each split holds; after `setup`.
         digests: Of each sample's content, in the table's order, and whether they are over whole files; after `setup`.
-        bad_files: Name of each picture that was left out, and why; after `setup`.
+        bad_files: Name of each image that was left out, and why; after `setup`.
         duplicates: Pairs of rows with the same content in different splits; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
         mixing: Which mixtures there are in training.
@@ -84,8 +84,8 @@ class TableData(LightningDataModule, ABC):
         self.drop_last = drop_last
         self.tested = "test"
         self._start = (0, 0)
-        self._kept: Callable[[str], Kept | None] = lambda split: None
-        self._decoded: Callable[[Any], Decoded | None] = lambda front: None
+        self._kept: Callable[[str], CachedSamples | None] = lambda split: None
+        self._decoded: Callable[[Any], Decoded | None] = lambda decoder: None
         self._predicted: Sequence[Any] | None = None
 
     @abstractmethod
@@ -140,7 +140,7 @@ class TableData(LightningDataModule, ABC):
         self.duplicates = shared(digests, self.indices)
         warn_of_duplicates(table, self.duplicates)
         warn_of_contradictions(table, digests)
-        self.spec = publish(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
+        self.spec = data_spec(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
         warn_of_gaps(table, self.indices)
         self.mixing.check(self.spec)
         if self.balanced and not table.classes:
@@ -161,12 +161,12 @@ class TableData(LightningDataModule, ABC):
         """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
         self._start = (epoch, batch)
 
-    def serve(self, kept: Callable[[str], Kept | None], decoded: Callable[[Any], Decoded | None]) -> None:
+    def serve(self, kept: Callable[[str], CachedSamples | None], decoded: Callable[[Any], Decoded | None]) -> None:
         """Let batches hold what is kept of their samples; call it before the loaders.
 
         Args:
             kept: What stands in place of the samples of a split.
-            decoded: Decoded pictures, by how they are decoded.
+            decoded: Decoded images, by how they are decoded.
         """
         self._kept, self._decoded = kept, decoded
 
@@ -175,11 +175,11 @@ class TableData(LightningDataModule, ABC):
         return None
 
     @property
-    def unkept(self) -> str | None:
+    def uncacheable_reason(self) -> str | None:
         """Why nothing of what frozen stages give may be kept, as a sentence; ``None`` where it may."""
         return None
 
-    def fronts(self, split: str) -> Any:
+    def decoders(self, split: str) -> Any:
         """How the files of a split are decoded, for `serve`; ``None`` where there is nothing to decode."""
         return None
 
@@ -192,7 +192,7 @@ class TableData(LightningDataModule, ABC):
         dataset = self.plain(self.largest(self.indices["train"], count))
         return dataset.collate([dataset[position] for position in range(len(dataset))])
 
-    def together(self, rows: Ints, batch: int) -> Ints:
+    def length_sorted(self, rows: Ints, batch: int) -> Ints:
         """Rows of the table in the order in which they are best computed, so many at a time."""
         return rows
 
@@ -200,11 +200,11 @@ class TableData(LightningDataModule, ABC):
         """Make `predict_dataloader` serve samples; the data that were trained on may be gone.
 
         Args:
-            samples: Files of pictures, or texts; a batch's ``index`` is the position here, its ``target`` is -1.
+            samples: Files of images, or texts; a batch's ``index`` is the position here, its ``target`` is -1.
             spec: Of the training run.
         """
         if not samples:
-            raise DataError("Expected at least one picture or text to predict on but got none.")
+            raise DataError("Expected at least one image or text to predict on but got none.")
         self._predicted, self.spec = list(samples), spec
 
     def train_dataloader(self) -> Loader:

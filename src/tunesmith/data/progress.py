@@ -21,7 +21,7 @@ def track(items: Iterable[T], description: str, total: int, console: Console | N
 
     Args:
         items: What to pass on.
-        description: What is going on, such as ``Decoding train pictures``.
+        description: What is going on, such as ``Decoding train images``.
         total: Number of items.
         console: Where to draw; standard error by default.
     """

@@ -1,4 +1,4 @@
-"""The table that every source of pictures or texts is read into: one row a sample."""
+"""The table that every source of images or texts is read into: one row a sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.str_]
 Pixels = npt.NDArray[np.uint8]
-Pictures = Sequence[Path] | Pixels
+Images = Sequence[Path] | Pixels
 Text = tuple[str, ...]
 """A text, the two texts of a pair, or the words of a text."""
 Kind = Target
@@ -31,10 +31,10 @@ SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "va
 
 @dataclass(frozen=True)
 class Table:
-    """All pictures or texts of a source, before they are split.
+    """All images or texts of a source, before they are split.
 
     Attributes:
-        samples: Paths of pictures, or their pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8; or texts.
+        samples: Paths of images, or their pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8; or texts.
         targets: Class index of each sample ``(N,)``, int64, where ``kind`` is class or ordinal; its labels, 0 or 1, or
             its values ``(N, K)``, float32. Where it is ragged, a plain value each: of ``tags`` the class indices of a
             text's words, of a ``span`` the accepted answers, each with its first character, ``text`` itself, of
@@ -50,7 +50,7 @@ class Table:
         guessed: Whether the groups are a guess; those that the source states are kept together unasked.
     """
 
-    samples: Any  # Pictures, or a sequence of Text
+    samples: Any  # Images, or a sequence of Text
     targets: Any  # Ints, Floats, or a sequence of plain values
     class_names: tuple[str, ...]
     names: Strings
@@ -88,13 +88,13 @@ class Table:
         return len(self.targets)
 
     @property
-    def what(self) -> Literal["pictures", "texts"]:
+    def what(self) -> Literal["images", "texts"]:
         """What the samples are, for people."""
-        return "pictures" if self.channels else "texts"
+        return "images" if self.channels else "texts"
 
     @property
     def classes(self) -> bool:
-        """Whether each picture has one of several classes, with or without an order."""
+        """Whether each image has one of several classes, with or without an order."""
         return self.kind in ("class", "ordinal")
 
     @property

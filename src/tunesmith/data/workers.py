@@ -95,12 +95,12 @@ class Watch:
 
 
 @contextlib.contextmanager
-def reading(picture: Any) -> Iterator[None]:
+def reading(image: Any) -> Iterator[None]:
     """Note what this worker reads during the block; nothing happens in other processes."""
     if _slot is None:
         yield
         return
-    _slot.value = os.fsencode(picture)[-_LENGTH + 1 :] if isinstance(picture, Path) else b"a picture in memory"
+    _slot.value = os.fsencode(image)[-_LENGTH + 1 :] if isinstance(image, Path) else b"an image in memory"
     try:
         yield
     finally:  # what is killed does not come here
@@ -135,7 +135,7 @@ def _explanation(error: BaseException) -> str | None:
         files = sorted({file for pid, file in busy if pid in alive})
         return (
             f"Expected a batch within {text.rpartition('after ')[2]} but the loader workers hang; they were reading "
-            f"{', '.join(files) or 'no picture'}. Look at these files, or at the disk that they are on; where it is "
+            f"{', '.join(files) or 'no image'}. Look at these files, or at the disk that they are on; where it is "
             "slow, use a larger data.worker_timeout."
         )
     files = sorted({file for pid, file in busy if pid not in alive})
@@ -144,7 +144,7 @@ def _explanation(error: BaseException) -> str | None:
         return None
     return (
         f"Expected loader workers to go on but one died ({text.rstrip('. ')}) while it read "
-        f"{' or '.join(files) or 'no picture'}; look at that file, or, if memory ran out, use data.workers=0 or fewer."
+        f"{' or '.join(files) or 'no image'}; look at that file, or, if memory ran out, use data.workers=0 or fewer."
     )
 
 

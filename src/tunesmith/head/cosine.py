@@ -15,7 +15,7 @@ from tunesmith.errors import ConfigError
 class Cosine(nn.Module):
     """Cosine of the angle between pooled features and one weight vector an output, times a scale.
 
-    Outputs do not depend on the length of features or weights, which helps where classes have few pictures or very
+    Outputs do not depend on the length of features or weights, which helps where classes have few images or very
     unequal numbers of them (Gidaris and Komodakis 2018, Dynamic Few-Shot Visual Learning without Forgetting). The scale
     is learned as its logarithm, so it stays positive and moves by factors. The first loss is about log K plus
     ``scale² / 2D``, since directions in many dimensions are nearly orthogonal.

@@ -14,7 +14,7 @@ from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError, DataError, nearest
 
 Kind = Literal["class", "multilabel", "value", "ordinal"]
-FEATURES = ("pooled", "levels")
+FEATURES = ("pooled", "stage_features")
 
 
 class Fitted(nn.Module, ABC):
@@ -26,13 +26,13 @@ class Fitted(nn.Module, ABC):
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
-        level_dims: Width of each level.
+        stage_dims: Width of each level.
         target: The kind of target that the data have.
         alpha: Strength of the penalty on the squared weights of standardised features; ``auto`` to choose it.
-        features: ``pooled`` ones, or those of all ``levels`` side by side.
+        features: ``pooled`` ones, or those of all ``stage_features`` side by side.
 
     Attributes:
-        levels: Whether it wants features with levels.
+        stage_features: Whether it wants features with stage_features.
         alpha: The strength that was asked for or chosen, 0-dim; 0 where it is still to be chosen.
 
     Raises:
@@ -50,10 +50,10 @@ class Fitted(nn.Module, ABC):
         self,
         feature_dim: int,
         num_outputs: int,
-        level_dims: Sequence[int] = (),
+        stage_dims: Sequence[int] = (),
         target: Kind = "class",
         alpha: float | Literal["auto"] = "auto",
-        features: Literal["pooled", "levels"] = "pooled",
+        features: Literal["pooled", "stage_features"] = "pooled",
     ) -> None:
         super().__init__()
         name = type(self).__name__.lower()
@@ -68,12 +68,13 @@ class Fitted(nn.Module, ABC):
             raise ConfigError(f"Expected head.alpha to be positive but got {alpha}; auto chooses one.")
         if features not in FEATURES:
             raise ConfigError(
-                f"Expected head.features to be pooled or levels but got '{features}'.{nearest(features, FEATURES)}"
+                "Expected head.features to be pooled or stage_features but got "
+                f"'{features}'.{nearest(features, FEATURES)}"
             )
-        self.levels = features == "levels"
+        self.stage_features = features == "stage_features"
         self.target = target
         self._auto = isinstance(alpha, str)
-        width = sum(level_dims) if self.levels else feature_dim
+        width = sum(stage_dims) if self.stage_features else feature_dim
         self.output = nn.Linear(width, num_outputs)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
@@ -82,8 +83,8 @@ class Fitted(nn.Module, ABC):
         self.register_buffer("alpha", torch.tensor(0.0 if self._auto else float(alpha)))
 
     def vectors(self, features: Features) -> Tensor:
-        """Give what `fit` wants of features: ``(B, D)``, or ``(B, ΣD_i)`` of all levels."""
-        return torch.cat(features.levels, dim=1) if self.levels else features.pooled
+        """Give what `fit` wants of features: ``(B, D)``, or ``(B, ΣD_i)`` of all stage_features."""
+        return torch.cat(features.stage_features, dim=1) if self.stage_features else features.pooled
 
     def forward(self, features: Features) -> Tensor:
         """Map features to outputs ``(B, K)``."""

@@ -18,17 +18,17 @@ class Joint(nn.Module):
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
-        words: See `LanguageModel`.
+        lm_head: See `LanguageModel`.
         dropout: Of the linear head; see `Linear`.
 
     Raises:
         ConfigError: The backbone is no language model, or the dropout is out of range.
     """
 
-    def __init__(self, feature_dim: int, num_outputs: int, words: Any, dropout: float = 0.0) -> None:
+    def __init__(self, feature_dim: int, num_outputs: int, lm_head: Any, dropout: float = 0.0) -> None:
         super().__init__()
         self.linear = Linear(feature_dim, num_outputs, dropout)
-        self.language = LanguageModel(words)
+        self.language = LanguageModel(lm_head)
 
     def forward(self, features: Features) -> Tensor:
         """Map features, ``pooled`` of shape ``(B, D)``, to outputs ``(B, K)``."""

@@ -17,7 +17,7 @@ class LanguageModel(nn.Module):
     and freeze with the stage ``embeddings``.
 
     Args:
-        words: What the backbone gives as its head; ``None`` where it has none.
+        lm_head: What the backbone gives as its head; ``None`` where it has none.
 
     Raises:
         ConfigError: The backbone is no language model.
@@ -25,16 +25,16 @@ class LanguageModel(nn.Module):
 
     per_token: ClassVar[bool] = True
 
-    def __init__(self, words: Any) -> None:
+    def __init__(self, lm_head: Any) -> None:
         super().__init__()
-        if words is None:
+        if lm_head is None:
             raise ConfigError(
                 "Expected a language model for head=language_model, such as backbone=transformers, but got another "
                 "backbone."
             )
-        self.words = words
+        self.lm_head = lm_head
 
     def forward(self, features: Features) -> Tensor:
         """Map features, ``tokens`` of shape ``(B, T, D)``, to outputs ``(B, T, K)``."""
-        outputs: Tensor = self.words(features.tokens)
+        outputs: Tensor = self.lm_head(features.tokens)
         return outputs

@@ -23,7 +23,7 @@ class Logistic(Fitted):
 
     ``alpha`` is 1 / C of scikit-learn's ``LogisticRegression`` on standardised features, two classes included. The
     strength ``auto`` has the least loss in cross-validation over five parts of train, each with its share of every
-    class; strengths are tried from strong to weak until the loss rises. It knows nothing of groups: where pictures of a
+    class; strengths are tried from strong to weak until the loss rises. It knows nothing of groups: where images of a
     group are much alike, the strength comes out weaker than is best for new groups, and is better given.
 
     Its arguments are those of `Fitted`.

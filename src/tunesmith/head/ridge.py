@@ -19,7 +19,7 @@ class Ridge(Fitted):
 
     The strength ``auto`` is the one with the least squared error when each sample in turn is left out, which the same
     decomposition gives for every strength (Allen 1974; Golub, Heath and Wahba 1979). All as scikit-learn's ``Ridge``
-    and ``RidgeCV`` on standardised features. It knows nothing of groups: where pictures of a group are much alike, the
+    and ``RidgeCV`` on standardised features. It knows nothing of groups: where images of a group are much alike, the
     strength comes out weaker than is best for new groups, and is better given.
 
     For classes, the outputs are scores: the largest is the class, but their softmax is flatter than the truth. Where

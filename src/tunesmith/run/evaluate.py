@@ -13,7 +13,7 @@ from rich.console import Console
 from tunesmith.atomic import write_text
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data import workers
-from tunesmith.data.publish import members
+from tunesmith.data.spec import members
 from tunesmith.errors import DataError
 from tunesmith.run.assembly.assemble import assemble_data
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
@@ -56,9 +56,9 @@ def evaluate(cfg: DictConfig) -> Outcome:
         folder.mkdir(parents=True)
         write_text(folder / "evaluation.json", json.dumps(report.as_plain(outcome), indent=1) + "\n")
         report.save(outcome, folder)
-        pictures = plot.draw_all(folder, outcome.predictions, None)
-        console.print(*report.tables(outcome, found.task.decision))
-        console.print(report.places({"evaluation": folder}, pictures))
+        images = plot.draw_all(folder, outcome.predictions, None)
+        console.print(*report.tables(outcome, found.task.calibration))
+        console.print(report.places({"evaluation": folder}, images))
     return outcome
 
 

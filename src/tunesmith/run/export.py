@@ -84,7 +84,7 @@ def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str,
         backbone.image_size = found.preprocess.size  # a file of weights does not say it
     preprocess = asdict(found.preprocess)
     preprocess.pop("folder", None)  # of a tokenizer, on this machine
-    decision = {"decision": asdict(found.task.decision)} if found.task.decides else {}
+    calibration = {"calibration": asdict(found.task.calibration)} if found.task.calibrates else {}
     return {
         "schema": SCHEMA,
         "run": found.record["id"],
@@ -97,7 +97,7 @@ def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str,
         "head": OmegaConf.to_container(found.cfg.head),
         "target": spec.target,
         "class_names": list(spec.class_names),
-        **decision,
+        **calibration,
     }
 
 

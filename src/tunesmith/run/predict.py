@@ -18,7 +18,7 @@ from torch import Tensor
 from tunesmith.config.build import build
 from tunesmith.data import workers
 from tunesmith.data.image.bad_files import why_unreadable
-from tunesmith.data.image.decode import SUFFIXES, Front, channels_for
+from tunesmith.data.image.decode import SUFFIXES, Decode, channels_for
 from tunesmith.errors import DataError
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.callback.callback import joined
@@ -48,7 +48,7 @@ def predict(cfg: DictConfig) -> Predictions | Sequences:
         raise DataError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
     with quiet(), workers.explained():
         found = rebuild(cfg.run, cfg.checkpoint)
-        asked = _texts(cfg, found) if found.spec.input == "text" else _pictures(cfg, found)
+        asked = _texts(cfg, found) if found.spec.input == "text" else _images(cfg, found)
         found.cfg.data.batch_size = cfg.batch_size
         data = build(found.cfg.data)
         data.connect(found.preprocess)
@@ -102,7 +102,7 @@ def _predictions(found: Rebuilt, asked: Asked, values: Tensor) -> Predictions:
     )
 
 
-def _pictures(cfg: DictConfig, found: Rebuilt) -> Asked:
+def _images(cfg: DictConfig, found: Rebuilt) -> Asked:
     everything = find_files(cfg.input, found.cfg.data, cfg.on_bad_file == "skip")
     bad = _bad(everything, found, cfg.on_bad_file == "skip")
     files = [file for i, file in enumerate(everything) if i not in bad]
@@ -117,13 +117,13 @@ def _texts(cfg: DictConfig, found: Rebuilt) -> Asked:
 def _bad(files: Sequence[Path], found: Rebuilt, skip: bool) -> dict[int, str]:
     """Positions of the files that cannot be read, and why: before the model runs, so that nothing is lost by them."""
     preprocess: Any = found.preprocess
-    front = Front(preprocess.size, channels_for(preprocess, found.spec), preprocess.interpolation)
+    front = Decode(preprocess.size, channels_for(preprocess, found.spec), preprocess.interpolation)
     bad = {i: why for i, why in enumerate(why_unreadable(files, front)) if why is not None}
     if bad and (not skip or len(bad) == len(files)):
         first, why = next(iter(bad.items()))
         way_out = "" if skip else "; on_bad_file=skip predicts on the others"
         raise DataError(
-            f"Expected {'some' if skip else 'only'} readable pictures but {len(bad)} of {len(files)} are not, "
+            f"Expected {'some' if skip else 'only'} readable images but {len(bad)} of {len(files)} are not, "
             f"first {files[first]}: {why}{way_out}."
         )
     return bad
@@ -140,10 +140,10 @@ def summary(predictions: Predictions) -> list[str]:
 
 
 def find_files(source: str, trained: Mapping[str, Any] | None = None, skip: bool = False) -> list[Path]:
-    """Find the pictures that ``input`` means.
+    """Find the images that ``input`` means.
 
     Args:
-        source: A picture, a folder (searched whole), a glob, or a table (.csv, .parquet) with a column ``file``, whose
+        source: An image, a folder (searched whole), a glob, or a table (.csv, .parquet) with a column ``file``, whose
             relative paths count from the table's folder, or with the column of paths that the run was trained with.
         trained: The run's ``data``: where it was a table, ``path`` is its column and ``root``, where that was given,
             what its relative paths count from.
@@ -168,9 +168,7 @@ def find_files(source: str, trained: Mapping[str, Any] | None = None, skip: bool
     if missing and not skip:
         raise DataError(f"Expected every file in {source} to be there but {len(missing)} are not, first {missing[0]}.")
     if not files:
-        raise DataError(
-            f"Expected pictures at '{source}' but found none: give a folder, a glob, or a .csv or .parquet."
-        )
+        raise DataError(f"Expected images at '{source}' but found none: give a folder, a glob, or a .csv or .parquet.")
     return files
 
 

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tunesmith.atomic import write_text
-from tunesmith.config import yaml_file
+from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import build
 from tunesmith.data.listing import LISTING, differences, listing
-from tunesmith.data.publish import members
+from tunesmith.data.spec import members
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.assemble import assemble_data
 from tunesmith.run.logger import wandb_record
@@ -70,7 +70,7 @@ class Reproduction:
         metrics: Then, now and the verdict, by metric.
         weights: Whether the last weights are the same bits; ``None`` where the run's are gone.
         surroundings: What is not as it was: then and now, by name.
-        inputs: In what pictures or pretrained weights are not those of the run.
+        inputs: In what images or pretrained weights are not those of the run.
         parted: Where the two logs part, in words; empty where they do not.
     """
 
@@ -91,7 +91,7 @@ def reproduce(cfg: DictConfig) -> Reproduction:
         cfg: ``run``, ``tolerance``, ``force``.
 
     Raises:
-        RunError: The run cannot be read or did not end well; its pictures or pretrained weights are not what they were,
+        RunError: The run cannot be read or did not end well; its images or pretrained weights are not what they were,
             and ``force`` was not given; or a metric is outside the tolerance.
         ConfigError: The recorded configuration does not fit this version, or names what may not be run.
     """
@@ -134,11 +134,11 @@ def find(cfg: DictConfig) -> Original:
     if place.startswith(wandb_record.ONLINE) or (folder.is_dir() and any(folder.glob("*.wandb"))):
         record = wandb_record.read(place if place.startswith(wandb_record.ONLINE) else str(folder))
         _require_completed(record, place)
-        return Original(_usable(record), _anew(record["config"], place, cfg.paths), None)
+        return Original(_usable(record), _anew(renamed.plain_config(record["config"]), place, cfg.paths), None)
     record = read(folder)
     _require_completed(record, folder.name)
     plain: Any = OmegaConf.to_container(yaml_file.read(folder / "config.yaml"), resolve=False)
-    return Original(_usable(record), _anew(plain, folder.name, cfg.paths), folder)
+    return Original(_usable(record), _anew(renamed.plain_config(plain), folder.name, cfg.paths), folder)
 
 
 def _require_completed(record: Mapping[str, Any], name: str) -> None:
@@ -174,7 +174,7 @@ def _threads(recorded: int | None) -> Iterator[None]:
 
 
 def other_inputs(original: Original) -> Iterator[str]:
-    """Say in what the pictures and the pretrained weights are not those of the run, naming files where they are known.
+    """Say in what the images and the pretrained weights are not those of the run, naming files where they are known.
 
     Raises:
         TunesmithError: They are not there.
@@ -193,12 +193,12 @@ def other_inputs(original: Original) -> Iterator[str]:
     path = original.folder / LISTING if original.folder else None
     if path and path.is_file():
         named = list(differences(pd.read_parquet(path), listing(data.table, data.indices, data.digests[0])))
-        yield from (f"pictures {text}" for text in named)
+        yield from (f"images {text}" for text in named)
         if named:
             return
-    yield f"the fingerprint of the pictures is {data.spec.fingerprint} and was {before['fingerprint']}"
+    yield f"the fingerprint of the images is {data.spec.fingerprint} and was {before['fingerprint']}"
     if moved:
-        yield f"other pictures are in {' and '.join(moved)}"
+        yield f"other images are in {' and '.join(moved)}"
 
 
 def _require(inputs: tuple[str, ...], force: bool, console: Console) -> None:

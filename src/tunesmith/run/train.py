@@ -1,4 +1,4 @@
-"""The visible run: from a configuration to a folder with weights, numbers and pictures."""
+"""The visible run: from a configuration to a folder with weights, numbers and images."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tunesmith.run.assembly.table import phases_in_record
 from tunesmith.run.callback import non_finite
 from tunesmith.run.callback.phase import sentence
 from tunesmith.run.evaluation import plot, weights
-from tunesmith.run.evaluation.calibration import fit_decisions
+from tunesmith.run.evaluation.calibration import fit_calibrations
 from tunesmith.run.evaluation.outcome import Outcome, best_and_last, show_mistakes, test
 from tunesmith.run.logger import wandb_logger
 from tunesmith.run.logger.metrics_logger import MetricsLog
@@ -127,15 +127,15 @@ def fit_and_test(
         record_phases(run, parts)
         check_frozen(run, parts)
         run.update(metrics=best_and_last(parts, run.folder))
-        run.update(timing={"images_per_second": parts.throughput.images_per_second})
+        run.update(timing={"samples_per_second": parts.throughput.samples_per_second})
         record_cache(run, parts)
 
         with run.timed("test"):
             choose(run, parts, cfg.test)
-            decisions = fit_decisions(parts, run.folder, cfg.test)
-            if decisions:
-                run.update(decision={weights: asdict(decision) for weights, decision in decisions.items()})
-            outcome = test(parts, run.folder, cfg.test, decisions) if cfg.test else None
+            calibrations = fit_calibrations(parts, run.folder, cfg.test)
+            if calibrations:
+                run.update(calibration={weights: asdict(calibration) for weights, calibration in calibrations.items()})
+            outcome = test(parts, run.folder, cfg.test, calibrations) if cfg.test else None
         if run.main:
             CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
             shutil.rmtree(run.folder / "checkpoints" / "soup", ignore_errors=True)
@@ -149,7 +149,7 @@ def introduce(run: Run, parts: Parts, begun: init_weights.Init | None, policy: D
         report.data_table(parts.data.counts(), parts.data.spec),
         report.parameter_table(parts.task.table, parts.task.head_fit is not None),
         *(begun.sentences() if begun else ()),
-        *(parts.pieces.sentences() if parts.pieces else ()),
+        *(parts.micro_batches.sentences() if parts.micro_batches else ()),
     )
     if parts.gradients:
         run.say(report.gradient_table(parts.gradients, policy.chosen))
@@ -173,7 +173,7 @@ def choose(run: Run, parts: Parts, name: str | None) -> None:
 
 
 def keep_inputs(run: Run, parts: Parts) -> None:
-    """Keep which pictures there were, so that one that is altered later can be named, and files of a language model."""
+    """Keep which images there were, so that one that is altered later can be named, and files of a language model."""
     data = parts.data
     if run.main:
         keep_model(run.folder, parts.task)
@@ -192,10 +192,10 @@ def record_cache(run: Run, parts: Parts) -> None:
 
 def record_phases(run: Run, parts: Parts) -> None:
     """Record when each phase began, and say which ones were decided on the way."""
-    decisions = parts.phases.decisions
-    if decisions:
-        run.update(policy={"phases": phases_in_record(parts.task.table), "decisions": decisions})
-        run.say(*(sentence(decision, parts.task.monitor) for decision in decisions))
+    transitions = parts.phases.transitions
+    if transitions:
+        run.update(policy={"phases": phases_in_record(parts.task.table), "transitions": transitions})
+        run.say(*(sentence(transition, parts.task.monitor) for transition in transitions))
 
 
 def check_frozen(run: Run, parts: Parts) -> None:
@@ -208,13 +208,13 @@ def check_frozen(run: Run, parts: Parts) -> None:
 
 
 def finish(run: Run, parts: Parts, outcome: Outcome | None, plots: bool) -> None:
-    """Leave predictions and pictures in the folder, send them to W&B, and say where everything is."""
+    """Leave predictions and images in the folder, send them to W&B, and say where everything is."""
     predictions = outcome.predictions if outcome else None
-    pictures = plot.draw_all(run.folder, predictions, parts.task.monitor) if plots else []
+    images = plot.draw_all(run.folder, predictions, parts.task.monitor) if plots else []
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
         report.save(outcome, run.folder)
-        wandb_logger.log_outcome(outcome, pictures, show_mistakes(parts.data, outcome))
-        run.say(*report.tables(outcome, parts.task.decision))
+        wandb_logger.log_outcome(outcome, images, show_mistakes(parts.data, outcome))
+        run.say(*report.tables(outcome, parts.task.calibration))
     wandb_logger.summarise(run.record["metrics"])
-    run.say(report.places({"run folder": run.folder, "W&B run": wandb_logger.address()}, pictures))
+    run.say(report.places({"run folder": run.folder, "W&B run": wandb_logger.address()}, images))

@@ -17,7 +17,7 @@ from tunesmith.sweep.protocol import Job, Result
 
 STYLES: Mapping[str, str] = {"completed": "green", "failed": "bold red", "pruned": "yellow", "running": "cyan"}
 PERIOD = 0.25
-"""Seconds between two pictures of the live table."""
+"""Seconds between two images of the live table."""
 
 
 class Row(NamedTuple):
@@ -71,7 +71,7 @@ class Screen:
             self._live.start()
         if time.monotonic() - self._shown >= PERIOD:
             self._shown = time.monotonic()
-            self._live.update(self._picture(rows, waiting), refresh=True)
+            self._live.update(self._image(rows, waiting), refresh=True)
 
     def ended(self, job: Job, result: Result, new: bool = True) -> None:
         """A job has ended; one that failed is told at once."""
@@ -120,7 +120,7 @@ class Screen:
             table.add_row(*_cells(job, state), "", "")
         return table
 
-    def _picture(self, rows: Sequence[Row], waiting: int) -> Group:
+    def _image(self, rows: Sequence[Row], waiting: int) -> Group:
         room = max(3, self.console.size.height - len(rows) - 8)
         table = _table(["job", "changes", "state", self._metric(), "seconds", "slot"])
         for ended in list(self.done.values())[-room:]:

@@ -16,8 +16,8 @@ from tunesmith.contract.features import Features
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.protocols import Backbone, FittedHead, Head
 from tunesmith.contract.spec import DataSpec
-from tunesmith.task.calibration import Decision
-from tunesmith.task.joint import check_pretraining, text_losses
+from tunesmith.task.calibration import Calibration
+from tunesmith.task.joint import check_lm_loss_weight, text_losses
 from tunesmith.task.kind import Kind, check_head, without_padding
 from tunesmith.task.loss.loss import check_loss, mean_loss
 from tunesmith.task.metric.metric import check_scalar
@@ -35,7 +35,7 @@ class Task(LightningModule, Kind):
     """A backbone and a head, trained as the parameter table says.
 
     Args:
-        backbone: Pictures or texts to features.
+        backbone: Images or texts to features.
         head: Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens.
         loss: Outputs ``(B, K)`` and targets, as `encode` gives them, to a scalar.
         metrics: Metrics by name; cloned for each stage. Training keeps only the monitored one, since the others store
@@ -47,10 +47,10 @@ class Task(LightningModule, Kind):
             for itself; returns it with its interval.
         monitor: Name of the metric that decides which weights are best; ``None`` without a validation split.
         mode: Whether more or less of it is better.
-        channels_last: Keep pictures and weights in NHWC memory order (1.4 times the images per second on a CPU).
+        channels_last: Keep images and weights in NHWC memory order (1.4 times the images per second on a CPU).
         compile: Compile backbone and head with `torch.compile`.
         save: What checkpoints hold: all tensors, or only those that the weights' source does not give anyway.
-        pretraining: What the loss of the texts without labels in a batch counts for, 0 for there being none: the joint
+        lm_loss_weight: Weight of the loss of the texts without labels in a batch, 0 for there being none: the joint
             objective, as Radford et al. (2018) fine-tune. It is the mean over the texts of each one's mean over tokens.
 
     Raises:
@@ -58,7 +58,7 @@ class Task(LightningModule, Kind):
 
     Attributes:
         spec: What the data are.
-        decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
+        calibration: How outputs become labels; the plain way until `calibrate` was asked and its answer put here.
         base: What the weights' source gives; nothing until it is put here.
     """
 
@@ -78,30 +78,32 @@ class Task(LightningModule, Kind):
         channels_last: bool = True,
         compile: bool = False,
         save: Literal["changed", "all"] = "changed",
-        pretraining: float = 0.0,
+        lm_loss_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.check_target(spec)
         check_loss(loss, spec.target)
         check_head(head, spec)
         check_scalar(metrics)
-        check_pretraining(pretraining, head)
+        check_lm_loss_weight(lm_loss_weight, head)
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head
         self.loss = loss
         self.spec = spec
-        self.decision = Decision()
+        self.calibration = Calibration()
         self.base = Base()
         self.save = save
         self.table = table
         self.monitor = monitor
         self.mode = mode
-        self.pretraining = pretraining
+        self.lm_loss_weight = lm_loss_weight
         self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
-        self._levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
+        self._stage_features = getattr(
+            head, "stage_features", "stage_dims" in inspect.signature(type(head).__init__).parameters
+        )
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
         monitored = (monitor or "").rpartition("/")[2]
@@ -113,24 +115,26 @@ class Task(LightningModule, Kind):
         self.test_metrics = collection.clone(prefix="test/")
         # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
-        self.train_pretraining_loss = MeanMetric() if pretraining else None
+        self.train_lm_loss = MeanMetric() if lm_loss_weight else None
         self.to(memory_format=self._memory_format)
         if compile:
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
 
     def forward(self, x: Inputs | Activations) -> Tensor:
-        """Map pictures or texts to outputs ``(B, K)``; frozen leading stages run without gradients."""
+        """Map images or texts to outputs ``(B, K)``; frozen leading stages run without gradients."""
         outputs: Tensor = self.head(self.features(x))
         return outputs
 
     def features(self, x: Inputs | Activations) -> Features:
-        """Map pictures or texts, or what is kept of them, to what the head takes."""
-        features: Features = self.backbone(self.laid_out(x), frozen=self._frozen_stages, levels=self._levels)
+        """Map images or texts, or what is kept of them, to what the head takes."""
+        features: Features = self.backbone(
+            self.laid_out(x), frozen=self._frozen_stages, stage_features=self._stage_features
+        )
         return features
 
     def laid_out(self, x: Inputs) -> Inputs:
-        """Bring pictures and maps ``(B, C, H, W)`` into the memory order that the backbone runs in."""
+        """Bring images and maps ``(B, C, H, W)`` into the memory order that the backbone runs in."""
         if isinstance(x, Mapping):
             return {
                 name: t.contiguous(memory_format=self._memory_format) if t.ndim == 4 else t for name, t in x.items()
@@ -214,14 +218,14 @@ class Task(LightningModule, Kind):
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _outputs(self, pictures: Inputs | Activations) -> Tensor:
+    def _outputs(self, images: Inputs | Activations) -> Tensor:
         """Outputs ``(B, K)``, or ``(B, V, K)`` of V views ``(B, V, C, H, W)``."""
         outputs: Tensor
-        if isinstance(pictures, Mapping) or pictures.ndim != 5:
-            outputs = self(pictures)
+        if isinstance(images, Mapping) or images.ndim != 5:
+            outputs = self(images)
             return outputs
-        outputs = self(pictures.flatten(0, 1))
-        return outputs.view(*pictures.shape[:2], -1)
+        outputs = self(images.flatten(0, 1))
+        return outputs.view(*images.shape[:2], -1)
 
     def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
         outputs = self._outputs(batch["input"]) if outputs is None else outputs
@@ -257,11 +261,11 @@ class Task(LightningModule, Kind):
 
     def with_texts(self, loss: Tensor, batch: Batch) -> Tensor:
         """Add to the loss of a training batch what that of its texts without labels counts for."""
-        if self.train_pretraining_loss is None:
+        if self.train_lm_loss is None:
             return loss
         texts = text_losses(self, batch["unlabelled"])
-        self.train_pretraining_loss.update(texts.detach())
-        return loss + self.pretraining * texts.mean()
+        self.train_lm_loss.update(texts.detach())
+        return loss + self.lm_loss_weight * texts.mean()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Fit a head that is to be fitted, before validation."""
@@ -271,8 +275,8 @@ class Task(LightningModule, Kind):
     def on_train_epoch_end(self) -> None:
         """Log the epoch's metrics."""
         self._log_epoch("train")
-        if self.train_pretraining_loss is not None:
-            self.log("train/pretraining_loss", self.train_pretraining_loss)
+        if self.train_lm_loss is not None:
+            self.log("train/lm_loss", self.train_lm_loss)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""

@@ -17,7 +17,7 @@ MOST = 20.0
 
 
 @dataclass(frozen=True)
-class Decision:
+class Calibration:
     """What stands between outputs and labels.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""One class a picture."""
+"""One class an image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from tunesmith.contract.batch import Batch
 from tunesmith.errors import ConfigError
 from tunesmith.task.base import Task
-from tunesmith.task.calibration import Criterion, Decision, choose_threshold, fit_temperature, nll_of_classes
+from tunesmith.task.calibration import Calibration, Criterion, choose_threshold, fit_temperature, nll_of_classes
 from tunesmith.task.loss.agreement import Disagreement, check_r_drop, drops
 from tunesmith.task.loss.loss import mean_loss
 
@@ -50,8 +50,8 @@ class Classification(Task):
         self.threshold: Criterion | None = "macro_f1" if threshold == "f1" else threshold
 
     @property
-    def decides(self) -> bool:
-        """See `Task.decides`."""
+    def calibrates(self) -> bool:
+        """See `Task.calibrates`."""
         return self.temperature or self.threshold is not None
 
     def training_loss(self, batch: Batch) -> Tensor:
@@ -69,14 +69,14 @@ class Classification(Task):
 
     def labels(self, predictions: Tensor) -> Tensor:
         """Class indices ``(B,)``."""
-        if self.decision.threshold is None:
+        if self.calibration.threshold is None:
             return predictions.argmax(dim=-1)
-        return (predictions[:, 1] > self.decision.threshold[0]).long()
+        return (predictions[:, 1] > self.calibration.threshold[0]).long()
 
-    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
+    def calibrate(self, outputs: Tensor, target: Tensor) -> Calibration:
         """See `Task.decide`."""
         t = fit_temperature(outputs, lambda scaled: nll_of_classes(scaled, target)) if self.temperature else 1.0
         if self.threshold is None:
-            return Decision(t)
-        scores = self.predictions(outputs, Decision(t))[:, 1]
-        return Decision(t, (choose_threshold(scores, target, self.threshold),))
+            return Calibration(t)
+        scores = self.predictions(outputs, Calibration(t))[:, 1]
+        return Calibration(t, (choose_threshold(scores, target, self.threshold),))

@@ -12,23 +12,23 @@ from tunesmith.errors import ConfigError
 from tunesmith.task.metric.perplexity import mean_of_texts
 
 
-def check_pretraining(weight: float, head: Any) -> None:
+def check_lm_loss_weight(weight: float, head: Any) -> None:
     """Refuse what is no weight, or a head without a language model's.
 
     Raises:
         ConfigError: It is so.
     """
     if weight < 0:
-        raise ConfigError(f"Expected task.pretraining to be 0 or more but got {weight}.")
+        raise ConfigError(f"Expected task.lm_loss_weight to be 0 or more but got {weight}.")
     if not weight and hasattr(head, "language"):
         raise ConfigError(
-            "Expected task.pretraining to be above 0 with head=joint but got 0; use task=classification to see what it "
-            "comes to without."
+            "Expected task.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification to see what "
+            "it gives without."
         )
     if weight and not hasattr(head, "language"):
         raise ConfigError(
-            f"Expected a head with a language model's for task.pretraining={weight} but got {type(head).__name__}; use "
-            "head=joint."
+            f"Expected a head with a language model's for task.lm_loss_weight={weight} but got {type(head).__name__}; "
+            "use head=joint."
         )
 
 

@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 from tunesmith.contract.batch import Batch
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 from tunesmith.task.metric.metric import update
 
 
@@ -33,10 +33,10 @@ class Kind(ABC):
     """What each final task says of itself; `Task` adds the life that all of them lead.
 
     Attributes:
-        decision: How outputs become labels; the plain way until `decide` was asked and its answer put here.
+        calibration: How outputs become labels; the plain way until `calibrate` was asked and its answer put here.
     """
 
-    decision: Decision
+    calibration: Calibration
 
     targets: ClassVar[tuple[str, ...]] = ("class",)
     """Kinds of target, as `DataSpec` has them, that the task is for."""
@@ -67,7 +67,7 @@ class Kind(ABC):
         """Turn outputs ``(…, K)`` into what metrics and prediction files take: probabilities or values ``(…, K)``."""
 
     def labels(self, predictions: Tensor) -> Tensor:
-        """Turn predictions ``(B, K)`` into what a picture is said to be: the most probable class ``(B,)``."""
+        """Turn predictions ``(B, K)`` into what an image is said to be: the most probable class ``(B,)``."""
         return predictions.argmax(dim=-1)
 
     def truth(self, target: Tensor) -> Tensor:
@@ -99,32 +99,32 @@ class Kind(ABC):
         """
         predictions, truth = self.predictions(outputs), self.truth(batch["target"])
         if len(truth):
-            own = self.own_labels or self.decision.threshold is not None
+            own = self.own_labels or self.calibration.threshold is not None
             update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
         return {"predictions": predictions, "target": truth, "outputs": outputs}
 
     @property
-    def decides(self) -> bool:
-        """Whether a decision is to be fitted on validation when training is over."""
+    def calibrates(self) -> bool:
+        """Whether a calibration is to be fitted on validation when training is over."""
         return False
 
-    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
-        """Fit a decision.
+    def calibrate(self, outputs: Tensor, target: Tensor) -> Calibration:
+        """Fit a calibration.
 
         Args:
             outputs: Of validation, ``(N, K)``, or ``(N, V, K)`` of V views.
             target: As `truth` gives it.
         """
-        return Decision()
+        return Calibration()
 
-    def predictions(self, outputs: Tensor, decision: Decision | None = None) -> Tensor:
-        """Predictions ``(B, K)`` by a decision, the present one by default.
+    def predictions(self, outputs: Tensor, calibration: Calibration | None = None) -> Tensor:
+        """Predictions ``(B, K)`` by a calibration, the present one by default.
 
         Args:
             outputs: ``(B, K)``, or ``(B, V, K)`` of V views, whose predictions are averaged.
-            decision: Gives the temperature.
+            calibration: Gives the temperature.
         """
-        temperature = (decision or self.decision).temperature
+        temperature = (calibration or self.calibration).temperature
         found = self.predict(outputs if temperature == 1 else outputs.float() / temperature)
         return found.mean(dim=1) if found.ndim == 3 else found
 

@@ -16,25 +16,25 @@ from tunesmith.task.metric.perplexity import Perplexity, TokenAccuracy, mean_of_
 from tunesmith.task.sequence import aligned
 
 KINDS = {
-    "both_ways": "an encoder, such as BERT",
-    "forward": "a decoder, such as GPT-2",
-    "in_two_stacks": "an encoder-decoder, such as T5",
+    "bidirectional": "an encoder, such as BERT",
+    "causal": "a decoder, such as GPT-2",
+    "encoder_decoder": "an encoder-decoder, such as T5",
 }
 """Kinds of language models, by how they read."""
 
 
-def check_reads(backbone: Any, reads: str) -> None:
+def check_attention(backbone: Any, attention: str) -> None:
     """Refuse a backbone of another kind.
 
     Raises:
         ConfigError: It reads otherwise.
     """
-    own = getattr(backbone.preprocess, "reads", "")
-    if own != reads:
-        fits = {"both_ways": "masked_lm", "forward": "causal_lm", "in_two_stacks": "seq2seq"}
+    own = getattr(backbone.preprocess, "attention", "")
+    if own != attention:
+        fits = {"bidirectional": "masked_lm", "causal": "causal_lm", "encoder_decoder": "seq2seq"}
         way = f"; use task={fits[own]}" if own in fits else ""
         raise ConfigError(
-            f"Expected {KINDS[reads]} for this task but got {KINDS.get(own, 'a backbone for pictures')}{way}."
+            f"Expected {KINDS[attention]} for this task but got {KINDS.get(own, 'a backbone for images')}{way}."
         )
 
 

@@ -11,7 +11,7 @@ from torchmetrics import MetricCollection
 from tunesmith.contract.batch import IGNORED, Batch
 from tunesmith.task.base import Stage
 from tunesmith.task.kind import Counted
-from tunesmith.task.language import check_metrics, check_reads, score_tokens
+from tunesmith.task.language import check_attention, check_metrics, score_tokens
 from tunesmith.task.sequence import SequenceTask
 from tunesmith.task.writing import Writing
 
@@ -24,7 +24,7 @@ class LanguageModelling(SequenceTask):
     and a prediction puts words in the place of a text's masks.
 
     Args:
-        reads: Whether the task is for a decoder or an encoder.
+        attention: Whether the task is for a decoder or an encoder.
         generate: How a decoder goes on.
         **common: Arguments of `Task`.
 
@@ -35,12 +35,16 @@ class LanguageModelling(SequenceTask):
     targets = ("tokens",)
 
     def __init__(
-        self, *, reads: Literal["forward", "both_ways"] = "forward", generate: Writing | None = None, **common: Any
+        self,
+        *,
+        attention: Literal["causal", "bidirectional"] = "causal",
+        generate: Writing | None = None,
+        **common: Any,
     ) -> None:
-        check_reads(common["backbone"], reads)
+        check_attention(common["backbone"], attention)
         check_metrics(common["metrics"])
         super().__init__(**common)
-        self.reads = reads
+        self.attention = attention
         self.generate = generate or Writing()
 
     def predict(self, outputs: Tensor) -> Tensor:
@@ -48,7 +52,7 @@ class LanguageModelling(SequenceTask):
         return outputs.float().softmax(dim=-1)
 
     def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
-        if self.reads == "both_ways" and (stage == "train" or self.trainer.world_size == 1):
+        if self.attention == "bidirectional" and (stage == "train" or self.trainer.world_size == 1):
             # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
             features = self.features(batch["input"])
             tokens: Any = features.tokens
@@ -73,8 +77,8 @@ class LanguageModelling(SequenceTask):
         """What each text becomes, and index ``(B,)``."""
         x: Any = batch["input"]
         tokenizer = self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]  # set by a connector
-        if self.reads == "forward":
-            tokens = self.backbone.write(self.head.words, x, **self.generate.options())
+        if self.attention == "causal":
+            tokens = self.backbone.write(self.head.lm_head, x, **self.generate.options())
         else:
             hidden = x["input_ids"] == tokenizer.mask
             tokens = torch.where(hidden, self(x).argmax(dim=2), x["input_ids"])

@@ -1,4 +1,4 @@
-"""Any number of labels a picture."""
+"""Any number of labels an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal, final
 from torch import Tensor
 
 from tunesmith.task.base import Task
-from tunesmith.task.calibration import Decision, choose_threshold, fit_temperature, nll_of_labels
+from tunesmith.task.calibration import Calibration, choose_threshold, fit_temperature, nll_of_labels
 
 
 @final
@@ -36,8 +36,8 @@ class MultiLabel(Task):
         self.threshold = threshold
 
     @property
-    def decides(self) -> bool:
-        """See `Task.decides`."""
+    def calibrates(self) -> bool:
+        """See `Task.calibrates`."""
         return self.temperature or self.threshold is not None
 
     def predict(self, outputs: Tensor) -> Tensor:
@@ -46,18 +46,18 @@ class MultiLabel(Task):
 
     def labels(self, predictions: Tensor) -> Tensor:
         """Labels 0 or 1 ``(B, K)``."""
-        thresholds = self.decision.threshold or (0.5,)
+        thresholds = self.calibration.threshold or (0.5,)
         return (predictions > predictions.new_tensor(thresholds)).long()
 
     def truth(self, target: Tensor) -> Tensor:
         """Labels 0 or 1 ``(B, K)``; of a mixture, those of its larger part."""
         return (target > 0.5).long()
 
-    def decide(self, outputs: Tensor, target: Tensor) -> Decision:
+    def calibrate(self, outputs: Tensor, target: Tensor) -> Calibration:
         """See `Task.decide`."""
         t = fit_temperature(outputs, lambda scaled: nll_of_labels(scaled, target)) if self.temperature else 1.0
         if self.threshold is None:
-            return Decision(t)
-        scores = self.predictions(outputs, Decision(t))
+            return Calibration(t)
+        scores = self.predictions(outputs, Calibration(t))
         pairs = zip(scores.unbind(1), target.unbind(1), strict=True)
-        return Decision(t, tuple(choose_threshold(s, y, self.threshold) for s, y in pairs))
+        return Calibration(t, tuple(choose_threshold(s, y, self.threshold) for s, y in pairs))

@@ -1,4 +1,4 @@
-"""One or more numbers a picture."""
+"""One or more numbers an image."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import Batch
 from tunesmith.errors import ConfigError
-from tunesmith.task.language import check_metrics, check_reads, score_tokens
+from tunesmith.task.language import check_attention, check_metrics, score_tokens
 from tunesmith.task.metric.text_metric import OfTexts
 from tunesmith.task.sequence import SequenceTask
 from tunesmith.task.writing import Writing
@@ -32,10 +32,10 @@ class Seq2Seq(SequenceTask):
     """
 
     targets = ("text",)
-    reads = "in_two_stacks"
+    attention = "encoder_decoder"
 
     def __init__(self, *, generate: Writing | None = None, **common: Any) -> None:
-        check_reads(common["backbone"], self.reads)
+        check_attention(common["backbone"], self.attention)
         of_texts = {name: metric for name, metric in common["metrics"].items() if isinstance(metric, OfTexts)}
         check_metrics({name: metric for name, metric in common["metrics"].items() if name not in of_texts})
         super().__init__(**common)
@@ -88,5 +88,5 @@ class Seq2Seq(SequenceTask):
     @torch.no_grad()
     def _write(self, x: Any) -> list[str]:
         tokenizer = self.trainer.datamodule.tokenizer  # type: ignore[attr-defined]
-        tokens = self.backbone.write(self.head.words, x, **self.generate.options(), begin=tokenizer.begin)
+        tokens = self.backbone.write(self.head.lm_head, x, **self.generate.options(), begin=tokenizer.begin)
         return [tokenizer.text(row) for row in tokens.tolist()]

@@ -50,7 +50,7 @@ class TokenClassification(SequenceTask):
 
     def _of_words(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Probabilities of all words ``(M, K)``, 0 where there is no token, and the number of words of each text."""
-        words = batch["words"]
+        words = batch["word_starts"]
         rows = torch.arange(len(words), device=words.device).unsqueeze(1)
         said = self.predictions(outputs[rows, words.clamp_min(0)].flatten(0, 1)).view(*words.shape, outputs.shape[-1])
         said = said * (words >= 0).unsqueeze(2)

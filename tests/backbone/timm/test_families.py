@@ -22,11 +22,11 @@ def test_every_model_of_a_supported_module_is_cut(module):
 
 @torch.no_grad()
 def test_the_level_of_tokens_is_the_mean_of_the_patches():
-    """The class token, the same for every picture in the shallowest stage, and registers are left out."""
+    """The class token, the same for every image in the shallowest stage, and registers are left out."""
     backbone = Timm("small_dino_v3", weights=None, image_size=32).eval()
-    pictures = torch.randn(2, 3, 32, 32)
-    shallow = backbone(pictures, levels=True).levels[0]
-    tokens = backbone.prefix(1)(pictures)
+    images = torch.randn(2, 3, 32, 32)
+    shallow = backbone(images, stage_features=True).stage_features[0]
+    tokens = backbone.prefix(1)(images)
     assert tokens.shape == (2, 1 + 4 + 4, 48)  # class token, registers, patches
     assert torch.equal(shallow, tokens[:, 5:].mean(1))
     assert not torch.equal(shallow[0], shallow[1])
@@ -35,20 +35,20 @@ def test_the_level_of_tokens_is_the_mean_of_the_patches():
 @torch.no_grad()
 def test_maps_of_a_swin_have_their_channels_in_front():
     backbone = Timm("small_timm_swin", weights=None, image_size=64).eval()
-    pictures = torch.randn(2, 3, 64, 64)
-    features = backbone(pictures, levels=True)
+    images = torch.randn(2, 3, 64, 64)
+    features = backbone(images, stage_features=True)
     assert features.map.shape == (2, 96, 2, 2)
     assert torch.allclose(features.map.mean((2, 3)), features.pooled, atol=1e-6)
-    assert backbone.prefix(1)(pictures).shape == (2, 16, 16, 12)
-    assert torch.equal(features.levels[0], backbone.prefix(1)(pictures).mean((1, 2)))
+    assert backbone.prefix(1)(images).shape == (2, 16, 16, 12)
+    assert torch.equal(features.stage_features[0], backbone.prefix(1)(images).mean((1, 2)))
 
 
 @torch.no_grad()
 def test_a_mobilenet_v3_ends_behind_its_pooling():
     backbone = Timm("mobilenetv3_small_050", weights=None).eval()
-    features = backbone(torch.randn(2, 3, 64, 64), levels=True)
+    features = backbone(torch.randn(2, 3, 64, 64), stage_features=True)
     assert features.map is None
-    assert torch.equal(features.levels[-1], features.pooled)
+    assert torch.equal(features.stage_features[-1], features.pooled)
 
 
 def test_class_token_and_positions_belong_to_the_shallowest_stage():

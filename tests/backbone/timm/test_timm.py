@@ -27,12 +27,12 @@ def test_a_saved_state_dict_gives_the_librarys_own_features(name, size, tmp_path
     library = library_model(name, size)
     torch.save(library.state_dict(), tmp_path / "saved.pth")
     backbone = Timm(name, weights=str(tmp_path / "saved.pth"), image_size=size).eval()
-    pictures = torch.randn(2, 3, size, size)
-    own = library.forward_head(library.forward_features(pictures), pre_logits=True)
-    assert torch.equal(backbone(pictures).pooled, own)
+    images = torch.randn(2, 3, size, size)
+    own = library.forward_head(library.forward_features(images), pre_logits=True)
+    assert torch.equal(backbone(images).pooled, own)
     assert backbone.feature_dim == own.shape[1]
     assert all("head" in n or "classifier" in n or "fc" in n for n in backbone.weights.ignored)
-    assert not torch.equal(Timm(name, weights=None, image_size=size).eval()(pictures).pooled, own)
+    assert not torch.equal(Timm(name, weights=None, image_size=size).eval()(images).pooled, own)
 
 
 @pytest.mark.parametrize(

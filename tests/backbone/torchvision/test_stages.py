@@ -54,7 +54,7 @@ def test_a_stage_ends_before_the_resolution_is_halved(name, sides):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", [n for n in torchvision.models.list_models() if n.startswith("small_")])
-def test_the_smallest_picture_is_taken_and_a_smaller_one_would_not_be(name):
+def test_the_smallest_image_is_taken_and_a_smaller_one_would_not_be(name):
     size = Torchvision(name, weights=None)._cut.smallest
     backbone = Torchvision(name, weights=None, image_size=size).eval()
     assert backbone(torch.randn(1, 3, size, size)).pooled.isfinite().all()

@@ -24,12 +24,12 @@ def make_library(name):
     return library.eval()
 
 
-def penultimate(library, pictures):
+def penultimate(library, images):
     """What the library's last linear layer is given."""
     seen = []
     last = [m for m in library.modules() if isinstance(m, nn.Linear) and m.out_features == 1000][-1]
     hook = last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    library(pictures)
+    library(images)
     hook.remove()
     return seen[0]
 
@@ -69,9 +69,9 @@ def saved(library, tmp_path):
 def test_penultimate_features_are_the_librarys_own(name, size, ignored, tmp_path):
     library = make_library(name)
     backbone = Torchvision(name, weights=save(library.state_dict(), tmp_path), image_size=size).eval()
-    pictures = torch.randn(2, 3, size, size)
-    own = penultimate(library, pictures)
-    assert torch.equal(backbone(pictures).pooled, own)
+    images = torch.randn(2, 3, size, size)
+    own = penultimate(library, images)
+    assert torch.equal(backbone(images).pooled, own)
     assert own.std() > 0
     assert backbone.feature_dim == own.shape[1]
     assert len(backbone.weights.ignored) == ignored
@@ -134,11 +134,11 @@ def test_preprocess_is_the_weights_own():
     assert Torchvision("small_inception", weights=None).preprocess == Preprocess(299, "bilinear", half, half)
 
 
-def test_one_channel_sees_a_grey_picture_as_three_did(tmp_path):
+def test_one_channel_sees_a_grey_image_as_three_did(tmp_path):
     source = save(torchvision.models.get_model("small_convnext").state_dict(), tmp_path)
     grey, colour = (Torchvision("small_convnext", weights=source, in_channels=n).eval() for n in (1, 3))
-    picture = torch.randn(2, 1, 32, 32)
-    assert torch.allclose(grey(picture).pooled, colour(picture.expand(2, 3, 32, 32)).pooled, atol=1e-5)
+    image = torch.randn(2, 1, 32, 32)
+    assert torch.allclose(grey(image).pooled, colour(image.expand(2, 3, 32, 32)).pooled, atol=1e-5)
     assert grey.weights.matched == colour.weights.matched
 
 
@@ -159,10 +159,10 @@ def test_position_embeddings_are_interpolated(size, tmp_path):
     resized = interpolate_embeddings(size, 16, dict(library.state_dict()))["encoder.pos_embedding"]
     assert torch.equal(backbone.net.encoder.pos_embedding, resized)
     assert resized.shape[1] == (size // 16) ** 2 + 1
-    pictures = torch.randn(2, 3, size, size)
-    assert backbone(pictures).tokens.shape == (2, resized.shape[1], 24)
+    images = torch.randn(2, 3, size, size)
+    assert backbone(images).tokens.shape == (2, resized.shape[1], 24)
     again = Torchvision("small_vit", weights=save(backbone.net.state_dict(), tmp_path), image_size=size).eval()
-    assert torch.equal(again(pictures).pooled, backbone(pictures).pooled)
+    assert torch.equal(again(images).pooled, backbone(images).pooled)
 
 
 @pytest.mark.parametrize(

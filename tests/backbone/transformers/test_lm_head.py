@@ -45,7 +45,7 @@ def made(small_text, tmp_path_factory, name, **changed):
 def pair(*args, **changed):
     folder, reference = made(*args, **changed)
     backbone = Transformers(str(folder)).eval()
-    return backbone, backbone.words().eval(), reference
+    return backbone, backbone.lm_head().eval(), reference
 
 
 def inputs(name):
@@ -64,14 +64,14 @@ def loss_of(name, outputs, labels):
 
 @pytest.mark.parametrize("name", [*MASKED, *CAUSAL, *WRITING])
 def test_loss_and_gradients_are_those_of_the_library(name, small_text, tmp_path_factory):
-    backbone, words, reference = pair(small_text, tmp_path_factory, name)
+    backbone, lm_head, reference = pair(small_text, tmp_path_factory, name)
     x, theirs = inputs(name)
-    outputs = words(backbone(x).tokens)
+    outputs = lm_head(backbone(x).tokens)
     loss, expected = loss_of(name, outputs, theirs["labels"]), reference(**theirs).loss
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     loss.backward()
     expected.backward()
-    ours = {f"net.{n}": p for n, p in backbone.net.named_parameters()} | dict(words.parts.named_parameters())
+    ours = {f"net.{n}": p for n, p in backbone.net.named_parameters()} | dict(lm_head.parts.named_parameters())
     grads = {id(p): p.grad for p in reference.parameters()}
     base = getattr(reference, reference.base_model_prefix, reference)
     compared = 0
@@ -89,10 +89,10 @@ def test_loss_and_gradients_are_those_of_the_library(name, small_text, tmp_path_
 @pytest.mark.parametrize("beams", [1, 3])
 def test_what_is_written_is_what_the_library_writes(name, beams, small_text, tmp_path_factory):
     untied = {"tie_word_embeddings": False} if name == "gpt2" else {}  # with random weights it says the last word again
-    backbone, words, reference = pair(small_text, tmp_path_factory, name, **untied)
+    backbone, lm_head, reference = pair(small_text, tmp_path_factory, name, **untied)
     before = dict(backbone.named_parameters())
     options = {"max_new_tokens": 6, "num_beams": beams}
-    got = backbone.write(words, BATCH, **options)
+    got = backbone.write(lm_head, BATCH, **options)
     # What a decoder is to go on with ends where it begins: the library wants padding in front.
     leaned = BATCH if name in WRITING else {n: torch.stack([t[0], t[1].roll(2)]) for n, t in BATCH.items()}
     expected = reference.generate(**leaned, do_sample=False, pad_token_id=0, **options)
@@ -103,26 +103,26 @@ def test_what_is_written_is_what_the_library_writes(name, beams, small_text, tmp
 
 @pytest.mark.parametrize("begin", [{"forced_bos_token_id": 5}, {"decoder_start_token_id": 7}])
 def test_what_is_written_begins_with_what_it_is_told(begin, small_text, tmp_path_factory):
-    backbone, words, reference = pair(small_text, tmp_path_factory, "mbart")
-    got = backbone.write(words, BATCH, max_new_tokens=6, begin=begin)
+    backbone, lm_head, reference = pair(small_text, tmp_path_factory, "mbart")
+    got = backbone.write(lm_head, BATCH, max_new_tokens=6, begin=begin)
     expected = reference.generate(**BATCH, do_sample=False, pad_token_id=0, max_new_tokens=6, **begin)
-    assert got.tolist() == expected.tolist() != backbone.write(words, BATCH, max_new_tokens=6).tolist()
+    assert got.tolist() == expected.tolist() != backbone.write(lm_head, BATCH, max_new_tokens=6).tolist()
 
 
 def test_tied_weights_are_the_backbones_and_stay_so_in_a_copy(small_text):
     backbone = Transformers(small_text("gpt2"), weights=None)
-    both = torch.nn.ModuleDict({"backbone": backbone, "words": backbone.words()})
-    assert list(both["words"].parameters()) == [] and list(both["words"].state_dict()) == []
+    both = torch.nn.ModuleDict({"backbone": backbone, "lm_head": backbone.lm_head()})
+    assert list(both["lm_head"].parameters()) == [] and list(both["lm_head"].state_dict()) == []
     twin = copy.deepcopy(both)
     with torch.no_grad():
         twin["backbone"].net.wte.weight.zero_()
-    assert not twin["words"](torch.ones(1, 1, 16)).any() and both["words"](torch.ones(1, 1, 16)).any()
+    assert not twin["lm_head"](torch.ones(1, 1, 16)).any() and both["lm_head"](torch.ones(1, 1, 16)).any()
 
 
 def test_untied_weights_are_the_heads_own(small_text, tmp_path_factory):
-    backbone, words, reference = pair(small_text, tmp_path_factory, "gpt2", tie_word_embeddings=False)
-    assert torch.equal(words.parts["lm_head"].weight, reference.lm_head.weight)
-    assert not torch.equal(words.parts["lm_head"].weight, backbone.net.wte.weight)
+    backbone, lm_head, reference = pair(small_text, tmp_path_factory, "gpt2", tie_word_embeddings=False)
+    assert torch.equal(lm_head.parts["lm_head"].weight, reference.lm_head.weight)
+    assert not torch.equal(lm_head.parts["lm_head"].weight, backbone.net.wte.weight)
 
 
 def test_t5_1_1_has_a_head_of_its_own_which_the_library_finds_in_the_file(small_text, tmp_path_factory):
@@ -137,7 +137,7 @@ def test_t5_1_1_has_a_head_of_its_own_which_the_library_finds_in_the_file(small_
     reference = transformers.T5ForConditionalGeneration.from_pretrained(folder).eval()
     backbone = Transformers(str(folder)).eval()
     x, theirs = inputs("t5")
-    outputs = backbone.words().eval()(backbone(x).tokens)
+    outputs = backbone.lm_head().eval()(backbone(x).tokens)
     torch.testing.assert_close(loss_of("t5", outputs, theirs["labels"]), reference(**theirs).loss, rtol=1e-5, atol=1e-5)
 
 
@@ -145,10 +145,10 @@ def test_a_head_without_weights_begins_random_and_says_so(small_text, tmp_path_f
     folder, _ = made(small_text, tmp_path_factory, "bert")
     tensors = {n: t for n, t in load_file(folder / "model.safetensors").items() if not n.startswith("cls.")}
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    words = Transformers(str(folder)).words()
-    assert all(torch.isfinite(p).all() for p in words.parameters())
-    assert [f"parts.{name}" for name in words.random] == list(words.state_dict())
-    assert Transformers(str(folder), weights=None).words().random == []
+    lm_head = Transformers(str(folder)).lm_head()
+    assert all(torch.isfinite(p).all() for p in lm_head.parameters())
+    assert [f"parts.{name}" for name in lm_head.random] == list(lm_head.state_dict())
+    assert Transformers(str(folder), weights=None).lm_head().random == []
 
 
 def test_weights_that_contradict_the_configuration_are_refused(small_text, tmp_path_factory):
@@ -157,13 +157,13 @@ def test_weights_that_contradict_the_configuration_are_refused(small_text, tmp_p
     name = next(n for n in tensors if n.endswith("wte.weight"))
     save_file(tensors | {"lm_head.weight": tensors[name] + 1}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(WeightsError, match=r"^Expected lm_head.weight to be transformer.wte.weight, [^\n]*$"):
-        Transformers(str(folder)).words()
+        Transformers(str(folder)).lm_head()
 
 
 def test_an_encoder_writes_nothing(small_text):
     backbone = Transformers(small_text("bert"), weights=None).eval()
     with pytest.raises(ConfigError, match=r"^Expected a model that writes texts but got one of type 'bert'.$"):
-        backbone.write(backbone.words(), BATCH, max_new_tokens=2)
+        backbone.write(backbone.lm_head(), BATCH, max_new_tokens=2)
 
 
 def test_what_the_folder_says_of_writing_counts(small_text, tmp_path_factory):
@@ -171,7 +171,7 @@ def test_what_the_folder_says_of_writing_counts(small_text, tmp_path_factory):
     said = {"bad_words_ids": [[i] for i in range(4, 18) if i != 7], "eos_token_id": 3, "pad_token_id": 0}
     (folder / "generation_config.json").write_text(json.dumps(said | {"decoder_start_token_id": 3}))
     backbone = Transformers(str(folder)).eval()
-    assert set(backbone.write(backbone.words().eval(), BATCH, max_new_tokens=3).flatten().tolist()) <= {0, 1, 2, 3, 7}
+    assert set(backbone.write(backbone.lm_head().eval(), BATCH, max_new_tokens=3).flatten().tolist()) <= {0, 1, 2, 3, 7}
 
 
 def test_the_decoder_reads_another_text_than_the_encoder(small_text):

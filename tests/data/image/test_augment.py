@@ -10,9 +10,9 @@ PRESETS = ("none", "light", "rotations", "slight", "auto", "randaugment")
 
 def varied(preset, channels):
     height, width = (37, 60) if Augment(preset).margin else (32, 32)
-    picture = torch.arange(channels * height * width).remainder(251).to(torch.uint8).view(channels, height, width)
+    image = torch.arange(channels * height * width).remainder(251).to(torch.uint8).view(channels, height, width)
     augment = augmentation(preset, 32)
-    return [augment(picture) for _ in range(60)]
+    return [augment(image) for _ in range(60)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -30,16 +30,16 @@ def test_none_is_nothing():
 
 def test_rotations_are_the_eight_symmetries_of_the_square():
     torch.manual_seed(0)
-    picture = torch.arange(9, dtype=torch.uint8).view(1, 3, 3)
-    expected = {torch.rot90(p, k, (1, 2)).numpy().tobytes() for p in (picture, picture.flip(2)) for k in range(4)}
+    image = torch.arange(9, dtype=torch.uint8).view(1, 3, 3)
+    expected = {torch.rot90(p, k, (1, 2)).numpy().tobytes() for p in (image, image.flip(2)) for k in range(4)}
     augment = augmentation("rotations", 3)
-    assert {augment(picture).numpy().tobytes() for _ in range(200)} == expected
+    assert {augment(image).numpy().tobytes() for _ in range(200)} == expected
     assert len(expected) == 8
 
 
 def test_a_quarter_turn_moves_no_pixel_between_channels():
-    picture = torch.stack([torch.full((4, 4), c, dtype=torch.uint8) for c in range(3)])
-    assert torch.equal(QuarterTurn()(picture), picture)
+    image = torch.stack([torch.full((4, 4), c, dtype=torch.uint8) for c in range(3)])
+    assert torch.equal(QuarterTurn()(image), image)
 
 
 def test_a_crop_reaches_every_edge_and_never_goes_past():
@@ -50,9 +50,9 @@ def test_a_crop_reaches_every_edge_and_never_goes_past():
     assert max(int(s.max()) for s in seen) == 19
 
 
-def test_a_picture_of_the_size_is_not_changed_by_the_crop():
-    picture = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
-    assert torch.equal(ScaledCrop(16)(picture), picture)
+def test_a_image_of_the_size_is_not_changed_by_the_crop():
+    image = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
+    assert torch.equal(ScaledCrop(16)(image), image)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -79,7 +79,7 @@ def test_erasing_happens_as_often_as_asked():
 
 
 def test_magnitude_is_the_strength_of_randaugment():
-    picture = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
+    image = torch.randint(0, 256, (3, 40, 40), dtype=torch.uint8)
 
     def change(magnitude):
         light, augment = augmentation("light", 32), augmentation("randaugment", 32, magnitude)
@@ -88,7 +88,7 @@ def test_magnitude_is_the_strength_of_randaugment():
             results = []
             for step in (light, augment):
                 torch.manual_seed(seed)
-                results.append(step(picture).float())
+                results.append(step(image).float())
             total += float((results[0] - results[1]).abs().mean())
         return total
 
@@ -101,28 +101,28 @@ def test_strengths_out_of_range(arguments):
         Augment("light", **arguments)
 
 
-def test_a_batch_gets_what_each_of_its_pictures_would_get_alone():
-    """Whatever its company, and pictures of any size beside each other."""
+def test_a_batch_gets_what_each_of_its_images_would_get_alone():
+    """Whatever its company, and images of any size beside each other."""
     augment = Augment("auto").build(Preprocess(size=16), 3)
     assert isinstance(augment, AtRandom)
-    pictures = [torch.randint(0, 256, (3, 18, width), dtype=torch.uint8) for width in (18, 30, 36)]
+    images = [torch.randint(0, 256, (3, 18, width), dtype=torch.uint8) for width in (18, 30, 36)]
     draws = [augment.draw(0, 4, row, 0) for row in range(3)]
-    together = augment(pictures, draws)
+    together = augment(images, draws)
     assert (together.dtype, together.shape) == (torch.uint8, (3, 3, 16, 16))
-    assert all(torch.equal(augment([p], [d])[0], t) for p, d, t in zip(pictures, draws, together, strict=True))
-    assert not torch.equal(augment(pictures, draws[::-1]), together)
+    assert all(torch.equal(augment([p], [d])[0], t) for p, d, t in zip(images, draws, together, strict=True))
+    assert not torch.equal(augment(images, draws[::-1]), together)
 
 
 @pytest.mark.parametrize(("preset", "count"), [("flips_in_turn", 2), ("symmetries_in_turn", 8)])
 def test_every_view_comes_in_its_turn(preset, count):
     augment = Augment(preset).build(Preprocess(size=3), 1)
     assert isinstance(augment, InTurn) and augment.views == count
-    picture = torch.arange(9, dtype=torch.uint8).view(1, 3, 3)
-    symmetries = [torch.rot90(p, k, (1, 2)) for p in (picture, picture.flip(2)) for k in range(4)]
-    expected = {p.numpy().tobytes() for p in ([picture, picture.flip(2)] if count == 2 else symmetries)}
+    image = torch.arange(9, dtype=torch.uint8).view(1, 3, 3)
+    symmetries = [torch.rot90(p, k, (1, 2)) for p in (image, image.flip(2)) for k in range(4)]
+    expected = {p.numpy().tobytes() for p in ([image, image.flip(2)] if count == 2 else symmetries)}
 
     def seen(epoch, row):
-        return augment([picture], [augment.draw(epoch, epoch, row, 0)])[0].numpy().tobytes()
+        return augment([image], [augment.draw(epoch, epoch, row, 0)])[0].numpy().tobytes()
 
     assert {seen(epoch, 5) for epoch in range(count)} == expected == {seen(1, row) for row in range(count)}
     assert seen(0, 5) == seen(count, 5)

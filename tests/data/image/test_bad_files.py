@@ -7,7 +7,7 @@ from PIL import Image
 
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.bad_files import leave_out
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.image.image_folder import ImageFolder
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
@@ -20,7 +20,7 @@ def digests(root):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes of 12 pictures, of which two are broken."""
+    """Two classes of 12 images, of which two are broken."""
     rng = np.random.default_rng(0)
     for label in ("cat", "dog"):
         (tmp_path / label).mkdir()
@@ -28,7 +28,7 @@ def folder(tmp_path):
             Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / label / f"{i:02d}.jpg")
     cut = tmp_path / "cat" / "03.jpg"
     cut.write_bytes(cut.read_bytes()[:-200])
-    (tmp_path / "dog" / "07.jpg").write_bytes(b"no picture")
+    (tmp_path / "dog" / "07.jpg").write_bytes(b"no image")
     return tmp_path
 
 
@@ -46,7 +46,7 @@ def test_bad_files_are_left_out_and_listed(folder, caplog):
     assert [name for name, _ in module.bad_files] == ["cat/03.jpg", "dog/07.jpg"]
     assert "truncated" in module.bad_files[0][1]
     assert module.bad_files[1][1].startswith("none of the formats")
-    assert "Left out 2 of 24 pictures" in caplog.text
+    assert "Left out 2 of 24 images" in caplog.text
     assert sum(sum(n.values()) for n in module.counts().values()) == len(module.table) == 22
     for loader in (module.train_dataloader(), module.val_dataloader(), module.test_dataloader()):
         for batch in loader:
@@ -69,19 +69,17 @@ def test_a_later_evaluation_has_the_same_rows(folder):
 def test_by_default_a_bad_file_is_an_error(folder):
     module = data(folder, in_memory=True)
     assert module.bad_files == []
-    with pytest.raises(DataError, match=r"readable picture"):
+    with pytest.raises(DataError, match=r"readable image"):
         [module.train_dataloader(), module.val_dataloader(), module.test_dataloader()]
 
 
 def test_none_that_can_be_read(folder):
     for file in folder.rglob("*.jpg"):
         file.write_bytes(b"x")
-    with pytest.raises(
-        DataError, match=r"pictures that can be read but none can, first cat/00.jpg: none of the formats"
-    ):
+    with pytest.raises(DataError, match=r"images that can be read but none can, first cat/00.jpg: none of the formats"):
         data(folder, on_bad_file="skip")
 
 
 def test_pixels_need_no_check():
     table = Table(np.zeros((4, 2, 2), np.uint8), np.array([0, 1, 0, 1]), ("a", "b"), np.array(list("wxyz")), 1)
-    assert leave_out(table, Front(8, 1)) == (table, [])
+    assert leave_out(table, Decode(8, 1)) == (table, [])

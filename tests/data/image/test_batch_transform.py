@@ -13,14 +13,14 @@ def sample(height, width, **more):
     return {"input": torch.zeros(3, height, width, dtype=torch.uint8), "target": 1, "index": 2, **more}
 
 
-def test_pictures_of_one_size_are_stacked_and_others_stay_a_list():
+def test_images_of_one_size_are_stacked_and_others_stay_a_list():
     assert collate([sample(4, 5), sample(4, 5)])["input"].shape == (2, 3, 4, 5)
     uneven = collate([sample(4, 5, draw=3), sample(4, 6, draw=2**62)])
     assert [p.shape for p in uneven["input"]] == [(3, 4, 5), (3, 4, 6)]
     assert uneven["draw"].tolist() == [3, 2**62] and uneven["target"].tolist() == [1, 1]
 
 
-def test_what_is_kept_of_pictures_is_stacked_by_name():
+def test_what_is_kept_of_images_is_stacked_by_name():
     kept = [{"input": {"pooled": torch.tensor([float(i)])}, "target": 0, "index": i} for i in range(2)]
     assert collate(kept)["input"]["pooled"].tolist() == [[0.0], [1.0]]
 
@@ -29,7 +29,7 @@ def test_what_is_kept_of_pictures_is_stacked_by_name():
 def test_a_batch_is_augmented_by_what_its_samples_drew(squares, augment):
     """One after another or together, the global streams as they were: the numbers are the samples' own."""
     data = squares(augment=augment)
-    dataset = data.training_pictures()
+    dataset = data.training_images()
 
     def finished(positions):
         batch = data.on_before_batch_transfer(collate([dataset[Key(3, position)] for position in positions]), 0)
@@ -42,9 +42,9 @@ def test_a_batch_is_augmented_by_what_its_samples_drew(squares, augment):
     assert together.shape == (6, 3, 8, 8)
 
 
-def test_without_augmentation_pictures_are_only_normalised(squares):
+def test_without_augmentation_images_are_only_normalised(squares):
     data = squares(augment="none")
     data.connect(Preprocess(size=8, mean=(0.5,) * 3, std=(0.25,) * 3))
-    picture = data.plain(np.arange(1))[0]
-    batch = data.on_after_batch_transfer(collate([picture]), 0)
-    assert torch.allclose(batch["input"][0], (picture["input"] / 255 - 0.5) / 0.25, atol=1e-6)
+    image = data.plain(np.arange(1))[0]
+    batch = data.on_after_batch_transfer(collate([image]), 0)
+    assert torch.allclose(batch["input"][0], (image["input"] / 255 - 0.5) / 0.25, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.data.image.decode import Front, PictureError
+from tunesmith.data.image.decode import Decode, ImageError
 from tunesmith.errors import DataError
 
 RED = (254, 0, 0)
@@ -19,8 +19,8 @@ def save(path, image, **options):
 
 
 def centre(path, channels=3):
-    """The middle pixel of a picture of one colour."""
-    pixels = Front(8, channels)(path)
+    """The middle pixel of an image of one colour."""
+    pixels = Decode(8, channels)(path)
     assert pixels.dtype == torch.uint8
     assert pixels.shape == (channels, 8, 8)
     return pixels[:, 4, 4].tolist()
@@ -80,7 +80,7 @@ def test_16_bit_is_scaled_and_not_clipped(tmp_path, suffix):
 def test_32_bit_is_refused(tmp_path):
     path = save(tmp_path / "a.tif", Image.fromarray(np.zeros((4, 4), np.float32)))
     with pytest.raises(DataError, match=r"a\.tif: expected 8 or 16 bits"):
-        Front(8, 1)(path)
+        Decode(8, 1)(path)
 
 
 def test_16_bit_pgm_is_scaled_and_not_clipped(tmp_path):
@@ -111,14 +111,14 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     exif[0x0112] = orientation
     options = {"quality": 95, "subsampling": 0} if suffix == "jpg" else {}
     path = save(tmp_path / f"a.{suffix}", upright.transpose(stored) if stored is not None else upright, exif=exif)
-    expected = Front(16, 3)(save(tmp_path / f"b.{suffix}", upright, **options)).float()
-    assert (Front(16, 3)(path).float() - expected).abs().mean() < 2
+    expected = Decode(16, 3)(save(tmp_path / f"b.{suffix}", upright, **options)).float()
+    assert (Decode(16, 3)(path).float() - expected).abs().mean() < 2
     if stored is not None:
         sideways = save(tmp_path / f"c.{suffix}", upright.transpose(stored))
-        assert (Front(16, 3)(sideways).float() - expected).abs().mean() > 20
+        assert (Decode(16, 3)(sideways).float() - expected).abs().mean() > 20
 
 
-def test_a_phones_several_pictures_in_one_jpeg(tmp_path):
+def test_a_phones_several_images_in_one_jpeg(tmp_path):
     path = tmp_path / "a.jpg"
     Image.new("RGB", (20, 10), RED).save(
         path, format="MPO", save_all=True, append_images=[Image.new("RGB", (20, 10), (0, 0, 254))]
@@ -139,12 +139,12 @@ def test_cmyk_tiff(tmp_path):
 def test_the_file_is_not_touched(tmp_path):
     path = save(tmp_path / "a.jpg", gradient(64, 48))
     before = path.read_bytes(), path.stat().st_mtime_ns
-    Front(16, 3)(path)
+    Decode(16, 3)(path)
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
 
 
 def test_the_centre_square_comes_out(tmp_path):
-    wide = Front(32, 3)(save(tmp_path / "a.png", gradient(96, 32)))
+    wide = Decode(32, 3)(save(tmp_path / "a.png", gradient(96, 32)))
     assert wide.shape == (3, 32, 32)
     assert wide[0].min() > 75  # a third of the red is cut off at either side
     assert wide[0].max() < 180
@@ -152,30 +152,30 @@ def test_the_centre_square_comes_out(tmp_path):
 
 
 def test_a_margin_keeps_the_aspect_up_to_two_to_one():
-    front = Front(28, 3, margin=True)
+    decoder = Decode(28, 3, margin=True)
     sizes = {(30, 30): (32, 32), (30, 45): (32, 48), (45, 30): (48, 32), (10, 1000): (32, 64), (1000, 10): (64, 32)}
     for (height, width), expected in sizes.items():
-        picture = front(np.zeros((height, width, 3), np.uint8))
-        assert picture.shape == (3, *expected)
-        assert picture.numel() <= front.max_bytes
+        image = decoder(np.zeros((height, width, 3), np.uint8))
+        assert image.shape == (3, *expected)
+        assert image.numel() <= decoder.max_bytes
 
 
 def test_pixels_of_the_size_come_out_as_they_are():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
-    assert np.array_equal(Front(16, 1, "bicubic")(pixels)[0], pixels)
+    assert np.array_equal(Decode(16, 1, "bicubic")(pixels)[0], pixels)
 
 
 def test_a_large_jpeg_looks_as_it_would_without_the_short_cut(tmp_path):
     image = gradient(1600, 1200)
-    fast = Front(32, 3)(save(tmp_path / "a.jpg", image, quality=95)).float()
-    exact = Front(32, 3)(save(tmp_path / "a.png", image)).float()
+    fast = Decode(32, 3)(save(tmp_path / "a.jpg", image, quality=95)).float()
+    exact = Decode(32, 3)(save(tmp_path / "a.png", image)).float()
     assert (fast - exact).abs().mean() < 2
 
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("text.png", b"no picture at all", "none of the formats"),
+        ("text.png", b"no image at all", "none of the formats"),
         ("empty.jpg", b"", "none of the formats"),
         ("missing.png", None, "there is no such file"),
     ],
@@ -183,8 +183,8 @@ def test_a_large_jpeg_looks_as_it_would_without_the_short_cut(tmp_path):
 def test_an_unreadable_file_is_named(tmp_path, name, content, reason):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"Expected a readable picture but got .*{name}: {reason}"):
-        Front(8, 3)(tmp_path / name)
+    with pytest.raises(DataError, match=rf"Expected a readable image but got .*{name}: {reason}"):
+        Decode(8, 3)(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
@@ -194,13 +194,13 @@ def test_a_truncated_file_is_named(tmp_path, suffix):
     save(path, Image.fromarray(noise))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"cut\.{suffix}"):
-        Front(8, 3)(path)
+        Decode(8, 3)(path)
 
 
 def test_other_formats_are_not_even_tried(tmp_path):
     path = save(tmp_path / "a.ico", Image.new("RGB", (16, 16)))
     with pytest.raises(DataError, match="none of the formats"):
-        Front(8, 3)(path.rename(tmp_path / "a.png"))
+        Decode(8, 3)(path.rename(tmp_path / "a.png"))
 
 
 def png(path: Path, side: int, bits: int = 8, body: bytes = b"") -> Path:
@@ -217,18 +217,16 @@ def png(path: Path, side: int, bits: int = 8, body: bytes = b"") -> Path:
 @pytest.mark.parametrize("side", [9_000, 60_000])
 def test_a_decompression_bomb_is_refused_by_its_header(tmp_path, side):
     with pytest.raises(DataError, match=r"bomb\.png.*pixels"):
-        Front(8, 3)(png(tmp_path / "bomb.png", side))
+        Decode(8, 3)(png(tmp_path / "bomb.png", side))
 
 
 def test_an_error_survives_a_workers_traceback():
     try:
-        Front(8, 3)(Path("nowhere.png"))
-    except PictureError as err:
+        Decode(8, 3)(Path("nowhere.png"))
+    except ImageError as err:
         from torch._utils import ExceptionWrapper
 
         wrapped = ExceptionWrapper(where="in DataLoader worker process 0")
-        with pytest.raises(PictureError) as caught:
+        with pytest.raises(ImageError) as caught:
             wrapped.reraise()
-        assert (
-            str(caught.value) == str(err) == "Expected a readable picture but got nowhere.png: there is no such file."
-        )
+        assert str(caught.value) == str(err) == "Expected a readable image but got nowhere.png: there is no such file."

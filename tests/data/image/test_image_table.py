@@ -8,7 +8,7 @@ from PIL import Image
 
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.image_table import ImageTable
-from tunesmith.data.publish import members
+from tunesmith.data.spec import members
 from tunesmith.data.split.split import Split
 from tunesmith.errors import DataError
 
@@ -17,7 +17,7 @@ COUNT = 40
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder of pictures, each grey as its number."""
+    """A folder of images, each grey as its number."""
     (tmp_path / "photos").mkdir()
     for i in range(COUNT):
         Image.fromarray(np.full((12, 16), 5 * i, np.uint8)).save(tmp_path / "photos" / f"{i:02d}.png")
@@ -26,7 +26,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def table(photos):
-    """Makes a data module of a table beside the pictures."""
+    """Makes a data module of a table beside the images."""
 
     def make(columns, rows=COUNT, suffix="csv", size=8, **options):
         frame = pd.DataFrame({"path": [f"photos/{i:02d}.png" for i in range(rows)]} | columns)
@@ -165,7 +165,7 @@ def test_rows_without_a_file_are_left_out_where_asked(table, photos):
         ({"lable": WORDS}, {}, "a column 'label' in .* but there is none. Did you mean 'lable'"),
         ({"label": WORDS}, {"path": "file"}, "a column 'file' in"),
         ({"label": WORDS}, {"group": "patient"}, "a column 'patient' in"),
-        ({"label": WORDS, "path": ["photos/00.png"] * COUNT}, {}, "every picture once in .* but got photos/00.png 40"),
+        ({"label": WORDS, "path": ["photos/00.png"] * COUNT}, {}, "every image once in .* but got photos/00.png 40"),
         ({"label": WORDS, "path": ["", *["x"] * 39]}, {}, "a path in column 'path' of .* but row 1 has an empty cell"),
         ({"label": WORDS, "split": ["train"] * 39 + ["tset"]}, {}, "row 40 has 'tset'. Did you mean 'test'"),
         ({"label": WORDS, "split": ["test"] * 40}, {}, "Expected a folder train"),
@@ -179,7 +179,7 @@ def test_rows_without_a_file_are_left_out_where_asked(table, photos):
         ),
         ({"label": WORDS, "split": ["train", "test"] * 20}, {"split": Split()}, r"use data.split.by=folder"),
         ({"label": ["cat"] * COUNT}, {}, "at least two classes but got cat"),
-        ({"label": ["cat"] * 39 + ["dog"]}, {}, "at least two pictures of every class"),
+        ({"label": ["cat"] * 39 + ["dog"]}, {}, "at least two images of every class"),
         ({"a": [1] * COUNT, "b": [0] * COUNT}, {"labels": ["a", "b"]}, "every class in train but got none of b"),
         ({"label": [1.5] * COUNT}, {}, "Expected 'label' to differ"),
         (

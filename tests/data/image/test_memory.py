@@ -1,22 +1,22 @@
 import pytest
 import torch
 
-from tunesmith.data.image.decode import PictureError
+from tunesmith.data.image.decode import ImageError
 from tunesmith.data.image.memory import Memory, available_bytes, cores, decode_all
 from tunesmith.errors import DataError
 
 
-def pictures():
+def images():
     g = torch.Generator().manual_seed(0)
     sizes = [(3, 4, 5), (3, 7, 2), (3, 1, 1), (3, 4, 5)]
     return [torch.randint(0, 256, s, dtype=torch.uint8, generator=g) for s in sizes]
 
 
-def test_pictures_of_any_size_come_back():
-    given = pictures()
+def test_images_of_any_size_come_back():
+    given = images()
     memory = Memory(given)
     assert given == []
-    assert all(torch.equal(memory[i], p) for i, p in enumerate(pictures()))
+    assert all(torch.equal(memory[i], p) for i, p in enumerate(images()))
 
 
 def test_decoding_keeps_the_order():
@@ -25,15 +25,15 @@ def test_decoding_keeps_the_order():
     ]
 
 
-def test_one_bad_picture_is_raised_and_several_are_listed():
+def test_one_bad_image_is_raised_and_several_are_listed():
     def decode(position, bad):
         if position in bad:
-            raise PictureError(f"picture {position} is bad")
+            raise ImageError(f"image {position} is bad")
         return torch.zeros(1, 1, 1, dtype=torch.uint8)
 
-    with pytest.raises(DataError, match=r"^picture 3 is bad$"):
+    with pytest.raises(DataError, match=r"^image 3 is bad$"):
         decode_all(lambda i: decode(i, {3}), 5, "")
-    with pytest.raises(DataError, match=r"Expected 50 readable pictures but 12 of them are not") as caught:
+    with pytest.raises(DataError, match=r"Expected 50 readable images but 12 of them are not") as caught:
         decode_all(lambda i: decode(i, set(range(12))), 50, "")
     assert len(str(caught.value).splitlines()) == 11
 

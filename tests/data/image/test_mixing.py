@@ -15,14 +15,14 @@ LEAF = pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning")
 
 
 def batch(target=(0, 1, 2, 1), weight=None):
-    """Pictures of one value each, so that a mixture shows its shares."""
+    """Images of one value each, so that a mixture shows its shares."""
     target = torch.tensor(target)
-    pictures = torch.arange(1.0, len(target) + 1).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
-    made = Batch(input=pictures, target=target, index=torch.arange(len(target)) * 10)
+    images = torch.arange(1.0, len(target) + 1).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
+    made = Batch(input=images, target=target, index=torch.arange(len(target)) * 10)
     return made if weight is None else Batch(**made, weight=torch.tensor(weight))
 
 
-def test_mixup_mixes_pictures_weights_and_weighted_targets_in_the_same_shares():
+def test_mixup_mixes_images_weights_and_weighted_targets_in_the_same_shares():
     mixed = Mixing(mixup=1.0)(batch(weight=[1.0, 2.0, 3.0, 4.0]), seed=3, num_classes=3)
     share = float(mixed["input"][1, 0, 0, 0]) - 1  # of class 1 in the second sample, which is mixed with class 0
     one = 2 * share / (2 * share + 1 - share)
@@ -44,7 +44,7 @@ def test_the_label_of_a_sample_of_weight_0_stays_out_and_two_of_them_do_no_harm(
     torch.testing.assert_close(mixed["target"].sum(1), torch.ones(4))
 
 
-def test_cutmix_puts_a_box_of_the_other_picture_and_shares_by_area():
+def test_cutmix_puts_a_box_of_the_other_image_and_shares_by_area():
     for seed in range(5):
         mixed = Mixing(cutmix=1.0)(batch(), seed, 3)
         assert set(mixed["input"][1].unique().tolist()) <= {1.0, 2.0}
@@ -87,7 +87,7 @@ def test_what_comes_out_is_a_function_of_seed_epoch_and_rows(streams):
     assert streams() == before
 
 
-def test_the_last_epochs_see_whole_pictures():
+def test_the_last_epochs_see_whole_images():
     assert [Mixing(mixup=0.2, off_epochs=2).applies(e, 5) for e in range(5)] == [True, True, True, False, False]
     assert Mixing(cutmix=0.2, off_epochs=2).applies(99, -1)
     assert Mixing(cutmix=0.2, off_epochs=2).applies(99, None)
@@ -189,8 +189,8 @@ def test_a_balanced_run_serves_the_rare_class_as_often(squares):
     assert max(targets.bincount()) - min(targets.bincount()) <= 1
     assert len(targets) == len(data.indices["train"]) == 22
     first = {}
-    for item in loader:  # the same picture comes several times, each time augmented anew
+    for item in loader:  # the same image comes several times, each time augmented anew
         item["input"] = loader.dataset.augmentation(item["input"], item["draw"].tolist())
-        for index, picture in zip(item["index"].tolist(), item["input"], strict=True):
-            first.setdefault(index, set()).add(picture.numpy().tobytes())
+        for index, image in zip(item["index"].tolist(), item["input"], strict=True):
+            first.setdefault(index, set()).add(image.numpy().tobytes())
     assert max(len(views) for views in first.values()) > 1

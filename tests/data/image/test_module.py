@@ -108,15 +108,15 @@ def test_a_loader_without_a_generator_of_its_own_would_disturb_them(squares, str
 
 
 @FORK
-def test_a_bad_picture_is_one_sentence_also_from_a_worker(squares, tmp_path):
+def test_a_bad_image_is_one_sentence_also_from_a_worker(squares, tmp_path):
     data = squares(workers=1, in_memory=False, root=tmp_path)
     Path(data.table.samples[int(data.indices["train"][3])]).write_bytes(b"")
-    with pytest.raises(DataError, match=r"^Expected a readable picture but got \S+: none of the formats[^\n]*$"):
+    with pytest.raises(DataError, match=r"^Expected a readable image but got \S+: none of the formats[^\n]*$"):
         read(data.train_dataloader())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_prediction_prepares_pictures_as_evaluation_does(squares, tmp_path, channels):
+def test_prediction_prepares_images_as_evaluation_does(squares, tmp_path, channels):
     trained = squares(root=tmp_path, channels=channels, in_memory=True)
     evaluated = [input for b in read(trained.test_dataloader()) for input in b[0]]
     files = [trained.table.samples[row] for row in trained.indices["test"]]
@@ -145,11 +145,11 @@ def test_without_a_split_there_is_no_loader(squares):
     data = squares(split=Split(val=0, test=0))
     assert data.val_dataloader() == data.test_dataloader() == []
     data.evaluate_on("val")
-    with pytest.raises(DataError, match="Expected a split with pictures but got 'val'"):
+    with pytest.raises(DataError, match="Expected a split with images but got 'val'"):
         data.test_dataloader()
     with pytest.raises(DataError, match="call predict_on first"):
         data.predict_dataloader()
-    with pytest.raises(DataError, match="at least one picture or text to predict on"):
+    with pytest.raises(DataError, match="at least one image or text to predict on"):
         data.predict_on([], data.spec)
 
 
@@ -171,7 +171,7 @@ def test_evaluation_in_two_processes_marks_what_fills_up(squares, processes):
     assert sorted(seen) == [-1, *data.indices["test"].tolist()]
 
 
-def test_pictures_are_decoded_once_a_run(squares):
+def test_images_are_decoded_once_a_run(squares):
     data = squares(in_memory=True)
     assert data.train_dataloader().dataset is data.train_dataloader().dataset
     before = data.train_dataloader().dataset
@@ -180,7 +180,7 @@ def test_pictures_are_decoded_once_a_run(squares):
     assert next(iter(data.train_dataloader()))["input"].shape == (30, 3, 11, 18)  # still to be cropped to 10 x 10
 
 
-def test_grey_pictures_travel_as_one_channel(squares):
+def test_grey_images_travel_as_one_channel(squares):
     data = squares(channels=1, augment="none")
     batch = next(iter(data.train_dataloader()))
     assert (batch["input"].dtype, batch["input"].shape) == (torch.uint8, (30, 1, 8, 8))
@@ -198,14 +198,14 @@ def test_a_one_channel_backbone_takes_no_colour(squares):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_backbone_of_other_channels_is_told_what_the_pictures_have(squares, channels):
+def test_a_backbone_of_other_channels_is_told_what_the_images_have(squares, channels):
     data = squares(channels=channels, augment="none")
     data.connect(Preprocess(size=8, mean=(0.5,) * 4, std=(0.2,) * 4))
-    with pytest.raises(DataError, match=rf"^Expected pictures of 4 .* use backbone.in_channels={channels}\.$"):
+    with pytest.raises(DataError, match=rf"^Expected images of 4 .* use backbone.in_channels={channels}\.$"):
         data.train_dataloader()
 
 
-def test_pictures_that_stand_in_two_splits_are_reported(squares, tmp_path, caplog):
+def test_images_that_stand_in_two_splits_are_reported(squares, tmp_path, caplog):
     data = squares(root=tmp_path)
     assert data.duplicates == []
     train, test = int(data.indices["train"][0]), int(data.indices["test"][0])
@@ -276,7 +276,7 @@ def test_half_precision_gets_half_inputs(squares, tmp_path):
 @FEW
 @LEAF
 @pytest.mark.filterwarnings("ignore:You requested to overfit")  # Lightning then replaces our sampler by its own
-def test_overfitting_on_one_batch_sees_the_same_pictures(squares, tmp_path):
+def test_overfitting_on_one_batch_sees_the_same_images(squares, tmp_path):
     model = Watch()
     run = trainer(tmp_path, max_epochs=2, overfit_batches=1, enable_checkpointing=False, limit_val_batches=0)
     run.fit(model, datamodule=squares(batch_size=4))

@@ -61,7 +61,7 @@ def test_a_set_comes_in_its_own_splits(name, tmp_path, published):
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_a_picture_and_its_class_are_torchvisions(name, tmp_path, published):
+def test_a_image_and_its_class_are_torchvisions(name, tmp_path, published):
     published(name, tmp_path)
     table = module(name, tmp_path).load()
     kind = getattr(datasets, name)
@@ -132,7 +132,7 @@ def test_a_class_that_stands_for_none_is_left_out(tmp_path, published, caplog):
     data = module("EMNIST", tmp_path, options={"split": "letters"})
     data.setup()
     assert data.spec.class_names == tuple("abcdefghijklmnopqrstuvwxyz")
-    assert "Left out the class 'N/A', which no picture has" in caplog.text
+    assert "Left out the class 'N/A', which no image has" in caplog.text
     theirs = datasets.EMNIST(str(tmp_path), split="letters", train=True)
     assert [theirs.classes[label] for _, label in theirs] == [
         data.spec.class_names[label] for label in data.table.targets[data.table.folders == "train"]
@@ -147,7 +147,7 @@ def test_files_that_a_dataset_opens_are_not_decoded(tmp_path, monkeypatch, publi
     assert table.class_names == ("Faces", "accordion", "wild_cat")
 
 
-def test_pictures_without_a_class_are_refused_with_the_reason(tmp_path, published, monkeypatch):
+def test_images_without_a_class_are_refused_with_the_reason(tmp_path, published, monkeypatch):
     """The faces of the test split, in the one of its forms that leaves out what they show."""
     published("FER2013", tmp_path)
     folder = tmp_path / "fer2013"
@@ -177,7 +177,7 @@ def test_further_arguments(tmp_path, published):
     ("name", "message"),
     [
         ("cifar10", "a dataset of torchvision but got 'cifar10'. Did you mean 'CIFAR10'"),
-        ("FakeData", "a dataset of classified pictures, as arrays or files, but FakeData is not"),
+        ("FakeData", "a dataset of classified images, as arrays or files, but FakeData is not"),
         ("utils", "a dataset of torchvision but got 'utils'"),
     ],
 )

@@ -26,7 +26,7 @@ def held(data, folds, number=None, **options):
 
 @pytest.mark.parametrize("by", ["random", "stratified", "group"])
 @pytest.mark.parametrize("kind", ["class", "value", "multilabel", "ordinal"])
-def test_each_picture_is_tested_in_exactly_one_fold(by, kind):
+def test_each_image_is_tested_in_exactly_one_fold(by, kind):
     folds = held(table(kind=kind), 5, by=by)
     assert sorted(np.concatenate(folds)) == list(range(120))
     if by != "group":
@@ -77,15 +77,15 @@ def test_leaving_one_group_out():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"folds": 1}, "folds from 2 to 120, the number of pictures, but got 1"),
+        ({"folds": 1}, "folds from 2 to 120, the number of images, but got 1"),
         ({"folds": 121}, "but got 121"),
         ({"folds": 18, "by": "group"}, "folds from 2 to 17, the number of groups, but got 18"),
         ({"folds": 5, "fold": 5}, "fold from 0 to 4 but got 5"),
         ({"folds": 5, "fold": -1}, "fold from 0 to 4 but got -1"),
         ({"folds": "leave_one_out", "fold": 120}, "fold from 0 to 119"),
-        ({"folds": 60}, "at least 60 pictures of every class for 60 folds but got 48 of class 'b'"),
+        ({"folds": 60}, "at least 60 images of every class for 60 folds but got 48 of class 'b'"),
         ({"shots": 0}, "shots to be at least 1"),
-        ({"shots": 40}, "at least 40 pictures of 'b' in train for data.split.shots but got 31"),
+        ({"shots": 40}, "at least 40 images of 'b' in train for data.split.shots but got 31"),
     ],
 )
 def test_folds_and_shots_that_there_are_none_of(options, message):

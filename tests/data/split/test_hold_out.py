@@ -13,8 +13,8 @@ def table(kind, count=300):
     }[kind]
     names = np.array([f"p{i}" for i in range(count)])
     groups = rng.integers(0, 40, count)
-    pictures = np.zeros((count, 1, 1), np.uint8)
-    return Table(pictures, targets, ("a", "b", "c")[: targets.shape[1]], names, 1, groups, "site", kind=kind)
+    images = np.zeros((count, 1, 1), np.uint8)
+    return Table(images, targets, ("a", "b", "c")[: targets.shape[1]], names, 1, groups, "site", kind=kind)
 
 
 @pytest.mark.parametrize("by", ["random", "stratified", "group"])

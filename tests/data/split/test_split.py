@@ -36,7 +36,7 @@ def measured(by):
 
 
 @pytest.mark.parametrize("by", DIGESTS)
-def test_runs_that_were_measured_can_be_run_again_on_the_same_pictures(by):
+def test_runs_that_were_measured_can_be_run_again_on_the_same_images(by):
     assert measured(by) == DIGESTS[by]
 
 
@@ -45,7 +45,7 @@ def sizes(parts):
 
 
 @pytest.mark.parametrize("by", ["random", "stratified", "group"])
-def test_every_picture_is_in_exactly_one_part(by):
+def test_every_image_is_in_exactly_one_part(by):
     parts = Split(by=by)(grouped())
     assert list(parts) == ["train", "val", "test"]
     assert sorted(np.concatenate(list(parts.values()))) == list(range(400))
@@ -53,7 +53,7 @@ def test_every_picture_is_in_exactly_one_part(by):
 
 
 @pytest.mark.parametrize("by", ["random", "stratified"])
-def test_fractions_are_of_all_pictures(by):
+def test_fractions_are_of_all_images(by):
     assert sizes(Split(by=by, val=0.1, test=0.25)(table())) == {"train": 130, "val": 20, "test": 50}
 
 
@@ -138,7 +138,7 @@ def test_auto_keeps_the_groups_that_the_source_states(more, caplog):
 def test_stated_groups_are_not_torn_apart_without_a_word(by, caplog):
     Split(by=by)(grouped())
     (message,) = caplog.messages
-    assert f"data.split.by={by} may put pictures of one site into several splits" in message
+    assert f"data.split.by={by} may put images of one site into several splits" in message
 
 
 def test_guessed_groups_are_kept_together_only_when_asked_for(caplog):
@@ -157,9 +157,9 @@ def test_fractions_that_leave_nothing(val, test):
 @pytest.mark.parametrize(
     ("split", "data", "message"),
     [
-        (Split(), table([0] * 30 + [1]), r"at least two pictures of every class to take test.*got 1 of class 'b'"),
-        (Split(test=0.1), table([0, 1, 2, 3, 4, 5] * 4), r"one picture of each of the 6 classes but test gets 2"),
-        (Split(test=0.01), table(count=20), r"between 1 and 19 pictures for test but split.test asks for 0"),
+        (Split(), table([0] * 30 + [1]), r"at least two images of every class to take test.*got 1 of class 'b'"),
+        (Split(test=0.1), table([0, 1, 2, 3, 4, 5] * 4), r"one image of each of the 6 classes but test gets 2"),
+        (Split(test=0.01), table(count=20), r"between 1 and 19 images for test but split.test asks for 0"),
         (Split(by="group"), table(), "Expected the data to have groups"),
         (Split(by="group"), table(groups=np.zeros(200, np.int64)), "at least two groups to take test from but got 1"),
         (Split(by="folder"), table(), r"folders train and test .*use data.split.by=stratified"),

@@ -37,7 +37,7 @@ def test_many_values_are_cut_into_tenths():
     assert all(low[1] <= high[0] for low, high in itertools.pairwise(spans))
 
 
-def test_a_picture_counts_by_its_rarest_label():
+def test_a_image_counts_by_its_rarest_label():
     common, rare, both, none = [1, 0], [0, 1], [1, 1], [0, 0]
     found = of(table([common] * 6 + [rare, both, rare] + [none] * 2, "multilabel"))
     assert len({*found[6:9].tolist()}) == 1

@@ -16,7 +16,7 @@ def make(**arguments):
     return data
 
 
-def test_pictures_depend_on_their_own_seed_alone():
+def test_images_depend_on_their_own_seed_alone():
     first = make().spec.fingerprint
     assert make(seed=5, split=Split(seed=5)).spec.fingerprint == first
     assert make(data_seed=1).spec.fingerprint != first

@@ -38,7 +38,7 @@ def test_a_batch_is_padded_to_its_longest_text(dataset):
 def test_what_else_there_is_of_each_text_comes_along(dataset):
     made = dataset(words=[torch.tensor([1]), torch.tensor([1, 2]), torch.tensor([1])], title=["a", "b", "c"])
     batch = made.collate([made[1], made[2]])
-    assert batch["words"].tolist() == [[1, -100], [1, 2]] and batch["title"] == ["a", "b"]
+    assert batch["word_starts"].tolist() == [[1, -100], [1, 2]] and batch["title"] == ["a", "b"]
 
 
 def test_other_words_are_hidden_in_every_epoch_of_training_alone(dataset):

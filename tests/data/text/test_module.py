@@ -107,13 +107,13 @@ def test_prediction_gives_the_tokens_of_evaluation(words):
     data.predict_on([data.table.samples[row] for row in rows], data.spec)
     for one, other in zip(data.test_dataloader(), data.predict_dataloader(), strict=True):
         assert torch.equal(one["input"]["input_ids"], other["input"]["input_ids"])
-    with pytest.raises(DataError, match="at least one picture or text to predict on"):
+    with pytest.raises(DataError, match="at least one image or text to predict on"):
         data.predict_on([], data.spec)
 
 
 def test_rows_that_are_computed_together_are_as_long_as_each_other(words):
     data = words()
-    rows = data.together(np.arange(150), 16)
+    rows = data.length_sorted(np.arange(150), 16)
     assert sorted(rows.tolist()) == list(range(150))
     lengths = [data.plain(rows).input(i).shape[1] for i in range(150)]
     assert np.mean([np.ptp(lengths[i : i + 16]) for i in range(0, 144, 16)]) < 1
@@ -137,5 +137,5 @@ def test_inputs_of_one_shape(words):
 def test_mistakes(words):
     with pytest.raises(DataError, match=r"data.max_length to be at least 1"):
         words(max_length=0)
-    with pytest.raises(ConfigError, match=r"^Expected a backbone for texts but got one for pictures; use backbone=tra"):
+    with pytest.raises(ConfigError, match=r"^Expected a backbone for texts but got one for images; use backbone=tra"):
         Words(split=Split()).connect(Preprocess())

@@ -26,7 +26,7 @@ def pairs(tmp_path, small_text):
         data = PairTable(file=str(tmp_path / "t.jsonl"), **own | options)
         if not setup:
             return data
-        data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, "in_two_stacks"))
+        data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, "encoder_decoder"))
         data.setup("fit")
         return data
 
@@ -80,7 +80,7 @@ def marking(tmp_path):
         special = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
         words = [(f"\u2581{word}", -1.0) for word in ("the", *WORDS)]
         getattr(transformers, kind)(vocab=special + words, **languages).save_pretrained(tmp_path / "own")
-        return TextPreprocess("own", str(tmp_path / "own"), "x", 64, 100, "in_two_stacks")
+        return TextPreprocess("own", str(tmp_path / "own"), "x", 64, 100, "encoder_decoder")
 
     return write
 
@@ -103,7 +103,7 @@ def test_languages_mark_texts_and_what_is_written_begins_with_its_own(pairs, mar
 
 
 def test_each_mistake_with_languages_is_one_sentence(pairs, marking, small_text):
-    plain = TextPreprocess("t5", small_text("t5"), "x", 64, 18, "in_two_stacks")
+    plain = TextPreprocess("t5", small_text("t5"), "x", 64, 18, "encoder_decoder")
     told = marking("MBartTokenizer", src_lang="en_XX")
     for languages, preprocess, error, sentence in (
         (["en_XX"], plain, DataError, "data.languages to be what is read and what is written"),

@@ -19,7 +19,7 @@ def pairs(tmp_path, small_text):
         (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
         own = {"split": Split(by="auto", val=0.2, test=0.2), "batch_size": 8}
         data = PairTable(file=str(tmp_path / "t.jsonl"), **own | options)
-        data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, "in_two_stacks"))
+        data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, "encoder_decoder"))
         data.setup("fit")
         return data
 

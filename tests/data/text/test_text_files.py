@@ -24,8 +24,8 @@ def files(tmp_path, small_text):
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
         split = Split(by="auto", val=0.25, test=0.25)
         data = TextFiles(file=str(tmp_path / "texts"), **{"split": split, "batch_size": 4, "block_size": 8} | options)
-        reads = "forward" if model == "gpt2" else "both_ways"
-        data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, reads))
+        attention = "causal" if model == "gpt2" else "bidirectional"
+        data.connect(TextPreprocess(model, small_text(model), "x", 64, 18, attention))
         data.setup("fit")
         return data
 
@@ -78,7 +78,7 @@ def test_an_encoder_finds_other_words_in_every_epoch_and_the_same_in_evaluation(
     assert one == other
     batch = next(iter(data.val_dataloader()))
     assert ((batch["target"] != IGNORED).sum(dim=1) >= 1).all() and (batch["input"]["input_ids"] == 4).any()
-    assert data.unkept and files({}).unkept is None
+    assert data.uncacheable_reason and files({}).uncacheable_reason is None
 
 
 def test_a_line_is_a_text(files):

@@ -97,7 +97,12 @@ def test_iob1_is_read_as_iob2_and_told_where_it_is_not(table, caplog):
         ([LINES[0], {"tokens": ["a", "b"], "tags": ["O"]}], "t.jsonl", {}, r"each of 2 words in line 2 .* got 1 tags"),
         ([{"tokens": [], "tags": []}], "t.jsonl", {}, r"words in 'tokens' of line 1 of \S+ but got none"),
         ([{"tokens": ["a", " "], "tags": ["O", "O"]}], "t.jsonl", {}, r"line 1 of \S+ but got an empty one"),
-        ([{"words": ["a"], "tags": ["O"]}], "t.jsonl", {}, r"an object with 'tokens' in line 1 of .* \(data.tokens\)"),
+        (
+            [{"word_starts": ["a"], "tags": ["O"]}],
+            "t.jsonl",
+            {},
+            r"an object with 'tokens' in line 1 of .* \(data.tokens\)",
+        ),
         ([{"tokens": "a b", "tags": ["O"]}], "t.jsonl", {}, r"a list of words in 'tokens' of line 1 .* got a b"),
         ("{", "t.jsonl", {}, r"JSON in line 1 of \S+ but it cannot be read"),
         ([LINES[0] | {"split": "trian"}], "t.jsonl", {}, r"train, val or test as the split of t.jsonl:1 .* 'train'"),

@@ -18,8 +18,8 @@ def labelled(small_text, texts):
 
     def make(model="bert", **options):
         data = TextTable(file=str(texts), **{"split": Split(val=0.1, test=0.1), "batch_size": 8} | options)
-        reads = {"bert": "both_ways", "t5": "in_two_stacks"}.get(model, "forward")
-        data.connect(TextPreprocess(model, small_text(model), "x", 64, 64, reads))
+        attention = {"bert": "bidirectional", "t5": "encoder_decoder"}.get(model, "causal")
+        data.connect(TextPreprocess(model, small_text(model), "x", 64, 64, attention))
         data.setup("fit")
         return data
 
@@ -66,7 +66,7 @@ def test_a_decoder_is_to_give_the_next_token(labelled, lines):
 
 
 def test_an_encoder_is_to_find_words_that_are_other_ones_in_every_turn(labelled, lines):
-    data = labelled(unlabelled=str(lines[0]), hidden=0.5)
+    data = labelled(unlabelled=str(lines[0]), mlm_probability=0.5)
     loader = data.train_dataloader()
     found = {}
     for epoch in range(2):
@@ -121,7 +121,10 @@ def test_nothing_is_kept_and_what_is_cut_is_said(labelled, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = labelled(unlabelled=str(tmp_path / "a.txt"))
     assert "1 of 2 texts without labels are cut to 64 tokens" in caplog.text
-    assert "Texts without labels go through the backbone in every step" in data.unkept and not labelled().unkept
+    assert (
+        "Texts without labels go through the backbone in every step" in data.uncacheable_reason
+        and not labelled().uncacheable_reason
+    )
 
 
 @pytest.mark.parametrize(

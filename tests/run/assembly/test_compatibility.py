@@ -16,7 +16,7 @@ from tunesmith.run.train import train
 WAY_OUT = "got a batch of one .* use data.drop_last=true, another data.batch_size or head.norm=layer"
 
 
-@pytest.mark.parametrize("head", [["head=multi_level"], ["head=mlp", "head.norm=batch"]])
+@pytest.mark.parametrize("head", [["head=multi_stage"], ["head=mlp", "head.norm=batch"]])
 def test_a_last_batch_of_one_is_refused_before_the_fit(head, quick, tmp_path):
     words = [*head, "policy=full", "data.augment=none", "data.split.val=0.2", "data.split.test=0.2"]
     sizes = assemble(quick(*words, samples=60), tmp_path, {}).data.counts()["train"]
@@ -45,7 +45,7 @@ def test_a_last_batch_of_one_is_refused_before_the_fit(head, quick, tmp_path):
 def test_which_batches_are_of_one(size, batch, refused, more, norm):
     task = SimpleNamespace(head=nn.Sequential(nn.Linear(2, 2), norm(2)))
     rows = {"train": range(size)}
-    what = SimpleNamespace(what="pictures")
+    what = SimpleNamespace(what="images")
     data = SimpleNamespace(indices=rows, batch_size=batch, drop_last=more.get("drop_last", False), table=what)
     trainer = SimpleNamespace(world_size=more.get("processes", 1), limit_train_batches=more.get("limit", 1.0))
     if refused and norm is nn.BatchNorm1d:

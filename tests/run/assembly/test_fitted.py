@@ -30,7 +30,7 @@ def run(request, quick_below, tmp_path_factory):
     logs = tmp_path_factory.mktemp("fitted")
     odd = ["trainer.max_epochs=3", "trainer.gradient_clip_val=1", "+trainer.val_check_interval=0.5"]
     more = ["callback=default", "callback.progress=null", *odd]
-    head = {"ridge": ["head.features=levels"], "logistic": ["head.alpha=100"]}[request.param]
+    head = {"ridge": ["head.features=stage_features"], "logistic": ["head.alpha=100"]}[request.param]
     return train(quick_below(logs, "data=digits", f"head={request.param}", *head, *FITTED, *more))
 
 

@@ -1,4 +1,4 @@
-"""Every kind of target, from a table of pictures to predictions for files."""
+"""Every kind of target, from a table of images to predictions for files."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ COLUMNS = {
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Pictures of one colour each and what is to be said of them, with a weight a picture."""
-    root = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Images of one colour each and what is to be said of them, with a weight an image."""
+    root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     colours = rng.uniform(0, 1, (60, 3))
     for i, colour in enumerate(colours):
@@ -46,7 +46,7 @@ def pictures(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def make(pictures, quick_below, tmp_path_factory):
+def make(images, quick_below, tmp_path_factory):
     def make(*options):
         small = [
             "backbone.image_size=12",
@@ -55,7 +55,7 @@ def make(pictures, quick_below, tmp_path_factory):
             "trainer.max_epochs=1",
             "plots=true",
         ]
-        data = ["data=image_table", f"data.file={pictures / 'table.csv'}"]
+        data = ["data=image_table", f"data.file={images / 'table.csv'}"]
         return quick_below(tmp_path_factory.mktemp("logs"), *data, *small, *options)
 
     return make
@@ -93,7 +93,7 @@ def test_metrics_follow_from_the_predictions_that_are_saved(run):
         assert result.metrics["test/exact_match"] == pytest.approx(right)
 
 
-def test_evaluate_and_predict_say_the_same(run, pictures, tmp_path, capsys):
+def test_evaluate_and_predict_say_the_same(run, images, tmp_path, capsys):
     kind, result = run
     outcome = evaluate(compose("evaluate", [f"run={result.folder}"]))
     assert outcome.metrics == pytest.approx(
@@ -103,11 +103,11 @@ def test_evaluate_and_predict_say_the_same(run, pictures, tmp_path, capsys):
     before = pd.read_parquet(result.folder / "predictions.parquet")
     pd.testing.assert_frame_equal(before, pd.read_parquet(folder / "predictions.parquet"), atol=1e-5)
     assert (folder / "per_class.tsv").is_file()
-    words = [f"run={result.folder}", f"input={pictures}/*.png", f"output={tmp_path / 'out.csv'}"]
+    words = [f"run={result.folder}", f"input={images}/*.png", f"output={tmp_path / 'out.csv'}"]
     found = predict(compose("predict", words))
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     assert list(table.columns) == [c for c in COLUMNS[kind] if not c.startswith("target")]
-    table.index = table["file"].str.removeprefix(f"{pictures}/")
+    table.index = table["file"].str.removeprefix(f"{images}/")
     for column in table.columns[1:]:
         got = table.loc[before["file"], column].to_list()
         assert got == (before[column].to_list() if column == "label" else pytest.approx(before[column], abs=1e-4))
@@ -142,8 +142,8 @@ def test_what_does_not_fit_is_one_sentence(make, options, error, sentence):
     assert "\n" not in str(caught.value)
 
 
-def test_other_data_must_have_the_same_kind(run, pictures):
+def test_other_data_must_have_the_same_kind(run, images):
     _, result = run
-    words = [f"run={result.folder}", "data=image_table", f"data.file={pictures / 'table.csv'}", "data.labels=colour"]
+    words = [f"run={result.folder}", "data=image_table", f"data.file={images / 'table.csv'}", "data.labels=colour"]
     with pytest.raises(DataError, match="as the run was trained on, but got classes"):
         evaluate(compose("evaluate", words))

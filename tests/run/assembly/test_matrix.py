@@ -51,8 +51,8 @@ def composed(quick_below, tmp_path_factory, texts, tagged, questions):
 
 @pytest.fixture(scope="module")
 def predicting(tmp_path_factory):
-    """The configuration of a prediction on two pictures."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """The configuration of a prediction on two images."""
+    folder = tmp_path_factory.mktemp("images")
     for colour in ("red", "blue"):
         Image.new("RGB", (40, 50), colour).save(folder / f"{colour}.png")
     (folder / "texts.txt").write_text("the film is good\na very dull film\n")

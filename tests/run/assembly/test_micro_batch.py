@@ -50,7 +50,7 @@ def memory_for(monkeypatch):
     return limit
 
 
-# 36 pictures of 60 train: 4 batches of 8 and one of 4.
+# 36 images of 60 train: 4 batches of 8 and one of 4.
 @pytest.mark.parametrize("more", [[], ["trainer.accumulate_grad_batches=2"], ["+trainer.limit_train_batches=2"]])
 def test_pieces_make_the_step_of_the_whole_batch(more, quick, tmp_path):
     words = [
@@ -62,7 +62,7 @@ def test_pieces_make_the_step_of_the_whole_batch(more, quick, tmp_path):
         *more,
     ]
     states = []
-    for name, own in {"whole": [], "pieces": ["trainer.batch_size=2"]}.items():
+    for name, own in {"whole": [], "pieces": ["trainer.micro_batch_size=2"]}.items():
         parts = assembled(quick, tmp_path / name, *words, *own)
         with quietly():
             parts.trainer.fit(parts.task, datamodule=parts.data)
@@ -74,9 +74,13 @@ def test_pieces_make_the_step_of_the_whole_batch(more, quick, tmp_path):
 
 def test_the_largest_divisor_that_fits_is_found(quick, tmp_path, memory_for):
     memory_for(7)
-    parts = assembled(quick, tmp_path, "trainer.batch_size=auto", "data.batch_size=30", NO_NORMS)
-    assert (parts.pieces.at_once, parts.data.batch_size, parts.trainer.accumulate_grad_batches) == (6, 6, 5)
-    assert parts.pieces.sentences() == ["Of 30 samples 6 fit into memory at once: 5 pieces make a step."]
+    parts = assembled(quick, tmp_path, "trainer.micro_batch_size=auto", "data.batch_size=30", NO_NORMS)
+    assert (parts.micro_batches.micro_batch_size, parts.data.batch_size, parts.trainer.accumulate_grad_batches) == (
+        6,
+        6,
+        5,
+    )
+    assert parts.micro_batches.sentences() == ["Of 30 samples 6 fit into memory at once: 5 pieces make a step."]
 
 
 def test_the_search_leaves_no_trace(quick, tmp_path, memory_for, monkeypatch):
@@ -101,7 +105,7 @@ def test_the_search_leaves_no_trace(quick, tmp_path, memory_for, monkeypatch):
     find = micro_batch.find
     monkeypatch.setattr(micro_batch, "find", finding)
     words = ["policy=gradual", "head=mlp", "callback=ema", "trainer.max_epochs=4"]
-    parts = assembled(quick, tmp_path, "trainer.batch_size=auto", *words)
+    parts = assembled(quick, tmp_path, "trainer.micro_batch_size=auto", *words)
     assert kept["answer"] == 4 and parts.task._trainer is None
 
 
@@ -118,11 +122,11 @@ def test_a_run_that_searched_has_the_bits_of_one_that_was_told_and_resumes_witho
     tmp_path, memory_for, monkeypatch
 ):
     memory_for(4)
-    told = bits(train(configured(tmp_path / "told", "ema", "trainer.batch_size=4")).folder)
-    cfg = configured(tmp_path / "found", "ema", "trainer.batch_size=auto")
+    told = bits(train(configured(tmp_path / "told", "ema", "trainer.micro_batch_size=4")).folder)
+    cfg = configured(tmp_path / "found", "ema", "trainer.micro_batch_size=auto")
     folder = killed(cfg, monkeypatch, (Task, "training_step"), 17)
     record = json.loads((folder / "run.json").read_text())
-    assert record["batch"] == {"batch_size": 8, "at_once": 4, "found": True}
+    assert record["batch"] == {"batch_size": 8, "micro_batch_size": 4, "found": True}
     monkeypatch.setattr(micro_batch, "find", lambda *a: pytest.fail("it searched again"))
     go_on(folder)
     assert differing(bits(folder), told) == []
@@ -130,15 +134,15 @@ def test_a_run_that_searched_has_the_bits_of_one_that_was_told_and_resumes_witho
 
 def test_what_another_run_found_counts_for_the_same_batch_size(quick, tmp_path, memory_for):
     memory_for(4)
-    record = {"batch": {"batch_size": 32, "at_once": 16, "found": True}}
+    record = {"batch": {"batch_size": 32, "micro_batch_size": 16, "found": True}}
     for size, expected in ((32, 16), (16, 4)):
-        words = ["trainer.batch_size=auto", f"data.batch_size={size}"]
-        assert assembled(quick, tmp_path, *words, record=record).pieces.at_once == expected
+        words = ["trainer.micro_batch_size=auto", f"data.batch_size={size}"]
+        assert assembled(quick, tmp_path, *words, record=record).pieces.micro_batch_size == expected
 
 
 @pytest.mark.parametrize("free", [30, 1e-3])
 def test_on_a_cpu_nothing_is_tried_that_cannot_be_expected_to_fit(free, quick, tmp_path, monkeypatch):
-    """Measured, not injected: pictures of 64 px, batches of 256."""
+    """Measured, not injected: images of 64 px, batches of 256."""
     tried = []
     original = micro_batch._try
 
@@ -148,12 +152,12 @@ def test_on_a_cpu_nothing_is_tried_that_cannot_be_expected_to_fit(free, quick, t
 
     monkeypatch.setattr(micro_batch, "_try", trying)
     monkeypatch.setattr(micro_batch, "available_bytes", lambda: free * 2**20)
-    words = ["trainer.batch_size=auto", "data.batch_size=256", NO_NORMS, "data.in_memory=false"]
+    words = ["trainer.micro_batch_size=auto", "data.batch_size=256", NO_NORMS, "data.in_memory=false"]
     if free < 1:
         with pytest.raises(RunError, match=r"one sample at a time to fit.*bf16-mixed"):
             assembled(quick, tmp_path, *words, samples=600)
         return
-    found = assembled(quick, tmp_path, *words, samples=600).pieces.at_once
+    found = assembled(quick, tmp_path, *words, samples=600).pieces.micro_batch_size
     assert 8 <= found < 256 and max(tried) <= 2 * found
 
 
@@ -195,13 +199,16 @@ def test_the_limit_of_the_process_counts(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["trainer.batch_size=7"], "divide data.batch_size=32.*but got 7; use 8 or 4"),
-        (["trainer.batch_size=0"], "divide data.batch_size=32.*but got 0; use 1 or 2"),
-        (["trainer.batch_size=64"], "divide data.batch_size=32.*but got 64; use 32 or 16"),
-        (["trainer.batch_size=8", "head=ridge", "policy=linear_probe", "data.augment=none"], "head that is fitted"),
-        (["trainer.batch_size=8", "data.drop_last=true"], "drop_last=false"),
-        (["trainer.batch_size=auto", "trainer.devices=2"], "a number on several devices"),
-        (["trainer.batch_size=5", "head=mlp", "head.norm=batch", "data.batch_size=35"], "batch of one"),
+        (["trainer.micro_batch_size=7"], "divide data.batch_size=32.*but got 7; use 8 or 4"),
+        (["trainer.micro_batch_size=0"], "divide data.batch_size=32.*but got 0; use 1 or 2"),
+        (["trainer.micro_batch_size=64"], "divide data.batch_size=32.*but got 64; use 32 or 16"),
+        (
+            ["trainer.micro_batch_size=8", "head=ridge", "policy=linear_probe", "data.augment=none"],
+            "head that is fitted",
+        ),
+        (["trainer.micro_batch_size=8", "data.drop_last=true"], "drop_last=false"),
+        (["trainer.micro_batch_size=auto", "trainer.devices=2"], "a number on several devices"),
+        (["trainer.micro_batch_size=5", "head=mlp", "head.norm=batch", "data.batch_size=35"], "batch of one"),
     ],
 )
 def test_what_cannot_be_cut_is_a_sentence(words, says, quick, tmp_path):
@@ -213,13 +220,13 @@ def test_what_cannot_be_cut_is_a_sentence(words, says, quick, tmp_path):
     ("words", "says"),
     [
         ([], "BatchNorm normalises over them"),
-        (["data.mixup=0.2"], "BatchNorm.* and pictures are mixed within them"),
+        (["data.mixup=0.2"], "BatchNorm.* and images are mixed within them"),
         ([NO_NORMS], ""),
-        (["trainer.batch_size=32"], ""),
+        (["trainer.micro_batch_size=32"], ""),
     ],
 )
 def test_where_the_step_is_another_it_is_said(words, says, quick, tmp_path, caplog):
-    assembled(quick, tmp_path, "trainer.batch_size=8", *words)
+    assembled(quick, tmp_path, "trainer.micro_batch_size=8", *words)
     assert bool(says) == ("do not give the step of the whole batch" in caplog.text)
     assert not says or re.search(says, caplog.text)
 
@@ -227,10 +234,10 @@ def test_where_the_step_is_another_it_is_said(words, says, quick, tmp_path, capl
 def test_other_errors_of_a_trial_are_not_memory(quick, tmp_path, memory_for):
     memory_for(4, RuntimeError("another"))
     with pytest.raises(RuntimeError, match="another"):
-        assembled(quick, tmp_path, "trainer.batch_size=auto")
+        assembled(quick, tmp_path, "trainer.micro_batch_size=auto")
 
 
 def test_batches_that_fit_stay_whole(quick, tmp_path):
-    parts = assembled(quick, tmp_path, "trainer.batch_size=auto")
-    assert parts.pieces == micro_batch.Pieces(32, 32, True) and parts.pieces.sentences() == []
+    parts = assembled(quick, tmp_path, "trainer.micro_batch_size=auto")
+    assert parts.micro_batches == micro_batch.MicroBatches(32, 32, True) and parts.micro_batches.sentences() == []
     assert parts.trainer.accumulate_grad_batches == 1 and math.isinf(memory.Forecast(math.inf).room)

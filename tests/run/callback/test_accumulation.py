@@ -19,7 +19,7 @@ TAGS = ["data=token_table", "task=token_classification", "backbone=transformers"
 
 
 def trained(quick, folder, size, accumulated, *more):
-    """The weights after two epochs on 36 pictures."""
+    """The weights after two epochs on 36 images."""
     folder = folder / str(size)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)

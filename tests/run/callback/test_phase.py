@@ -21,7 +21,7 @@ PROBE = ["policy=lp_ft", "policy.probe_epochs=9", "policy.patience=1", "trainer.
 
 @pytest.fixture(autouse=True)
 def _unpainted(monkeypatch):
-    """Pictures take most of the time of so short a run."""
+    """Images take most of the time of so short a run."""
     monkeypatch.setattr("tunesmith.run.evaluation.plot.draw_all", lambda *a: [])
 
 
@@ -67,8 +67,8 @@ def test_the_next_phase_begins_from_the_best_weights_averages_and_moments(more, 
     assert not same(states["end", 1], states["end", 0])
     policy = json.loads((folder / "run.json").read_text())["policy"]
     assert [p["first_epoch"] for p in policy["phases"]] == [0, 2]
-    (decision,) = policy["decisions"]
-    assert (decision["phase"], decision["first_epoch"], decision["best_epoch"]) == (1, 2, 0)
+    (transition,) = policy["transitions"]
+    assert (transition["phase"], transition["first_epoch"], transition["best_epoch"]) == (1, 2, 0)
     assert policy["check"]["frozen_moved"] == [] == policy["check"]["trained_unmoved"]
 
 
@@ -98,7 +98,7 @@ def test_a_phase_that_runs_out_of_epochs_hands_its_best_weights_on_too(quick, st
     folder = train(quick(*words, samples=60)).folder
     assert same(states["start", 2], states["end", 1])
     assert same(states["start", 3], states["end", 0])
-    assert json.loads((folder / "run.json").read_text())["policy"]["decisions"][0]["first_epoch"] == 3
+    assert json.loads((folder / "run.json").read_text())["policy"]["transitions"][0]["first_epoch"] == 3
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_validations_are_counted_since_the_best(mode, scores, waits, kept):
 def test_metrics_of_validation_inside_an_epoch_count_and_the_phase_ends_with_the_epoch(quick, states):
     words = [*PROBE, "policy.min_delta=9", "policy.patience=2", "+trainer.val_check_interval=1", "data.batch_size=16"]
     folder = train(quick(*words, samples=60)).folder
-    assert json.loads((folder / "run.json").read_text())["policy"]["decisions"][0]["first_epoch"] == 1
+    assert json.loads((folder / "run.json").read_text())["policy"]["transitions"][0]["first_epoch"] == 1

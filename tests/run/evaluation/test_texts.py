@@ -1,4 +1,4 @@
-"""A run on texts, from its table to predictions: the same commands as for pictures."""
+"""A run on texts, from its table to predictions: the same commands as for images."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_a_folder_and_nothing_are_no_texts(tmp_path):
     ],
 )
 def test_pairs_and_other_targets(task, labels, metric, quick, small_text, tmp_path):
-    """A judge of pairs: everything but the columns is as for pictures."""
+    """A judge of pairs: everything but the columns is as for images."""
     words = ["good", "bad", "dull", "fine"]
     rows = [
         {

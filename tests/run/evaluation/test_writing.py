@@ -158,6 +158,6 @@ def test_a_model_that_is_told_languages(kind, quick, small_text, texts_of_words,
     assert all(text.startswith("the film is") for text in written)  # without the mark, which is no text
 
 
-def test_pictures_have_no_words(quick):
+def test_images_have_no_words(quick):
     with pytest.raises(ConfigError, match=r"^Expected a language model for head=language_model, such as backbone=tr"):
         train(quick("head=language_model"))

@@ -116,7 +116,7 @@ def test_a_package_that_was_not_there_changes_nothing(folder, monkeypatch):
     ("now", "expected"),
     [
         ({"data": {"fingerprint": "b", "members": {}}}, r"other data \(fingerprint b instead of a\)"),
-        ({"data": {"fingerprint": "a", "members": {"val": "1"}}}, "other pictures in val"),
+        ({"data": {"fingerprint": "a", "members": {"val": "1"}}}, "other images in val"),
         ({"data": {"fingerprint": "a", "members": {"val": "0"}, "unlabelled": "c"}}, "other texts without labels"),
         ({"data": {"fingerprint": "a", "members": {"val": "0"}}, "init": {"hash": "y", "source": "x"}}, "weights of x"),
     ],

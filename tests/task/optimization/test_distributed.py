@@ -103,7 +103,7 @@ def test_language_models_too(quick_below, small_text, texts, tmp_path):
     data = ["data=text_table", f"data.file={texts}", "backbone=transformers", "backbone.weights=null", THAWING]
     data.append("data.split={val: 0.125, test: 0.25}")  # whole steps
     models = {name: [*data, f"backbone.name={small_text(name)}"] for name in ("bert", "llama", "t5")}
-    models["joint"] = [*models["llama"], "task=joint", "data.unlabelled=train", "task.pretraining=1"]
+    models["joint"] = [*models["llama"], "task=joint", "data.unlabelled=train", "task.lm_loss_weight=1"]
     work = {n: partial(weights, quick_below, tmp_path / n, "ddp", *words) for n, words in models.items()}
     first, second = together(tmp_path, lambda: {name: run() for name, run in work.items()})
     for name in models:

@@ -35,16 +35,16 @@ class Net(nn.Module):
     def members(self, stage):
         return {"one": self.net["one"]}
 
-    def forward(self, x, frozen=0, levels=False):
-        self.asked.append(levels)
+    def forward(self, x, frozen=0, stage_features=False):
+        self.asked.append(stage_features)
         pooled = self.net["one"](x.flatten(1))
-        return Features(pooled, levels=(pooled, 2 * pooled) if levels else ())
+        return Features(pooled, stage_features=(pooled, 2 * pooled) if stage_features else ())
 
 
 def make(kind, spec, loss, metric, **options):
     torch.manual_seed(0)
     backbone = Net()
-    head = Ridge(3, len(spec.class_names), level_dims=(3, 3), target=spec.target, alpha=1.0, **options)
+    head = Ridge(3, len(spec.class_names), stage_dims=(3, 3), target=spec.target, alpha=1.0, **options)
     names = [f"head.{n}" for n, _ in head.named_parameters()]
     rows = tuple(Row(Parameter(n, HEAD, 1, False, False, 2, 1), 0, 0.0, 0.0) for n in names)
     return kind(
@@ -87,14 +87,14 @@ def classify(**options):
     return make(Classification, CLASSES, nn.CrossEntropyLoss(), MulticlassAccuracy(3), **options)
 
 
-@pytest.mark.parametrize("features", ["pooled", "levels"])
+@pytest.mark.parametrize("features", ["pooled", "stage_features"])
 def test_the_head_is_fitted_to_all_of_an_epoch_and_nothing_else_moves(features):
     task = classify(features=features)
     before = {k: v.clone() for k, v in task.backbone.state_dict().items()}
     _, found = fit(task, TARGET)
     assert all(torch.equal(v, before[k]) for k, v in task.backbone.state_dict().items())
-    assert set(task.backbone.asked) == {features == "levels"}
-    alone = Ridge(3, 3, level_dims=(3, 3), alpha=1.0, features=features)
+    assert set(task.backbone.asked) == {features == "stage_features"}
+    alone = Ridge(3, 3, stage_dims=(3, 3), alpha=1.0, features=features)
     alone.fit(alone.vectors(found), F.one_hot(TARGET, 3))
     assert torch.allclose(task.head(found), alone(found), atol=1e-5)
 

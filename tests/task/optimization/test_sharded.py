@@ -200,7 +200,7 @@ ALIKE = {
     "chain": ["policy=chain"],
     "cached features": ["policy=linear_probe", "cache=auto", "data.augment=none"],
     "cached maps": ["policy=last_stages", "policy.stages=1", "cache=auto", "data.augment=none"],
-    "levels": ["policy=full", "head=multi_level"],
+    "stage_features": ["policy=full", "head=multi_stage"],
 }
 
 

@@ -28,7 +28,7 @@ class Family(ABC):
     Attributes:
         title: Its name in a sentence.
         modules: The modules of ``timm.models`` whose models are all of this architecture.
-        sized: Whether a model is built for one picture size.
+        sized: Whether a model is built for one image size.
     """
 
     title: ClassVar[str]
@@ -40,7 +40,7 @@ class Family(ABC):
         """List the stages of a model, shallow to deep."""
 
     def check_size(self, net: Any, size: int) -> None:  # noqa: B027  # most architectures take any size
-        """Refuse a picture size in pixels that the model cannot take.
+        """Refuse an image size in pixels that the model cannot take.
 
         Raises:
             ConfigError: It cannot.
@@ -56,7 +56,7 @@ class Family(ABC):
         """Turn the last stage's output into features."""
         return Features(pooled=net.forward_head(x, pre_logits=True), map=x)
 
-    def level(self, net: Any, x: Tensor) -> Tensor:
+    def pool_stage(self, net: Any, x: Tensor) -> Tensor:
         """Pool a stage's output to ``(B, D_i)``."""
         return x.mean((2, 3))
 
@@ -127,7 +127,7 @@ class ConvNeXts(Family):
         return [Stage("stem", ("stem",)), *_each(net, "stages", "norm_pre", "head.norm", "head.pre_logits")]
 
     def check_size(self, net: Any, size: int) -> None:
-        """Refuse pictures of which the last map, 32 times smaller as a rule, would have no pixel."""
+        """Refuse images of which the last map, 32 times smaller as a rule, would have no pixel."""
         least = net.feature_info[-1]["reduction"]
         if size < least:
             raise ConfigError(f"Expected backbone.image_size to be at least {least} pixels but got {size}.")
@@ -158,7 +158,7 @@ class VisionTransformers(Family):
         return [Stage(EMBEDDING, _there(net, *tokens)), *_each(net, "blocks", "norm", "fc_norm", "attn_pool")]
 
     def check_size(self, net: Any, size: int) -> None:
-        """Refuse pictures that the patches do not fill."""
+        """Refuse images that the patches do not fill."""
         _check_patches(net, size)
 
     def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
@@ -176,8 +176,8 @@ class VisionTransformers(Family):
         """Pool the tokens as the model does: class token, average or attention."""
         return Features(pooled=net.forward_head(x, pre_logits=True), tokens=x)
 
-    def level(self, net: Any, x: Tensor) -> Tensor:
-        """Average the patches' tokens: in the shallowest stage a class token is the same for every picture."""
+    def pool_stage(self, net: Any, x: Tensor) -> Tensor:
+        """Average the patches' tokens: in the shallowest stage a class token is the same for every image."""
         return x[:, net.num_prefix_tokens :].mean(1)
 
 
@@ -193,14 +193,14 @@ class Swins(Family):
         return [Stage(EMBEDDING, (EMBEDDING,)), *_each(net, "layers", "norm")]
 
     def check_size(self, net: Any, size: int) -> None:
-        """Refuse pictures that the patches do not fill."""
+        """Refuse images that the patches do not fill."""
         _check_patches(net, size)
 
     def features(self, net: Any, x: Tensor) -> Features:
         """Pool the map as the model does."""
         return Features(pooled=net.forward_head(x, pre_logits=True), map=x.permute(0, 3, 1, 2))
 
-    def level(self, net: Any, x: Tensor) -> Tensor:
+    def pool_stage(self, net: Any, x: Tensor) -> Tensor:
         """Average the map over its pixels."""
         return x.mean((1, 2))
 

@@ -30,9 +30,9 @@ class Timm(Backbone):
         name: Name of the model, as timm spells it, with or without the tag of its weights.
         weights: ``pretrained`` (the tag's, downloaded on first use), ``package:efficientnet_lite0`` for
             ``tf_efficientnet_lite0``, a file, or ``None``.
-        image_size: Height and width of the pictures in pixels; ``None`` takes what the weights were trained with.
+        image_size: Height and width of the images in pixels; ``None`` takes what the weights were trained with.
             Position embeddings are resampled to another size.
-        in_channels: Channels of the pictures; the first convolution is adapted to other numbers than 3.
+        in_channels: Channels of the images; the first convolution is adapted to other numbers than 3.
         drop_path_rate: Stochastic depth: the probability, 0 to 1, of skipping the last block; earlier ones less.
         strict: Refuse a weights file with unknown or missing tensors.
 
@@ -80,9 +80,9 @@ class Timm(Backbone):
         """Pool the last stage's output as the model does."""
         return self._family.features(self.net, x)
 
-    def level(self, x: Tensor) -> Tensor:
+    def pool_stage(self, x: Tensor) -> Tensor:
         """Pool a stage's output, a map or tokens, to ``(B, D_i)`` by its mean."""
-        return self._family.level(self.net, x)
+        return self._family.pool_stage(self.net, x)
 
     def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
         """Run one stage, as the model's own forward pass does."""

@@ -1,4 +1,4 @@
-"""Weights for timm's models: the library's download, and files fitted to other channels and picture sizes."""
+"""Weights for timm's models: the library's download, and files fitted to other channels and image sizes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def download(name: str) -> dict[str, Tensor]:
 
 
 def fit(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fit weights to a model for other channels or another picture size.
+    """Fit weights to a model for other channels or another image size.
 
     Filters and position embeddings become, to the bit, what timm makes of its downloads. Tables of relative positions
     are resampled bicubically, as by the authors of Swin: timm's own way indexes tensors as torch is about to forbid.

@@ -32,7 +32,7 @@ class Cut:
             ``tokens`` (B, T, D), the class token first, or a ``vector`` (B, D).
         pooling: The modules that turn the map into ``(B, D, 1, 1)``; they run after the last stage, of which those that
             have parameters are members.
-        smallest: Height and width in pixels of the smallest picture that the network can take.
+        smallest: Height and width in pixels of the smallest image that the network can take.
     """
 
     stages: tuple[Stage, ...]
@@ -44,7 +44,7 @@ class Cut:
 
 
 def embed(net: Any, x: Tensor) -> Tensor:
-    """Cut pictures ``(B, C, H, W)`` into patches and embed them; gives tokens ``(B, T, D)``, the class token first."""
+    """Cut images ``(B, C, H, W)`` into patches and embed them; gives tokens ``(B, T, D)``, the class token first."""
     patches = net.conv_proj(x).flatten(2).transpose(1, 2)
     tokens = torch.cat([net.class_token.expand(len(x), -1, -1), patches], dim=1)
     embedded: Tensor = net.encoder.dropout(tokens + net.encoder.pos_embedding)

@@ -52,9 +52,9 @@ class Torchvision(Backbone):
         name: Name of the model, as torchvision spells it.
         weights: ``pretrained`` (torchvision's best), the name of other weights of torchvision's for the model, such as
             ``IMAGENET1K_V1``, a file, or ``None``; torchvision's are downloaded on first use.
-        image_size: Height and width of the pictures in pixels; ``None`` takes what the weights were evaluated with. The
+        image_size: Height and width of the images in pixels; ``None`` takes what the weights were evaluated with. The
             position embeddings of a ViT are interpolated.
-        in_channels: Channels of the pictures; the first convolution is adapted to other counts than three.
+        in_channels: Channels of the images; the first convolution is adapted to other counts than three.
         strict: Refuse a weights file with unknown or missing tensors.
 
     Raises:
@@ -107,9 +107,9 @@ class Torchvision(Backbone):
                 x = member(x)
         return x
 
-    def level(self, x: Tensor) -> Tensor:
+    def pool_stage(self, x: Tensor) -> Tensor:
         """Pool a stage's output as the base does; the maps of a Swin ``(B, H, W, C)`` too."""
-        return super().level(x.permute(0, 3, 1, 2) if self._cut.output == "nhwc" else x)
+        return super().pool_stage(x.permute(0, 3, 1, 2) if self._cut.output == "nhwc" else x)
 
     def pool(self, x: Tensor) -> Features:
         """Pool the last stage's output as the library does; of tokens ``(B, T, D)`` the first, the class token."""
@@ -170,14 +170,14 @@ def _check_size(name: str, size: int, cut: Cut) -> None:
 
 
 def _resize(net: Any, size: int) -> None:
-    """Make a ViT take pictures of another size, in pixels."""
+    """Make a ViT take images of another size, in pixels."""
     resized = interpolate_embeddings(size, net.patch_size, {POSITIONS: net.encoder.pos_embedding.detach()})[POSITIONS]
     net.encoder.pos_embedding = nn.Parameter(resized)
     net.image_size, net.seq_length = size, resized.shape[1]
 
 
 def _adapt(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring weights of the library's up to its present names, to the network's channels and its picture size."""
+    """Bring weights of the library's up to its present names, to the network's channels and its image size."""
     adapted = adapt_source(net, {_renamed(name): tensor for name, tensor in tensors.items()})
     positions = adapted.get(POSITIONS)
     # Only square grids can be interpolated; what else does not fit is refused by its shape.
@@ -205,10 +205,10 @@ def _preprocess(kind: type[nn.Module], transforms: Any) -> Preprocess:
     """Read the evaluation transforms that torchvision keeps with the weights.
 
     Their resize before the crop (232 px for a crop of 224) is left to the data's transforms, which resize the shorter
-    side to the size itself: nothing at the rim of a picture is lost.
+    side to the size itself: nothing at the rim of an image is lost.
 
-    Inception v3's weights come from a network for pictures from -1 to 1; torchvision normalises by ImageNet's numbers
-    and has the network put that right (``transform_input``). Here the pictures are normalised right at once.
+    Inception v3's weights come from a network for images from -1 to 1; torchvision normalises by ImageNet's numbers
+    and has the network put that right (``transform_input``). Here the images are normalised right at once.
     """
     preprocess = Preprocess(
         size=transforms.crop_size[0],

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tunesmith.backbone.transformers.family import EMBEDDINGS, Family, State, both_ways, causal, has, shared_from
+from tunesmith.backbone.transformers.family import EMBEDDINGS, Family, State, bidirectional, causal, has, shared_from
 from tunesmith.contract.features import Stage
 
 
@@ -21,7 +21,7 @@ class EncoderDecoder(Family, ABC):
     last token, as the library's own classifiers do.
     """
 
-    last, reads = True, "in_two_stacks"
+    last, attention = True, "encoder_decoder"
     stack_blocks: ClassVar[str]
     final_norm: ClassVar[str]
 
@@ -73,13 +73,13 @@ class EncoderDecoder(Family, ABC):
 
     def encode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the encoder."""
-        out: Tensor = module(x["hidden"], both_ways(net.encoder, x["hidden"], x["mask"]))
+        out: Tensor = module(x["hidden"], bidirectional(net.encoder, x["hidden"], x["mask"]))
         return out
 
     def decode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the decoder."""
         hidden, memory = x["hidden"], x["memory"]
-        across = both_ways(net.decoder, hidden, x["mask"], memory)
+        across = bidirectional(net.decoder, hidden, x["mask"], memory)
         own = causal(net.decoder, hidden, torch.ones(hidden.shape[:2], dtype=torch.int64, device=hidden.device))
         out: Tensor = module(hidden, own, memory, encoder_attention_mask=across, use_cache=False)
         return out
@@ -134,14 +134,14 @@ class T5(EncoderDecoder):
         """Run one block of the encoder."""
         hidden = x["hidden"]
         out: Tensor = module(
-            hidden, both_ways(net.encoder, hidden, x["mask"]), _positions(net, "encoder", module, hidden, frozen)
+            hidden, bidirectional(net.encoder, hidden, x["mask"]), _positions(net, "encoder", module, hidden, frozen)
         )[0]
         return out
 
     def decode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the decoder."""
         hidden, memory = x["hidden"], x["memory"]
-        across = both_ways(net.decoder, hidden, x["mask"], memory)
+        across = bidirectional(net.decoder, hidden, x["mask"], memory)
         positions = _positions(net, "decoder", module, hidden, frozen)
         out: Tensor = module(hidden, causal(net.decoder, hidden, None), positions, memory, across)[0]
         return out

@@ -19,7 +19,7 @@ class Bert(Family):
 
     types, last = ("bert", "roberta", "xlm-roberta", "camembert"), False
     embeddings, blocks = ("embeddings",), "encoder.layer"
-    words = ("cls", "lm_head")
+    lm_head = ("cls", "lm_head")
 
 
 @final
@@ -28,7 +28,7 @@ class Electra(Family):
 
     types, last = ("electra",), False
     embeddings, blocks = ("embeddings", "embeddings_project"), "encoder.layer"
-    words = ("generator_predictions", "generator_lm_head")
+    lm_head = ("generator_predictions", "generator_lm_head")
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
         """Embed and widen tokens."""
@@ -44,7 +44,7 @@ class DistilBert(Family):
 
     types, last = ("distilbert",), False
     embeddings, blocks = ("embeddings",), "transformer.layer"
-    words = ("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector")
+    lm_head = ("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector")
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens."""
@@ -59,7 +59,7 @@ class Deberta(Family):
     types, last = ("deberta", "deberta-v2"), False
     embeddings = ("embeddings", "encoder.rel_embeddings", "encoder.LayerNorm")
     blocks = "encoder.layer"
-    words = ("cls",)
+    lm_head = ("cls",)
 
     def block_members(self, net: Any, number: int) -> tuple[str, ...]:
         """The convolution runs beside the first block."""
@@ -90,7 +90,7 @@ class Deberta(Family):
 class GPT2(Family):
     """GPT-2."""
 
-    types, last, reads = ("gpt2",), True, "forward"
+    types, last, attention = ("gpt2",), True, "causal"
     embeddings, blocks, norm = ("wte", "wpe", "drop"), "h", "ln_f"
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
@@ -110,7 +110,7 @@ class GPT2(Family):
 class Llama(Family):
     """Llama, Qwen and Mistral: rotary positions."""
 
-    types, last, reads = ("llama", "mistral", "qwen2", "qwen3"), True, "forward"
+    types, last, attention = ("llama", "mistral", "qwen2", "qwen3"), True, "causal"
     embeddings, blocks, norm = ("embed_tokens", "rotary_emb"), "layers", "norm"
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:

@@ -43,13 +43,13 @@ class Family(ABC):
     blocks: ClassVar[str]
     norm: ClassVar[str | None] = None
 
-    reads: ClassVar[Literal["both_ways", "forward", "in_two_stacks"]] = "both_ways"
+    attention: ClassVar[Literal["bidirectional", "causal", "encoder_decoder"]] = "bidirectional"
     """As `TextPreprocess` has it."""
 
     apart: ClassVar[bool] = True
     """Whether every stage uses weights of its own alone."""
 
-    words: ClassVar[tuple[str, ...]] = ("lm_head",)
+    lm_head: ClassVar[tuple[str, ...]] = ("lm_head",)
     """What the head of pretraining is made of, in the order it runs; what a model lacks is left out."""
 
     def stages(self, net: Any) -> list[Stage]:
@@ -86,7 +86,7 @@ class Family(ABC):
 
     def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
         """Run one block on tokens ``(B, T, D)``; every token sees all others."""
-        out: Tensor = module(hidden, both_ways(net, hidden, mask))
+        out: Tensor = module(hidden, bidirectional(net, hidden, mask))
         return out
 
 
@@ -101,7 +101,7 @@ def words(x: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: x[name] for name in ("input_ids", "token_type_ids") if name in x}
 
 
-def both_ways(net: Any, hidden: Tensor, mask: Tensor, memory: Tensor | None = None) -> Any:
+def bidirectional(net: Any, hidden: Tensor, mask: Tensor, memory: Tensor | None = None) -> Any:
     """The mask with which every token sees all others, or all of a memory, but for padding."""
     return create_bidirectional_mask(
         config=net.config, inputs_embeds=hidden, attention_mask=mask, encoder_hidden_states=memory

@@ -20,16 +20,16 @@ SAID = "generation_config.json"
 """The file in which a model may say how it writes."""
 
 LIBRARY = {
-    "both_ways": "AutoModelForMaskedLM",
-    "forward": "AutoModelForCausalLM",
-    "in_two_stacks": "AutoModelForSeq2SeqLM",
+    "bidirectional": "AutoModelForMaskedLM",
+    "causal": "AutoModelForCausalLM",
+    "encoder_decoder": "AutoModelForSeq2SeqLM",
 }
 """The library's class of models with the head that they are pretrained with, by how they read."""
 
 _OLDER = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 
 
-class Words(nn.Module):
+class LMHead(nn.Module):
     """The library's own head of a language model: tokens ``(B, T, D)`` to outputs ``(B, T, K)``, K the vocabulary.
 
     Where the model's configuration ties its weights to those of the embeddings, the backbone's are used, and are no
@@ -51,7 +51,7 @@ class Words(nn.Module):
     def __init__(self, net: Any, family: Any, files: Iterable[Path] = ()) -> None:
         super().__init__()
         shell = _shell(net.config, family)
-        names = [name for name in family.words if _there(shell, name)]
+        names = [name for name in family.lm_head if _there(shell, name)]
         if not names:
             raise ConfigError(
                 f"Expected a model that has the head of a language model but got one of type '{net.config.model_type}' "
@@ -115,7 +115,7 @@ class Words(nn.Module):
 def write(
     net: Any,
     family: Any,
-    words: Words,
+    lm_head: LMHead,
     folder: Path,
     x: Any,
     max_new_tokens: int = 64,
@@ -127,7 +127,7 @@ def write(
     Args:
         net: The backbone's network, in eval mode.
         family: Its `Family`.
-        words: Its head.
+        lm_head: Its head.
         folder: The model's, in which ``generation_config.json`` may lie.
         x: `Inputs`: of ``input_ids`` and ``attention_mask`` ``(B, T)``.
         max_new_tokens: Most tokens that are written; fewer where the model sees no more.
@@ -143,17 +143,17 @@ def write(
     from transformers import GenerationConfig
     from transformers import utils as library
 
-    if family.reads == "both_ways":
+    if family.attention == "bidirectional":
         raise ConfigError(f"Expected a model that writes texts but got one of type '{net.config.model_type}'.")
-    shell = _around(net, family, words)
+    shell = _around(net, family, lm_head)
     said = GenerationConfig.from_pretrained(folder) if (folder / SAID).is_file() else None
     shell.generation_config = said or shell.generation_config
     if shell.generation_config.pad_token_id is None:
         shell.generation_config.pad_token_id = padding_of(shell.generation_config)
     tokens, mask = x["input_ids"], x["attention_mask"]
-    if family.reads == "forward":
+    if family.attention == "causal":
         tokens, mask = _leaned_right(tokens, mask)
-    begun = tokens.shape[1] if family.reads == "forward" else 1
+    begun = tokens.shape[1] if family.attention == "causal" else 1
     most = getattr(net.config, "max_position_embeddings", None) or begun + max_new_tokens
     if most <= begun:
         raise ConfigError(
@@ -168,7 +168,7 @@ def write(
         written: Tensor = shell.generate(tokens, attention_mask=mask, **options, **(begin or {}))
     finally:
         logging.set_verbosity(level)
-    return written[:, tokens.shape[1] :] if family.reads == "forward" else written
+    return written[:, tokens.shape[1] :] if family.attention == "causal" else written
 
 
 def padding_of(config: Any) -> int:
@@ -181,7 +181,7 @@ def _shell(config: Any, family: Any) -> Any:
     """The library's model with its head, of no weights at all."""
     import transformers
 
-    library: Any = getattr(transformers, LIBRARY[family.reads])
+    library: Any = getattr(transformers, LIBRARY[family.attention])
     try:
         with torch.device("meta"):
             return library.from_config(config, trust_remote_code=False)
@@ -224,10 +224,10 @@ def _read(files: Iterable[Path], begin: tuple[str, ...]) -> dict[str, Tensor]:
     return found
 
 
-def _around(net: Any, family: Any, words: Words) -> Any:
+def _around(net: Any, family: Any, lm_head: LMHead) -> Any:
     """The library's model, made of the backbone's modules and the head's: no weight is copied."""
     shell = _shell(net.config, family)
-    if family.reads == "in_two_stacks":
+    if family.attention == "encoder_decoder":
         base = getattr(shell, shell.base_model_prefix, shell)
         own = net.get_input_embeddings()
         for stack in (net.encoder, net.decoder):
@@ -240,10 +240,10 @@ def _around(net: Any, family: Any, words: Words) -> Any:
             base.shared.weight = own.weight
     else:
         setattr(shell, shell.base_model_prefix, net)
-    for name, part in words.parts.items():
+    for name, part in lm_head.parts.items():
         setattr(shell, name, part)
     if _there(shell, BIAS):
-        shell.register_buffer(BIAS, words.get_buffer(BIAS))
+        shell.register_buffer(BIAS, lm_head.get_buffer(BIAS))
     left = [n for n, t in chain(shell.named_parameters(), shell.named_buffers()) if t.is_meta]
     assert not left, left
     return shell.eval()

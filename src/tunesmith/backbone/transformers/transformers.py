@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.backbone.base import Backbone
-from tunesmith.backbone.transformers.lm_head import SAID, Words, write
+from tunesmith.backbone.transformers.lm_head import SAID, LMHead, write
 from tunesmith.backbone.transformers.source import digest, find_model, tokenizer_files
 from tunesmith.backbone.weights import content_hash, load_weights
 from tunesmith.contract.batch import Activations, Inputs
@@ -62,7 +62,7 @@ class Transformers(Backbone):
             raise ConfigError(f"Expected backbone.pooling to be auto, mean, cls or last but got '{pooling}'.")
         folder = find_model(name)
         config, family = _configured(folder)
-        if pooling == "cls" and family.reads == "forward":
+        if pooling == "cls" and family.attention == "causal":
             raise ConfigError(
                 "Expected backbone.pooling to be last or mean for a decoder, whose first token sees no other, but got "
                 "cls."
@@ -77,7 +77,7 @@ class Transformers(Backbone):
             stages=family.stages(net),
             feature_dim=config.hidden_size,
             preprocess=TextPreprocess(
-                name, str(folder), digest(folder), _most_tokens(config), config.vocab_size, family.reads
+                name, str(folder), digest(folder), _most_tokens(config), config.vocab_size, family.attention
             ),
             weights=found or load_weights(net, weights, classifier=HEADS, adapt=partial(_renamed, net), strict=strict),
         )
@@ -99,15 +99,15 @@ class Transformers(Backbone):
         ran: dict[str, Tensor] = self._family.run(self.net, stage, x, self._frozen)
         return ran
 
-    def forward(self, x: Inputs | Activations, frozen: int = 0, levels: bool = False) -> Features:
+    def forward(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
         """Map tokens to features; see `Backbone.forward`."""
         self._frozen = frozenset(stage.name for stage in self.stages[:frozen])
         try:
-            return super().forward(x, frozen, levels)
+            return super().forward(x, frozen, stage_features)
         finally:
             self._frozen = frozenset()
 
-    def words(self) -> Words:
+    def lm_head(self) -> LMHead:
         """Make the head that the model was pretrained with, with its weights where the model has them.
 
         Raises:
@@ -117,17 +117,17 @@ class Transformers(Backbone):
         files = sorted(self._folder.glob("*.safetensors")) if self._source == "pretrained" else []
         if self._source not in (None, "pretrained"):
             files = [Path(self._source).expanduser()]
-        return Words(self.net, self._family, files)
+        return LMHead(self.net, self._family, files)
 
-    def write(self, words: Words, x: Inputs, **options: Any) -> Tensor:
+    def write(self, lm_head: LMHead, x: Inputs, **options: Any) -> Tensor:
         """Write on from texts, or what they are to become: tokens ``(B, S)``; see `transformers_words.write`."""
-        return write(self.net, self._family, words, self._folder, x, **options)
+        return write(self.net, self._family, lm_head, self._folder, x, **options)
 
     def pool(self, x: Any) -> Features:
         """Pool the last stage's tokens."""
-        return Features(pooled=self.level(x), tokens=x["hidden"], mask=_counted(x))
+        return Features(pooled=self.pool_stage(x), tokens=x["hidden"], mask=_counted(x))
 
-    def level(self, x: Any) -> Tensor:
+    def pool_stage(self, x: Any) -> Tensor:
         """Pool a stage's tokens ``(B, T, D)`` to ``(B, D)``."""
         hidden, mask = x["hidden"], _counted(x)
         if self._pooling == "cls":

@@ -1,4 +1,4 @@
-"""Augmentation of uint8 pictures, a batch at a time: random presets and random erasing, or views in turn."""
+"""Augmentation of uint8 images, a batch at a time: random presets and random erasing, or views in turn."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ IN_TURN: Mapping[str, Literal["flips", "symmetries"]] = {
 
 
 class Augmentation(Protocol):
-    """Turns the training pictures of a batch into others.
+    """Turns the training images of a batch into others.
 
     Attributes:
-        views: After how many epochs a picture comes again as it was; 0 for never.
+        views: After how many epochs an image comes again as it was; 0 for never.
         seeded: Whether it depends on the run's seed.
     """
 
@@ -47,19 +47,19 @@ class Augmentation(Protocol):
         """
         ...
 
-    def __call__(self, pictures: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
+    def __call__(self, images: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
         """Turn uint8 ``(C, H, W)`` each, H and W its own, into ``(B, C, size, size)``, on their device."""
         ...
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to a training picture.
+    """What happens to a training image.
 
     Attributes:
         preset: See `augmentation`.
         magnitude: Of the operations of ``randaugment``, 0 to 30.
-        erase: Probability that a rectangle of 2 to 33 % of the picture is erased (Zhong et al., 2017,
+        erase: Probability that a rectangle of 2 to 33 % of the image is erased (Zhong et al., 2017,
             https://arxiv.org/abs/1708.04896).
     """
 
@@ -78,11 +78,11 @@ class Augment:
 
     @property
     def margin(self) -> bool:
-        """Whether a random crop is cut, which needs a picture larger than what the backbone sees."""
+        """Whether a random crop is cut, which needs an image larger than what the backbone sees."""
         return self.preset in ("light", "auto", "randaugment")
 
     def build(self, preprocess: Preprocess, channels: Literal[1, 3]) -> Augmentation | None:
-        """Build it for pictures of 1 or 3 channels; ``None`` where there is nothing to do."""
+        """Build it for images of 1 or 3 channels; ``None`` where there is nothing to do."""
         if self.preset in IN_TURN:
             return InTurn(IN_TURN[self.preset])
         steps = [augmentation(self.preset, preprocess.size, self.magnitude)]
@@ -111,14 +111,14 @@ class AtRandom:
         """The seed of a sample; see `Augmentation.draw`."""
         return derive("augment", seed, epoch, row, *([round_] if round_ else []))
 
-    def __call__(self, pictures: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
+    def __call__(self, images: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
         """See `Augmentation`; the global random streams are left as they were."""
         with preserved():
-            return torch.stack([self._one(picture, draw) for picture, draw in zip(pictures, draws, strict=True)])
+            return torch.stack([self._one(image, draw) for image, draw in zip(images, draws, strict=True)])
 
-    def _one(self, picture: Tensor, draw: int) -> Tensor:
+    def _one(self, image: Tensor, draw: int) -> Tensor:
         seed_streams(draw)
-        return self.steps(picture)
+        return self.steps(image)
 
     def __repr__(self) -> str:
         return repr(self.steps)
@@ -126,7 +126,7 @@ class AtRandom:
 
 @final
 class InTurn:
-    """Every view of a picture in turn, by (epoch + row): nothing is drawn, so a few kept views are all there are.
+    """Every view of an image in turn, by (epoch + row): nothing is drawn, so a few kept views are all there are.
 
     Args:
         kind: As `inputs.views` has them.
@@ -142,9 +142,9 @@ class InTurn:
         """Which view; see `Augmentation.draw`. Rows differ, so that a batch has all of them."""
         return (epoch + row) % self.views
 
-    def __call__(self, pictures: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
+    def __call__(self, images: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
         """See `Augmentation`."""
-        stacked = pictures if isinstance(pictures, Tensor) else torch.stack(list(pictures))
+        stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
         return views(stacked, self.kind, stacked.shape[-1])[torch.arange(len(stacked)), list(draws)]
 
     def __repr__(self) -> str:
@@ -156,7 +156,7 @@ def augmentation(preset: Preset, size: int, magnitude: int = 9) -> nn.Module | N
 
     Args:
         preset: ``light`` crops and flips left to right; ``rotations`` takes one of the eight symmetries of the square,
-            for pictures without an up and a down; ``slight`` is ``rotations`` and then a turn by up to 3 degrees and a
+            for images without an up and a down; ``slight`` is ``rotations`` and then a turn by up to 3 degrees and a
             scale within 2 % (Deitsch et al., 2019, https://arxiv.org/abs/1807.02894); ``auto`` is ``light`` and then
             TrivialAugment (Müller and Hutter, 2021, https://arxiv.org/abs/2103.10158); ``randaugment`` is ``light`` and
             then two operations of RandAugment (Cubuk et al., 2019, https://arxiv.org/abs/1909.13719); ``none`` is
@@ -183,7 +183,7 @@ def augmentation(preset: Preset, size: int, magnitude: int = 9) -> nn.Module | N
 class ScaledCrop(nn.Module):
     """Cuts a random square and brings it to size.
 
-    Its side is drawn between ``size`` and the picture's shorter side, so that things are seen up to 8/7 as large as in
+    Its side is drawn between ``size`` and the image's shorter side, so that things are seen up to 8/7 as large as in
     evaluation, and as large at times. With a fixed side they would always be larger than in evaluation, which costs
     accuracy (Touvron et al., 2019, https://arxiv.org/abs/1906.06423).
 
@@ -195,21 +195,21 @@ class ScaledCrop(nn.Module):
         super().__init__()
         self.size = size
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Cut ``(C, size, size)`` from ``(C, H, W)``, H and W at least ``size``."""
-        height, width = picture.shape[-2:]
+        height, width = image.shape[-2:]
         side = _draw(self.size, min(height, width))
         top, left = _draw(0, height - side), _draw(0, width - side)
-        cut: Tensor = F.resized_crop(picture, top, left, side, side, [self.size, self.size], antialias=True)
+        cut: Tensor = F.resized_crop(image, top, left, side, side, [self.size, self.size], antialias=True)
         return cut
 
 
 class QuarterTurn(nn.Module):
     """Turns by 0, 90, 180 or 270 degrees, exactly."""
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Turn ``(C, H, H)``."""
-        return torch.rot90(picture, _draw(0, 3), (-2, -1))
+        return torch.rot90(image, _draw(0, 3), (-2, -1))
 
 
 def _draw(low: int, high: int) -> int:

@@ -1,4 +1,4 @@
-"""Pictures that cannot be read: found by decoding every file once, and left out before the table is split.
+"""Images that cannot be read: found by decoding every file once, and left out before the table is split.
 
 Nothing less than a decode tells: a file that was cut off begins as a whole one does. It costs about what the first
 epoch's decoding costs, with one thread a core, and is done again by every command, so that a file that was mended or
@@ -13,38 +13,38 @@ from pathlib import Path
 
 import numpy as np
 
-from tunesmith.data.image.decode import Front, PictureError, reason
+from tunesmith.data.image.decode import Decode, ImageError, reason
 from tunesmith.data.image.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.table import Pictures, Pixels, Table
+from tunesmith.data.table import Images, Pixels, Table
 from tunesmith.errors import DataError
 
 log = logging.getLogger(__name__)
 
 BadFiles = list[tuple[str, str]]
-"""Name of each picture that was left out, and why."""
+"""Name of each image that was left out, and why."""
 
 
-def why_unreadable(pictures: Pictures, front: Front) -> list[str | None]:
-    """Decode every picture once: for each, why that cannot be done, or ``None``."""
+def why_unreadable(images: Images, decoder: Decode) -> list[str | None]:
+    """Decode every image once: for each, why that cannot be done, or ``None``."""
 
-    def attempt(picture: Path | Pixels) -> str | None:
+    def attempt(image: Path | Pixels) -> str | None:
         try:
-            front(picture)
-        except PictureError as err:
+            decoder(image)
+        except ImageError as err:
             return reason(err.__cause__ or err)
         return None
 
     with ThreadPoolExecutor(cores()) as pool:
-        return list(track(pool.map(attempt, pictures), "Checking pictures", len(pictures)))
+        return list(track(pool.map(attempt, images), "Checking images", len(images)))
 
 
-def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
+def leave_out(table: Table, decoder: Decode) -> tuple[Table, BadFiles]:
     """Decode every file once and leave out those that cannot be.
 
     Args:
-        table: The pictures; the rows that stay keep their order.
-        front: Decodes.
+        table: The images; the rows that stay keep their order.
+        decoder: Decodes.
 
     Returns:
         The table of the others, and what was left out.
@@ -55,14 +55,14 @@ def leave_out(table: Table, front: Front) -> tuple[Table, BadFiles]:
     if isinstance(table.samples, np.ndarray):
         return table, []
 
-    reasons = why_unreadable(table.samples, front)
+    reasons = why_unreadable(table.samples, decoder)
     bad = [(name, why) for name, why in zip(table.names.tolist(), reasons, strict=True) if why is not None]
     if not bad:
         return table, []
     if len(bad) == len(table):
-        raise DataError(f"Expected pictures that can be read but none can, first {bad[0][0]}: {bad[0][1]}.")
+        raise DataError(f"Expected images that can be read but none can, first {bad[0][0]}: {bad[0][1]}.")
     log.warning(
-        f"Left out {len(bad)} of {len(table)} pictures that cannot be read, such as {bad[0][0]}: {bad[0][1]}; "
+        f"Left out {len(bad)} of {len(table)} images that cannot be read, such as {bad[0][0]}: {bad[0][1]}; "
         "data.on_bad_file=error stops at them instead."
     )
     return table.keep(np.flatnonzero([why is None for why in reasons])), bad

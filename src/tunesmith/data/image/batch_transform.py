@@ -1,7 +1,7 @@
-"""What happens to a batch of decoded pictures behind the loader: augmented, normalised, mixed, seen in several views.
+"""What happens to a batch of decoded images behind the loader: augmented, normalised, mixed, seen in several views.
 
 All of it on the device, a batch at a time, and the same on every device: each sample's random numbers are drawn on the
-CPU, from a seed that the dataset has put beside the picture.
+CPU, from a seed that the dataset has put beside the image.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from tunesmith.data.image.mixing import Mixing
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put samples into a batch; pictures that differ in size, which are still to be cropped, stay a list."""
-    pictures = [sample["input"] for sample in samples]
+    """Put samples into a batch; images that differ in size, which are still to be cropped, stay a list."""
+    images = [sample["input"] for sample in samples]
     rest = [{name: value for name, value in sample.items() if name != "input"} for sample in samples]
     batch: dict[str, Any] = torch.utils.data.default_collate(rest)
-    same = isinstance(pictures[0], Mapping) or len({picture.shape for picture in pictures}) == 1
-    return {"input": torch.utils.data.default_collate(pictures) if same else pictures, **batch}
+    same = isinstance(images[0], Mapping) or len({image.shape for image in images}) == 1
+    return {"input": torch.utils.data.default_collate(images) if same else images, **batch}
 
 
 @dataclass(frozen=True)
-class Finish:
+class BatchTransform:
     """The way of a batch from the loader to the backbone.
 
     Attributes:
         mixing: Which mixtures there are in training.
-        views: Views of each picture in test and prediction.
+        views: Views of each image in test and prediction.
         seed: Of the mixtures.
     """
 
@@ -70,15 +70,15 @@ class Finish:
         shown: Tensor = batch["input"]
         if augmentation is not None:
             shown = augmentation(shown, [int(draw) for draw in batch["draw"]])
-        pictures = normalise(shown, preprocess)
-        done = Batch(input=pictures, target=batch["target"], index=batch["index"])
+        images = normalise(shown, preprocess)
+        done = Batch(input=images, target=batch["target"], index=batch["index"])
         if "weight" in batch:
             done["weight"] = batch["weight"]
         if "mix" in batch:
             done = self.mixing(done, batch["mix"], len(spec.class_names))
         if trainer is not None:
             if trainer.testing or trainer.predicting:
-                done["input"] = views(pictures, self.views, preprocess.size)
+                done["input"] = views(images, self.views, preprocess.size)
             # Half precision wants half inputs.
             done["input"] = trainer.precision_plugin.convert_input(done["input"])
         return done

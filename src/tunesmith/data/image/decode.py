@@ -35,7 +35,7 @@ FORMATS = {
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 MAX_PIXELS = 80_000_000
-"""Largest picture that is decoded; under Pillow's own limit of 89 megapixels, at which it begins to warn."""
+"""Largest image that is decoded; under Pillow's own limit of 89 megapixels, at which it begins to warn."""
 
 MAX_ASPECT = 2.0
 """Longer side over shorter side of what a random crop may see; a bound on memory for panoramas."""
@@ -50,19 +50,19 @@ _RESAMPLING = {
 }
 
 
-class PictureError(DataError):
-    """A picture that cannot be used: the file, and why.
+class ImageError(DataError):
+    """An image that cannot be used: the file, and why.
 
     A loader worker wraps the message of whatever it raises into its traceback; this takes it out again.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message.rpartition(f"{PictureError.__name__}: ")[2].strip())
+        super().__init__(message.rpartition(f"{ImageError.__name__}: ")[2].strip())
 
 
 @dataclass(frozen=True)
-class Front:
-    """The deterministic front: decode, crop the centre, resize.
+class Decode:
+    """The deterministic decoder: decode, crop the centre, resize.
 
     Attributes:
         size: Height and width in pixels of what the backbone sees.
@@ -84,20 +84,20 @@ class Front:
 
     @property
     def max_bytes(self) -> int:
-        """Most bytes that one picture can take."""
+        """Most bytes that one image can take."""
         return int(self.channels * self.side**2 * (MAX_ASPECT if self.margin else 1))
 
-    def __call__(self, picture: Path | Pixels) -> Tensor:
+    def __call__(self, source: Path | Pixels) -> Tensor:
         """Turn a file, or pixels ``(H, W)`` or ``(H, W, 3)``, into uint8 ``(C, H, W)``.
 
         Raises:
-            PictureError: The file is missing, too large, of another format, or damaged.
+            ImageError: The file is missing, too large, of another format, or damaged.
         """
         mode: Literal["L", "RGB"] = "L" if self.channels == 1 else "RGB"
-        if isinstance(picture, np.ndarray):
-            return self._fit(Image.fromarray(picture).convert(mode))
+        if isinstance(source, np.ndarray):
+            return self._fit(Image.fromarray(source).convert(mode))
         try:
-            with workers.reading(picture), Image.open(picture, formats=tuple(FORMATS)) as image:
+            with workers.reading(source), Image.open(source, formats=tuple(FORMATS)) as image:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise DataError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")
@@ -106,7 +106,7 @@ class Front:
                 ImageOps.exif_transpose(image, in_place=True)
                 return self._fit(_convert(image, mode))
         except Exception as err:  # a damaged file makes Pillow raise nearly anything
-            raise PictureError(f"Expected a readable picture but got {picture}: {reason(err)}.") from err
+            raise ImageError(f"Expected a readable image but got {source}: {reason(err)}.") from err
 
     def _fit(self, image: Image.Image) -> Tensor:
         width, height = image.size
@@ -133,7 +133,7 @@ def channels_for(preprocess: Preprocess, spec: DataSpec) -> Literal[1, 3]:
     if preprocess.channels not in (spec.channels, 3):
         grey = "" if preprocess.channels != 1 else ", or data.channels=1 with data=image_folder or image_table"
         raise DataError(
-            f"Expected pictures of {preprocess.channels} channel(s), as the backbone takes, "
+            f"Expected images of {preprocess.channels} channel(s), as the backbone takes, "
             f"but got {spec.channels}; use backbone.in_channels={spec.channels}{grey}."
         )
     return 1 if spec.channels == 1 else 3
@@ -152,7 +152,7 @@ def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
 
 
 def reason(err: BaseException) -> str:
-    """Say in a few words why a picture could not be read."""
+    """Say in a few words why an image could not be read."""
     if isinstance(err, FileNotFoundError):
         return "there is no such file"
     if isinstance(err, UnidentifiedImageError):

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: 1,797 grey pictures of 8 x 8 pixels, always there.
+"""Scikit-learn's handwritten digits: 1,797 grey images of 8 x 8 pixels, always there.
 
 From the UCI repository (Alpaydin and Kaynak, 1998, "Optical Recognition of Handwritten Digits", doi 10.24432/C50P49;
 CC BY 4.0), by way of scikit-learn.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import Table
 
 
-class Digits(PictureData):
+class Digits(ImageData):
     """Scikit-learn's digits. No preset that flips fits them."""
 
     def load(self) -> Table:
-        """Read the pictures, whose values run from 0 to 16."""
+        """Read the images, whose values run from 0 to 16."""
         from sklearn.datasets import load_digits  # takes 2 s to import
 
         pixels, targets = load_digits().images, load_digits().target

@@ -1,4 +1,4 @@
-"""Your own pictures: one folder a class."""
+"""Your own images: one folder a class."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.image.decode import SUFFIXES
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import SPLIT_WORDS, SPLITS, Table
 from tunesmith.errors import DataError
 
 log = logging.getLogger(__name__)
 
 
-class ImageFolder(PictureData):
-    """Pictures in ``root/class/…``, or in ``root/train/class/…`` with val (valid, validation) and test beside.
+class ImageFolder(ImageData):
+    """Images in ``root/class/…``, or in ``root/train/class/…`` with val (valid, validation) and test beside.
 
     A class folder is searched to any depth. The second layout is what there is when ``root/train`` is a folder and no
     folder but those of splits is beside it.
@@ -27,7 +27,7 @@ class ImageFolder(PictureData):
     Args:
         root: The folder; ``~`` is the home folder.
         channels: 3 for colour, 1 for grey; files are converted.
-        **common: Arguments of `PictureData`.
+        **common: Arguments of `ImageData`.
     """
 
     def __init__(self, *, root: str, channels: Literal[1, 3] = 3, **common: Any) -> None:
@@ -36,10 +36,10 @@ class ImageFolder(PictureData):
         self.channels: Literal[1, 3] = channels
 
     def load(self) -> Table:
-        """List the pictures.
+        """List the images.
 
         Raises:
-            DataError: There is no such folder, there are no class folders, or a class has no pictures.
+            DataError: There is no such folder, there are no class folders, or a class has no images.
         """
         root = Path(self.root).expanduser()
         if not root.is_dir():
@@ -89,7 +89,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _warn(ignored: Counter[str]) -> None:
     if ignored:
         kinds = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in sorted(ignored.items()))
-        log.warning(f"Ignored {ignored.total()} files that are no pictures: {kinds}.")
+        log.warning(f"Ignored {ignored.total()} files that are no images: {kinds}.")
 
 
 def _check(root: Path, classes: list[str], labels: list[str]) -> None:
@@ -97,6 +97,6 @@ def _check(root: Path, classes: list[str], labels: list[str]) -> None:
         raise DataError(f"Expected a folder a class in {root} but got {', '.join(classes) or 'no folders'}.")
     if empty := sorted(set(classes) - set(labels)):
         raise DataError(
-            f"Expected pictures ({', '.join(sorted(SUFFIXES))}) in every class folder of {root} "
+            f"Expected images ({', '.join(sorted(SUFFIXES))}) in every class folder of {root} "
             f"but got none in {', '.join(empty)}; add some, or remove the folder."
         )

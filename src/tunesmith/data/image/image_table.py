@@ -1,4 +1,4 @@
-"""Your own pictures: a table that says what each of them shows."""
+"""Your own images: a table that says what each of them shows."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import Strings, Table
 from tunesmith.data.tabular.annotation import Annotation
 from tunesmith.data.tabular.columns import Columns
 from tunesmith.errors import DataError
 
 
-class ImageTable(PictureData):
-    """Pictures listed in a CSV or Parquet file, one a row: the path, what is to be learnt, and more where it is there.
+class ImageTable(ImageData):
+    """Images listed in a CSV or Parquet file, one a row: the path, what is to be learnt, and more where it is there.
 
     Args:
         file: The table, ``.csv`` or ``.parquet``; ``~`` is the home folder.
         root: Folder that relative paths count from; ``None``: the table's.
         path: Column of the paths.
         labels: Column, or columns, of what is to be learnt.
-        target: Kind of target. ``class``: one class a picture, as a word or a number; ``ordinal``: the same, in an
+        target: Kind of target. ``class``: one class an image, as a word or a number; ``ordinal``: the same, in an
             order; ``multilabel``: several columns of 0 and 1, or one column of labels with ``separator`` between them
             (an empty cell is no label); ``value``: one or more columns of numbers. ``auto``: multilabel where there is
             a separator or where all of several columns are 0 or 1, value where a number has a decimal point or there
@@ -37,7 +37,7 @@ class ImageTable(PictureData):
         group: Column with what must not be torn apart, such as a patient. ``auto``: ``group``.
         weight: Column with the weight in the loss. ``auto``: ``weight``.
         channels: 3 for colour, 1 for grey; files are converted.
-        **common: Arguments of `PictureData`.
+        **common: Arguments of `ImageData`.
     """
 
     def __init__(
@@ -74,16 +74,16 @@ class ImageTable(PictureData):
         names = columns.text(self.path)
         columns.check(names == "", self.path, "a path")
         _check_once(self.file, names)
-        pictures = [self.root / name for name in names.tolist()]
+        images = [self.root / name for name in names.tolist()]
         if self.on_bad_file == "error":
-            self._check_files(pictures)
-        return self.annotation.table(columns, pictures, names, self.channels, [self.path])
+            self._check_files(images)
+        return self.annotation.table(columns, images, names, self.channels, [self.path])
 
-    def _check_files(self, pictures: list[Path]) -> None:
-        missing = [picture for picture in pictures if not picture.is_file()]
+    def _check_files(self, images: list[Path]) -> None:
+        missing = [image for image in images if not image.is_file()]
         if missing:
             raise DataError(
-                f"Expected a file for every row of {self.file} but {len(missing)} of {len(pictures)} are missing, "
+                f"Expected a file for every row of {self.file} but {len(missing)} of {len(images)} are missing, "
                 f"first {missing[0]}; set data.root, or leave them out with data.on_bad_file=skip."
             )
 
@@ -92,4 +92,4 @@ def _check_once(file: Path, names: Strings) -> None:
     values, counts = np.unique(names, return_counts=True)
     if counts.max() > 1:
         name = values[counts.argmax()]
-        raise DataError(f"Expected every picture once in {file} but got {name} {counts.max()} times.")
+        raise DataError(f"Expected every image once in {file} but got {name} {counts.max()} times.")

@@ -1,4 +1,4 @@
-"""Pictures decoded once and kept in memory."""
+"""Images decoded once and kept in memory."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tunesmith.data.image.decode import PictureError
+from tunesmith.data.image.decode import ImageError
 from tunesmith.data.progress import track
 from tunesmith.errors import DataError
 
 
 class Memory:
-    """The decoded pictures of a split, in one buffer.
+    """The decoded images of a split, in one buffer.
 
-    One buffer and not one tensor a picture, because worker processes may receive each tensor as an open file, of which
+    One buffer and not one tensor an image, because worker processes may receive each tensor as an open file, of which
     a process may have only some thousands.
 
     Args:
-        pictures: uint8 ``(C, H, W)`` each, H and W its own; the list is emptied on the way.
+        images: uint8 ``(C, H, W)`` each, H and W its own; the list is emptied on the way.
     """
 
-    def __init__(self, pictures: list[Tensor]) -> None:
-        self.shapes = torch.tensor([p.shape for p in pictures])
+    def __init__(self, images: list[Tensor]) -> None:
+        self.shapes = torch.tensor([p.shape for p in images])
         self.ends = self.shapes.prod(1).cumsum(0)
         self.buffer = torch.empty(int(self.ends[-1]), dtype=torch.uint8)
-        for i in range(len(pictures) - 1, -1, -1):  # from the end, so that each is given back as soon as it is copied
-            picture = pictures.pop()
-            self.buffer[int(self.ends[i]) - picture.numel() : int(self.ends[i])] = picture.flatten()
+        for i in range(len(images) - 1, -1, -1):  # from the end, so that each is given back as soon as it is copied
+            image = images.pop()
+            self.buffer[int(self.ends[i]) - image.numel() : int(self.ends[i])] = image.flatten()
 
     def __getitem__(self, position: int) -> Tensor:
         shape = self.shapes[position].tolist()
@@ -41,31 +41,31 @@ class Memory:
 
 
 def decode_all(decode: Callable[[int], Tensor], count: int, description: str) -> Memory:
-    """Decode every picture with one thread a core (Pillow lets go of the interpreter lock).
+    """Decode every image with one thread a core (Pillow lets go of the interpreter lock).
 
     Args:
-        decode: Decodes the picture at a position to uint8 ``(C, H, W)``.
-        count: Number of pictures.
+        decode: Decodes the image at a position to uint8 ``(C, H, W)``.
+        count: Number of images.
         description: For the progress bar.
 
     Raises:
-        DataError: Some pictures cannot be read; the first ten of them are listed.
+        DataError: Some images cannot be read; the first ten of them are listed.
     """
 
-    def attempt(position: int) -> Tensor | PictureError:
+    def attempt(position: int) -> Tensor | ImageError:
         try:
             return decode(position)
-        except PictureError as err:
+        except ImageError as err:
             return err
 
     with ThreadPoolExecutor(cores()) as pool:
         outcomes = list(track(pool.map(attempt, range(count)), description, count))
-    bad = [o for o in outcomes if isinstance(o, PictureError)]
+    bad = [o for o in outcomes if isinstance(o, ImageError)]
     if len(bad) == 1:
         raise bad[0]
     if bad:
         listed = "\n".join(f"  {err}" for err in bad[:10])
-        raise DataError(f"Expected {count} readable pictures but {len(bad)} of them are not:\n{listed}")
+        raise DataError(f"Expected {count} readable images but {len(bad)} of them are not:\n{listed}")
     return Memory([o for o in outcomes if isinstance(o, Tensor)])
 
 

@@ -23,9 +23,9 @@ class Mixing:
     """Which mixtures, how strong and until when.
 
     Attributes:
-        mixup: Both parameters of the Beta distribution that the share of either picture is drawn from; 0 for no mixup.
+        mixup: Both parameters of the Beta distribution that the share of either image is drawn from; 0 for no mixup.
         cutmix: The same for the share of the area; 0 for no CutMix. With both, each batch draws one of them.
-        off_epochs: Epochs at the end of training that see whole pictures, which is what is tested.
+        off_epochs: Epochs at the end of training that see whole images, which is what is tested.
     """
 
     mixup: float = 0.0
@@ -69,12 +69,12 @@ class Mixing:
         """Mix every sample with the one before it; batches are shuffled, so that is any other.
 
         Args:
-            batch: With float pictures ``(B, C, H, W)``.
+            batch: With float images ``(B, C, H, W)``.
             seed: As `seed` gives it; the global random streams are left as they were.
             num_classes: K; a class index becomes class probabilities ``(B, K)``.
 
         Returns:
-            The mixture, with ``index`` as it was. Weights are mixed as the pictures are, and a target has a part in its
+            The mixture, with ``index`` as it was. Weights are mixed as the images are, and a target has a part in its
             mixture by its weight too, so that one of weight 0 has none.
         """
         target = batch["target"]
@@ -89,10 +89,10 @@ class Mixing:
             cut = bool(self.cutmix) and (not self.mixup or random.random() < 0.5)
             alpha = float(self.cutmix if cut else self.mixup)  # torch draws from no distribution of an integer
             mix = v2.CutMix(alpha=alpha) if cut else v2.MixUp(alpha=alpha)
-            pictures, columns = mix(batch["input"], columns)
+            images, columns = mix(batch["input"], columns)
         if "weight" not in batch:
-            return Batch(input=pictures, target=columns, index=batch["index"])
+            return Batch(input=images, target=columns, index=batch["index"])
         plain, weighted, weight = columns.split([target.shape[1], target.shape[1], 1], dim=1)
         # Of two of weight 0 the target is of no account, but it must be finite.
         shared = torch.where(weight > 0, weighted / weight, plain)
-        return Batch(input=pictures, target=shared, index=batch["index"], weight=weight[:, 0])
+        return Batch(input=images, target=shared, index=batch["index"], weight=weight[:, 0])

@@ -1,4 +1,4 @@
-"""The data module that every source of pictures derives from: it supplies a table, and this does the rest."""
+"""The data module that every source of images derives from: it supplies a table, and this does the rest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from tunesmith.contract.batch import Batch
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.spec import DataSpec
-from tunesmith.data.dataset import Decoded, Kept, PictureDataset
+from tunesmith.data.dataset import CachedSamples, Decoded, ImageDataset
 from tunesmith.data.image.augment import Augment, Augmentation
 from tunesmith.data.image.bad_files import BadFiles, leave_out
-from tunesmith.data.image.batch_transform import Finish
-from tunesmith.data.image.decode import MARGIN, Front, channels_for
+from tunesmith.data.image.batch_transform import BatchTransform
+from tunesmith.data.image.decode import MARGIN, Decode, channels_for
 from tunesmith.data.image.inputs import Views, normalise
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.data.loader import fits
@@ -27,32 +27,32 @@ from tunesmith.data.table import Ints, Table
 from tunesmith.errors import ConfigError
 
 
-class PictureData(TableData, ABC):
-    """Pictures and what is to be said of them: reads, splits, decodes, augments and batches them.
+class ImageData(TableData, ABC):
+    """Images and what is to be said of them: reads, splits, decodes, augments and batches them.
 
     A run calls `connect`, `setup` and then the loaders. Batches travel to the device as uint8, one channel where the
-    pictures are grey, which is 4 to 12 times less than what they become there.
+    images are grey, which is 4 to 12 times less than what they become there.
 
     Args:
         split: How to split.
         augment: Preset of augmentation in training: random ones, see `augment.augmentation`; or, without chance,
-            ``flips_in_turn`` (2 views) and ``symmetries_in_turn`` (8): epoch after epoch another view of each picture.
+            ``flips_in_turn`` (2 views) and ``symmetries_in_turn`` (8): epoch after epoch another view of each image.
         magnitude: Strength of the preset ``randaugment``, 0 to 30.
-        erase: Probability that a rectangle of a training picture is erased.
+        erase: Probability that a rectangle of a training image is erased.
         mixup: Strength of mixup in training, such as 0.2; 0 for none.
         cutmix: Strength of CutMix in training, such as 1; 0 for none. With both, each batch draws one of them.
         mix_off_epochs: Epochs at the end of training without mixup and CutMix.
         sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
-        test_views: Views of each picture in test and prediction, whose predictions are averaged; see `inputs.views`.
-            Validation, which comes after every epoch, sees each picture once.
-        on_bad_file: What to do about a picture that cannot be read: stop with an ``error`` where it is met, or ``skip``
+        test_views: Views of each image in test and prediction, whose predictions are averaged; see `inputs.views`.
+            Validation, which comes after every epoch, sees each image once.
+        on_bad_file: What to do about an image that cannot be read: stop with an ``error`` where it is met, or ``skip``
             it: every file is decoded once before splitting, and those that cannot be are left out.
         batch_size: Samples a step and process. Measured on a shared CPU, EfficientNet-Lite0 at 224 px, fp32,
             channels_last: 15.4 / 12.4 / 9.1 images per core second with 16 / 32 / 64; the recipes were tuned at 32.
-        workers: Loader processes; ``auto``: 0 where pictures are kept decoded, else the cores but one, at most 8.
+        workers: Loader processes; ``auto``: 0 where images are kept decoded, else the cores but one, at most 8.
         worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
-        in_memory: Whether pictures that are not in the cache are decoded once and kept in memory; ``auto`` where they
+        in_memory: Whether images that are not in the cache are decoded once and kept in memory; ``auto`` where they
             take under a quarter of what is free.
         seed: Of the order of batches and of augmentation; the run's seed.
         drop_last: Whether a last training batch that is not full is left out.
@@ -93,17 +93,17 @@ class PictureData(TableData, ABC):
         )
         self.augment = Augment(augment, magnitude, erase)
         self.mixing = Mixing(mixup, cutmix, mix_off_epochs)
-        self.finish = Finish(self.mixing, test_views, seed)
+        self.finish = BatchTransform(self.mixing, test_views, seed)
         self.test_views: Views = test_views
         self.on_bad_file = on_bad_file
         self.in_memory = in_memory
         self.preprocess = Preprocess()
-        self._datasets: dict[tuple[str, bool, Front], PictureDataset] = {}
+        self._datasets: dict[tuple[str, bool, Decode], ImageDataset] = {}
 
     def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
-        """Take over how the backbone wants its pictures; call it before the loaders."""
+        """Take over how the backbone wants its images; call it before the loaders."""
         if not isinstance(preprocess, Preprocess):
-            raise ConfigError("Expected a backbone for pictures, such as backbone=timm, but got one for texts.")
+            raise ConfigError("Expected a backbone for images, such as backbone=timm, but got one for texts.")
         self.preprocess = preprocess
         self._datasets.clear()
 
@@ -112,39 +112,39 @@ class PictureData(TableData, ABC):
         if self.on_bad_file == "error":
             return table, []
         channels: Literal[1, 3] = 1 if table.channels == 1 else 3
-        return leave_out(table, Front(self.preprocess.size, channels, self.preprocess.interpolation))
+        return leave_out(table, Decode(self.preprocess.size, channels, self.preprocess.interpolation))
 
-    def serve(self, kept: Callable[[str], Kept | None], decoded: Callable[[Any], Decoded | None]) -> None:
-        """Let batches hold what is kept of their pictures; call it before the loaders."""
+    def serve(self, kept: Callable[[str], CachedSamples | None], decoded: Callable[[Any], Decoded | None]) -> None:
+        """Let batches hold what is kept of their images; call it before the loaders."""
         super().serve(kept, decoded)
         self._datasets.clear()
 
     def augmentation(self) -> Augmentation | None:
-        """What is done to training pictures, other things in every epoch; ``None`` for nothing."""
+        """What is done to training images, other things in every epoch; ``None`` for nothing."""
         return self.augment.build(self.preprocess, self._channels())
 
-    def front(self, training: bool = False, tested: bool = False) -> Front:
-        """How pictures are decoded: larger where a crop follows."""
+    def decoder(self, training: bool = False, tested: bool = False) -> Decode:
+        """How images are decoded: larger where a crop follows."""
         size, margin = self.preprocess.size, training and self.augment.margin
         if tested and self.test_views == "five_crops":
             size = round(size * MARGIN)
-        return Front(size, self._channels(), self.preprocess.interpolation, margin)
+        return Decode(size, self._channels(), self.preprocess.interpolation, margin)
 
-    def fronts(self, split: str) -> Front | None:
-        """How the files of a split are decoded; ``None`` where the pictures are no files."""
+    def decoders(self, split: str) -> Decode | None:
+        """How the files of a split are decoded; ``None`` where the images are no files."""
         if isinstance(self.table.samples, np.ndarray):
             return None
-        return self.front(training=split == "train", tested=split == "test")
+        return self.decoder(training=split == "train", tested=split == "test")
 
-    def plain(self, rows: Ints) -> PictureDataset:
+    def plain(self, rows: Ints) -> ImageDataset:
         """Rows of the table as in evaluation, decoded when they are asked for."""
-        return PictureDataset(self.table.samples, self.table.targets, rows, self.front())
+        return ImageDataset(self.table.samples, self.table.targets, rows, self.decoder())
 
     def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Tensor:
-        """Normalise uint8 pictures ``(C, H, W)`` to ``(B, 3, H, W)``."""
+        """Normalise uint8 images ``(C, H, W)`` to ``(B, 3, H, W)``."""
         return normalise(torch.stack(list(samples)).to(device), self.preprocess)
 
-    def training_pictures(self) -> PictureDataset:
+    def training_images(self) -> ImageDataset:
         """Train as in training, still to be augmented."""
         return self._dataset("train", training=True, tested=False)
 
@@ -158,29 +158,29 @@ class PictureData(TableData, ABC):
         return self.finish.prepare(batch, self.trainer)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
-        """Make what the backbone takes, on the device, once a batch; see `Finish`."""
+        """Make what the backbone takes, on the device, once a batch; see `BatchTransform`."""
         augmentation = self.augmentation() if "draw" in batch else None
         return self.finish(batch, self.preprocess, augmentation, self.spec, self.trainer)
 
-    def _dataset(self, split: str, training: bool, tested: bool) -> PictureDataset:
-        """The dataset of a split, made once: it may hold decoded pictures."""
-        front = self.front(training, tested)
-        key = (split, training, front)
+    def _dataset(self, split: str, training: bool, tested: bool) -> ImageDataset:
+        """The dataset of a split, made once: it may hold decoded images."""
+        decoder = self.decoder(training, tested)
+        key = (split, training, decoder)
         if key in self._datasets:
             return self._datasets[key]
         if split == "predict":
             files = self._predicted or ()
-            made = PictureDataset(files, np.full(len(files), -1), np.arange(len(files)), front)
+            made = ImageDataset(files, np.full(len(files), -1), np.arange(len(files)), decoder)
             return self._datasets.setdefault(key, made)
         rows, table = self.indices[split], self.table
         augmentation = self.augmentation() if training else None
-        dataset = PictureDataset(table.samples, table.targets, rows, front, augmentation, self.seed, table.weights)
+        dataset = ImageDataset(table.samples, table.targets, rows, decoder, augmentation, self.seed, table.weights)
         # What is kept of train is what training sees, and nobody keeps views of a test.
         if training == (split == "train") and not (tested and self.test_views != "none"):
             dataset.kept = self._kept(split)
-        dataset.decoded = self._decoded(front)
+        dataset.decoded = self._decoded(decoder)
         if dataset.decodes and fits(dataset, self.in_memory, self._processes()):
-            dataset.remember(f"Decoding {split} pictures")
+            dataset.remember(f"Decoding {split} images")
         return self._datasets.setdefault(key, dataset)
 
     def _channels(self) -> Literal[1, 3]:

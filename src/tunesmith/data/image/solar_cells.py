@@ -1,6 +1,6 @@
-"""ELPV: electroluminescence pictures of solar cells, functional or defective, or how probably.
+"""ELPV: electroluminescence images of solar cells, functional or defective, or how probably.
 
-2,624 grey pictures of 300 x 300 pixels, cut from 44 modules, with the defect probability that experts gave them: 0,
+2,624 grey images of 300 x 300 pixels, cut from 44 modules, with the defect probability that experts gave them: 0,
 1/3, 2/3 or 1. From the package ``elpv-dataset``, which carries them.
 
 Licence of the data: CC BY-NC-SA 4.0 (attribution, no commercial use, share alike). Sources: Buerhop-Lutz et al., "A
@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import Floats, Ints, Kind, Strings, Table
 from tunesmith.errors import DataError, MissingExtraError
 
@@ -34,7 +34,7 @@ KINDS: dict[str, Kind] = {"binary": "class", "four": "class", "ordinal": "ordina
 """Kind of target."""
 
 
-class SolarCells(PictureData):
+class SolarCells(ImageData):
     """ELPV solar cells.
 
     The set does not say which module a cell comes from, and cells of one module resemble each other: split by cell,
@@ -45,7 +45,7 @@ class SolarCells(PictureData):
         classes: ``binary`` (defect probability 0.5 or more); ``four``, one a probability; ``ordinal``, the same four in
             their order; or ``probability``: no classes, but the probability as a value.
         group_block: Cells a module, about, for the group split.
-        **common: Arguments of `PictureData`.
+        **common: Arguments of `ImageData`.
     """
 
     def __init__(

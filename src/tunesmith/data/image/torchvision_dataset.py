@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torchvision import datasets
 
-from tunesmith.data.image.module import PictureData
+from tunesmith.data.image.module import ImageData
 from tunesmith.data.progress import track
-from tunesmith.data.table import Ints, Pictures, Table
+from tunesmith.data.table import Images, Ints, Table
 from tunesmith.errors import DataError, nearest
 
 log = logging.getLogger(__name__)
@@ -35,12 +35,12 @@ NO_CLASS = "N/A"
 """What torchvision calls a place in the list of classes that stands for none (EMNIST's letters count from 1)."""
 
 
-class TorchvisionDataset(PictureData):
+class TorchvisionDataset(ImageData):
     """A classification dataset of torchvision: its files are decoded as all others are, its arrays taken as they are.
 
     Its own splits are kept where it has them, and validation is taken from train where it has no such split; else it is
     split by fractions. Files are read from where torchvision looks for them, which its documentation says. A dataset
-    that shows neither files nor arrays is gone through once, picture by picture, and what is not in a file of its own
+    that shows neither files nor arrays is gone through once, image by image, and what is not in a file of its own
     (PCAM, FER2013) is kept in memory as an array.
 
     Args:
@@ -49,7 +49,7 @@ class TorchvisionDataset(PictureData):
         download: Whether to download what is not there.
         options: Further arguments of the class, such as ``{partition: 2}`` for DTD or ``{target_types:
             binary-category}`` for the pets.
-        **common: Arguments of `PictureData`.
+        **common: Arguments of `ImageData`.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class TorchvisionDataset(PictureData):
         """Read every split that the dataset has.
 
         Raises:
-            DataError: The files are not there or not whole, or the dataset is none of classified pictures.
+            DataError: The files are not there or not whole, or the dataset is none of classified images.
         """
         parts = {split: _content(self.kind.__name__, data) for split, data in self._splits().items()}
         first = next(iter(parts.values()))
@@ -87,11 +87,11 @@ class TorchvisionDataset(PictureData):
                 )
         targets, classes = _without_empty_places(np.concatenate([part.targets for part in parts.values()]), classes)
         return Table(
-            samples=_joined([part.pictures for part in parts.values()]),
+            samples=_joined([part.images for part in parts.values()]),
             targets=targets,
             class_names=classes,
             names=np.array([name for split, part in parts.items() for name in self._names(split, part)]),
-            channels=1 if isinstance(first.pictures, np.ndarray) and first.pictures.ndim == 3 else 3,
+            channels=1 if isinstance(first.images, np.ndarray) and first.images.ndim == 3 else 3,
             folders=None if set(parts) == {""} else np.repeat(list(parts), [len(p.targets) for p in parts.values()]),
         )
 
@@ -137,22 +137,22 @@ class TorchvisionDataset(PictureData):
             ) from err
 
     def _names(self, split: str, part: _Part) -> list[str]:
-        if isinstance(part.pictures, np.ndarray):
+        if isinstance(part.images, np.ndarray):
             return [f"{split}/{i:06d}".lstrip("/") for i in range(len(part.targets))]
-        return [Path(p).relative_to(self.root).as_posix() for p in part.pictures]
+        return [Path(p).relative_to(self.root).as_posix() for p in part.images]
 
 
 class _Part:
     """What is used of one split.
 
     Attributes:
-        pictures: Files or arrays.
+        images: Files or arrays.
         targets: Class index of each ``(N,)``.
         classes: Names of the classes, where the dataset has them.
     """
 
-    def __init__(self, pictures: Pictures, targets: Any, classes: Any) -> None:
-        self.pictures = pictures
+    def __init__(self, images: Images, targets: Any, classes: Any) -> None:
+        self.images = images
         self.targets: Ints = np.asarray(targets, dtype=np.int64)
         # ImageNet has several names for a class.
         self.classes = None if classes is None else tuple(c if isinstance(c, str) else ", ".join(c) for c in classes)
@@ -175,7 +175,7 @@ def _path(path: str | Path) -> Path:
 
 
 def _content(name: str, dataset: Any) -> _Part:
-    """Take pictures and classes out of a dataset, without decoding wherever it lets us."""
+    """Take images and classes out of a dataset, without decoding wherever it lets us."""
     held: dict[str, Any] = vars(dataset)
     classes = getattr(dataset, "classes", held.get("categories"))
     targets: Any = next((held[key] for key in ("targets", "labels", "_labels") if key in held), None)
@@ -190,15 +190,15 @@ def _content(name: str, dataset: Any) -> _Part:
     else:
         pairs = held.get("_samples", [])
     if pairs and isinstance(pairs[0][0], str | Path):
-        return _Part([Path(picture) for picture, _ in pairs], [label for _, label in pairs], classes)
+        return _Part([Path(image) for image, _ in pairs], [label for _, label in pairs], classes)
     return _read_through(name, dataset, classes)
 
 
 def _read_through(name: str, dataset: Any, classes: Any) -> _Part:
-    """Ask a dataset for its pictures one by one: those that it opens as files are left to our own decoder.
+    """Ask a dataset for its images one by one: those that it opens as files are left to our own decoder.
 
     Raises:
-        DataError: An item is no picture with a class, or cannot be read, or the arrays are of several sizes.
+        DataError: An item is no image with a class, or cannot be read, or the arrays are of several sizes.
     """
     targets: list[int] = []
     files: list[Path] = []
@@ -206,33 +206,33 @@ def _read_through(name: str, dataset: Any, classes: Any) -> _Part:
     try:
         count = len(dataset)
         for position in track(range(count), f"Reading {name}", count):
-            picture, target = dataset[position]
+            image, target = dataset[position]
             targets.append(operator.index(target))
-            if getattr(picture, "filename", ""):  # of a picture that was opened and not decoded yet
-                files.append(Path(picture.filename))
-                picture.close()
+            if getattr(image, "filename", ""):  # of an image that was opened and not decoded yet
+                files.append(Path(image.filename))
+                image.close()
                 continue
-            pixels = np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+            pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
             if arrays is None:  # made whole at once: a list of arrays would need their room twice
                 arrays = np.empty((count, *pixels.shape), np.uint8)
             arrays[position] = pixels
     except (TypeError, ValueError, AttributeError, OSError) as err:
         reason = (str(err).strip() or type(err).__name__).splitlines()[0].rstrip(".")
         raise DataError(
-            f"Expected a dataset of classified pictures, as arrays or files, but {name} is not, or hides them "
+            f"Expected a dataset of classified images, as arrays or files, but {name} is not, or hides them "
             f"({reason}); point data=image_folder or data=image_table at its files."
         ) from err
     if not targets or bool(files) == (arrays is not None):
-        raise DataError(f"Expected pictures of {name}, all in files or none, but got {len(files)} of {len(targets)}.")
+        raise DataError(f"Expected images of {name}, all in files or none, but got {len(files)} of {len(targets)}.")
     return _Part(files or arrays, targets, classes)
 
 
 def _without_empty_places(targets: Ints, classes: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
-    """Leave out places in the list of classes that stand for none, and that no picture has."""
+    """Leave out places in the list of classes that stand for none, and that no image has."""
     left_out = [i for i, name in enumerate(classes) if name == NO_CLASS and not (targets == i).any()]
     if not left_out:
         return targets, tuple(classes)
-    log.warning(f"Left out the class '{NO_CLASS}', which no picture has: the classes are counted without it.")
+    log.warning(f"Left out the class '{NO_CLASS}', which no image has: the classes are counted without it.")
     kept = [i for i in range(len(classes)) if i not in left_out]
     return np.searchsorted(kept, targets), tuple(classes[i] for i in kept)
 
@@ -245,7 +245,7 @@ def _pixels(data: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.ascontiguousarray(pixels, dtype=np.uint8)
 
 
-def _joined(parts: list[Pictures]) -> Pictures:
+def _joined(parts: list[Images]) -> Images:
     if isinstance(parts[0], np.ndarray):
         return np.concatenate([np.asarray(part) for part in parts])
-    return [Path(picture) for part in parts for picture in part]
+    return [Path(image) for part in parts for image in part]

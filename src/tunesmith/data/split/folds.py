@@ -19,7 +19,7 @@ def one_fold(table: Table, folds: Folds, fold: int, by: By, seed: int) -> tuple[
 
     Args:
         table: Where the targets and groups are.
-        folds: How many; ``leave_one_out``, or as many as there are, is one for each picture, or by group for each
+        folds: How many; ``leave_one_out``, or as many as there are, is one for each image, or by group for each
             group.
         fold: Which one, counted from 0.
         by: Rule: ``stratified`` keeps the classes in proportion; ``group`` keeps groups together, and the classes in
@@ -30,7 +30,7 @@ def one_fold(table: Table, folds: Folds, fold: int, by: By, seed: int) -> tuple[
         The rows that are left and the rows that are tested.
 
     Raises:
-        DataError: There are not so many folds, pictures of a class or groups.
+        DataError: There are not so many folds, images of a class or groups.
     """
     rows = np.arange(len(table))
     units = np.unique(groups_of(table), return_inverse=True)[1] if by == "group" else rows

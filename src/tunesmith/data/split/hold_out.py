@@ -1,4 +1,4 @@
-"""Parts a set of pictures in two, of a given size: at random, stratified, or by whole groups."""
+"""Parts a set of images in two, of a given size: at random, stratified, or by whole groups."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hold_out(table: Table, rows: Ints, name: str, count: int, by: By, seed: int)
         table: Where the rows' targets and groups are.
         rows: What to part.
         name: Of the part that is held out, for messages.
-        count: Pictures to hold out; by group, as near to it as whole groups come.
+        count: Images to hold out; by group, as near to it as whole groups come.
         by: Rule.
         seed: Of the draw.
 
@@ -31,7 +31,7 @@ def hold_out(table: Table, rows: Ints, name: str, count: int, by: By, seed: int)
         The rows that are left and the rows that are held out.
 
     Raises:
-        DataError: It cannot be done with so few pictures or groups.
+        DataError: It cannot be done with so few images or groups.
     """
     if not 0 < count < len(rows):
         raise DataError(
@@ -70,7 +70,7 @@ def _check_stratifiable(table: Table, labels: Ints, name: str, count: int) -> No
         )
     if min(count, len(labels) - count) < len(sizes):
         raise DataError(
-            f"Expected {name} and what is left to hold one picture of each of the {len(sizes)} classes but {name} "
+            f"Expected {name} and what is left to hold one image of each of the {len(sizes)} classes but {name} "
             f"gets {count} of {len(labels)}; change data.split.{name}, or use data.split.by=random."
         )
 
@@ -84,14 +84,14 @@ def _hold_out_groups(table: Table, rows: Ints, name: str, count: int, seed: int)
         )
     # By group and class: the best draw has the asked number of each class, as nearly as whole groups come.
     of_rows = composition(table, rows)
-    classes, pictures = np.zeros((len(names), of_rows.shape[1])), np.bincount(group)
+    classes, images = np.zeros((len(names), of_rows.shape[1])), np.bincount(group)
     np.add.at(classes, group, of_rows)
     wanted = classes.sum(0) * count / len(rows)
     rng = np.random.default_rng(seed)
     best, chosen = np.inf, names[:0]
     for _ in range(TRIES):
         order = rng.permutation(len(names))
-        sizes = pictures[order].cumsum()
+        sizes = images[order].cumsum()
         cut = int(np.abs(sizes[:-1] - count).argmin()) + 1
         distance = float(np.abs(classes[order[:cut]].sum(0) - wanted).sum())
         if distance < best:

@@ -1,4 +1,4 @@
-"""Which pictures train, validate and test: pure functions of the table, the fractions and the split's own seed.
+"""Which images train, validate and test: pure functions of the table, the fractions and the split's own seed.
 
 The test part is drawn first, so it does not depend on the size of the validation part.
 """
@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from tunesmith.data.publish import count
+from tunesmith.data.spec import count
 from tunesmith.data.split.folds import few, one_fold
 from tunesmith.data.split.hold_out import By, hold_out
 from tunesmith.data.table import SPLITS, Ints, Table
@@ -26,16 +26,16 @@ class Split:
 
     Attributes:
         by: ``random``; ``stratified``: every part has the classes in the same proportion (for labels and values see
-            `strata.strata`); ``group``: all pictures of a group fall into one part; ``folder``: the parts train, val
+            `strata.strata`); ``group``: all images of a group fall into one part; ``folder``: the parts train, val
             and test that the source comes in; ``auto``: ``folder`` where it comes in parts, ``group`` where it states
             groups, else ``stratified``.
-        val: Fraction of all pictures for validation; 0 for none. By folder: fraction of train, where val is missing.
-        test: Fraction of all pictures for testing; 0 for none. By folder it is not used.
-        seed: Of the split; the run's seed has no part in it, so runs with other seeds are tested on the same pictures.
+        val: Fraction of all images for validation; 0 for none. By folder: fraction of train, where val is missing.
+        test: Fraction of all images for testing; 0 for none. By folder it is not used.
+        seed: Of the split; the run's seed has no part in it, so runs with other seeds are tested on the same images.
         folds: Number of folds of a cross-validation, or ``leave_one_out``: the test part is then one of the folds, in
-            place of the fraction ``test``, and over all folds each picture is tested exactly once.
+            place of the fraction ``test``, and over all folds each image is tested exactly once.
         fold: Which fold is tested, counted from 0.
-        shots: Pictures of each class to train on, drawn from what would be train; the others are not used.
+        shots: Images of each class to train on, drawn from what would be train; the others are not used.
     """
 
     by: Literal["auto", "random", "stratified", "group", "folder"] = "stratified"
@@ -73,11 +73,11 @@ class Split:
         return by if by in ("group", "folder") else "sample"
 
     def __call__(self, table: Table) -> dict[str, Ints]:
-        """Rows of each split, ascending; a split without pictures is left out.
+        """Rows of each split, ascending; a split without images is left out.
 
         Raises:
             DataError: The table has no groups or folders and is to be split by them, or has folders and is not; too few
-                pictures of a class; a part would be empty; a class is not in train.
+                images of a class; a part would be empty; a class is not in train.
         """
         by = self.resolve(table)
         if by != "folder" and table.folders is not None:

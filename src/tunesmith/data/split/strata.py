@@ -16,7 +16,7 @@ BINS = 10
 def strata(table: Table, rows: Ints, smallest: int) -> Ints:
     """Give each row the stratum that is to be spread evenly.
 
-    A class, in an order or not, is a stratum as it is. Labels: the rarest label that a picture has, or none, so that
+    A class, in an order or not, is a stratum as it is. Labels: the rarest label that an image has, or none, so that
     rare labels come into every part; exact proportions of all labels at once there are none. So too for tags. Values:
     tenths of the first value, or the values themselves where there are ten or fewer. All else is one stratum.
 

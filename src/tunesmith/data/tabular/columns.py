@@ -106,7 +106,7 @@ class Columns:
             classes: The classes, or the labels in one column, in their order.
 
         Raises:
-            DataError: A cell does not fit the kind of target, or a class has no picture.
+            DataError: A cell does not fit the kind of target, or a class has no image.
         """
         if separator is None and target in ("auto", "multilabel") and len(labels) == 1:
             separator = BETWEEN if any(isinstance(cell, Joined) for cell in self.texts(labels[0])) else None

@@ -40,7 +40,7 @@ class TextData(TableData, ABC):
     Args:
         split: How to split.
         max_length: Most tokens of a text; longer ones are cut at the end. ``None``: what the backbone takes.
-        hidden: Share of a text's words that a masked language model is to find; see `language.Hiding`.
+        mlm_probability: Share of a text's words that a masked language model is to find; see `language.Hiding`.
         unlabelled: Texts that the joint objective learns without labels: a .txt file or a folder of some, a text a
             line; a table, with the column that the data have their texts in; ``train``: the training texts themselves.
         unlabelled_per_sample: How many of them go with each labelled one.
@@ -70,7 +70,7 @@ class TextData(TableData, ABC):
         *,
         split: Split,
         max_length: int | None = 512,
-        hidden: float = 0.15,
+        mlm_probability: float = 0.15,
         unlabelled: str | None = None,
         unlabelled_per_sample: int = 1,
         group_by_length: bool = True,
@@ -95,14 +95,14 @@ class TextData(TableData, ABC):
         )
         if max_length is not None and max_length < 1:
             raise DataError(f"Expected data.max_length to be at least 1 token but got {max_length}.")
-        if not 0 < hidden <= 1:
-            raise DataError(f"Expected data.hidden to be above 0 and at most 1 but got {hidden}.")
+        if not 0 < mlm_probability <= 1:
+            raise DataError(f"Expected data.mlm_probability to be above 0 and at most 1 but got {mlm_probability}.")
         if unlabelled_per_sample < 1:
             raise DataError(f"Expected data.unlabelled_per_sample to be at least 1 but got {unlabelled_per_sample}.")
-        self.max_length, self.hidden = max_length, hidden
+        self.max_length, self.mlm_probability = max_length, mlm_probability
         self.unlabelled, self.unlabelled_per_sample = unlabelled, unlabelled_per_sample
         self._beside: Unlabelled | None = None
-        # Where a step is taken in pieces, these make up the batches that were asked for.
+        # Where a step is taken in micro-batches, these make up the batches that were asked for.
         self._grouped = batch_size if group_by_length else None
         self.mixing = Mixing(0.0, 0.0, 0)
 
@@ -110,7 +110,7 @@ class TextData(TableData, ABC):
         """Take over how the backbone wants its texts; call it before `setup`."""
         if not isinstance(preprocess, TextPreprocess):
             raise ConfigError(
-                "Expected a backbone for texts but got one for pictures; use backbone=transformers, such as "
+                "Expected a backbone for texts but got one for images; use backbone=transformers, such as "
                 "backbone.name=package:minilm."
             )
         most = preprocess.max_length
@@ -136,7 +136,9 @@ class TextData(TableData, ABC):
             texts = of_split["train"] if own else read(self.unlabelled, self.columns[0])
             if not own:
                 warn_of_tested(texts, of_split)
-            self._beside = Unlabelled.of(texts, self.tokenizer, self.hidden, self.seed, self.unlabelled_per_sample)
+            self._beside = Unlabelled.of(
+                texts, self.tokenizer, self.mlm_probability, self.seed, self.unlabelled_per_sample
+            )
             self.spec = replace(self.spec, unlabelled=self._beside.digest)
 
     def _warn_of_cut(self, encoded: Encoded, names: Sequence[str] | Strings) -> None:
@@ -160,15 +162,15 @@ class TextData(TableData, ABC):
             targets: Theirs, likewise; ``None`` where they are to be predicted.
         """
         nothing = np.full(len(samples), -1)
-        if self.spec.target == "tokens" and self.preprocess.reads == "forward":
+        if self.spec.target == "tokens" and self.preprocess.attention == "causal":
             tokens, cut = (language.begun if targets is None else language.continued)(self.tokenizer, samples)
             return Encoded(tokens, nothing if targets is None else [language.following(t) for t in tokens], cut)
         tokens, cut = self.tokenizer(samples)
         return Encoded(tokens, nothing if targets is None else targets, cut)
 
     @property
-    def unkept(self) -> str | None:
-        """See `TableData.unkept`."""
+    def uncacheable_reason(self) -> str | None:
+        """See `TableData.uncacheable_reason`."""
         if self._beside is not None:
             return "Texts without labels go through the backbone in every step, so nothing is kept for the others."
         return "Other words are hidden in every epoch, so each epoch computes the texts." if self._hiding() else None
@@ -193,7 +195,7 @@ class TextData(TableData, ABC):
             return batch
         return batch | {"unlabelled": self._beside.heaviest(len(batch["index"]))}
 
-    def together(self, rows: Ints, batch: int) -> Ints:
+    def length_sorted(self, rows: Ints, batch: int) -> Ints:
         """Rows in batches of texts about as long as each other, which take half of the time to compute."""
         blocks = rows[np.argsort([self._tokens[row].shape[1] for row in rows], kind="stable")]
         starts = range(0, len(rows) // batch * batch, batch)
@@ -228,9 +230,9 @@ class TextData(TableData, ABC):
 
     def _hiding(self) -> Hiding | None:
         """How words are hidden, where they are to be found again."""
-        if self.spec.target != "tokens" or self.preprocess.reads != "both_ways" or not hasattr(self, "table"):
+        if self.spec.target != "tokens" or self.preprocess.attention != "bidirectional" or not hasattr(self, "table"):
             return None
-        return Hiding.of(self.tokenizer, self.hidden, self.seed)
+        return Hiding.of(self.tokenizer, self.mlm_probability, self.seed)
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         if not training or self._grouped is None:

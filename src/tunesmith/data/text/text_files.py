@@ -20,8 +20,8 @@ from tunesmith.errors import DataError
 class TextFiles(TextData):
     """Files of plain text, cut into blocks of as many tokens or read line by line; a file is never torn apart.
 
-    A decoder learns the next token, an encoder those that are hidden (`hidden`). The blocks of a file follow from the
-    file and the tokenizer alone; in which order they come is a function of seed and epoch.
+    A decoder learns the next token, an encoder the masked ones (`mlm_probability`). The blocks of a file follow from
+    the file and the tokenizer alone; in which order they come is a function of seed and epoch.
 
     Args:
         file: A .txt file, or a folder in which all are taken. Where they are called, or lie in folders that are called,
@@ -81,7 +81,7 @@ class TextFiles(TextData):
                 f"Expected data.block_size to be at most the {self.preprocess.max_length} tokens that the backbone "
                 f"sees (data.max_length) but got {self.block_size}."
             )
-        forward = self.preprocess.reads == "forward"
+        forward = self.preprocess.attention == "causal"
         blocks = language.pack(self.tokenizer, "\n".join(lines), self.block_size, forward)
         return [(number, text, tokens) for number, (text, tokens) in enumerate(blocks, 1)]
 

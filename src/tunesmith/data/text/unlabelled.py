@@ -48,13 +48,15 @@ class Unlabelled:
     digest: str
 
     @classmethod
-    def of(cls, texts: Sequence[Text], tokenizer: Tokenizer, hidden: float, seed: int, per_sample: int) -> Unlabelled:
+    def of(
+        cls, texts: Sequence[Text], tokenizer: Tokenizer, mlm_probability: float, seed: int, per_sample: int
+    ) -> Unlabelled:
         """Tokenise texts, cutting long ones at their end.
 
         Args:
             texts: At least one.
             tokenizer: Of the backbone.
-            hidden: Share of words that an encoder is to find.
+            mlm_probability: Share of words that an encoder is to find.
             seed: Of what is hidden.
             per_sample: How many go with each training sample.
 
@@ -62,17 +64,17 @@ class Unlabelled:
             DataError: The backbone writes in a second stack, which no such text trains.
             ConfigError: Words are to be hidden, and there is no mask.
         """
-        reads = tokenizer.preprocess.reads
-        if reads == "in_two_stacks":
+        attention = tokenizer.preprocess.attention
+        if attention == "encoder_decoder":
             raise DataError(
                 "Expected no data.unlabelled with an encoder-decoder, which learns from pairs alone, but got some; "
                 "leave it out, or take an encoder or a decoder."
             )
-        tokens, cut = continued(tokenizer, texts) if reads == "forward" else tokenizer(texts)
+        tokens, cut = continued(tokenizer, texts) if attention == "causal" else tokenizer(texts)
         if len(cut):
             most = tokenizer.preprocess.max_length
             log.warning(f"{len(cut):,} of {len(texts):,} texts without labels are cut to {most} tokens.")
-        hiding = Hiding.of(tokenizer, hidden, seed) if reads == "both_ways" else None
+        hiding = Hiding.of(tokenizer, mlm_probability, seed) if attention == "bidirectional" else None
         digest = hashlib.blake2b(repr(texts).encode(), digest_size=16).hexdigest()
         return cls(tokens, tokenizer, hiding, per_sample, f"{len(texts)} texts, {digest}")
 

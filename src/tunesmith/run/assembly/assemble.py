@@ -22,7 +22,7 @@ from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.spec import DataSpec
-from tunesmith.data.publish import members
+from tunesmith.data.spec import members
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.run.assembly import compatibility, fitted, gradient_probe, micro_batch
 from tunesmith.run.assembly.optimizer import build_optimizer, build_scheduler, weight_decay
@@ -61,7 +61,7 @@ class Parts:
     data_seconds: float
     gradients: dict[str, float]
     start: dict[str, Tensor]
-    pieces: micro_batch.Pieces | None
+    micro_batches: micro_batch.MicroBatches | None
 
 
 def assemble_data(
@@ -93,10 +93,10 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
             OmegaConf.update(cfg, "task.channels_last", False)
     target(cfg.task).check_target(spec)  # before a head is made for outputs that there are none of
     outputs = target(cfg.task).num_outputs(spec)
-    levels = {"level_dims": backbone.level_dims()} if accepts(cfg.head, "level_dims") else {}
+    levels = {"stage_dims": backbone.stage_dims()} if accepts(cfg.head, "stage_dims") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
-    words = {"words": _words(backbone)} if accepts(cfg.head, "words") else {}
-    head = build_accepted(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind, **words)
+    lm_head = {"lm_head": _lm_head(backbone)} if accepts(cfg.head, "lm_head") else {}
+    head = build_accepted(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind, **lm_head)
     names: dict[str, Any] = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
     names["class_names"] = spec.class_names
     # The k best of k classes always hold the right one: such a metric is left out.
@@ -123,9 +123,9 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     )
 
 
-def _words(backbone: Any) -> Any:
+def _lm_head(backbone: Any) -> Any:
     """The head that a language model was pretrained with; ``None`` where the backbone has none."""
-    return backbone.words() if hasattr(backbone, "words") else None
+    return backbone.lm_head() if hasattr(backbone, "lm_head") else None
 
 
 def _table(cfg: DictConfig, backbone: Backbone, head: nn.Module) -> ParameterTable:
@@ -206,8 +206,8 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     compatibility.check_r_drop(task)
     if init:
         init.put_head(task.head, data.spec)
-    compatibility.warn_of_random_words(task.head)
-    if task.decides and "val" not in data.counts():
+    compatibility.warn_of_random_lm_head(task.head)
+    if task.calibrates and "val" not in data.counts():
         raise ConfigError("Expected a validation split to fit task.temperature and task.threshold on but got none.")
     fitted.settle(cfg, task.head)
     watched = assemble_trainer(cfg, folder, record, cache)
@@ -226,7 +226,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
     # Lightning (2.6) does so when averages have been set up in float32, and a checkpoint's doubles rounded to it.
     trainer.strategy.precision_plugin.convert_module(task)
     if cut:
-        OmegaConf.update(cfg, "trainer.batch_size", cut.at_once)
+        OmegaConf.update(cfg, "trainer.micro_batch_size", cut.micro_batch_size)
     return Parts(data, task, *watched, data_seconds, gradients, _start(cfg, task), cut)
 
 
@@ -280,7 +280,7 @@ def describe(parts: Parts) -> dict[str, Any]:
             "bad_files": data.bad_files,
         },
         "weights": asdict(weights),
-        **({"batch": asdict(parts.pieces)} if parts.pieces else {}),
+        **({"batch": asdict(parts.micro_batches)} if parts.micro_batches else {}),
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),
             **table.counts(0),

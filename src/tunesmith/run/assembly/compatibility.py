@@ -11,12 +11,12 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveragi
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from tunesmith.backbone.transformers.lm_head import Words
+from tunesmith.backbone.transformers.lm_head import LMHead
 from tunesmith.config.build import target
 from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.callback.lr_find import RateFinder
-from tunesmith.task.language import check_reads
+from tunesmith.task.language import check_attention
 from tunesmith.task.loss.agreement import drops
 from tunesmith.task.optimization.sharded import Sharded
 
@@ -33,9 +33,9 @@ _WHOLE = (WeightAveraging, StochasticWeightAveraging, L2SP, RateFinder)
 
 
 def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
-    """Refuse a training batch of one picture where the head normalises over the batch.
+    """Refuse a training batch of one image where the head normalises over the batch.
 
-    A BatchNorm of the backbone sees a map, which is many values a channel even of one picture.
+    A BatchNorm of the backbone sees a map, which is many values a channel even of one image.
 
     Raises:
         ConfigError: There would be such a batch.
@@ -61,20 +61,21 @@ def check_unlabelled(task: Any) -> None:
     Raises:
         ConfigError: It is so.
     """
-    if task.pretraining and task.spec.unlabelled is None:
+    if task.lm_loss_weight and task.spec.unlabelled is None:
         raise ConfigError(
-            f"Expected texts without labels for task.pretraining={task.pretraining} but got none; give "
+            f"Expected texts without labels for task.lm_loss_weight={task.lm_loss_weight} but got none; give "
             "data.unlabelled=<file>, or data.unlabelled=train for the training texts themselves."
         )
-    if task.spec.unlabelled is not None and not task.pretraining:
+    if task.spec.unlabelled is not None and not task.lm_loss_weight:
         raise ConfigError(
             "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
             "leave it out."
         )
-    if task.pretraining and not _trains_backbone(task):
+    if task.lm_loss_weight and not _trains_backbone(task):
         raise ConfigError(
-            f"Expected a policy that trains the backbone for task.pretraining={task.pretraining}, since texts without "
-            "labels teach the head nothing of classes, but got one that freezes it; use task=classification with it."
+            f"Expected a policy that trains the backbone for task.lm_loss_weight={task.lm_loss_weight}, since texts "
+            "without labels teach the head nothing of classes, but got one that freezes it; use "
+            "task=classification with it."
         )
 
 
@@ -116,15 +117,15 @@ def check_backbone(task: DictConfig, backbone: Any) -> None:
     Raises:
         ConfigError: It does.
     """
-    reads = task.get("reads") or getattr(target(task), "reads", None)
-    if reads:
-        check_reads(backbone, reads)
+    attention = task.get("attention") or getattr(target(task), "attention", None)
+    if attention:
+        check_attention(backbone, attention)
 
 
-def warn_of_random_words(head: nn.Module) -> None:
+def warn_of_random_lm_head(head: nn.Module) -> None:
     """Say which weights of a language model's own head neither its files nor another run gave."""
     for words in head.modules():
-        if isinstance(words, Words) and words.random:
+        if isinstance(words, LMHead) and words.random:
             log.warning(
                 f"The model comes without {len(words.random)} of the {len(words.state_dict())} tensors of its "
                 f"language-model head, first {words.random[0]}: they begin random."
@@ -174,7 +175,7 @@ def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str
         "two passes in a step (task.r_drop)": bool(getattr(task, "r_drop", 0)),
         "a model whose blocks use weights of each other, such as T5": not getattr(task.backbone, "apart", True),
         "a language model's own head, whose weights may be those of the embeddings": (
-            hasattr(task.head, "words") or hasattr(task.head, "language")
+            hasattr(task.head, "lm_head") or hasattr(task.head, "language")
         ),
     }
     yield from (what for what, there in kinds.items() if there)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.transformers.lm_head import Words
+from tunesmith.backbone.transformers.lm_head import LMHead
 from tunesmith.backbone.weights import content_hash
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import RunError, WeightsError
@@ -87,10 +87,10 @@ class Init:
             _settled(head)
             self.head = "is that of the run too"
             return
-        words, their_words = _words(own), _words(theirs)
-        if words and {part: t.shape for part, t in words.items()} == {p: t.shape for p, t in their_words.items()}:
-            for part, tensor in words.items():
-                tensor.copy_(their_words[part])
+        lm_head, their_lm_head = _lm_head(own), _lm_head(theirs)
+        if lm_head and {part: t.shape for part, t in lm_head.items()} == {p: t.shape for p, t in their_lm_head.items()}:
+            for part, tensor in lm_head.items():
+                tensor.copy_(their_lm_head[part])
             _settled(head)
             self.head += ", but for the language model's own, which is that of the run"
 
@@ -134,13 +134,13 @@ def find(source: str | None, strict: bool) -> Init | None:
 
 def _settled(head: nn.Module) -> None:
     for module in head.modules():
-        if isinstance(module, Words):
+        if isinstance(module, LMHead):
             module.random = []
 
 
-def _words(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _lm_head(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What a head holds of the one that a language model was pretrained with, alone or beside another."""
-    return {name.rpartition("words.")[2]: tensor for name, tensor in head.items() if "words." in name}
+    return {name.partition("lm_head.")[2]: tensor for name, tensor in head.items() if "lm_head." in name}
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -105,19 +105,19 @@ def told(cfg: DictConfig) -> Iterator[None]:
 
 def _way_out(cfg: DictConfig) -> str:
     size = OmegaConf.select(cfg, "data.batch_size", default=None)
-    at_once = OmegaConf.select(cfg, "trainer.batch_size", default=None) or size
+    micro_batch_size = OmegaConf.select(cfg, "trainer.micro_batch_size", default=None) or size
     smaller = "a smaller data.batch_size"
-    if isinstance(size, int) and isinstance(at_once, int) and at_once > 1:
-        less = max(n for n in range(1, at_once) if size % n == 0)
-        smaller = f"trainer.batch_size={less}, the same step in pieces"
-        smaller += "" if at_once < size else ", or trainer.batch_size=auto, which finds what fits"
+    if isinstance(size, int) and isinstance(micro_batch_size, int) and micro_batch_size > 1:
+        less = max(n for n in range(1, micro_batch_size) if size % n == 0)
+        smaller = f"trainer.micro_batch_size={less}, the same step in micro-batches"
+        smaller += "" if micro_batch_size < size else ", or trainer.micro_batch_size=auto, which finds what fits"
     if OmegaConf.select(cfg, "data.in_memory", default=None) is True:
         smaller += "; data.in_memory=auto"
     return (
-        f"Expected the run to fit into memory but it ran out at {_shown(size, at_once)}; use {smaller}; or "
+        f"Expected the run to fit into memory but it ran out at {_shown(size, micro_batch_size)}; use {smaller}; or "
         "trainer.precision=bf16-mixed, a smaller backbone.image_size, or a policy that trains less."
     )
 
 
-def _shown(size: int | None, at_once: int | str | None) -> str:
-    return f"data.batch_size={size}" + (f" in pieces of {at_once}" if at_once != size else "")
+def _shown(size: int | None, micro_batch_size: int | str | None) -> str:
+    return f"data.batch_size={size}" + (f" in micro-batches of {micro_batch_size}" if micro_batch_size != size else "")

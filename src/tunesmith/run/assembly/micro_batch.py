@@ -1,4 +1,4 @@
-"""A batch in pieces that fit into memory, their gradients accumulated: the same step with less memory."""
+"""Cut a batch into micro-batches that fit into memory, their gradients accumulated: the same step with less memory."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pieces:
+class MicroBatches:
     """How a batch passes through the model; run.json has it as ``batch``.
 
     Attributes:
         batch_size: Samples of a batch, as `data.batch_size` asks for.
-        at_once: Samples that pass at once: a divisor of it.
+        micro_batch_size: Samples that pass at once: a divisor of it.
         found: Whether that was searched for, and not given.
     """
 
     batch_size: int
-    at_once: int
+    micro_batch_size: int
     found: bool
 
     def sentences(self) -> list[str]:
         """What is to be said of it: nothing where it was given, or where batches stay whole."""
-        if not self.found or self.at_once == self.batch_size:
+        if not self.found or self.micro_batch_size == self.batch_size:
             return []
         return [
-            f"Of {self.batch_size} samples {self.at_once} fit into memory at once: "
-            f"{self.batch_size // self.at_once} pieces make a step."
+            f"Of {self.batch_size} samples {self.micro_batch_size} fit into memory at once: "
+            f"{self.batch_size // self.micro_batch_size} micro-batches make a step."
         ]
 
 
-def settle(task: Any, data: Any, trainer: Any, record: Mapping[str, Any]) -> Pieces | None:
-    """Cut the batches of a run as ``trainer.batch_size`` asks; without it do nothing.
+def settle(task: Any, data: Any, trainer: Any, record: Mapping[str, Any]) -> MicroBatches | None:
+    """Cut the batches of a run as ``trainer.micro_batch_size`` asks; without it do nothing.
 
     Args:
         task: Not yet on the device. It is left as it is, as are all random streams.
-        data: Gets the size of a piece as its batch size.
-        trainer: Gets the number of pieces, over and above what it accumulates anyway.
+        data: Gets the size of a micro-batch as its batch size.
+        trainer: Gets the number of micro-batches, over and above what it accumulates anyway.
         record: Of a run that is gone on with, or repeated: what it found counts.
 
     Raises:
@@ -75,13 +75,13 @@ def settle(task: Any, data: Any, trainer: Any, record: Mapping[str, Any]) -> Pie
     _check(wanted, task, data, trainer)
     before = record.get("batch") or {}
     if wanted == "auto" and before.get("batch_size") == asked:
-        wanted = int(before["at_once"])
+        wanted = int(before["micro_batch_size"])
     elif wanted == "auto":
         wanted = find(task, data, trainer)
     _cut(data, trainer, asked // wanted)
     if wanted < asked:
         _warn(task, data, wanted)
-    return Pieces(asked, wanted, trainer.batch_size == "auto")
+    return MicroBatches(asked, wanted, trainer.micro_batch_size == "auto")
 
 
 def find(task: Any, data: Any, trainer: Any) -> int:
@@ -162,13 +162,13 @@ def _try(task: Any, data: Any, trainer: Any, samples: dict[str, Any]) -> int:
     # What keeps a second set of weights.
     others = [copy.deepcopy(twin) for callback in trainer.callbacks if isinstance(callback, WeightAveraging | L2SP)]
     batch = data.on_after_batch_transfer(move_data_to_device(samples, device), 0)
-    pictures, states = precision.convert_input(batch["input"]), []
+    images, states = precision.convert_input(batch["input"]), []
     for phase in twin.table.phases:
         twin.apply_policy(phase.first_epoch)
         optimizer = twin.optimization.optimizer(twin, twin.table, phase.first_epoch)
         for _ in range(2):
             with precision.forward_context():
-                outputs, target, weight = twin.counted(twin(pictures), batch)
+                outputs, target, weight = twin.counted(twin(images), batch)
                 loss = mean_loss(twin.loss, outputs, twin.encode(target), weight, twin.spec.mean_weight)
                 loss = twin.with_texts(loss, batch)
             loss.backward()
@@ -186,44 +186,46 @@ def _check(wanted: Any, task: Any, data: Any, trainer: Any) -> None:
     asked, train = data.batch_size, len(data.indices["train"])
     if task.head_fit is not None:
         raise ConfigError(
-            "Expected trainer.batch_size=null with a head that is fitted, which takes no steps, but got "
+            "Expected trainer.micro_batch_size=null with a head that is fitted, which takes no steps, but got "
             f"{wanted}; a smaller data.batch_size gives the same head."
         )
     if wanted == "auto" and trainer.world_size > 1:
         raise ConfigError(
-            "Expected trainer.batch_size to be a number on several devices, since each would find its own, but got "
-            "auto; a run on one device says in its run.json what it found."
+            "Expected trainer.micro_batch_size to be a number on several devices, since each would find its own, but "
+            "got auto; a run on one device says in its run.json what it found."
         )
     if wanted != "auto" and wanted not in _divisors(asked):
         nearest = [str(n) for n in sorted(_divisors(asked), key=lambda n: abs(n - wanted))[:2]]
         raise ConfigError(
-            f"Expected trainer.batch_size to divide data.batch_size={asked}, so that whole pieces make a step, but got "
-            f"{wanted}; use {' or '.join(nearest)}."
+            f"Expected trainer.micro_batch_size to divide data.batch_size={asked}, so that whole micro-batches "
+            f"make a step, but got {wanted}; use {' or '.join(nearest)}."
         )
     if data.drop_last and train % asked:
         raise ConfigError(
-            "Expected data.drop_last=false with trainer.batch_size, since of pieces fewer would be dropped, but got "
-            "true; leave one of the two out."
+            "Expected data.drop_last=false with trainer.micro_batch_size, since fewer samples would be dropped, "
+            "but got true; leave one of the two out."
         )
 
 
-def _cut(data: Any, trainer: Any, pieces: int) -> None:
-    data.batch_size //= pieces
-    trainer.accumulate_grad_batches *= pieces
+def _cut(data: Any, trainer: Any, micro_batches: int) -> None:
+    data.batch_size //= micro_batches
+    trainer.accumulate_grad_batches *= micro_batches
     for name in COUNTED:
         value = getattr(trainer, name)
         if isinstance(value, int):
-            setattr(trainer, name, value * pieces)
+            setattr(trainer, name, value * micro_batches)
 
 
-def _warn(task: Any, data: Any, at_once: int) -> None:
-    """Say where the step over pieces is not that over the whole batch."""
+def _warn(task: Any, data: Any, micro_batch_size: int) -> None:
+    """Say where the step over micro-batches is not that over the whole batch."""
     frozen = frozen_names(task, [phase.trainable for phase in task.table.phases])
     moving = {name for name, _ in task.named_buffers()}.difference(frozen)
     reasons = []
     if any(name.endswith("running_mean") for name in moving):
         reasons.append("BatchNorm normalises over them (a phase with freeze: [norm] would not)")
     if data.mixing.wanted:
-        reasons.append("pictures are mixed within them")
+        reasons.append("images are mixed within them")
     if reasons:
-        log.warning(f"Pieces of {at_once} do not give the step of the whole batch: {' and '.join(reasons)}.")
+        log.warning(
+            f"MicroBatches of {micro_batch_size} do not give the step of the whole batch: {' and '.join(reasons)}."
+        )

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.atomic import write_bytes
-from tunesmith.config import yaml_file
+from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
@@ -44,7 +44,7 @@ class Rebuilt:
         cfg: Its configuration, with weights to come from the checkpoint alone.
         weights: What its weights are called.
         spec: What its data were.
-        preprocess: How its pictures, or texts, were prepared.
+        preprocess: How its images, or texts, were prepared.
         task: With the asked weights, and what was fitted for them on validation.
     """
 
@@ -74,20 +74,20 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     record = read(folder)
     if not record["data"]:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
-    saved = yaml_file.read(folder / "config.yaml")
+    saved = renamed.config(yaml_file.read(folder / "config.yaml"))
     check(saved, recorded=True)
     if checkpoint == "tested":
         checkpoint = saved.test or "best"
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     loaded = load(path)
     spec = restore(DataSpec, record["data"])
-    pictures = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
-    backbone = _backbone(saved.backbone, loaded, pictures, path)
+    images = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
+    backbone = _backbone(saved.backbone, loaded, images, path)
     task = assemble_task(saved, backbone, spec)
-    task.decision = recorded(record, checkpoint, task.decides)
+    task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
-    return Rebuilt(folder, record, saved, checkpoint, spec, pictures or backbone.preprocess, task)
+    return Rebuilt(folder, record, saved, checkpoint, spec, images or backbone.preprocess, task)
 
 
 def keep_model(folder: Path, task: Task) -> None:
@@ -103,16 +103,16 @@ def keep_model(folder: Path, task: Task) -> None:
         write_bytes(folder / MODEL / file.name, file.read_bytes())
 
 
-def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], pictures: Preprocess | None, path: Path) -> Any:
+def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], images: Preprocess | None, path: Path) -> Any:
     """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
     source, model = left_out(checkpoint, str(path)).source, path.parents[1] / MODEL
     if accepts(node, "weights"):
         node.weights = source
     if source is None and model.is_dir():
         node.name = str(model.absolute())
-    # Without its weights a backbone does not know their picture size, on which position embeddings depend.
-    if source is None and pictures and accepts(node, "image_size"):
-        node.image_size = pictures.size
+    # Without its weights a backbone does not know their image size, on which position embeddings depend.
+    if source is None and images and accepts(node, "image_size"):
+        node.image_size = images.size
     try:
         return build(node)
     except TunesmithError as error:

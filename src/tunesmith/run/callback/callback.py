@@ -98,25 +98,25 @@ class ProgressBar(RichProgressBar):
 
 
 class Throughput(Callback):
-    """Images per second of the training loop, validation left out."""
+    """Samples per second of the training loop, validation left out."""
 
     def __init__(self) -> None:
-        self.images = 0
+        self.samples = 0
         self.seconds = 0.0
         self._since = 0.0
 
     @property
-    def images_per_second(self) -> float | None:
+    def samples_per_second(self) -> float | None:
         """Mean over all epochs; ``None`` before the first batch."""
-        return self.images / self.seconds if self.seconds else None
+        return self.samples / self.seconds if self.seconds else None
 
     def state_dict(self) -> dict[str, Any]:
-        """Images and seconds so far."""
-        return {"images": self.images, "seconds": self.seconds}
+        """Give samples and seconds so far."""
+        return {"samples": self.samples, "seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
-        self.images, self.seconds = state_dict["images"], state_dict["seconds"]
+        self.samples, self.seconds = state_dict["samples"], state_dict["seconds"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; a resumed run may be in the middle of an epoch."""
@@ -131,7 +131,7 @@ class Throughput(Callback):
     ) -> None:
         """Count; the clock is read here so that validation inside an epoch stays out."""
         now = time.perf_counter()
-        self.images += len(batch["index"]) * trainer.world_size
+        self.samples += len(batch["index"]) * trainer.world_size
         self.seconds += now - self._since
         self._since = now
 
@@ -141,7 +141,7 @@ class Throughput(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the mean so far."""
-        pl_module.log("train/images_per_second", self.images_per_second or 0.0, sync_dist=True)
+        pl_module.log("train/samples_per_second", self.samples_per_second or 0.0, sync_dist=True)
 
 
 class Collect(Callback):

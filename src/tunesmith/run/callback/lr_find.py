@@ -122,9 +122,9 @@ class RateFinder(Callback):
         smooth = smoothed(losses)
         rows = [f"{r:.6g}\t{loss:.6g}\t{s:.6g}" for r, loss, s in zip(rates, losses, smooth, strict=True)]
         write_text(self.folder / "lr_find.tsv", "\n".join([f"{key}\tloss\tsmoothed", *rows]) + "\n")
-        picture = self.folder / "plots" / "lr_find.png"
-        picture.parent.mkdir(exist_ok=True)
-        draw(rates, losses, self.interval, key).savefig(picture, dpi=120)
+        image = self.folder / "plots" / "lr_find.png"
+        image.parent.mkdir(exist_ok=True)
+        draw(rates, losses, self.interval, key).savefig(image, dpi=120)
         if self.interval is None:
             said = f"The loss did not fall by a hundredth at any {key} from {rates[0]:.1e} to {rates[-1]:.1e}."
         else:
@@ -132,7 +132,7 @@ class RateFinder(Callback):
             said = (
                 f"Training works at {key} from {low:.1e} to {high:.1e}; in the middle lies {key}={middle(low, high):g}"
             )
-        Console().print(f"{said}\nCurve: {shorten(picture)}", highlight=False, soft_wrap=True)
+        Console().print(f"{said}\nCurve: {shorten(image)}", highlight=False, soft_wrap=True)
 
 
 def smoothed(losses: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -34,12 +34,12 @@ class PhaseChange(Callback):
     Decisions, and what the next one depends on, are in the checkpoints that a run goes on from, and in no others.
 
     Attributes:
-        decisions: One for every phase that came after one that waits: its number (``phase``), its ``first_epoch``, and
-            the epoch and the score of the validation that it began from (``best_epoch``, ``best``).
+        transitions: One for every phase that came after one that waits: its number (``phase``), its ``first_epoch``,
+            and the epoch and the score of the validation that it began from (``best_epoch``, ``best``).
     """
 
     def __init__(self) -> None:
-        self.decisions: list[dict[str, Any]] = []
+        self.transitions: list[dict[str, Any]] = []
         self._best: dict[str, Any] | None = None
         self._waited = 0
 
@@ -79,10 +79,10 @@ class PhaseChange(Callback):
                 task.optimization.retime(optimizer, task.table, trainer.global_step)
         if task.table.phase(epoch) != index:
             best = self._best or {"epoch": None, "score": None}
-            decision = {"phase": index + 1, "first_epoch": epoch, "best_epoch": best["epoch"], "best": best["score"]}
-            self.decisions.append(decision)
+            transition = {"phase": index + 1, "first_epoch": epoch, "best_epoch": best["epoch"], "best": best["score"]}
+            self.transitions.append(transition)
             self._waited = 0
-            log.info(sentence(decision, task.monitor))
+            log.info(sentence(transition, task.monitor))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go back to the best of a phase that is over; and do what the task would do when all callbacks are done."""
@@ -93,26 +93,26 @@ class PhaseChange(Callback):
         pl_module.on_train_epoch_start()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add decisions and the best of the phase to checkpoints to go on from."""
-        if POSITION in checkpoint and (self.decisions or self._best or self._waited):
-            checkpoint[PHASES] = {"decisions": self.decisions, "best": self._best, "waited": self._waited}
+        """Add transitions and the best of the phase to checkpoints to go on from."""
+        if POSITION in checkpoint and (self.transitions or self._best or self._waited):
+            checkpoint[PHASES] = {"transitions": self.transitions, "best": self._best, "waited": self._waited}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Decide as before, ahead of the loaders and the optimizer."""
         if PHASES in checkpoint:
             task: Any = pl_module
             state = checkpoint[PHASES]
-            self.decisions, self._best, self._waited = state["decisions"], state["best"], state["waited"]
-            for decision in self.decisions:
-                task.table = task.table.beginning(decision["phase"], decision["first_epoch"])
+            self.transitions, self._best, self._waited = state["transitions"], state["best"], state["waited"]
+            for transition in self.transitions:
+                task.table = task.table.beginning(transition["phase"], transition["first_epoch"])
 
 
-def sentence(decision: dict[str, Any], monitor: str) -> str:
-    """What a person reads of a decision."""
-    begins = f"Phase {decision['phase']} began with epoch {decision['first_epoch']}"
-    if decision["best_epoch"] is None:
+def sentence(transition: dict[str, Any], monitor: str) -> str:
+    """What a person reads of a transition."""
+    begins = f"Phase {transition['phase']} began with epoch {transition['first_epoch']}"
+    if transition["best_epoch"] is None:
         return f"{begins}."
-    return f"{begins}, from the weights of epoch {decision['best_epoch']} ({monitor} {decision['best']:.4g})."
+    return f"{begins}, from the weights of epoch {transition['best_epoch']} ({monitor} {transition['best']:.4g})."
 
 
 def _averages(trainer: Any) -> Iterator[AveragedModel]:

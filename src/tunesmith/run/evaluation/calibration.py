@@ -1,4 +1,4 @@
-"""Fit a task's decision (temperature, threshold) on validation, for every checkpoint that may be used."""
+"""Fit a task's calibration (temperature, threshold) on validation, for every checkpoint that may be used."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.resume.checkpoint import load_weights
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 
 
-def fit_decisions(parts: Parts, folder: Path, tested: str | None = None) -> dict[str, Decision]:
-    """Fit a decision for the best, the last and the tested weights of a run that was just trained.
+def fit_calibrations(parts: Parts, folder: Path, tested: str | None = None) -> dict[str, Calibration]:
+    """Fit a calibration for the best, the last and the tested weights of a run that was just trained.
 
     Each has its own, since each can be evaluated and predicted with later.
 
@@ -29,26 +29,26 @@ def fit_decisions(parts: Parts, folder: Path, tested: str | None = None) -> dict
     Raises:
         RunError: A checkpoint is altered or does not fit.
     """
-    if not parts.task.decides:
+    if not parts.task.calibrates:
         return {}
     parts.data.evaluate_on("val")
     loggers, parts.trainer.loggers = parts.trainer.loggers, []  # what is logged here would look like a test
-    decisions: dict[str, Decision] = {}
+    calibrations: dict[str, Calibration] = {}
     for weights in dict.fromkeys(("best", "last", tested or "best")):
         path = folder / "checkpoints" / f"{weights}.ckpt"
         if path.is_file():
             load_weights(parts.task, path)
-        parts.task.decision = Decision()
+        parts.task.calibration = Calibration()
         parts.trainer.test(parts.task, datamodule=parts.data, verbose=False)
         found = parts.collect.collected()
-        decisions[weights] = parts.task.decide(found["outputs"], found["target"])
+        calibrations[weights] = parts.task.calibrate(found["outputs"], found["target"])
     parts.trainer.loggers = loggers
     parts.data.evaluate_on("test")
-    return decisions
+    return calibrations
 
 
-def recorded(record: Mapping[str, Any], weights: str, decides: bool) -> Decision:
-    """The decision that a run recorded for its weights.
+def recorded(record: Mapping[str, Any], weights: str, decides: bool) -> Calibration:
+    """The calibration that a run recorded for its weights.
 
     Args:
         record: Its run.json.
@@ -59,12 +59,12 @@ def recorded(record: Mapping[str, Any], weights: str, decides: bool) -> Decision
         RunError: It was to fit one but did not get that far.
     """
     if not decides:
-        return Decision()
-    if weights not in record.get("decision", {}):
+        return Calibration()
+    if weights not in record.get("calibration", {}):
         raise RunError(
             "Expected a run that has fitted task.temperature and task.threshold but it ended before; go on with it by "
             "'tunesmith train resume=…'."
         )
-    found = record["decision"][weights]
+    found = record["calibration"][weights]
     threshold = found["threshold"]
-    return Decision(found["temperature"], None if threshold is None else tuple(threshold))
+    return Calibration(found["temperature"], None if threshold is None else tuple(threshold))

@@ -20,7 +20,7 @@ from tunesmith.run.evaluation import sequences
 from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.record import metrics_log
 from tunesmith.run.resume.checkpoint import load_weights
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Outcome:
     majority_class: str | None
 
 
-def test(parts: Parts, folder: Path, weights: str, decisions: Mapping[str, Decision]) -> Outcome | None:
+def test(parts: Parts, folder: Path, weights: str, calibrations: Mapping[str, Calibration]) -> Outcome | None:
     """Test the best or the last weights of a run that was just trained.
 
     Args:
         parts: The assembled run.
         folder: The run folder, with its checkpoints.
         weights: Which weights.
-        decisions: What was fitted on validation for which weights.
+        calibrations: What was fitted on validation for which weights.
 
     Returns:
         ``None`` where the data have no test split.
@@ -64,12 +64,12 @@ def test(parts: Parts, folder: Path, weights: str, decisions: Mapping[str, Decis
         return None
     if (folder / "checkpoints").is_dir():  # else nothing was to be saved, and the last weights are those in memory
         load_weights(parts.task, folder / "checkpoints" / f"{weights}.ckpt")
-    parts.task.decision = decisions.get(weights, Decision())
+    parts.task.calibration = calibrations.get(weights, Calibration())
     return test_split(parts.data, parts.task, parts.trainer, parts.collect, weights, "test")
 
 
 def test_split(data: Any, task: Any, trainer: Trainer, collect: Collect, weights: str, split: str) -> Outcome:
-    """Test the task's present weights, with its present decision.
+    """Test the task's present weights, with its present calibration.
 
     Args:
         data: The data module.
@@ -116,7 +116,7 @@ def always(spec: DataSpec) -> tuple[Tensor, str]:
 
 
 def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
-    """The worst mistakes, worst first: a caption, and the picture as the model saw it ``(H, W, C)``, or the text.
+    """The worst mistakes, worst first: a caption, and the image as the model saw it ``(H, W, C)``, or the text.
 
     Args:
         data: The data module, which still serves the tested split.

@@ -1,4 +1,4 @@
-"""Pictures of a run, as PNG in its folder, without W&B and without a display."""
+"""Images of a run, as PNG in its folder, without W&B and without a display."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def draw_all(folder: Path, predictions: Predictions | Sequences | None, monitor:
     label; or predicted against true values.
 
     Args:
-        folder: Of the run; the pictures go into ``plots/`` in it.
+        folder: Of the run; the images go into ``plots/`` in it.
         predictions: Of the test split, with targets.
         monitor: The metric drawn beside the loss.
 
     Returns:
-        The paths of the pictures.
+        The paths of the images.
     """
     drawings: dict[str, Callable[[], Figure | None]] = {"training_curves": lambda: training_curves(folder, monitor)}
     if predictions is not None and predictions.targets is not None:

@@ -19,7 +19,7 @@ from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.callback.callback import Ingredients
 from tunesmith.run.evaluation.outcome import test_split
 from tunesmith.run.resume.checkpoint import CheckpointIO, load
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 from tunesmith.task.optimization.delta import complete
 
 State = dict[str, Tensor]
@@ -215,7 +215,7 @@ def _score(parts: Parts, state: Mapping[str, Tensor]) -> float:
 
 def _metrics(parts: Parts, state: Mapping[str, Tensor], split: str) -> dict[str, float]:
     parts.task.load_state_dict(state)
-    parts.task.decision = Decision()
+    parts.task.calibration = Calibration()
     return test_split(parts.data, parts.task, parts.trainer, parts.collect, "", split).metrics
 
 

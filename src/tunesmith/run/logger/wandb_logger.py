@@ -90,14 +90,14 @@ def _finish(exit_code: int) -> None:
         end(run, exit_code)
 
 
-def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[tuple[str, Any]]) -> None:
+def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, Any]]) -> None:
     """Log what a table of numbers cannot show, where the process has a W&B run.
 
     Args:
         outcome: The tested split, with its predictions: confusion matrix, ROC and precision-recall curves of classes,
             F1 and average precision of labels, predicted against true values; and the table by class.
-        pictures: The plots.
-        mistakes: Caption and picture (uint8, ``(H, W, C)``), or text, of the worst mistakes.
+        images: The plots.
+        mistakes: Caption and image (uint8, ``(H, W, C)``), or text, of the worst mistakes.
     """
     run = _run()
     if run is None:
@@ -108,7 +108,7 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
         {
             **charts(outcome.predictions),
             "per_class": wandb.Table(dataframe=outcome.predictions.by_class()),
-            **{f"plots/{path.stem}": wandb.Image(str(path)) for path in pictures},
+            **{f"plots/{path.stem}": wandb.Image(str(path)) for path in images},
             "mistakes": _shown(wandb, mistakes),
         },
     )
@@ -116,10 +116,10 @@ def log_outcome(outcome: Outcome, pictures: Sequence[Path], mistakes: Sequence[t
 
 
 def _shown(wandb: Any, mistakes: Sequence[tuple[str, Any]]) -> Any:
-    """Pictures with captions; of texts a table."""
+    """Images with captions; of texts a table."""
     if mistakes and isinstance(mistakes[0][1], str):
         return wandb.Table(columns=["text", "mistake"], data=[[text, caption] for caption, text in mistakes])
-    return [wandb.Image(picture, caption=caption) for caption, picture in mistakes]
+    return [wandb.Image(image, caption=caption) for caption, image in mistakes]
 
 
 def summarise(metrics: Mapping[str, float]) -> None:

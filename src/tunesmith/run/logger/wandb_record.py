@@ -16,7 +16,7 @@ ONLINE = "wandb:"
 METRICS = ("train/", "val/", "test/", "best/")
 """What the names of a run's metrics begin with."""
 
-NOT_METRICS = ("_step", "images_per_second")
+NOT_METRICS = ("_step", "_per_second")
 """What the names of the others end with."""
 
 BLOCK = 32768
@@ -84,7 +84,7 @@ def read_file(file: Path) -> dict[str, Any]:
             for item in [*record.run.config.update, *record.config.update]:
                 config[_key(item)] = json.loads(item.value_json)
             for item in [*record.history.item, *record.summary.update]:
-                if len(item.nested_key) < 2:  # else a part of a picture or a table
+                if len(item.nested_key) < 2:  # else a part of an image or a table
                     metrics[_key(item)] = json.loads(item.value_json)
             logged.update(map(_key, record.history.item))
             if record.HasField("exit"):

@@ -46,7 +46,7 @@ def log_tables(run: Any, content: Mapping[str, Any]) -> None:
 
     Args:
         run: W&B's.
-        content: Tables, charts and pictures by name.
+        content: Tables, charts and images by name.
     """
     _patiently(run, lambda: run.log(dict(content)), "tables and charts, which are in the run folder")
 

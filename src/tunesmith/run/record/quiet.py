@@ -30,7 +30,7 @@ _SILENCED = {
     ".*Encountered `nan` values in tensor.*": UserWarning,
     # Without a validation split there is no validation loop, which the data table has already said.
     ".*Total length of `list` across ranks is zero.*": UserWarning,
-    # A class that a split lacks, or a batch of few pictures; of splits, data/publish.py has already warned.
+    # A class that a split lacks, or a batch of few images; of splits, data/publish.py has already warned.
     ".*No (positive|negative) samples.*": UserWarning,
     ".*score for one or more classes was `nan`.*": UserWarning,
 }

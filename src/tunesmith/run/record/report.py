@@ -15,7 +15,7 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.run.evaluation.outcome import Outcome
 from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.record.run_folder import shorten
-from tunesmith.task.calibration import Decision
+from tunesmith.task.calibration import Calibration
 
 FEW = 20
 """Classes that are still printed one by one."""
@@ -92,15 +92,15 @@ def _span(values: Sequence[float]) -> str:
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
-def tables(outcome: Outcome, decision: Decision) -> list[Table | str]:
+def tables(outcome: Outcome, calibration: Calibration) -> list[Table | str]:
     """All that is said of a tested split: metrics, classes where they are few, and what was fitted on validation."""
     said: list[Table | str] = [metric_table(outcome)]
     number = len(outcome.predictions.by_class())
     if 0 < number <= FEW and not (outcome.predictions.kind == "value" and number == 1):
         said.append(class_table(outcome.predictions))
-    fitted = [f"temperature {decision.temperature:.3f}"] if decision.temperature != 1 else []
-    if decision.threshold:
-        fitted.append(f"threshold {', '.join(f'{t:.3f}' for t in decision.threshold)}")
+    fitted = [f"temperature {calibration.temperature:.3f}"] if calibration.temperature != 1 else []
+    if calibration.threshold:
+        fitted.append(f"threshold {', '.join(f'{t:.3f}' for t in calibration.threshold)}")
     return [*said, f"Fitted on validation: {'; '.join(fitted)}"] if fitted else said
 
 
@@ -148,7 +148,7 @@ def _number(name: str, value: float) -> str:
     return f"{100 * value:.2f} %" if name in _PERCENT else f"{value:.4f}"
 
 
-def places(named: Mapping[str, Path | str | None], pictures: Sequence[Path]) -> Table:
+def places(named: Mapping[str, Path | str | None], images: Sequence[Path]) -> Table:
     """Where everything was left, a line each; what is ``None`` is left out."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
@@ -156,8 +156,8 @@ def places(named: Mapping[str, Path | str | None], pictures: Sequence[Path]) -> 
     for name, place in named.items():
         if place is not None:
             table.add_row(name, shorten(place) if isinstance(place, Path) else place)
-    if pictures:
-        table.add_row("plots", f"{shorten(pictures[0].parent)}/: {', '.join(p.stem for p in pictures)}")
+    if images:
+        table.add_row("plots", f"{shorten(images[0].parent)}/: {', '.join(p.stem for p in images)}")
     return table
 
 

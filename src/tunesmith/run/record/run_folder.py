@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tunesmith.config import renamed
 from tunesmith.errors import RunError
 
 SCHEMA = 1
@@ -35,4 +36,4 @@ def read(folder: Path) -> dict[str, Any]:
         raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
     if record.get("schema") != SCHEMA:
         raise RunError(f"Expected {path} to have schema {SCHEMA} but got {record.get('schema')!r}.")
-    return record
+    return renamed.record(record)

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.atomic import write_text
-from tunesmith.config import yaml_file
+from tunesmith.config import renamed, yaml_file
 from tunesmith.config.redact import config_hash, redact
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
@@ -81,14 +81,14 @@ def data(record: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     if before.get("fingerprint") not in (None, now["data"]["fingerprint"]):
         yield f"other data (fingerprint {now['data']['fingerprint']} instead of {before['fingerprint']})"
     elif moved := regrouped(before, now["data"]["members"]):
-        yield f"other pictures in {' and '.join(moved)}"
+        yield f"other images in {' and '.join(moved)}"
     start, weights = record.get("init"), now.get("init")
     if start and weights and start["hash"] != weights["hash"]:
         yield f"other weights of {weights['source']} (hash {weights['hash']} instead of {start['hash']})"
 
 
 def regrouped(before: Mapping[str, Any], members: Mapping[str, str]) -> list[str]:
-    """Name the splits that do not hold the pictures that they held when a run recorded its ``data``.
+    """Name the splits that do not hold the images that they held when a run recorded its ``data``.
 
     Args:
         before: The record's section; one of before splits were recorded tells nothing.
@@ -100,11 +100,26 @@ def regrouped(before: Mapping[str, Any], members: Mapping[str, str]) -> list[str
 
 def edited(folder: Path, record: Mapping[str, Any]) -> list[str]:
     """Whether a run's config.yaml is not what the run began with."""
+    now = hash_of_saved(_saved(folder, record))
+    return [] if now == record.get("config_hash") else ["a config.yaml that was edited since"]
+
+
+def _saved(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     plain: Any = OmegaConf.to_container(yaml_file.read(folder / "config.yaml"), resolve=False)
     if record.get("policy", {}).get("gradients"):
         plain["policy"]["chosen"] = None  # as it was before the run chose
-    now = hash_of_saved(plain)
-    return [] if now == record.get("config_hash") else ["a config.yaml that was edited since"]
+    return dict(plain)
+
+
+def configured(folder: Path, record: Mapping[str, Any], config_hash: str) -> bool:
+    """Whether a run was configured so, by the hash of a configuration; names of older versions count as today's."""
+    if record["config_hash"] == config_hash:
+        return True
+    try:
+        saved = _saved(folder, record)
+    except ConfigError:
+        return False
+    return hash_of_saved(saved) == record["config_hash"] and hash_of_saved(renamed.plain_config(saved)) == config_hash
 
 
 def hash_of_saved(plain: Mapping[str, Any]) -> str:

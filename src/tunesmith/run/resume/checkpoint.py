@@ -16,6 +16,7 @@ from torch import nn
 
 from tunesmith import signals
 from tunesmith.atomic import atomic, write_text
+from tunesmith.config import renamed
 from tunesmith.errors import RunError
 from tunesmith.run.record import disk_space
 from tunesmith.task.optimization.delta import complete
@@ -127,7 +128,7 @@ def load(path: Path) -> dict[str, Any]:
         raise RunError(f"Expected {path} to hold tensors and plain containers only but it holds more.") from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise RunError(f"Expected {path} to be a checkpoint, with the weights under 'state_dict', but it is none.")
-    return loaded
+    return renamed.checkpoint(loaded)
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

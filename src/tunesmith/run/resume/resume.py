@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.config import yaml_file
+from tunesmith.config import renamed, yaml_file
 from tunesmith.config.check.check import check
 from tunesmith.config.confine import confine
 from tunesmith.config.redact import REDACTED
@@ -182,7 +182,7 @@ def _newest_unfinished(cfg: DictConfig) -> Path | None:
     wanted = hash_of(cfg)
     found = []
     for folder, record in _runs(Path(cfg.paths.logs, cfg.name)):
-        if record["status"] == "completed" or record["config_hash"] != wanted or is_live(record):
+        if record["status"] == "completed" or not changed.configured(folder, record, wanted) or is_live(record):
             continue
         if record["status"] == "running" and process.elsewhere(record.get("process", {})):
             host = record.get("process", {}).get("host")
@@ -201,7 +201,7 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _recorded(folder: Path) -> DictConfig:
-    cfg = yaml_file.read(folder / "config.yaml")
+    cfg = renamed.config(yaml_file.read(folder / "config.yaml"))
     plain = OmegaConf.to_container(cfg, resolve=False)
     cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
     cfg.paths.cache = None  # where this user keeps a cache is not for a recorded run to say

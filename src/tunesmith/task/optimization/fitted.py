@@ -25,7 +25,7 @@ class HeadFit:
 
     @torch.no_grad()
     def collect(self, task: Task, batch: Batch) -> None:
-        """Keep the vectors of a batch ``(B, D)`` on the CPU, and all of the batch but its pictures."""
+        """Keep the vectors of a batch ``(B, D)`` on the CPU, and all of the batch but its images."""
         vectors = task.head.vectors(task.features(batch["input"]))
         self._kept.append((vectors.cpu(), {k: v for k, v in batch.items() if k != "input"}))
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from tunesmith.data.text.words import find_words, first_tokens, joined
+from tunesmith.data.text.word_starts import find_words, first_tokens, joined
 
 
 def test_words_and_marks():

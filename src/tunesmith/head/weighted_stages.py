@@ -11,8 +11,8 @@ from tunesmith.contract.features import Features
 from tunesmith.errors import ConfigError
 
 
-class WeightedLevels(nn.Module):
-    """Dropout and one linear layer on the weighted mean of the levels, of which each is normalised first.
+class WeightedStages(nn.Module):
+    """Dropout and one linear layer on the weighted mean of the stage_features, of which each is normalised first.
 
     The weights are a softmax of one learned number a level (Peters et al. 2018, the scalar mix of ELMo). They start
     equal, so that the first pooling is the plain mean; the linear layer starts as that of `linear.Linear`.
@@ -20,30 +20,32 @@ class WeightedLevels(nn.Module):
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
-        level_dims: Width of each level, all of them D.
+        stage_dims: Width of each level, all of them D.
         dropout: Probability of dropping a feature, from 0 to below 1.
 
     Raises:
-        ConfigError: The dropout is out of range, or the levels differ in width.
+        ConfigError: The dropout is out of range, or the stage_features differ in width.
     """
 
-    def __init__(self, feature_dim: int, num_outputs: int, level_dims: Sequence[int], dropout: float = 0.0) -> None:
+    def __init__(self, feature_dim: int, num_outputs: int, stage_dims: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise ConfigError(f"Expected head.dropout to be from 0 to below 1 but got {dropout}.")
-        if set(level_dims) != {feature_dim}:
+        if set(stage_dims) != {feature_dim}:
             raise ConfigError(
-                f"Expected stages of one width for head=weighted_levels but got {sorted(set(level_dims))}; "
-                "use head=multi_level."
+                f"Expected stages of one width for head=weighted_stages but got {sorted(set(stage_dims))}; "
+                "use head=multi_stage."
             )
-        self.mix = nn.Parameter(torch.zeros(len(level_dims)))
+        self.mix = nn.Parameter(torch.zeros(len(stage_dims)))
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(feature_dim, num_outputs)
         nn.init.normal_(self.output.weight, std=0.01)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, features: Features) -> Tensor:
-        """Map features, ``levels`` of shape ``(B, D)`` each, to outputs ``(B, K)``."""
-        levels = torch.stack([nn.functional.layer_norm(x, x.shape[1:]) for x in features.levels], dim=1)  # (B, L, D)
-        outputs: Tensor = self.output(self.dropout((self.mix.softmax(0)[:, None] * levels).sum(dim=1)))
+        """Map features, ``stage_features`` of shape ``(B, D)`` each, to outputs ``(B, K)``."""
+        stage_features = torch.stack(
+            [nn.functional.layer_norm(x, x.shape[1:]) for x in features.stage_features], dim=1
+        )  # (B, L, D)
+        outputs: Tensor = self.output(self.dropout((self.mix.softmax(0)[:, None] * stage_features).sum(dim=1)))
         return outputs

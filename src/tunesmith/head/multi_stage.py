@@ -14,7 +14,7 @@ from tunesmith.errors import ConfigError, nearest
 NORMS = ("batch", "layer", "none")
 
 
-class MultiLevel(nn.Module):
+class MultiStage(nn.Module):
     """Dropout and one linear layer on the pooled output of every stage, each normalised.
 
     Shallow stages know edges and textures that the last one has forgotten. Levels have very different scales, so each
@@ -25,9 +25,9 @@ class MultiLevel(nn.Module):
     Args:
         feature_dim: Width of the pooled features, which are not used: the last level has them.
         num_outputs: Outputs K.
-        level_dims: Width ``D_i`` of each level.
+        stage_dims: Width ``D_i`` of each level.
         dropout: Probability of dropping a feature, from 0 to below 1.
-        norm: What normalises each level: ``batch``, each feature over the samples, which needs at least two pictures in
+        norm: What normalises each level: ``batch``, each feature over the samples, which needs at least two images in
             every training batch; ``layer``, each sample over the level's features.
 
     Raises:
@@ -38,7 +38,7 @@ class MultiLevel(nn.Module):
         self,
         feature_dim: int,
         num_outputs: int,
-        level_dims: Sequence[int],
+        stage_dims: Sequence[int],
         dropout: float = 0.0,
         norm: Literal["batch", "layer", "none"] = "batch",
     ) -> None:
@@ -47,16 +47,16 @@ class MultiLevel(nn.Module):
             raise ConfigError(f"Expected head.dropout to be from 0 to below 1 but got {dropout}.")
         if norm not in NORMS:
             raise ConfigError(f"Expected head.norm to be batch, layer or none but got '{norm}'.{nearest(norm, NORMS)}")
-        self.norms = nn.ModuleList(_norm(norm, width) for width in level_dims)
+        self.norms = nn.ModuleList(_norm(norm, width) for width in stage_dims)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(sum(level_dims), num_outputs)
+        self.output = nn.Linear(sum(stage_dims), num_outputs)
         nn.init.normal_(self.output.weight, std=0.01)
         nn.init.zeros_(self.output.bias)
 
     def forward(self, features: Features) -> Tensor:
-        """Map features, ``levels`` of shapes ``(B, D_i)``, to outputs ``(B, K)``."""
-        levels = [norm(level) for norm, level in zip(self.norms, features.levels, strict=True)]
-        outputs: Tensor = self.output(self.dropout(torch.cat(levels, dim=1)))
+        """Map features, ``stage_features`` of shapes ``(B, D_i)``, to outputs ``(B, K)``."""
+        stage_features = [norm(pooled) for norm, pooled in zip(self.norms, features.stage_features, strict=True)]
+        outputs: Tensor = self.output(self.dropout(torch.cat(stage_features, dim=1)))
         return outputs
 
 

@@ -18,7 +18,7 @@ SAMPLES = "samples"
 """What `counts` calls the number of samples where there are no classes, labels or tags to count."""
 
 
-def publish(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit: str) -> DataSpec:
+def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit: str) -> DataSpec:
     """Describe the data; what a loss or a task may use of the numbers is of train alone.
 
     Raises:
@@ -87,7 +87,7 @@ def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
 
 
 def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
-    """Say that samples of one content have several labels; ``tunesmith check`` lists pictures among them."""
+    """Say that samples of one content have several labels; ``tunesmith check`` lists images among them."""
     first: dict[bytes, int] = {}
     pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
     found = [(one, other) for one, other in pairs if table.contradict(one, other)]
@@ -103,7 +103,7 @@ def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
     """Say which classes or labels a split other than train lacks: no score of that split can speak of them."""
     for split, rows in indices.items():
         absent = [name for name, number in count(table, rows).items() if not number]
-        if absent and len(rows) > 1:  # one picture is what leave-one-out tests
+        if absent and len(rows) > 1:  # one image is what leave-one-out tests
             what = {"multilabel": "label", "tags": "tag"}.get(table.kind, "class")
             log.warning(
                 f"Split {split} has no {table.what[:-1]} of {what} {', '.join(absent)}: its metrics say nothing about "
