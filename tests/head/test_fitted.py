@@ -66,7 +66,7 @@ def test_a_weight_counts_as_so_many_samples(kind):
 
 
 @BOTH
-def test_levels_stand_side_by_side(kind):
+def test_stage_features_stand_side_by_side(kind):
     x, target = samples()
     levels = (x[:, :4], x[:, 4:])
     head, plain = kind(6, 3, stage_dims=(4, 6), features="stage_features"), kind(10, 3, stage_dims=(4, 6))
@@ -114,7 +114,7 @@ def test_a_rotation_loses_nothing(shape):
         ({"alpha": 0}, r"head.alpha to be positive"),
         ({"alpha": float("nan")}, r"head.alpha to be positive"),
         ({"alpha": "best"}, r"a number or auto but got 'best'"),
-        ({"features": "level"}, r"Did you mean 'levels'"),
+        ({"features": "stage_feature"}, r"Did you mean 'stage_features'"),
         ({"target": "ordinal"}, r"target is class or .* but got 'ordinal'"),
     ],
 )

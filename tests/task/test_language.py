@@ -31,9 +31,9 @@ class Of:
         (None, "encoder_decoder", r"an encoder-decoder, such as T5 for this task but got a backbone for images"),
     ],
 )
-def test_another_kind_of_model_is_refused(reads, wanted, sentence):
+def test_another_kind_of_model_is_refused(attention, wanted, sentence):
     with pytest.raises(ConfigError, match=rf"^Expected {sentence}\.$"):
-        check_attention(Of(reads), wanted)
+        check_attention(Of(attention), wanted)
 
 
 def test_metrics_of_classes_are_refused():

@@ -114,7 +114,7 @@ def test_weights_count_for_both_ends(assembled):
 
 
 @pytest.mark.parametrize(
-    ("word_starts", "sentence"),
+    ("words", "sentence"),
     [
         (["head=linear"], r"an output a token for span targets but got Linear, .* use head=tokens"),
         (["task.max_answer=0"], r"task.max_answer to be at least 1 token but got 0"),

@@ -108,7 +108,7 @@ def test_the_baseline_says_the_commonest_tag(assembled):
 
 
 @pytest.mark.parametrize(
-    ("word_starts", "sentence"),
+    ("words", "sentence"),
     [
         (["head=linear"], r"a head with an output a token for tags targets but got Linear, .* use head=tokens"),
         (["task=classification"], r"target is class for Classification but got 'tags'"),

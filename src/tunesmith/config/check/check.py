@@ -24,7 +24,6 @@ from tunesmith.errors import ConfigError, nearest
 
 SPECIAL = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
 """Keys of a node that are Hydra's, not the target's."""
-
 _UNKNOWN = object()  # a value that could not be read; its mistake is noted already
 
 
