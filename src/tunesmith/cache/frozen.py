@@ -64,7 +64,7 @@ class Frozen:
 
     @torch.no_grad()
     def run(self, samples: Sequence[Tensor], cut: Cut) -> dict[str, Tensor]:
-        """Run samples, at most `BATCH`; give `contracts.Activations` on the CPU.
+        """Run samples, at most `BATCH`; give `Activations` on the CPU.
 
         Raises:
             PolicyError: Something in front of the cut trains.
