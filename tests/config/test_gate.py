@@ -291,6 +291,22 @@ def test_what_the_user_allows(way, folder, monkeypatch):
         assert not gate.passes(name), name
 
 
+def test_an_allowed_module_lets_through_what_it_defines_and_not_what_it_imports(folder, monkeypatch):
+    package = folder.parent / "elsewhere" / "own"
+    package.mkdir()
+    (package / "__init__.py").write_text("from subprocess import Popen\nfrom own.part import Part\nclass Own: ...\n")
+    (package / "part.py").write_text("from own.other import Other\nfrom evil import Thing\nclass Part: ...\n")
+    (package / "other.py").write_text("class Other: ...\n")
+    monkeypatch.setenv(gate.VARIABLE, "own")
+    for name in ("own.Own", "own.Part", "own.part.Part", "own.part.Other"):
+        assert gate.passes(name), name
+    for name in ("own.Popen", "own.part.Thing", "own.Absent", "own.part", "own"):
+        assert gate.passes(name) is (name == "own"), name
+    monkeypatch.setenv(gate.VARIABLE, "own.part")
+    passing = {name for name in ("own.Own", "own.Part", "own.part.Part", "own.part.Other") if gate.passes(name)}
+    assert passing == {"own.part.Part"}
+
+
 @pytest.mark.parametrize("text", ["allow: evil", "allow: [1]", "alow: [evil]", "[evil]", "allow: [", "a: &a [*a]"])
 def test_settings_are_as_they_should_be(text, folder):
     (folder.parent / "settings.yaml").write_text(text)

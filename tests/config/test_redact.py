@@ -1,9 +1,21 @@
 """Secrets stay out of what is saved, and nothing else does."""
 
+import hashlib
+import logging
+import sys
+
 import pytest
 from omegaconf import OmegaConf
 
-from tunesmith.config.redact import REDACTED, config_hash, is_secret, redact, redact_override, redact_text
+from tunesmith.config.redact import (
+    REDACTED,
+    Redacted,
+    config_hash,
+    is_secret,
+    redact,
+    redact_override,
+    redact_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +144,37 @@ def test_the_environment_is_not_read(monkeypatch):
 )
 def test_text(text, wanted):
     assert redact_text(text) == wanted
+
+
+def test_case_makes_no_difference():
+    for key in ("PASSWORD", "Db_Password", "HF_TOKEN", "Api_Key", "API-KEY", "Client.Secret"):
+        assert is_secret(key), key
+    for key in ("CLS_TOKEN", "Pad_Token", "KEY", "MAX_TOKENS"):
+        assert not is_secret(key), key
+    assert redact_text("at HTTPS://me:pw@host/x") == f"at HTTPS://{REDACTED}@host/x"
+    assert redact_text("a.token=None x.token=NULL y.auth=True z.auth=False") == (
+        f"a.token={REDACTED} x.token=NULL y.auth=True z.auth=False"
+    )
+    assert redact_override("PASSWORD=sesame") == f"PASSWORD={REDACTED}"
+
+
+def test_messages_and_tracebacks_of_the_log_lose_them_too():
+    try:
+        raise ValueError("api_key=sesame")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "x", 1, "with token=%s", ("sesame",), sys.exc_info())
+    text = Redacted().format(record)
+    assert "sesame" not in text and text.startswith(f"with token={REDACTED}") and f"api_key={REDACTED}" in text
+
+
+def test_where_it_runs_and_how_it_goes_on_is_no_part_of_the_hash():
+    one = {"seed": 1, "paths": {"logs": "x"}, "resume": None, "resume_force": False}
+    for other in ({"paths": {}}, {"resume": "auto"}, {"resume_force": True}):
+        assert config_hash(one) == config_hash({**one, **other})
+    assert config_hash(one) == config_hash({"seed": 1})
+    assert config_hash(one) != config_hash({**one, "name": "x"})
+    digest = hashlib.sha256(b'{"a": null, "seed": 1}').hexdigest()  # that of runs which were recorded long ago
+    assert config_hash({"seed": 1, "a": None}) == digest
 
 
 def test_hash():

@@ -71,6 +71,56 @@ def test_an_owner_taken_for_dead_learns_of_it(claims):
     assert not mine.renew()
 
 
+def test_each_sign_of_life_is_another(claims):
+    mine = claims.take(3)
+    seen = []
+    for _ in range(3):
+        seen.append(json.loads(mine.path.read_text())["beats"])
+        assert mine.renew()
+    assert seen == [0, 1, 2]
+
+
+def test_a_claim_that_cannot_be_read_is_somebodys(claims):
+    """A network file system may show it late, or in part; a job that runs twice costs more than one that waits."""
+    mine = claims.take(3)
+    whole = mine.path.read_text()
+    for text in ("", whole[: len(whole) // 2]):
+        mine.path.write_text(text)
+        assert claims.take(3) is None
+        assert claims.owner(3) == "?:?"
+    mine.path.write_text(whole)
+    mine.give_back()
+    assert claims.take(3) is not None
+
+
+def test_what_was_given_back_is_free_whoever_had_it(claims):
+    mine = claims.take(3)
+    edit(mine.path, given_back=True, owner={"host": "elsewhere", "pid": 1, "began": "x"})
+    assert claims.take(3) is not None
+
+
+def test_of_two_that_claim_at_once_one_has_it(claims, tmp_path, monkeypatch):
+    other, link = Claims(tmp_path), os.link
+
+    def late(source, target):
+        monkeypatch.setattr(os, "link", link)
+        assert other.take(3) is not None
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert claims.take(3) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["0003-1.json"]
+
+
+def test_what_this_process_claims_is_known_by_number_and_generation(claims):
+    mine = claims.take(3)
+    assert mine.path.name == "0003-1.json" and mine.is_newest()
+    mine.give_back()
+    following = claims.take(3)
+    assert following.path.name == "0003-2.json" and following.is_newest() and not mine.is_newest()
+
+
 def test_the_owner_is_named(claims):
     claims.take(3)
-    assert claims.owner(3).endswith(f":{os.getpid()}")
+    assert claims.owner(3) == f"{process.identity()['host']}:{os.getpid()}"
+    assert claims.owner(4) == "?:?"

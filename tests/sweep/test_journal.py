@@ -1,3 +1,5 @@
+import json
+import os
 import threading
 
 import pytest
@@ -51,6 +53,59 @@ def test_what_happened_is_read_back(tmp_path):
     assert (
         read.entries[1].result is None and read.run_folder(1) != before and read.run_folder(0) == journal.run_folder(0)
     )
+
+
+def test_what_happens_in_a_round_counts_in_that_round_alone(tmp_path):
+    """Of another launcher that has not yet read that the job began anew."""
+    one, job = journals.open_sweep(tmp_path, CONTENT), Job(0, ("seed=0",))
+    one.started(job)
+    other = journals.read(tmp_path)
+    one.ended(job, Result("failed", one.run_folder(0), seconds=2.0), 1)
+    one.again(job)
+    assert one.run_folder(0) != other.run_folder(0)
+    lines = [
+        {"event": "ended", "round": 0, "folder": "x", "status": "completed", "seconds": 1, "reason": ""},
+        {"event": "stopped", "round": 0, "seconds": 7.0},
+        {"event": "again", "round": 1},
+        {"event": "again", "round": 0},
+    ]
+    one.note(job, "stopped", seconds=3.0)
+    for line in lines:
+        journals.append(tmp_path / "journal.jsonl", json.dumps({"job": 0, **line}))
+    for journal in (one, other, journals.read(tmp_path)):
+        journal.refresh()
+        entry = journal.entries[0]
+        assert (entry.round, entry.result, entry.spent) == (1, None, 3.0)
+    one.ended(job, Result("completed", one.run_folder(0), seconds=4.0), 0)
+    other.refresh()
+    assert other.entries[0].result.status == "completed" and other.count() == 1
+    one.again(job)
+    assert (one.entries[0].round, one.entries[0].result, one.entries[0].spent, one.count()) == (2, None, 0.0, 0)
+
+
+def test_the_seconds_of_a_stopped_attempt_are_those_of_all_before_too(tmp_path):
+    """Whoever notes them has added up: a line that is read twice, or noted twice, adds nothing."""
+    journal, job = journals.open_sweep(tmp_path, CONTENT), Job(0, ())
+    journal.started(job)
+    for seconds in (2.0, 5.0, 5.0):
+        journal.note(job, "stopped", seconds=seconds)
+    journal.note(job, "stopped")
+    assert journal.entries[0].spent == journals.read(tmp_path).entries[0].spent == 5.0
+    journal.note(job, "retried", seconds=9.0)
+    assert journal.entries[0].spent == 5.0
+
+
+def test_of_two_launchers_that_make_a_sweep_at_once_ones_manifest_counts(tmp_path, monkeypatch):
+    link, made = os.link, []
+
+    def late(source, target):
+        monkeypatch.setattr(os, "link", link)
+        made.append(journals.open_sweep(tmp_path, CONTENT))
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    assert journals.open_sweep(tmp_path, CONTENT).manifest == made[0].manifest == journals.read(tmp_path).manifest
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.json"]
 
 
 def test_run_ids_differ_between_sweeps(tmp_path):
