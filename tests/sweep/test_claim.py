@@ -93,6 +93,45 @@ def test_a_claim_that_cannot_be_read_is_somebodys(claims):
     assert claims.take(3) is not None
 
 
+def test_what_a_dead_launcher_never_began_is_free(claims):
+    edit(claims.take(3).path, owner=dead())
+    assert claims.take(3) is not None
+
+
+def test_the_time_without_a_sign_of_life_is_counted_for_each_claim(claims, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(claim.time, "monotonic", lambda: now[0])
+    for number in (3, 4):
+        edit(claims.take(number).path, owner={"host": "elsewhere", "pid": 1, "began": "x"})
+    assert claims.take(3) is None
+    now[0] = claim.STALE
+    assert claims.take(3) is None and claims.take(4) is None
+    now[0] += 0.5
+    assert claims.take(4) is None and claims.take(3) is not None
+    assert (claim.BEAT, claim.STALE) == (5.0, 60.0)  # a sign of life may be late, or lost, several times
+
+
+def test_a_claim_is_on_the_disk_before_anybody_sees_it(claims, monkeypatch):
+    steps, fsync, link = [], os.fsync, os.link
+    monkeypatch.setattr(os, "fsync", lambda handle: steps.append("synced") or fsync(handle))
+    monkeypatch.setattr(os, "link", lambda *paths: steps.append("linked") or link(*paths))
+    mine = claims.take(3)
+    assert steps == ["synced", "linked"]
+    found = json.loads(mine.path.read_text())
+    assert found == {"owner": process.identity(), "beats": 0, "job": None, "given_back": False}
+    mine.job = process.identity()
+    mine.renew()
+    mine.give_back()
+    found = json.loads(mine.path.read_text())
+    assert found == {"owner": process.identity(), "beats": 1, "job": process.identity(), "given_back": True}
+
+
+def test_the_folder_is_made(tmp_path):
+    for _ in range(2):
+        claims = Claims(tmp_path / "a" / "b")
+    assert claims.take(12345).path.name == "12345-1.json"
+
+
 def test_what_was_given_back_is_free_whoever_had_it(claims):
     mine = claims.take(3)
     edit(mine.path, given_back=True, owner={"host": "elsewhere", "pid": 1, "began": "x"})
