@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tunesmith.config import find, renamed
 from tunesmith.config.check import overrides
 from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError
+
+_turn = threading.Lock()  # Hydra is one of a process
 
 
 def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> DictConfig:
@@ -30,11 +33,12 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
     """
     find.require_command(command)
     dirs = find.conf_dirs(config_dirs)
-    hydra = app.start(command, dirs)
-    try:
-        ready = overrides.prepare(hydra, command, renamed.typed(changes), dirs)
-        if ready.mistakes:
-            raise ConfigError([m.text for m in ready.mistakes])
-        return app.alone(ready.configs[0])
-    finally:
-        GlobalHydra.instance().clear()
+    with _turn:
+        hydra = app.start(command, dirs)
+        try:
+            ready = overrides.prepare(hydra, command, renamed.typed(changes), dirs)
+        finally:
+            GlobalHydra.instance().clear()
+    if ready.mistakes:
+        raise ConfigError([m.text for m in ready.mistakes])
+    return app.alone(ready.configs[0])
