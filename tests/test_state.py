@@ -24,7 +24,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "tunesmith"
 
 ALLOWED = {
     # Locks have no state but who holds them.
-    "config/compose.py: _turn": "Hydra is one of a process: who composes takes turns",
+    "config/hydra/app.py: turn": "Hydra is one of a process: who composes takes turns",
     "run/exclusive.py: _turn": "commands of one process take turns",
     # What was read once is true for whoever asks.
     "config/check/signature.py: @cache _by_import": "signatures of what is imported, which nobody can take back",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from tunesmith.config import find, renamed
 from tunesmith.config.check import overrides
 from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError
-
-_turn = threading.Lock()  # Hydra is one of a process
 
 
 def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str | Path] = ()) -> DictConfig:
@@ -33,7 +30,7 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
     """
     find.require_command(command)
     dirs = find.conf_dirs(config_dirs)
-    with _turn:
+    with app.turn:
         hydra = app.start(command, dirs)
         try:
             ready = overrides.prepare(hydra, command, renamed.typed(changes), dirs)

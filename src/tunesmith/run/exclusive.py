@@ -5,7 +5,7 @@
 - Filters of warnings, the levels of Lightning's loggers, and the handlers that write a run's log.
 - Torch's number of threads, its deterministic algorithms and its cuDNN benchmark, which a trainer sets.
 - The environment: the run folder, which processes that Lightning starts inherit, and the seed that Lightning leaves.
-- W&B's present run and matplotlib's figures.
+- W&B's present run.
 
 Handlers of signals are the main thread's, and `Stop.listening` puts them back. The allocator's thresholds are set once
 and stay; they change no number. What was built in its turn, such as a `Rebuilt` model, is a value again: any number of

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from tunesmith.config import gate
 from tunesmith.config.gate import Trust
+from tunesmith.config.hydra import app
 from tunesmith.config.redact import redact_override
 from tunesmith.data.workers import Watches
 from tunesmith.signals import Stop
@@ -98,9 +99,10 @@ class Session:
 
 def typed() -> Typed:
     """What was typed for Hydra's present job; nothing where there is none."""
-    if not HydraConfig.initialized():
+    with app.turn:  # else it may be what another thread is about to compose
+        hydra = HydraConfig.get() if HydraConfig.initialized() else None
+    if hydra is None:
         return Typed()
-    hydra = HydraConfig.get()
     chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
     choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
     ours = [s.path for s in hydra.runtime.config_sources if s.provider == "tunesmith"]

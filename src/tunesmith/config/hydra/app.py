@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,8 @@ from tunesmith.config.hydra import hydra_gate
 from tunesmith.errors import ConfigError
 
 log = logging.getLogger(__name__)
+turn = threading.RLock()
+"""Hydra is one of a process: who composes, or asks what its job is, in Python, takes turns."""
 
 
 class Loader(ConfigLoaderImpl):
