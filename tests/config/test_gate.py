@@ -36,7 +36,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "here" / "source.txt").touch()
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(gate, "_plug_ins", set())
     monkeypatch.setattr(gate, "settings_file", lambda: tmp_path / "settings.yaml")
     monkeypatch.setenv(gate.VARIABLE, "")
     before = set(sys.modules)
@@ -84,7 +83,7 @@ def test_there_are_enough():
 def test_the_check_refuses_each(shape, shipped):
     cfg = shipped.copy()
     cfg.callback = {f"h{i}": SHAPES[shape](node(*each)) for i, each in enumerate(HOSTILE)}
-    found = hostile(mistakes(cfg, "train", group_names(conf_dirs())))
+    found = hostile(mistakes(cfg, "train", group_names(conf_dirs()), gate.trust()))
     assert {m.path.split(".")[1] for m in found} == {f"h{i}" for i in range(len(HOSTILE))}
 
 
@@ -100,7 +99,9 @@ def test_references_are_resolved_before_the_gate(shipped):
     cfg.tags = NAMES
     cfg.callback = {f"h{i}": {"_target_": f"${{tags.{i}}}"} for i in range(len(NAMES))}
     cfg.logger = {f"h{i}": f"${{callback.h{i}}}" for i in range(len(NAMES))}
-    found = {".".join(m.path.split(".")[:2]) for m in hostile(mistakes(cfg, "train", group_names(conf_dirs())))}
+    found = {
+        ".".join(m.path.split(".")[:2]) for m in hostile(mistakes(cfg, "train", group_names(conf_dirs()), gate.trust()))
+    }
     assert found == {f"{group}.h{i}" for group in ("callback", "logger") for i in range(len(NAMES))}
 
 
@@ -260,8 +261,10 @@ def test_a_recorded_configuration_may_not_name_it(plug_in):
     with pytest.raises(ConfigError, match="mine_here"):
         compose_and_check("evaluate", "run=x", f"+data={{_target_: {plug_in}}}")
     cfg.resume = "auto"
-    check(cfg)
-    check(cfg, recorded=True)  # this process has itself been asked to train with it
+    trust = check(cfg)
+    check(cfg, recorded=True, trust=trust)  # the same command has been asked to train with it
+    with pytest.raises(ConfigError, match="mine_here"):
+        check(cfg, recorded=True)  # and no other one: nothing stays in the process
 
 
 def compose_and_check(command, *words):
@@ -274,22 +277,24 @@ def test_an_installed_package_is_no_plug_in(folder_name, folder, monkeypatch):
     (folder / folder_name / "mine_here.py").write_text("class Mine: ...\n")
     monkeypatch.chdir(folder / folder_name)
     monkeypatch.setattr(sys, "path", [*sys.path, str(folder / folder_name)])
-    assert gate.passes("mine_here.Mine", plug_ins=True) is (folder_name == "a")
+    assert gate.trust().composing(composed("mine_here.Mine")).passes("mine_here.Mine") is (folder_name == "a")
 
 
 @pytest.mark.parametrize("way", ["command line", "variable", "settings"])
 def test_what_the_user_allows(way, folder, monkeypatch):
     names = ["evil", "email.message_from_string"]
+    trust = None
     if way == "command line":
-        gate.allow(names)
+        trust = gate.trust(names)
     elif way == "variable":
         monkeypatch.setenv(gate.VARIABLE, " ".join(names))
     else:
         (folder.parent / "settings.yaml").write_text(f"allow: [{', '.join(names)}]\n")
-    check(composed("evil.Thing"), recorded=True)
-    assert gate.passes("email.message_from_string")  # a function, by its exact name
+    check(composed("evil.Thing"), recorded=True, trust=trust)
+    trust = trust or gate.trust()
+    assert trust.passes("email.message_from_string")  # a function, by its exact name
     for name in ("evil.os.mkdir", "evil.function", "email.message_from_file", "evilish.Thing", "email.message.Message"):
-        assert not gate.passes(name), name
+        assert not trust.passes(name), name
 
 
 def test_an_allowed_module_lets_through_what_it_defines_and_not_what_it_imports(folder, monkeypatch):
@@ -312,7 +317,7 @@ def test_an_allowed_module_lets_through_what_it_defines_and_not_what_it_imports(
 def test_settings_are_as_they_should_be(text, folder):
     (folder.parent / "settings.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"settings\.yaml"):
-        gate.passes("evil.Thing")
+        gate.trust()
 
 
 def test_settings_that_allow_nothing(folder):

@@ -87,9 +87,9 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("params",),
     "scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "trainer": ("callbacks", "logger", "default_root_dir"),
-    "callback.*": (),
+    "callback.*": ("stop", "console"),
     "logger.*": ("folder", "record"),
-    "cache": ("folder",),
+    "cache": ("folder", "console"),
     "sweep.searcher": ("space", "folder"),
     "sweep.executor": ("slots", "jobs", "folder"),
 }

@@ -23,6 +23,7 @@ from tunesmith.data.sampler import EpochSampler, Lengths, Stream
 from tunesmith.data.spec import count, data_spec, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
+from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
 
 
@@ -49,6 +50,7 @@ class TableData(LightningDataModule, ABC):
         duplicates: Pairs of rows with the same content in different splits; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
         mixing: Which mixtures there are in training.
+        watches: What loader processes are reading; a command puts its own here before the loaders are made.
     """
 
     table: Table
@@ -83,6 +85,7 @@ class TableData(LightningDataModule, ABC):
         self.seed = seed
         self.drop_last = drop_last
         self.tested = "test"
+        self.watches = Watches()
         self._start = (0, 0)
         self._kept: Callable[[str], CachedSamples | None] = lambda split: None
         self._decoded: Callable[[Any], Decoded | None] = lambda decoder: None
@@ -262,6 +265,7 @@ class TableData(LightningDataModule, ABC):
             pin_memory=self.pin_memory,
             drop_last=training and self.drop_last,
             generator=private("loader", self.seed, split),
+            watches=self.watches,
         )
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:

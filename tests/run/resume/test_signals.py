@@ -9,10 +9,10 @@ import signal
 import pytest
 from killing import bits, configured, differing, go_on, killed, run_folder
 
-from tunesmith import signals
 from tunesmith.errors import StoppedError
 from tunesmith.run.resume import checkpoint, loop_state, requeue
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST
+from tunesmith.run.session import Session
 from tunesmith.task.base import Task
 
 
@@ -23,8 +23,9 @@ def signalled(cfg, monkeypatch, place, name="SIGTERM", times=1):
         for _ in range(times):
             os.kill(os.getpid(), getattr(signal, name))
 
-    with signals.listening():
-        return killed(cfg, monkeypatch, *place, send, StoppedError)
+    session = Session.read()
+    with session.stop.listening():
+        return killed(cfg, monkeypatch, *place, send, StoppedError, session)
 
 
 def end_of(folder):

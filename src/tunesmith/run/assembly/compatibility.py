@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -13,7 +13,8 @@ from torch import nn
 
 from tunesmith.backbone.transformers.lm_head import LMHead
 from tunesmith.config.build import target
-from tunesmith.errors import ConfigError, PolicyError
+from tunesmith.config.gate import Trust
+from tunesmith.errors import ConfigError, PolicyError, nearest
 from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.callback.lr_find import RateFinder
 from tunesmith.task.language import check_attention
@@ -111,13 +112,13 @@ def _trains_backbone(task: Any) -> bool:
     return any(name.startswith("backbone.") for phase in task.table.phases for name in phase.trainable)
 
 
-def check_backbone(task: DictConfig, backbone: Any) -> None:
+def check_backbone(task: DictConfig, backbone: Any, trust: Trust | None = None) -> None:
     """Refuse a backbone that reads otherwise than the task wants, before any data are read.
 
     Raises:
         ConfigError: It does.
     """
-    attention = task.get("attention") or getattr(target(task), "attention", None)
+    attention = task.get("attention") or getattr(target(task, trust), "attention", None)
     if attention:
         check_attention(backbone, attention)
 
@@ -186,3 +187,21 @@ def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str
         yield f"trainer.precision={trainer.precision}"
     # Which has no rows to deal out, torch says.
     yield from (f"the single number {name}" for name, parameter in task.named_parameters() if not parameter.ndim)
+
+
+def check_monitor(task: DictConfig, metrics: Mapping[str, Any]) -> None:
+    """Refuse to watch what is no metric of the task, or in the wrong direction.
+
+    Raises:
+        ConfigError: It is so.
+    """
+    if task.monitor is None:
+        return
+    valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
+    if task.monitor not in valid:
+        raise ConfigError(
+            f"Expected task.monitor to be a metric but got '{task.monitor}'.{nearest(task.monitor, valid)}"
+        )
+    mode = "max" if valid[task.monitor] else "min"
+    if valid[task.monitor] is not None and task.mode != mode:
+        raise ConfigError(f"Expected task.mode={mode} with task.monitor={task.monitor} but got {task.mode}.")

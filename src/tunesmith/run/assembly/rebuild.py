@@ -15,6 +15,7 @@ from tunesmith.atomic import write_bytes
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
+from tunesmith.config.gate import Trust
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import RunError, TunesmithError
@@ -46,6 +47,7 @@ class Rebuilt:
         spec: What its data were.
         preprocess: How its images, or texts, were prepared.
         task: With the asked weights, and what was fitted for them on validation.
+        trust: What it was built with may import.
     """
 
     folder: Path
@@ -55,15 +57,17 @@ class Rebuilt:
     spec: DataSpec
     preprocess: Preprocess | TextPreprocess
     task: Any
+    trust: Trust
 
 
-def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
+def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) -> Rebuilt:
     """Rebuild a run's task from its folder alone.
 
     Args:
         run: The run folder.
         checkpoint: Which weights, by the name of their checkpoint; ``tested`` for those that the run tested, or would
             have.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Raises:
         RunError: The folder is not a run's, the run never came to a checkpoint or to what it was to fit on validation,
@@ -75,19 +79,19 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     if not record["data"]:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
     saved = renamed.config(yaml_file.read(folder / "config.yaml"))
-    check(saved, recorded=True)
+    trust = check(saved, recorded=True, trust=trust)
     if checkpoint == "tested":
         checkpoint = saved.test or "best"
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     loaded = load(path)
     spec = restore(DataSpec, record["data"])
     images = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
-    backbone = _backbone(saved.backbone, loaded, images, path)
-    task = assemble_task(saved, backbone, spec)
+    backbone = _backbone(saved.backbone, loaded, images, path, trust)
+    task = assemble_task(saved, backbone, spec, trust)
     task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
-    return Rebuilt(folder, record, saved, checkpoint, spec, images or backbone.preprocess, task)
+    return Rebuilt(folder, record, saved, checkpoint, spec, images or backbone.preprocess, task, trust)
 
 
 def keep_model(folder: Path, task: Task) -> None:
@@ -103,18 +107,20 @@ def keep_model(folder: Path, task: Task) -> None:
         write_bytes(folder / MODEL / file.name, file.read_bytes())
 
 
-def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], images: Preprocess | None, path: Path) -> Any:
+def _backbone(
+    node: DictConfig, checkpoint: Mapping[str, Any], images: Preprocess | None, path: Path, trust: Trust
+) -> Any:
     """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
     source, model = left_out(checkpoint, str(path)).source, path.parents[1] / MODEL
-    if accepts(node, "weights"):
+    if accepts(node, "weights", trust):
         node.weights = source
     if source is None and model.is_dir():
         node.name = str(model.absolute())
     # Without its weights a backbone does not know their image size, on which position embeddings depend.
-    if source is None and images and accepts(node, "image_size"):
+    if source is None and images and accepts(node, "image_size", trust):
         node.image_size = images.size
     try:
-        return build(node)
+        return build(node, trust)
     except TunesmithError as error:
         if source is None:
             raise
@@ -136,6 +142,7 @@ def trainer_for(found: Rebuilt, accelerator: str, callbacks: list[Callback]) -> 
     kept = {k: found.cfg.trainer[k] for k in ("_target_", "precision") if k in found.cfg.trainer}
     trainer: Trainer = build(
         OmegaConf.create(kept),
+        found.trust,
         accelerator=accelerator,
         devices=1,
         logger=False,

@@ -40,6 +40,7 @@ class RateFinder(Callback):
         dirpath: Where ``lr_find.tsv`` and ``plots/lr_find.png`` go: the run folder.
         min_rate: The first ``optimizer.lr``.
         max_rate: The last one, unless the loss diverges before.
+        console: Where the interval is printed; the command's.
 
     Raises:
         ConfigError: The rates do not rise.
@@ -50,13 +51,16 @@ class RateFinder(Callback):
         interval: Lower and upper ``optimizer.lr``; ``None`` where the loss did not fall by a hundredth.
     """
 
-    def __init__(self, dirpath: str, min_rate: float = 1e-6, max_rate: float = 10.0) -> None:
+    def __init__(
+        self, dirpath: str, min_rate: float = 1e-6, max_rate: float = 10.0, console: Console | None = None
+    ) -> None:
         if not 0 < min_rate < max_rate:
             raise ConfigError(
                 f"Expected callback.lr_find.min_rate above 0 and below max_rate but got {min_rate} and {max_rate}."
             )
         self.folder = Path(dirpath)
         self.min_rate, self.max_rate = min_rate, max_rate
+        self.console = console or Console()
         self.rates: list[float] = []
         self.losses: list[float] = []
         self.interval: tuple[float, float] | None = None
@@ -132,7 +136,7 @@ class RateFinder(Callback):
             said = (
                 f"Training works at {key} from {low:.1e} to {high:.1e}; in the middle lies {key}={middle(low, high):g}"
             )
-        Console().print(f"{said}\nCurve: {shorten(image)}", highlight=False, soft_wrap=True)
+        self.console.print(f"{said}\nCurve: {shorten(image)}", highlight=False, soft_wrap=True)
 
 
 def smoothed(losses: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
