@@ -12,9 +12,10 @@ import torch
 from tunesmith.backbone import base as backbone
 from tunesmith.cache import key
 from tunesmith.cache.frozen import Cut, Frozen
+from tunesmith.contract.features import Needs
 
 ROWS = np.arange(60)
-PROBE = Cut(3, True, False)
+PROBE = Cut(3, False, Needs(pooled=True))
 
 
 @pytest.fixture
@@ -57,9 +58,9 @@ def one_setting(parts):
         {"overrides": ["backbone.image_size=24"]},
         {"overrides": ["task.channels_last=false"]},
         {"overrides": ["data.noise=0.2"]},
-        {"cut": Cut(3, False, False)},
-        {"cut": Cut(2, False, False)},
-        {"cut": Cut(3, True, True)},
+        {"cut": Cut(3, True, Needs())},
+        {"cut": Cut(2, True, Needs())},
+        {"cut": Cut(3, False, Needs(pooled=True, stage_features=True))},
         {"rows": ROWS[:-1]},
         {"rows": ROWS[::-1]},
         {"precision": "bf16-mixed"},
@@ -127,9 +128,9 @@ def test_the_users_own_code_is_part_of_it(describe, monkeypatch, tmp_path):
     edited = describe(change=extended)
     base.write_text(base.read_text() + "    extra = 1\n")
     assert len({before, edited, describe(change=extended)}) == 3
-    cut = [describe(change=extended, cut=Cut(1, False, False)) for _ in range(2)]
+    cut = [describe(change=extended, cut=Cut(1, True, Needs())) for _ in range(2)]
     base.write_text("")
-    assert cut == [describe(change=extended, cut=Cut(1, False, False))] * 2  # behind the cut
+    assert cut == [describe(change=extended, cut=Cut(1, True, Needs()))] * 2  # behind the cut
 
 
 def test_the_backbones_own_file_is_part_of_it(assembled):

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch.utils.data import DataLoader
 
 from tunesmith.data.dataset import ImageDataset, SplitDataset
 from tunesmith.data.image.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
+from tunesmith.data.window import StepLoader
 from tunesmith.data.workers import Context, Watch
 
-Loader = DataLoader[dict[str, Any]]
+Loader = StepLoader
 
 
 def fits(dataset: ImageDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
@@ -58,7 +58,7 @@ def make_loader(
     # of three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 decoding each time, 24.6 / 22.4 / 17.7 from memory.
     wanted = 0 if not dataset.decodes else min(max(cores() // processes - 1, 0), 8)
     number = workers if isinstance(workers, int) else wanted
-    return DataLoader(
+    return StepLoader(
         dataset,
         batch_size=batch_size,  # by name, since Lightning makes the loader anew to predict
         sampler=sampler,

@@ -27,7 +27,6 @@ from tunesmith.errors import ConfigError, nearest
 from tunesmith.run.assembly import compatibility, fitted, gradient_probe, micro_batch
 from tunesmith.run.assembly.optimizer import build_optimizer, build_scheduler, weight_decay
 from tunesmith.run.assembly.table import check_phases_fit, make_table, phases_in_record
-from tunesmith.run.callback.accumulation import WholeBatches
 from tunesmith.run.callback.callback import Collect, Throughput
 from tunesmith.run.callback.non_finite import Finite
 from tunesmith.run.callback.phase import PhaseChange
@@ -94,9 +93,12 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec) -> Any:
     target(cfg.task).check_target(spec)  # before a head is made for outputs that there are none of
     outputs = target(cfg.task).num_outputs(spec)
     levels = {"stage_dims": backbone.stage_dims()} if accepts(cfg.head, "stage_dims") else {}
+    maps = {"map_info": backbone.map_info()} if accepts(cfg.head, "map_info") else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target") else {}
     lm_head = {"lm_head": _lm_head(backbone)} if accepts(cfg.head, "lm_head") else {}
-    head = build_accepted(cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind, **lm_head)
+    head = build_accepted(
+        cfg.head, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **maps, **kind, **lm_head
+    )
     names: dict[str, Any] = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
     names["class_names"] = spec.class_names
     # The k best of k classes always hold the right one: such a metric is left out.
@@ -147,7 +149,6 @@ def assemble_trainer(
         throughput,
         collect,
         self_check,
-        WholeBatches(),
         *([cache] if cache else []),
         *(build(n) for n in cfg.callback.values() if n),
     ]
@@ -202,6 +203,7 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         _watch_nothing(cfg)
     task = assemble_task(cfg, backbone, data.spec)
     task.base = base
+    data.count_by(task.counts)
     compatibility.check_unlabelled(task)
     compatibility.check_r_drop(task)
     if init:
