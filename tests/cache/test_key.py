@@ -14,13 +14,14 @@ import torch
 from tunesmith.backbone import base as backbone
 from tunesmith.cache import key
 from tunesmith.cache.frozen import Cut, Frozen
+from tunesmith.contract.features import Needs
 from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.contract.spec import Target
-from tunesmith.data.image.decode import Front
+from tunesmith.data.image.decode import Decode
 from tunesmith.task.base import Task
 
 ROWS = np.arange(60)
-PROBE = Cut(3, True, False)
+PROBE = Cut(3, False, Needs(pooled=True))
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ def one_setting(parts):
         {"overrides": ["backbone.image_size=24"]},
         {"overrides": ["task.channels_last=false"]},
         {"overrides": ["data.noise=0.2"]},
-        {"cut": Cut(3, False, False)},
-        {"cut": Cut(2, False, False)},
-        {"cut": Cut(3, True, True)},
+        {"cut": Cut(3, True, Needs())},
+        {"cut": Cut(2, True, Needs())},
+        {"cut": Cut(3, False, Needs(pooled=True, stage_features=True))},
         {"rows": ROWS[:-1]},
         {"rows": ROWS[::-1]},
         {"precision": "bf16-mixed"},
@@ -79,7 +80,7 @@ def test_any_change_is_another_entry(describe, change):
 
 
 PARTS = {
-    *("format", "kept", "backbone", "structure", "source", "weights", "cut", "data", "pictures", "rows", "channels"),
+    *("format", "kept", "backbone", "structure", "source", "weights", "cut", "data", "images", "rows", "channels"),
     *("preprocess", "view", "precision", "device", "memory_format", "versions"),
 }
 
@@ -91,7 +92,7 @@ def test_all_that_it_says(describe):
     assert said["precision"] == ["32-true", "exact", torch.get_float32_matmul_precision()]
     assert (said["device"], said["data"]) == ("cpu", "Synthetic")
     assert said["versions"].keys() == {"tunesmith", "torch", "torchvision", "pillow"}
-    assert json.loads(describe(cut=Cut(2, False, False)))["kept"] == "activations after stage2"
+    assert json.loads(describe(cut=Cut(2, True, Needs())))["kept"] == "activations after stage2"
 
 
 def test_kernels_of_another_precision_or_device_are_another_entry(describe, monkeypatch):
@@ -117,24 +118,24 @@ def test_what_is_learnt_of_texts_themselves_is_read_otherwise(target, describe):
     assert said.get("target") == (target if target in ("text", "tokens") else None)
 
 
-FRONT = {"size": 8, "channels": 1}
+DECODER = {"size": 8, "channels": 1}
 
 
-def of_pictures(digests=(b"a", b"b", b"c"), rows=(0, 1), **front):
+def of_images(digests=(b"a", b"b", b"c"), rows=(0, 1), **decoder):
     data = SimpleNamespace(digests=(digests, True))
-    return key.of_pictures(data, np.array(rows), Front(**FRONT | front))
+    return key.of_images(data, np.array(rows), Decode(**DECODER | decoder))
 
 
-def test_decoded_pictures_depend_on_their_content_and_on_how_they_are_decoded():
-    said = of_pictures()
-    assert said.keys() == {"format", "kept", "source", "data", "pictures", "rows", "front", "versions"}
-    assert (said["kept"], said["rows"]) == ("decoded pictures of 8 px", 2)
-    assert said["versions"].keys() == {"tunesmith", "torch", "pillow"} and said["source"] == key._sources([Front])
-    assert of_pictures((b"a", b"b", b"x")) == said  # which is not among the rows
+def test_decoded_images_depend_on_their_content_and_on_how_they_are_decoded():
+    said = of_images()
+    assert said.keys() == {"format", "kept", "source", "data", "images", "rows", "decoder", "versions"}
+    assert (said["kept"], said["rows"]) == ("decoded images of 8 px", 2)
+    assert said["versions"].keys() == {"tunesmith", "torch", "pillow"} and said["source"] == key._sources([Decode])
+    assert of_images((b"a", b"b", b"x")) == said  # which is not among the rows
     others = [{"digests": (b"x", b"b")}, {"rows": (1, 0)}, {"rows": (0, 1, 2)}]
     others += [{"size": 9}, {"channels": 3}, {"interpolation": "bicubic"}, {"margin": True}]
     for other in others:
-        assert of_pictures(**other) != said, other
+        assert of_images(**other) != said, other
 
 
 def of_tokens(texts=(("a",), ("b", "c")), how="cut", **changed):
@@ -211,9 +212,9 @@ def test_the_users_own_code_is_part_of_it(describe, monkeypatch, tmp_path):
     edited = describe(change=extended)
     base.write_text(base.read_text() + "    extra = 1\n")
     assert len({before, edited, describe(change=extended)}) == 3
-    cut = [describe(change=extended, cut=Cut(1, False, False)) for _ in range(2)]
+    cut = [describe(change=extended, cut=Cut(1, True, Needs())) for _ in range(2)]
     base.write_text("")
-    assert cut == [describe(change=extended, cut=Cut(1, False, False))] * 2  # behind the cut
+    assert cut == [describe(change=extended, cut=Cut(1, True, Needs()))] * 2  # behind the cut
 
 
 def test_the_backbones_own_file_is_part_of_it(assembled):

@@ -116,26 +116,26 @@ def test_the_balanced_order_is_dealt_and_can_begin_in_its_middle(processes):
 
 def beside(sampler, epoch=0):
     sampler.set_epoch(epoch)
-    return [k.unlabelled for k in sampler]
+    return [k.streams["a"] for k in sampler]
 
 
 def test_a_stream_goes_on_from_epoch_to_epoch_and_takes_each_of_its_samples_equally_often(streams):
     before = streams()
-    sampler = EpochSampler(20, seed=1, stream=Stream(7, 2))
+    sampler = EpochSampler(20, seed=1, streams={"a": Stream(7, 2)})
     drawn = [pair for epoch in range(7) for place in beside(sampler, epoch) for pair in place]
     assert drawn == [(i // 7, row) for i, (_, row) in enumerate(drawn)]  # 40 an epoch, so epochs end within turns
     turns = [[row for turn, row in drawn if turn == i] for i in range(40)]
     assert all(sorted(turn) == list(range(7)) for turn in turns) and turns[0] != turns[1]
-    assert beside(sampler, 3) == beside(EpochSampler(20, seed=1, epoch=3, stream=Stream(7, 2)), 3)
-    assert beside(sampler, 3) != beside(EpochSampler(20, seed=2, stream=Stream(7, 2)), 3)
+    assert beside(sampler, 3) == beside(EpochSampler(20, seed=1, epoch=3, streams={"a": Stream(7, 2)}), 3)
+    assert beside(sampler, 3) != beside(EpochSampler(20, seed=2, streams={"a": Stream(7, 2)}), 3)
     assert [k.position for k in sampler] == order(EpochSampler(20, seed=1), 3) and streams() == before
 
 
 def test_a_stream_in_batches_of_its_like_is_dealt_and_can_begin_in_the_middle(processes):
     lengths = torch.arange(30) % 10
     stream = Stream(30, 2, Lengths(lengths, 4))
-    shuffled = beside(EpochSampler(24, stream=stream._replace(lengths=None)), 1)
-    alone = beside(EpochSampler(24, stream=stream), 1)
+    shuffled = beside(EpochSampler(24, streams={"a": stream._replace(lengths=None)}), 1)
+    alone = beside(EpochSampler(24, streams={"a": stream}), 1)
     assert sorted(p for place in alone for p in place) == sorted(p for place in shuffled for p in place)
 
     def spread(places):
@@ -143,11 +143,18 @@ def test_a_stream_in_batches_of_its_like_is_dealt_and_can_begin_in_the_middle(pr
         return sum(max(batch) - min(batch) for batch in own)
 
     assert spread(alone) < 0.5 * spread(shuffled)
-    together = beside(EpochSampler(24, stream=Stream(30, 2, Lengths(lengths, 8))), 1)
+    together = beside(EpochSampler(24, streams={"a": Stream(30, 2, Lengths(lengths, 8))}), 1)
     for rank in range(2):
         processes(rank, 2)
-        assert beside(EpochSampler(24, stream=stream), 1) == together[rank::2]
-        assert beside(EpochSampler(24, epoch=1, skip=5, stream=stream), 1) == together[rank + 10 :: 2]
+        assert beside(EpochSampler(24, streams={"a": stream}), 1) == together[rank::2]
+        assert beside(EpochSampler(24, epoch=1, skip=5, streams={"a": stream}), 1) == together[rank + 10 :: 2]
+
+
+def test_each_stream_draws_by_itself():
+    alone = beside(EpochSampler(20, streams={"a": Stream(7, 2)}))
+    both = [key.streams for key in EpochSampler(20, streams={"a": Stream(7, 2), "b": Stream(7, 2)})]
+    assert [each["a"] for each in both] == alone != [each["b"] for each in both]
+    assert all(key.streams == {} for key in EpochSampler(3))
 
 
 def test_every_class_gets_the_odd_sample_in_its_turn():
@@ -216,6 +223,6 @@ def test_balanced_batches_by_length_keep_each_samples_round():
 
 
 def test_a_key_says_no_more_than_is_asked():
-    assert Key(1, 2) == (1, 2, False, 0, ())
-    assert list(EpochSampler(2, shuffle=False, epoch=4)) == [(4, 0, False, 0, ()), (4, 1, False, 0, ())]
+    assert Key(1, 2) == (1, 2, False, 0, {})
+    assert list(EpochSampler(2, shuffle=False, epoch=4)) == [(4, 0, False, 0, {}), (4, 1, False, 0, {})]
     assert [k.position for k in EpochSampler(30)] == order(EpochSampler(30, seed=0, shuffle=True), 0)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.contract.protocols import FittedHead
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.head.fitted import rotated
@@ -70,7 +70,7 @@ def test_stage_features_stand_side_by_side(kind):
     x, target = samples()
     levels = (x[:, :4], x[:, 4:])
     head, plain = kind(6, 3, stage_dims=(4, 6), features="stage_features"), kind(10, 3, stage_dims=(4, 6))
-    assert head.stage_features and not plain.stage_features
+    assert (head.needs, plain.needs) == (Needs(stage_features=True), Needs(pooled=True))
     head.fit(head.vectors(Features(x, stage_features=levels)), target)
     plain.fit(x, target)
     assert torch.equal(head(Features(x, stage_features=levels)), plain(Features(x)))

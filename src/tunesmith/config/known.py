@@ -81,7 +81,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "rates": (),
     "loss": ("train_counts", "train_size"),
-    "head": ("feature_dim", "num_outputs", "stage_dims", "target", "lm_head"),
+    "head": ("feature_dim", "num_outputs", "stage_dims", "map_info", "target", "lm_head"),
     "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
     "task.metrics.*": ("num_classes", "num_labels", "num_outputs", "class_names"),
     "optimizer": ("params",),

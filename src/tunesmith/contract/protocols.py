@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Features, MapInfo, Needs, Stage
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tunesmith.contract.batch import Activations, Inputs
+    from tunesmith.contract.batch import Activations, Inputs, Outputs
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,16 @@ class Backbone(Protocol):
     weights: Weights
     files: Sequence[Path]
 
-    def __call__(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
+    def __call__(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = ...) -> Features:
         """Map images or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
         ...
 
-    def activations(self, x: Inputs, k: int, stage_features: bool = False) -> Activations:
+    def activations(self, x: Inputs, k: int, needs: Needs = ...) -> Activations:
         """Run the first ``k`` stages only."""
+        ...
+
+    def map_info(self) -> tuple[MapInfo, ...]:
+        """Channels and stride of the unpooled maps that there are, shallow to deep."""
         ...
 
     def blank(self, count: int = 1) -> Inputs:
@@ -66,21 +70,25 @@ class Backbone(Protocol):
         ...
 
     def stage_dims(self) -> tuple[int, ...]:
-        """Widths ``D_i`` of the levels."""
+        """Widths ``D_i`` of the stage features."""
         ...
 
 
 class Head(Protocol):
     """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
 
-    A head with an output a token has a true attribute ``per_token``.
+    One that names ``stage_dims`` too gets the widths of the stage features, ``map_info`` channels and strides of the
+    maps, ``target`` the kind of target that the data have. A head with an output per token has a true attribute
+    ``per_token``.
 
-    A head that names ``stage_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
-    attribute ``stage_features`` is false; one that names ``target`` gets the kind of target that the data have.
+    Attributes:
+        needs: Which features it takes; the backbone computes, and the cache keeps, nothing else.
     """
 
-    def __call__(self, features: Features) -> Tensor:
-        """Map features to outputs ``(B, K)`` or ``(B, T, K)``."""
+    needs: Needs
+
+    def __call__(self, features: Features) -> Outputs:
+        """Map features to outputs: a tensor, or several by name, with a row per sample."""
         ...
 
 

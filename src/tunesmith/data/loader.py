@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch.utils.data import DataLoader
 
 from tunesmith.data.dataset import ImageDataset, SplitDataset
 from tunesmith.data.image.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
+from tunesmith.data.window import StepLoader
 from tunesmith.data.workers import Context, Watches
 
-Loader = DataLoader[dict[str, Any]]
+Loader = StepLoader
 
 
 def fits(dataset: ImageDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
@@ -61,7 +61,7 @@ def make_loader(
     wanted = 0 if not dataset.decodes else min(max(cores() // processes - 1, 0), 8)
     number = workers if isinstance(workers, int) else wanted
     watch = watches.of(number) if number else None
-    return DataLoader(
+    return StepLoader(
         dataset,
         batch_size=batch_size,  # by name, since Lightning makes the loader anew to predict
         sampler=sampler,

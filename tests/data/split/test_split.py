@@ -157,8 +157,8 @@ def test_a_tag_that_train_lacks_is_no_error_but_a_class_is_and_a_label():
     assert sizes(parts) == {"train": 2, "test": 2}
     names = np.array(["p0", "p1", "p2", "p3"])
     labels = np.array([[1, 0], [1, 0], [1, 1], [0, 1]], np.float32)
-    pictures = np.zeros((4, 1, 1), np.uint8)
-    labelled = Table(pictures, labels, ("a", "b"), names, 1, folders=folders, kind="multilabel")
+    images = np.zeros((4, 1, 1), np.uint8)
+    labelled = Table(images, labels, ("a", "b"), names, 1, folders=folders, kind="multilabel")
     for data in (table([0, 0, 1, 1], folders=folders), labelled):
         with pytest.raises(DataError, match=r"of every class in train but got none of b; add some"):
             Split(by="folder", val=0)(data)

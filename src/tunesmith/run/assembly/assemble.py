@@ -28,7 +28,6 @@ from tunesmith.errors import ConfigError
 from tunesmith.run.assembly import compatibility, fitted, gradient_probe, micro_batch
 from tunesmith.run.assembly.optimizer import build_optimizer, build_scheduler, weight_decay
 from tunesmith.run.assembly.table import check_phases_fit, make_table, phases_in_record
-from tunesmith.run.callback.accumulation import WholeBatches
 from tunesmith.run.callback.callback import Collect, Throughput
 from tunesmith.run.callback.non_finite import Finite
 from tunesmith.run.callback.phase import PhaseChange
@@ -103,10 +102,11 @@ def assemble_task(cfg: DictConfig, backbone: Backbone, spec: DataSpec, trust: Tr
     target(cfg.task, trust).check_target(spec)  # before a head is made for outputs that there are none of
     outputs = target(cfg.task, trust).num_outputs(spec)
     levels = {"stage_dims": backbone.stage_dims()} if accepts(cfg.head, "stage_dims", trust) else {}
+    maps = {"map_info": backbone.map_info()} if accepts(cfg.head, "map_info", trust) else {}
     kind = {"target": spec.target} if accepts(cfg.head, "target", trust) else {}
     lm_head = {"lm_head": _lm_head(backbone)} if accepts(cfg.head, "lm_head", trust) else {}
     head = build_accepted(
-        cfg.head, trust, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **kind, **lm_head
+        cfg.head, trust, feature_dim=backbone.feature_dim, num_outputs=outputs, **levels, **maps, **kind, **lm_head
     )
     names: dict[str, Any] = dict.fromkeys(("num_classes", "num_labels", "num_outputs"), len(spec.class_names))
     names["class_names"] = spec.class_names
@@ -161,7 +161,6 @@ def assemble_trainer(
         throughput,
         collect,
         self_check,
-        WholeBatches(),
         *([cache] if cache else []),
         *(build_accepted(n, trust, **own) for n in cfg.callback.values() if n),
     ]
@@ -223,6 +222,7 @@ def assemble(
         _watch_nothing(cfg)
     task = assemble_task(cfg, backbone, data.spec, trust)
     task.base = base
+    data.count_by(task.counts)
     compatibility.check_unlabelled(task)
     compatibility.check_r_drop(task)
     if init:

@@ -99,10 +99,10 @@ class RateFinder(Callback):
     ) -> None:
         """Note the loss, the same on all processes, and stop where it diverges."""
         mean = trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean")
-        self._micro.append(float(mean) * trainer.accumulate_grad_batches)
+        self._micro.append(float(mean))
         if trainer.global_step < len(self.rates):
             return  # more of this step is to come
-        self.losses.append(sum(self._micro) / len(self._micro))
+        self.losses.append(sum(self._micro))
         self._micro = []
         smooth = smoothed(self.losses)
         trainer.should_stop = bool(not math.isfinite(self.losses[-1]) or smooth[-1] > _DIVERGED * smooth.min())
