@@ -3,14 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-Target: TypeAlias = Literal["class", "multilabel", "value", "ordinal", "tags", "span", "text", "tokens"]
-"""Kinds of target; see `DataSpec`."""
-
-
-RAGGED: tuple[Target, ...] = ("tags", "span", "text", "tokens")
-"""Those with an output a token: a sample has as many of them as it has tokens."""
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -18,9 +11,8 @@ class DataSpec:
     """What the data is, published by a data module after `setup`; saved whole in run.json.
 
     Attributes:
-        target: The kind of target: one ``class`` of several, any number of labels (``multilabel``), ``value`` (one or
-            more real numbers), or classes in an order (``ordinal``); a class for each word (``tags``), begin and end of
-            an answer in a text (``span``), a ``text`` that is to be written, the text's own ``tokens``.
+        target: Name of the kind of target, such as ``class``; what it means is in the module of that name in
+            `tunesmith.target`.
         class_names: One name a class, label or value, in the order of the indices.
         input: The kind of input.
         channels: Channels of a decoded image: 1 (grey) or 3 (RGB); 0 for texts.
@@ -41,7 +33,7 @@ class DataSpec:
     fingerprint: str
     split_unit: str
     group: str | None = None
-    target: Target = "class"
+    target: str = "class"
     input: Literal["image", "text"] = "image"
     train_counts: tuple[int, ...] = ()
     train_size: int = 0
@@ -50,8 +42,3 @@ class DataSpec:
     target_std: tuple[float, ...] = ()
     truncated: float = 0.0
     unlabelled: str | None = None
-
-    @property
-    def ragged(self) -> bool:
-        """Whether there is an output a token, of which a sample has any number."""
-        return self.target in RAGGED

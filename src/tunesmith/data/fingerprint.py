@@ -47,10 +47,7 @@ def digest_names(names: Iterable[str]) -> str:
 
 def labels(table: Table) -> list[Any]:
     """Class name, labels, values or what else is said of each sample; with its weight where the data have weights."""
-    if table.ragged:
-        found = list(table.targets)
-    else:
-        found = [table.class_names[t] for t in table.targets] if table.classes else table.targets.tolist()
+    found = table.target.plain(table.targets, table.class_names)
     return found if table.weights is None else list(zip(found, table.weights.tolist(), strict=True))
 
 

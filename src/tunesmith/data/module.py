@@ -143,7 +143,7 @@ class TableData(LightningDataModule, ABC):
         self.spec = data_spec(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
         warn_of_gaps(table, self.indices)
         self.mixing.check(self.spec)
-        if self.balanced and not table.classes:
+        if self.balanced and not table.target.exclusive:
             raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
         self.table = table
 

@@ -24,6 +24,7 @@ from tunesmith.run.record import report
 from tunesmith.run.record.quiet import quiet
 from tunesmith.run.record.record import typed
 from tunesmith.run.resume.changed import regrouped
+from tunesmith.target.base import of
 
 
 def evaluate(cfg: DictConfig) -> Outcome:
@@ -101,9 +102,7 @@ def _share(data: Any, split: str) -> Iterator[str]:
 
 
 def _compare(expected: DataSpec, got: DataSpec) -> None:
-    words = {"class": "classes", "multilabel": "labels", "value": "values", "ordinal": "classes in an order"}
-    words |= {"tags": "tags", "span": "answers", "text": "texts to be written", "tokens": "plain texts"}
-    kinds = [words[spec.target] for spec in (expected, got)]
+    kinds = [of(spec.target).plural for spec in (expected, got)]
     if expected.target != got.target:
         raise DataError(f"Expected data with {kinds[0]}, as the run was trained on, but got {kinds[1]}.")
     if expected.class_names != got.class_names:

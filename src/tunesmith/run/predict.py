@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from omegaconf import DictConfig
 from rich.console import Console
-from torch import Tensor
 
 from tunesmith.config.build import build
+from tunesmith.contract.asked import Asked
 from tunesmith.data import workers
 from tunesmith.data.image.bad_files import why_unreadable
 from tunesmith.data.image.decode import SUFFIXES, Decode, channels_for
 from tunesmith.errors import DataError
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.callback.callback import joined
-from tunesmith.run.evaluation import sequences
-from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.evaluation.texts import find_questions, find_texts
 from tunesmith.run.record.quiet import quiet
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.target.base import of
+from tunesmith.target.result.predictions import Predictions
 
 
-def predict(cfg: DictConfig) -> Predictions | Sequences:
+def predict(cfg: DictConfig) -> Predictions:
     """Predict and write a table: file or text, label, one column of probability a class; or a column a value.
 
     Of tags it has a row an entity, of questions one an answer.
@@ -57,14 +55,10 @@ def predict(cfg: DictConfig) -> Predictions | Sequences:
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None
     said = joined([move_data_to_device(step, "cpu") for step in steps])
-    predictions: Predictions | Sequences
-    if found.spec.ragged:
-        predictions = sequences.predicted(found.task, data, asked.names, said)
-    else:
-        predictions = _predictions(found, asked, said["predictions"])
+    predictions = of(found.spec.target).predicted(found.task, data, asked, said)
     predictions.save(output)
     console = Console()
-    for line in predictions.summary if isinstance(predictions, Sequences) else summary(predictions):
+    for line in predictions.summary():
         console.print(line, highlight=False)
     for name, why in asked.skipped.values():
         console.print(f"Skipped {name}: {why}", style="yellow", highlight=False, markup=False)
@@ -74,44 +68,16 @@ def predict(cfg: DictConfig) -> Predictions | Sequences:
     return predictions
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What to predict on.
-
-    Attributes:
-        samples: Files, or texts.
-        names: What they are called in the saved table.
-        skipped: Name of each file that is left out, and why, by its row in that table.
-    """
-
-    samples: Sequence[Any]
-    names: list[str]
-    skipped: Mapping[int, tuple[str, str]] = field(default_factory=dict)
-
-
-def _predictions(found: Rebuilt, asked: Asked, values: Tensor) -> Predictions:
-    spec = found.spec
-    return Predictions(
-        asked.names,
-        values.numpy(),
-        found.task.labels(values).numpy(),
-        spec.class_names,
-        kind=spec.target,
-        skipped={i: name for i, (name, _) in asked.skipped.items()},
-        column="text" if spec.input == "text" else "file",
-    )
-
-
 def _images(cfg: DictConfig, found: Rebuilt) -> Asked:
     everything = find_files(cfg.input, found.cfg.data, cfg.on_bad_file == "skip")
     bad = _bad(everything, found, cfg.on_bad_file == "skip")
     files = [file for i, file in enumerate(everything) if i not in bad]
-    return Asked(files, list(map(str, files)), {i: (str(everything[i]), why) for i, why in bad.items()})
+    return Asked(files, list(map(str, files)), "file", {i: (str(everything[i]), why) for i, why in bad.items()})
 
 
 def _texts(cfg: DictConfig, found: Rebuilt) -> Asked:
     texts = find_questions(cfg.input) if found.spec.target == "span" else find_texts(cfg.input, found.cfg.data)
-    return Asked(texts, ["\t".join(parts) for parts in texts])
+    return Asked(texts, ["\t".join(parts) for parts in texts], "text")
 
 
 def _bad(files: Sequence[Path], found: Rebuilt, skip: bool) -> dict[int, str]:
@@ -127,16 +93,6 @@ def _bad(files: Sequence[Path], found: Rebuilt, skip: bool) -> dict[int, str]:
             f"first {files[first]}: {why}{way_out}."
         )
     return bad
-
-
-def summary(predictions: Predictions) -> list[str]:
-    """How often each class or label was predicted, or between what and what each value."""
-    found, names = predictions.labels, predictions.class_names
-    if predictions.kind == "value":
-        ends = zip(names, found.min(axis=0), np.median(found, axis=0), found.max(axis=0), strict=True)
-        return [f"{name}: {low:.4g} to {high:.4g}, median {middle:.4g}" for name, low, middle, high in ends]
-    counts = found.sum(axis=0) if found.ndim == 2 else np.bincount(found, minlength=len(names))
-    return [f"{counts[k]:>7,} {names[k]}" for k in np.argsort(-counts, kind="stable") if counts[k]]
 
 
 def find_files(source: str, trained: Mapping[str, Any] | None = None, skip: bool = False) -> list[Path]:

@@ -10,8 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
-from tunesmith.data.tabular.columns import Columns, Found, Target
+from tunesmith.data.tabular.columns import Columns
 from tunesmith.errors import DataError, nearest
+from tunesmith.target.table.cells import Found
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Annotation:
     """
 
     labels: str | Sequence[str] = "label"
-    target: Target = "auto"
+    target: str = "auto"
     separator: str | None = None
     classes: Sequence[str | int] | None = None
     split: str | None = "auto"
@@ -63,8 +64,8 @@ class Annotation:
         """
         labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
         classes = None if self.classes is None else [str(name) for name in self.classes]
-        left = set(columns.names) - {*(labels if found is None else ()), *sources}
         found = found or columns.target(labels, self.target, self.separator, classes)
+        left = set(columns.names) - {*found.columns, *sources}
         group = _optional(left, self.group, "group")
         weight = _optional(left, self.weight, "weight")
         split = _optional(left, self.split, "split")

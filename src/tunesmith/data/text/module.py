@@ -28,6 +28,7 @@ from tunesmith.data.text.language import Hiding
 from tunesmith.data.text.tokenizer import Tokenizer
 from tunesmith.data.text.unlabelled import TRAIN, Unlabelled, read, warn_of_tested
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.target.base import of
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ class TextData(TableData, ABC):
             targets: Theirs, likewise; ``None`` where they are to be predicted.
         """
         nothing = np.full(len(samples), -1)
-        if self.spec.target == "tokens" and self.preprocess.attention == "causal":
+        if of(self.spec.target).written and self.preprocess.attention == "causal":
             tokens, cut = (language.begun if targets is None else language.continued)(self.tokenizer, samples)
             return Encoded(tokens, nothing if targets is None else [language.following(t) for t in tokens], cut)
         tokens, cut = self.tokenizer(samples)
@@ -230,7 +231,9 @@ class TextData(TableData, ABC):
 
     def _hiding(self) -> Hiding | None:
         """How words are hidden, where they are to be found again."""
-        if self.spec.target != "tokens" or self.preprocess.attention != "bidirectional" or not hasattr(self, "table"):
+        if self.preprocess.attention != "bidirectional" or not hasattr(self, "table"):
+            return None
+        if not of(self.spec.target).written:
             return None
         return Hiding.of(self.tokenizer, self.mlm_probability, self.seed)
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.annotation import Annotation
-from tunesmith.data.tabular.columns import Columns, Found, texts_of
+from tunesmith.data.tabular.columns import Columns, texts_of
 from tunesmith.data.text.pair_data import PairData
+from tunesmith.target.table.cells import Found
 
 
 @final

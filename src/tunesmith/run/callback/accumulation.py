@@ -9,6 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
+from tunesmith.target.base import of
+
 
 @final
 class WholeBatches(Callback):
@@ -36,7 +38,7 @@ class WholeBatches(Callback):
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._sizes = []
         own = task.terms(batch)
-        self._sizes.append(mean_of_processes(own, task.device) if task.spec.ragged else own)
+        self._sizes.append(mean_of_processes(own, task.device) if of(task.spec.target).per_token else own)
         self._share = own / self._sizes[-1] if self._sizes[-1] else 1.0
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
