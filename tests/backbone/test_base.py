@@ -14,9 +14,10 @@ from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config.build import accepts, build
 from tunesmith.contract.features import Features, Stage
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError
+from tunesmith.modality.image import ImagePreprocess
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes
 
 ROOT = Path(__file__).parents[2]
@@ -223,7 +224,7 @@ class Plugin(Backbone):
             net["tied"] = nn.Linear(2, 2)
             net["tied"].weight = net["a"].weight
         stages = [Stage(m, (m,)) for m in members]
-        super().__init__(net, stages, 2, Preprocess(size=size), Weights())
+        super().__init__(net, stages, 2, ImagePreprocess(size=size), Weights())
 
     def pool(self, x):
         return Features(x)

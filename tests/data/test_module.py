@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.text import TextPreprocess
 
 
 def test_images_want_a_backbone_of_images(squares):

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith.modality.base import modalities
 from tunesmith.target.base import kinds
 
 SOURCE = Path(__file__).parents[2] / "src" / "tunesmith"
 ROOMS = ("target", "modality")
 MODULES = [p for p in sorted(SOURCE.rglob("*.py")) if p.relative_to(SOURCE).parts[0] not in ROOMS]
-NAMES = {*kinds(), "image", "audio"}
+NAMES = {*kinds(), *modalities()}
 ASKED = {"target", "targets", "kind", "input", "modality"}
 """What a kind or a modality is called where it is held."""
 GONE = {"RAGGED", "ragged"}
@@ -47,6 +48,8 @@ def _compares(node: ast.Compare) -> bool:
 def _held(node: ast.AST) -> bool:
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
         return node.slice.value in ASKED
+    if isinstance(node, ast.Call) and _ends(node.func) == "get":
+        return any(isinstance(own, ast.Constant) and own.value in ASKED for own in node.args)
     return _ends(node) in ASKED
 
 
@@ -78,6 +81,7 @@ def test_nobody_else_asks_which_kind_or_modality_it_is(path):
         'x = 1 if table.kind in ("tags", "span") else 2',
         'x = record["data"]["target"] != "value"',
         'x = "image" == spec.input',
+        'x = record.get("target") in ("class", "value")',
         'x = {"class": f, "value": g}[name]',
         'match kind:\n    case "class": pass',
         "if spec.ragged: pass",

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from tunesmith.contract.batch import Activations, Inputs
 from tunesmith.contract.features import Features, Stage
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Weights
-from tunesmith.errors import ConfigError
 
 POOLED, STAGE = "pooled", "stage_features."
 """Names in `Activations` that are no stage's: the pooled features, and the stage_features with their number behind."""
@@ -46,12 +45,11 @@ class Backbone(nn.Module, ABC):
         net: nn.Module,
         stages: Sequence[Stage],
         feature_dim: int,
-        preprocess: Preprocess | TextPreprocess,
+        preprocess: Preprocess,
         weights: Weights,
     ) -> None:
         super().__init__()
-        if isinstance(preprocess, Preprocess) and preprocess.size < 1:
-            raise ConfigError(f"Expected backbone.image_size to be at least 1 pixel but got {preprocess.size}.")
+        preprocess.check()
         self.net = net
         self.stages = tuple(stages)
         self.feature_dim = feature_dim
@@ -74,10 +72,8 @@ class Backbone(nn.Module, ABC):
         return pooled
 
     def blank(self, count: int = 1) -> Any:
-        """`Inputs` of nothing, on the backbone's device: so many black images ``(B, C, H, W)``."""
-        assert isinstance(self.preprocess, Preprocess)
-        size = self.preprocess.size
-        return next(self.parameters()).new_zeros(count, self.preprocess.channels, size, size)
+        """`Inputs` of nothing, on the backbone's device: so many black images, or texts of two tokens."""
+        return self.preprocess.blank(count, next(self.parameters()))
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
         """The submodules, or parameters, that a stage owns, by their names in ``net``, in the order they run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class DataSpec:
         target: Name of the kind of target, such as ``class``; what it means is in the module of that name in
             `tunesmith.target`.
         class_names: One name a class, label or value, in the order of the indices.
-        input: The kind of input.
+        input: Name of the modality, such as ``image``.
         channels: Channels of a decoded image: 1 (grey) or 3 (RGB); 0 for texts.
         fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
         split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
@@ -34,7 +33,7 @@ class DataSpec:
     split_unit: str
     group: str | None = None
     target: str = "class"
-    input: Literal["image", "text"] = "image"
+    input: str = "image"
     train_counts: tuple[int, ...] = ()
     train_size: int = 0
     mean_weight: float = 1.0

@@ -11,6 +11,7 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.data.fingerprint import digest_names
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError
+from tunesmith.modality import base as modalities
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,12 @@ def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_un
         )
     return DataSpec(
         class_names=table.class_names,
-        channels=table.channels,
+        channels=modalities.of(table.modality).channels(table.channels),
         fingerprint=fingerprint,
         split_unit=split_unit,
         group=table.group_unit,
         target=table.kind,
-        input="image" if table.channels else "text",
+        input=table.modality,
         train_counts=() if counts is None else tuple(counts.tolist()),
         train_size=len(rows),
         mean_weight=weight,
@@ -80,7 +81,7 @@ def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
         one, other = (table.names[row] for row in found[0])
         log.warning(
             f"{len(found)} {table.what} have the content of another and a different label, such as {one} and {other}"
-            f"{': tunesmith check lists them' if table.channels else ''}."
+            f"{modalities.of(table.modality).listed}."
         )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.errors import DataError
+from tunesmith.modality import base as modalities
 from tunesmith.target.base import Target, of
 
 Ints = npt.NDArray[np.int64]
@@ -37,26 +38,28 @@ class Table:
         targets: As the kind of target has them: an array of N rows, or a sequence of N plain values.
         class_names: One name a class, label, value or tag, in the order of the indices.
         names: What a prediction table calls each sample ``(N,)``; independent of where the data lie.
-        channels: Channels to decode to: 1 (grey) or 3 (RGB); 0 for texts.
+        channels: Channels to decode images to: 1 (grey) or 3 (RGB).
         groups: Group of each sample ``(N,)``, where samples come in groups that resemble each other.
         group_unit: What a group is, in words.
         folders: Predefined split of each sample ``(N,)``: ``train``, ``val`` or ``test``.
         kind: Name of the kind of target, as `DataSpec` has it.
         weights: Weight of each sample in the loss ``(N,)``, float32, where the data have weights.
         guessed: Whether the groups are a guess; those that the source states are kept together unasked.
+        modality: Name of the modality of the samples.
     """
 
     samples: Any  # Images, or a sequence of Text
     targets: Any  # Ints, Floats, or a sequence of plain values
     class_names: tuple[str, ...]
     names: Strings
-    channels: Literal[0, 1, 3] = 3
+    channels: int = 3
     groups: Ints | None = None
     group_unit: str | None = None
     folders: Strings | None = None
     kind: str = "class"
     weights: Floats | None = None
     guessed: bool = False
+    modality: str = "image"
 
     def __post_init__(self) -> None:
         for name in ("samples", "names", "groups", "folders", "weights"):
@@ -68,8 +71,7 @@ class Table:
         self.target.check(self.targets, self.class_names)
         if len(set(self.names.tolist())) != len(self):
             raise DataError(f"Expected each of the {self.what} to have a name of its own but some names occur twice.")
-        if self.channels not in (0, 1, 3):
-            raise DataError(f"Expected channels to be 1 (grey) or 3 (RGB) but got {self.channels}.")
+        modalities.of(self.modality).channels(self.channels)
         if self.weights is not None and not (np.isfinite(self.weights) & (self.weights >= 0)).all():
             raise DataError("Expected every weight to be a number of at least 0 but some are not.")
 
@@ -78,9 +80,9 @@ class Table:
         return len(self.targets)
 
     @property
-    def what(self) -> Literal["images", "texts"]:
+    def what(self) -> str:
         """What the samples are, for people."""
-        return "images" if self.channels else "texts"
+        return modalities.of(self.modality).plural
 
     @property
     def target(self) -> Target:

@@ -15,7 +15,6 @@ from torch import Tensor
 from tunesmith.atomic import atomic, write_text
 from tunesmith.backbone.weights import OWN_HEAD, content_hash
 from tunesmith.config.build import accepts
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild
 from tunesmith.run.record.quiet import quiet
@@ -80,8 +79,7 @@ def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str,
     spec, backbone = found.spec, found.cfg.backbone.copy()
     if accepts(backbone, "weights"):
         backbone.weights = file
-    if isinstance(found.preprocess, Preprocess) and accepts(backbone, "image_size"):
-        backbone.image_size = found.preprocess.size  # a file of weights does not say it
+    backbone.update({k: v for k, v in found.preprocess.backbone_options().items() if accepts(backbone, k)})
     preprocess = asdict(found.preprocess)
     preprocess.pop("folder", None)  # of a tokenizer, on this machine
     calibration = {"calibration": asdict(found.task.calibration)} if found.task.calibrates else {}

@@ -118,6 +118,7 @@ class MultilabelTarget(Target):
 
     def wrongness(self, found: SamplePredictions) -> NDArray[np.float64]:
         """Number of wrong labels of each sample and, of as many, how sure they were ``(N,)``."""
+        assert found.targets is not None
         wrong = found.labels != found.targets
         sure = (np.abs(found.values - found.targets) * wrong).sum(axis=1) / max(1, len(found.class_names))
         return np.asarray(wrong.sum(axis=1) + sure)

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.text.token_table import TokenTable
+from tunesmith.modality.text import TextPreprocess
 
 SENTENCES = "good B-X\nfilm I-X\nis O\n\nbad B-Y\n\nthe O\nfilm B-X\n"
 

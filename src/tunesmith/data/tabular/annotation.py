@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +45,9 @@ class Annotation:
         columns: Columns,
         samples: Sequence[Any],
         names: Strings,
-        channels: Literal[0, 1, 3],
         sources: Sequence[str],
+        modality: str,
+        channels: int = 3,
         found: Found | None = None,
     ) -> Table:
         """Make the table of samples.
@@ -55,8 +56,9 @@ class Annotation:
             columns: The user's table.
             samples: As `Table` has them, a row of the user's each.
             names: Of the samples.
-            channels: As `Table` has them.
             sources: Columns that the samples were made of.
+            modality: As `Table` has it.
+            channels: As `Table` has them.
             found: The targets, where they are none of labels.
 
         Raises:
@@ -76,6 +78,7 @@ class Annotation:
             class_names=found.names,
             names=names,
             channels=channels,
+            modality=modality,
             groups=None if group is None else _numbered(columns, group),
             group_unit=group,
             folders=None if split is None else _splits(columns, split),

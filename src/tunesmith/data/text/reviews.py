@@ -58,7 +58,7 @@ class Reviews(TextData):
             class_names=found.names,
             kind=found.kind,
             names=np.array([f"review{row:05d}" for row in frame.index]),
-            channels=0,
+            modality=self.modality,
             groups=np.unique(frame["movie_name"].to_numpy(str), return_inverse=True)[1].astype(np.int64),
             group_unit="film",
         )

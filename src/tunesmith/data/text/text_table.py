@@ -64,4 +64,4 @@ class TextTable(TextData):
     def table_of(self, columns: Columns) -> Table:
         """Make the table of samples of the user's."""
         names = np.array([f"row {row}" for row in range(1, len(columns) + 1)])
-        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns)
+        return self.annotation.table(columns, texts_of(columns, self.columns), names, self.columns, self.modality)

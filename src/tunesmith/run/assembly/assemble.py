@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contract.parameters import ParameterTable
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.spec import members
@@ -64,9 +64,7 @@ class Parts:
     micro_batches: micro_batch.MicroBatches | None
 
 
-def assemble_data(
-    node: DictConfig, preprocess: Preprocess | TextPreprocess, stage: str = "fit", keep: Keep | None = None
-) -> Any:
+def assemble_data(node: DictConfig, preprocess: Preprocess, stage: str = "fit", keep: Keep | None = None) -> Any:
     """Build a data module and read the data, so that its `DataSpec` is there; what only training needs, for ``fit``.
 
     Args:

@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import OmegaConf
 
+from tunesmith.modality.base import of
 from tunesmith.run.evaluation.outcome import Outcome
 from tunesmith.run.logger.wandb_run import begin, end, log_tables
 from tunesmith.run.record.record import is_main
@@ -88,7 +89,7 @@ def _finish(exit_code: int) -> None:
         end(run, exit_code)
 
 
-def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, Any]]) -> None:
+def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, Any]], modality: str) -> None:
     """Log what a table of numbers cannot show, where the process has a W&B run.
 
     Args:
@@ -96,6 +97,7 @@ def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tup
             F1 and average precision of labels, predicted against true values; and the table by class.
         images: The plots.
         mistakes: Caption and image (uint8, ``(H, W, C)``), or text, of the worst mistakes.
+        modality: Name of the samples' modality.
     """
     run = _run()
     if run is None:
@@ -107,17 +109,10 @@ def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tup
             **outcome.predictions.charts(wandb.plot, wandb.Table),
             "per_class": wandb.Table(dataframe=outcome.predictions.by_class()),
             **{f"plots/{path.stem}": wandb.Image(str(path)) for path in images},
-            "mistakes": _shown(wandb, mistakes),
+            "mistakes": of(modality).gallery(mistakes, wandb) if mistakes else [],
         },
     )
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
-
-
-def _shown(wandb: Any, mistakes: Sequence[tuple[str, Any]]) -> Any:
-    """Images with captions; of texts a table."""
-    if mistakes and isinstance(mistakes[0][1], str):
-        return wandb.Table(columns=["text", "mistake"], data=[[text, caption] for caption, text in mistakes])
-    return [wandb.Image(image, caption=caption) for caption, image in mistakes]
 
 
 def summarise(metrics: Mapping[str, float]) -> None:

@@ -16,7 +16,7 @@ from tunesmith.contract.asked import Asked
 from tunesmith.contract.spec import DataSpec
 from tunesmith.target.base import Target
 from tunesmith.target.result import classes, samples
-from tunesmith.target.result.predictions import Answers, Predictions
+from tunesmith.target.result.predictions import Answers, Drawings, Predictions
 from tunesmith.target.result.samples import SamplePredictions
 from tunesmith.target.table.cells import Cells, Found, classes_of
 from tunesmith.target.table.check import check_all_present, check_indices, counts_of
@@ -127,6 +127,10 @@ class OneClass(Target, ABC):
     def summary(self, found: SamplePredictions) -> list[str]:
         """How often each class was predicted."""
         return classes.class_summary(found)
+
+    @abstractmethod
+    def drawings(self, found: SamplePredictions) -> Drawings:
+        """What draws each plot of a test."""
 
     def charts(self, found: SamplePredictions, plot: Any, table: Any) -> dict[str, Any]:
         """W&B's confusion matrix, ROC and precision-recall curves."""
