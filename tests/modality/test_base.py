@@ -31,9 +31,7 @@ def test_there_is_no_other():
 def test_a_backbone_of_another_modality_is_refused(name):
     other = next(iter(set(PREPROCESS) - {name}))
     assert of(name).own(PREPROCESS[name]) is PREPROCESS[name]
-    with pytest.raises(
-        ConfigError, match=f"a backbone for {name}s but got one for {other}s; use one such as backbone="
-    ):
+    with pytest.raises(ConfigError, match=f"a backbone for {name}s but got one for {other}s; use backbone="):
         of(name).own(PREPROCESS[other])
 
 

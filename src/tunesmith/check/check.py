@@ -17,6 +17,7 @@ from tunesmith.compare.runs import find
 from tunesmith.config.build import build
 from tunesmith.data.image.module import ImageData
 from tunesmith.errors import ConfigError, DataError, RunError
+from tunesmith.modality import base as modalities
 
 
 def check(cfg: DictConfig) -> Report:
@@ -30,7 +31,7 @@ def check(cfg: DictConfig) -> Report:
         RunError: The report cannot be written.
     """
     data = build(cfg.data)
-    if not isinstance(data, ImageData):
+    if not modalities.of(data.modality).listed:
         raise ConfigError("Expected data of images but got another kind.")
     data.setup()
     seen = image.see_all(data.table.samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
@@ -23,7 +24,7 @@ class Modality(ABC):
     column: ClassVar[str]
     """What the first column of a table of predictions is called."""
     backbone: ClassVar[str]
-    """A backbone for it, as it is typed."""
+    """A backbone for it, as it is typed, behind "use"."""
     listed: ClassVar[str] = ""
     """Which command lists doubtful samples, behind a sentence that says there are some."""
 
@@ -39,7 +40,7 @@ class Modality(ABC):
         if preprocess.modality != self.name:
             raise ConfigError(
                 f"Expected a backbone for {self.plural} but got one for {of(preprocess.modality).plural}; "
-                f"use one such as {self.backbone}."
+                f"use {self.backbone}."
             )
 
     @abstractmethod
@@ -73,6 +74,7 @@ class Modality(ABC):
         """What W&B shows of samples, each with a caption in front of it."""
 
 
+@functools.cache
 def of(name: str) -> Modality:
     """The object of a modality, which is that of the module ``modality/<name>.py``.
 
@@ -85,7 +87,8 @@ def of(name: str) -> Modality:
     return found
 
 
-def modalities() -> list[str]:
+@functools.cache
+def modalities() -> tuple[str, ...]:
     """The names of all modalities: of the modules beside this one."""
     modules = pkgutil.iter_modules([str(Path(__file__).parent)])
-    return [module.name for module in modules if not module.ispkg and module.name != "base"]
+    return tuple(module.name for module in modules if not module.ispkg and module.name != "base")

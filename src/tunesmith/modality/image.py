@@ -60,7 +60,7 @@ class ImageModality(Modality):
     name = "image"
     plural = "images"
     column = "file"
-    backbone = "backbone=timm"
+    backbone = "backbone=timm, for example"
     listed = ": tunesmith check lists them"
 
     def own(self, preprocess: Any) -> ImagePreprocess:

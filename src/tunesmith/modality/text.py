@@ -58,7 +58,7 @@ class TextModality(Modality):
     name = "text"
     plural = "texts"
     column = "text"
-    backbone = "backbone=transformers with backbone.name=package:minilm"
+    backbone = "backbone=transformers, such as backbone.name=package:minilm"
 
     def own(self, preprocess: Any) -> TextPreprocess:
         """What a backbone says of preparing texts.

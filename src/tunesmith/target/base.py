@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import keyword
 import pkgutil
@@ -58,8 +59,7 @@ class Target(ABC):
 
     # ── of a table ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @abstractmethod
-    def check(self, targets: Any, names: tuple[str, ...]) -> None:
+    def check(self, targets: Any, names: tuple[str, ...]) -> None:  # noqa: B027 - plain values are believed
         """Refuse targets that cannot be of this kind.
 
         Raises:
@@ -208,6 +208,7 @@ class Target(ABC):
         return {}
 
 
+@functools.cache
 def of(name: str) -> Target:
     """The object of a kind of target, which is that of the module ``target/<name>.py``, or ``<name>_.py`` of a keyword.
 
@@ -220,10 +221,11 @@ def of(name: str) -> Target:
     return found
 
 
-def kinds() -> list[str]:
+@functools.cache
+def kinds() -> tuple[str, ...]:
     """The names of all kinds of target: of the modules beside this one."""
     modules = pkgutil.iter_modules([str(Path(__file__).parent)])
-    return [module.name.removesuffix("_") for module in modules if not module.ispkg and module.name != "base"]
+    return tuple(module.name.removesuffix("_") for module in modules if not module.ispkg and module.name != "base")
 
 
 def _unit(per_token: bool) -> str:

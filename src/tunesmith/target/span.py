@@ -37,9 +37,6 @@ class SpanTarget(Target):
     head = "tokens"
     per_token = True
 
-    def check(self, targets: Any, names: tuple[str, ...]) -> None:
-        """Believe a source."""
-
     def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
         """Number of questions with an answer and without ``(K,)``."""
         return counts_of([_index(target) for target in targets], names)

@@ -35,9 +35,6 @@ class TagsTarget(Target):
     head = "tokens"
     per_token = True
 
-    def check(self, targets: Any, names: tuple[str, ...]) -> None:
-        """Believe a source."""
-
     def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
         """Number of words with each tag ``(K,)``."""
         return counts_of([tag for own in targets for tag in own], names)

@@ -24,9 +24,6 @@ class TextTarget(Target):
     head = "language_model"
     per_token = True
 
-    def check(self, targets: Any, names: tuple[str, ...]) -> None:
-        """Believe a source."""
-
     def cache_key(self) -> dict[str, str]:
         """What is read goes through a backbone together with what is to be written."""
         return {"target": self.name}

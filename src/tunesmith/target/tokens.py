@@ -26,9 +26,6 @@ class TokensTarget(Target):
     per_token = True
     written = True
 
-    def check(self, targets: Any, names: tuple[str, ...]) -> None:
-        """Believe a source."""
-
     def cache_key(self) -> dict[str, str]:
         """Texts that are learnt themselves are read with other ends."""
         return {"target": self.name}
