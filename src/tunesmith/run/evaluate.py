@@ -22,6 +22,7 @@ from tunesmith.run.exclusive import exclusive
 from tunesmith.run.record import report
 from tunesmith.run.resume.changed import regrouped
 from tunesmith.run.session import Session
+from tunesmith.target.base import of
 
 
 def evaluate(cfg: DictConfig, session: Session | None = None) -> Outcome:
@@ -85,9 +86,8 @@ def _other(node: DictConfig, found: Rebuilt, split: str, session: Session) -> An
     OmegaConf.update(undivided, "split", {"val": 0, "test": 0})
     data = assemble_data(undivided, found.preprocess, "test", session=session)
     if data.table.folders is not None or data.spec.fingerprint == found.spec.fingerprint:
-        return assemble_data(
-            node, found.preprocess, session, "test"
-        )  # they come split, or the run was trained on some of them
+        # They come split, or the run was trained on some of them.
+        return assemble_data(node, found.preprocess, "test", session=session)
     data.indices = {split: data.indices["train"]}
     return data
 
@@ -103,9 +103,7 @@ def _share(data: Any, split: str) -> Iterator[str]:
 
 
 def _compare(expected: DataSpec, got: DataSpec) -> None:
-    words = {"class": "classes", "multilabel": "labels", "value": "values", "ordinal": "classes in an order"}
-    words |= {"tags": "tags", "span": "answers", "text": "texts to be written", "tokens": "plain texts"}
-    kinds = [words[spec.target] for spec in (expected, got)]
+    kinds = [of(spec.target).plural for spec in (expected, got)]
     if expected.target != got.target:
         raise DataError(f"Expected data with {kinds[0]}, as the run was trained on, but got {kinds[1]}.")
     if expected.class_names != got.class_names:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.config.gate import Trust
 from tunesmith.contract.parameters import ParameterTable
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.spec import members
@@ -67,7 +67,7 @@ class Parts:
 
 def assemble_data(
     node: DictConfig,
-    preprocess: Preprocess | TextPreprocess,
+    preprocess: Preprocess,
     stage: str = "fit",
     keep: Keep | None = None,
     session: Session | None = None,
