@@ -1,4 +1,4 @@
-"""Look at data before training: files, copies, labels, classes, groups; a report with the images."""
+"""Check data before training: files, duplicates, labels, classes and groups, in a report with the images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ from tunesmith.errors import ConfigError, DataError, RunError
 
 
 def check(cfg: DictConfig) -> Report:
-    """Look at every image of a data source, print what was found, and write ``check.md`` and ``check.html``.
+    """Check every image of a data source, print the findings, and write ``check.md`` and ``check.html``.
 
     Args:
         cfg: ``data``, ``near``, ``predictions``, ``max_duplicates``, ``output``.
 
     Raises:
-        DataError: The data cannot be read at all, or hold more copies than ``max_duplicates``; the report is written.
+        ConfigError: The data are not images.
+        DataError: The data cannot be read at all, or hold more copies than ``max_duplicates``; in the latter case the
+            report is written first.
         RunError: The report cannot be written.
     """
     data = build(cfg.data)
@@ -46,7 +48,7 @@ def check(cfg: DictConfig) -> Report:
         *label.findings(data.table, data.indices, alike),
         *_suspected(data, cfg.predictions),
     ]
-    found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable: kinds stay in their order
+    found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable sort: kinds keep their order
     title = f"{len(data.table):,} images, split by {data.spec.split_unit}"
     balance = label.balance(data.table, data.indices)
     report = Report(title, tuple(sentences), balance, tuple(found), data.table, seen)
@@ -77,7 +79,7 @@ def _written(report: Report, folder: Path) -> list[Path]:
 
 
 def show(report: Report, paths: Sequence[Path]) -> None:
-    """Print what was found, a line a kind, and where all of it is."""
+    """Print one line per kind of finding, and where the full report is."""
     console = Console()
     console.print(report.title, *report.sentences, sep="\n", highlight=False)
     if report.findings:
