@@ -1,11 +1,12 @@
-"""The gate: which class a ``_target_`` may name, decided before anything is imported.
+"""Decide which classes a ``_target_`` may name, before importing anything.
 
-Three kinds pass. What `config/known.py` lists, by exact name. What the user allowed, with ``--allow``, in the variable
-``TUNESMITH_ALLOW`` or in their own settings: a class defined in an allowed module, or anything by its exact name. And
-for a training run that the user composes: a class or function defined in a module that lies in the present folder.
+Three kinds pass. First, what `config/known.py` lists, by exact name. Second, what the user allowed, with ``--allow``,
+in the variable ``TUNESMITH_ALLOW`` or in their own settings: classes defined in an allowed module, or anything by its
+exact name. Third, for a training run that the user composes: classes and functions defined in a module in the current
+folder.
 
-The third is for plug-ins, and it ends with the process: a recorded configuration may have come from anywhere, together
-with modules that lie beside it, so it may name only the first two kinds, and what this process has trained with.
+The third kind is for plug-ins, and lasts only as long as the process: a recorded configuration may come from anywhere,
+together with modules beside it, so it may name only the first two kinds, and what this process has trained with.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from tunesmith.errors import ConfigError, nearest
 
 VARIABLE = "TUNESMITH_ALLOW"
 
-_plug_ins: set[str] = set()  # targets in the present folder that a run composed in this process names
+_plug_ins: set[str] = set()  # targets in the current folder, named by a run that was composed in this process
 
 
 def allow(names: Sequence[str]) -> None:
-    """Allow modules, or exact names, in this process and in those that it starts.
+    """Allow modules, or exact names, in this process and its children.
 
     Args:
         names: Such as ``my_backbone``, ``torchmetrics.image`` or ``timm.create_model``.
 
     Raises:
-        ConfigError: One is no dotted name.
+        ConfigError: One is not a dotted name.
     """
     for name in names:
         if not all(part.isidentifier() for part in name.split(".")):
@@ -48,16 +49,16 @@ def allow(names: Sequence[str]) -> None:
 
 
 def allowed() -> set[str]:
-    """Modules and exact names that the user allowed, on the command line, in the environment or in the settings.
+    """Return the modules and exact names that the user allowed, by flag, environment variable or settings.
 
     Raises:
-        ConfigError: The settings are not as they should be.
+        ConfigError: The settings file is malformed.
     """
     return {*re.findall(r"[^\s,:;]+", os.environ.get(VARIABLE, "")), *_settings()}
 
 
 def settings_file() -> Path:
-    """The user's own settings, such as ``~/.config/tunesmith/settings.yaml`` with a line ``allow: [my_backbone]``."""
+    """Return the user's settings file, such as ``~/.config/tunesmith/settings.yaml``, with ``allow: [my_backbone]``."""
     return user_config_path("tunesmith") / "settings.yaml"
 
 
@@ -73,11 +74,11 @@ def _settings() -> list[str]:
 
 
 def passes(target: str, plug_ins: bool = False) -> bool:
-    """Whether a target may be imported.
+    """Return whether a target may be imported.
 
     Args:
         target: Its dotted path.
-        plug_ins: Whether a module in the present folder will do, as for a run that the user composes.
+        plug_ins: Whether modules in the current folder are accepted, as for a run that the user composes.
     """
     if target in TARGETS or target in _plug_ins or _is_allowed(target):
         return True
@@ -88,7 +89,7 @@ def passes(target: str, plug_ins: bool = False) -> bool:
 
 
 def refusal(target: str) -> str:
-    """The end of a sentence about a target that does not pass: what was expected, and the way out."""
+    """Return the end of a message about a target that does not pass: what was expected, and the way out."""
     definition = _definition(target)
     name = target.rpartition(".")[0] if definition and isinstance(definition.node, ast.ClassDef) else target
     near = nearest(target, TARGETS)
@@ -100,10 +101,10 @@ def refusal(target: str) -> str:
 
 
 def require(node: Any) -> None:
-    """Check every target in plain data, at whatever depth.
+    """Check every target in plain data, at any depth.
 
     Raises:
-        ConfigError: One does not pass.
+        ConfigError: A target does not pass.
     """
     refused = [t for t in dict.fromkeys(targets(node)) if not isinstance(t, str) or not passes(t)]
     if refused:
@@ -111,7 +112,7 @@ def require(node: Any) -> None:
 
 
 def targets(node: Any) -> Iterator[Any]:
-    """Every ``_target_`` in plain data."""
+    """Yield every ``_target_`` in plain data."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield node["_target_"] if isinstance(node["_target_"], str) else str(node["_target_"])
@@ -130,7 +131,7 @@ def _is_allowed(target: str) -> bool:
     found = _definition(target) if modules else None
     if found is None or not isinstance(found.node, ast.ClassDef):
         return False
-    # An allowed module lets through what it defines, and not what it happens to import.
+    # An allowed module admits only what it defines itself, not what it happens to import.
     return any(f"{found.module.name}.".startswith(f"{module}.") for module in modules)
 
 
@@ -144,13 +145,13 @@ def _is_plug_in(target: str) -> bool:
     except (ImportError, ValueError):
         return False
     if spec is None or not spec.origin or not Path(spec.origin).exists() or not files[0].samefile(spec.origin):
-        return False  # another module of that name comes first
+        return False  # another module of that name comes first on the path
     found = _definition(target)
     return found is not None and found.module.name.partition(".")[0] == top
 
 
 def _definition(target: str) -> Found | None:
-    """The class or function that a target names, read from its source; ``None`` for a method or what cannot be read."""
+    """Return the class or function that a target names, from its source; ``None`` for methods and unreadable code."""
     try:
         found, owner = source.resolve(target)
     except (AbsentError, UnreadableError, RecursionError):
