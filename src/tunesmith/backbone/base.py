@@ -1,4 +1,4 @@
-"""The backbone that all adapters derive from: a library's network, cut into named stages."""
+"""Run a library's network as named stages: the base class of all backbones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError
 
 POOLED, STAGE = "pooled", "stage_features."
-"""Names in `Activations` that are no stage's: the pooled features, and the stage_features with their number behind."""
+"""Names in `Activations` besides stages: the pooled features, and the stage features, followed by their number."""
 
 
 class Backbone(nn.Module, ABC):
@@ -30,15 +30,15 @@ class Backbone(nn.Module, ABC):
     two of them.
 
     Args:
-        net: The library's module, its classifier removed; parameter names and state dict keys stay the library's own.
+        net: The library's module, without its classifier; parameters and state dict keys keep the library's names.
         stages: The stages, shallow to deep.
         feature_dim: Width D of the pooled features.
-        preprocess: How images, or texts, must be prepared.
+        preprocess: How to prepare images or texts.
         weights: Where the weights came from.
 
     Raises:
         ConfigError: The image size is not positive.
-        ValueError: The stages do not cover every parameter and buffer exactly once (a mistake in the adapter).
+        ValueError: The stages do not cover every parameter and buffer exactly once (a bug in the adapter).
     """
 
     def __init__(
@@ -61,31 +61,31 @@ class Backbone(nn.Module, ABC):
 
     @property
     def files(self) -> Sequence[Path]:
-        """Small files without which it cannot be built, besides weights, such as a tokenizer's; none of most."""
+        """Small files, besides weights, needed to rebuild the backbone, such as a tokenizer's; usually none."""
         return ()
 
     @abstractmethod
     def pool(self, x: Any) -> Features:
-        """Turn the last stage's output, such as ``(B, C, H, W)``, into features, with ``pooled`` of ``(B, D)``."""
+        """Convert the last stage's output, such as ``(B, C, H, W)``, to features, with ``pooled`` of ``(B, D)``."""
 
     def pool_stage(self, x: Any) -> Tensor:
-        """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, by its mean; ``(B, C)`` stays."""
+        """Average a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``; ``(B, C)`` stays unchanged."""
         pooled: Tensor = x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
         return pooled
 
     def blank(self, count: int = 1) -> Any:
-        """`Inputs` of nothing, on the backbone's device: so many black images ``(B, C, H, W)``."""
+        """Return blank `Inputs` on the backbone's device: ``count`` black images ``(B, C, H, W)``."""
         assert isinstance(self.preprocess, Preprocess)
         size = self.preprocess.size
         return next(self.parameters()).new_zeros(count, self.preprocess.channels, size, size)
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
-        """The submodules, or parameters, that a stage owns, by their names in ``net``, in the order they run."""
-        # Resolved at each call: an adapter may have put another module in a member's place.
+        """Return the submodules and parameters that a stage owns, by their names in ``net``, in execution order."""
+        # Resolved on each call, since an adapter may have replaced a member by another module.
         return {name: _resolve(self.net, name) for name in stage.members}
 
     def run_stage(self, stage: Stage, x: Any) -> Any:
-        """Run one stage; by default its submodules, in order. Takes and gives `Inputs`."""
+        """Run one stage on `Inputs` and return `Inputs`; by default, run its submodules in order."""
         for member in self.members(stage).values():
             if isinstance(member, nn.Module):
                 x = member(x)
@@ -95,16 +95,17 @@ class Backbone(nn.Module, ABC):
         """Map images or texts to features.
 
         Args:
-            x: As `preprocess` says, such as ``(B, C, H, W)``; or what `activations` made of it, to go on from.
+            x: Prepared as `preprocess` describes, such as ``(B, C, H, W)``; or the result of `activations`, to continue
+                from.
             frozen: Number of stages, from the shallowest, that run without gradients.
-            stage_features: Whether the pooled output of every stage is wanted too.
+            stage_features: Whether to return the pooled output of every stage too.
 
         Returns:
-            The pooled features ``(B, D)``, the last map or tokens, and the stage_features if wanted.
+            The pooled features ``(B, D)``, the last map or tokens, and the stage features if requested.
         """
         begin, found = 0, list[Tensor]()
         if isinstance(x, Mapping):
-            # By number: files keep their tensors in the order of the names, where stage_features.10 precedes level.2.
+            # By number: files sort tensors by name, where stage_features.10 precedes stage_features.2.
             found = [x[f"{STAGE}{i}"] for i in range(sum(name.startswith(STAGE) for name in x))]
             if POOLED in x:
                 return Features(x[POOLED], stage_features=tuple(found))
@@ -114,15 +115,15 @@ class Backbone(nn.Module, ABC):
             with torch.no_grad():
                 x = self._run(x, begin, frozen, wanted)
         x = self._run(x, max(begin, frozen), len(self.stages), wanted)
-        # Pooling may have parameters, which belong to the last stage and are frozen with it.
+        # Pooling may have parameters; they belong to the last stage and are frozen with it.
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
             return self.pool(x)._replace(stage_features=tuple(wanted or ()))
 
     def activations(self, x: Inputs, k: int, stage_features: bool = False) -> dict[str, Tensor]:
-        """Run the first ``k`` stages, at least one, on an input; `forward` goes on from it, bit for bit.
+        """Run the first ``k`` stages, at least one, on an input; `forward` continues from there, bit for bit.
 
         Returns:
-            The output of the last of them under its stage's name, and the stage_features so far if wanted.
+            The last stage's output under its name, and the stage features so far if requested.
         """
         found: list[Tensor] = []
         x = self._run(x, 0, self._checked(k), found if stage_features else None)
@@ -131,7 +132,7 @@ class Backbone(nn.Module, ABC):
         return last | {f"{STAGE}{i}": pooled for i, pooled in enumerate(found)}
 
     def _resumed(self, x: Activations) -> tuple[int, Inputs]:
-        """Number of stages that have run, and what the last of them gave; of an input itself, none have."""
+        """Return the number of stages that have run, and the last one's output; for a raw input, 0 and the input."""
         for i, stage in enumerate(self.stages, 1):
             if stage.name in x:
                 return i, x[stage.name]
@@ -141,11 +142,11 @@ class Backbone(nn.Module, ABC):
         return 0, x
 
     def stage_dims(self) -> tuple[int, ...]:
-        """Widths ``D_i`` of the stage_features, found by a forward pass on one blank input."""
+        """Return the widths ``D_i`` of the stage features, from a forward pass on one blank input."""
         return tuple(pooled.shape[1] for pooled in self._on_a_blank(stage_features=True).stage_features)
 
     def called(self) -> set[str]:
-        """Names of the modules of ``net`` that a forward pass calls, found with one blank input."""
+        """Return the names of the modules of ``net`` that a forward pass calls, from one blank input."""
         called: set[str] = set()
         hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in self.net.named_modules()]
         self._on_a_blank(stage_features=False)
@@ -162,11 +163,11 @@ class Backbone(nn.Module, ABC):
         return features
 
     def prefix(self, k: int) -> Callable[[Inputs], Inputs]:
-        """Give the function that runs the first ``k`` stages, 0 to the number of stages, on an input."""
+        """Return the function that runs the first ``k`` stages on an input, with k from 0 to the number of stages."""
         return partial(self._run, begin=0, end=self._checked(k))
 
     def suffix(self, k: int) -> Callable[[Inputs], Features]:
-        """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit."""
+        """Return the function that runs the other stages and pools; after `prefix` it equals `forward`, bit for bit."""
         return partial(self._finish, begin=self._checked(k))
 
     def _run(self, x: Inputs, begin: int, end: int, stage_features: list[Tensor] | None = None) -> Inputs:
@@ -194,9 +195,9 @@ def _resolve(net: nn.Module, name: str) -> nn.Module | nn.Parameter:
 
 
 def cover(net: nn.Module, stages: Sequence[Stage]) -> tuple[list[str], list[str]]:
-    """Name the parameters and buffers that no stage owns, and those that several own.
+    """List the parameters and buffers that no stage owns, and those that several own.
 
-    By identity, so that tensors shared between stages are found too.
+    Compares by identity, so that tensors shared between stages are found too.
     """
     members = [_resolve(net, name) for stage in stages for name in stage.members]
     owned = Counter(
