@@ -1,4 +1,4 @@
-"""What stratified splitting keeps in proportion: classes as they are, labels and values in strata made of them."""
+"""Define what stratified splitting keeps in proportion: classes, or strata made of labels and values."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy.typing as npt
 from tunesmith.data.table import Ints, Table
 
 BINS = 10
-"""Strata that values are cut into at the most."""
+"""Maximum number of strata that values are cut into."""
 
 
 def strata(table: Table, rows: Ints, smallest: int) -> Ints:
-    """Give each row the stratum that is to be spread evenly.
+    """Assign each row to a stratum, to be spread evenly over the parts.
 
-    A class, in an order or not, is a stratum as it is. Labels: the rarest label that an image has, or none, so that
-    rare labels come into every part; exact proportions of all labels at once there are none. So too for tags. Values:
-    tenths of the first value, or the values themselves where there are ten or fewer. All else is one stratum.
+    Classes, ordered or not, are strata themselves. Multi-label: an image's rarest label, or none, so that every part
+    gets some of the rare labels; exact proportions of all labels at once are impossible in general (iterative
+    stratification, Sechidis et al. 2011, also starts from the rarest label). The same holds for tags. Values: deciles
+    of the first value, or the values themselves if there are ten or fewer. Everything else is one stratum.
 
     Args:
-        table: Where the targets are.
-        rows: Rows of the table that are to be parted ``(R,)``.
-        smallest: Rows of the smallest part: it holds no more strata than that, and each has at least two rows, so the
+        table: Table with the targets.
+        rows: Rows to split ``(R,)``.
+        smallest: Rows in the smallest part. There are no more strata than that, and each has at least two rows, so the
             rarest labels or values may share one.
 
     Returns:
@@ -40,7 +41,7 @@ def strata(table: Table, rows: Ints, smallest: int) -> Ints:
 
 
 def composition(table: Table, rows: Ints) -> npt.NDArray[np.float64]:
-    """What whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
+    """Return what whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
     labels = table.occurrences(rows)
     if labels is not None:
         return np.column_stack([labels, np.ones(len(rows))]).astype(np.float64)
@@ -75,6 +76,6 @@ def _merged(found: Ints, most: int) -> Ints:
     rest = np.setdiff1d(np.arange(len(names)), kept)
     stratum = np.zeros(len(names), np.int64)
     stratum[kept] = np.arange(len(kept))
-    # What is too rare for a stratum of its own shares one; a single row goes with the commonest.
+    # Strata too rare to stand alone share one; a single row joins the most common one.
     stratum[rest] = len(kept) if sizes[rest].sum() >= 2 else 0
     return stratum[inverse]

@@ -1,4 +1,4 @@
-"""A table of a user's: its cells read as text, and turned into targets with an error that names the row."""
+"""Convert the text cells of a user's table to targets; errors name the row."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tunesmith.errors import DataError, nearest
 Target = Literal["auto", "class", "multilabel", "value", "ordinal", "tokens"]
 
 _BOOLEANS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
-"""Other ways to write 1 and 0."""
+"""Other spellings of 1 and 0."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Targets as `table.Table` has them.
+    """Targets in the form of `table.Table`.
 
     Attributes:
         kind: Kind of target.
-        targets: ``(N,)`` int64 or ``(N, K)`` float32, or as `table.Table` has them where they are ragged.
-        names: Of the classes, labels or values.
+        targets: ``(N,)`` int64 or ``(N, K)`` float32; if ragged, as in `table.Table`.
+        names: Names of the classes, labels or values.
     """
 
     kind: Kind
@@ -38,10 +38,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table in a file, as text without spaces around it; an empty cell is an empty text.
+    """The columns of a table in a file, as stripped text; an empty cell is an empty string.
 
     Attributes:
-        file: Where it was read from, for messages.
+        file: The file, for messages.
         cells: Cells ``(N,)`` by column.
     """
 
@@ -50,7 +50,7 @@ class Columns:
 
     @classmethod
     def read(cls, file: Path, key: str = "data.file") -> Columns:
-        """Read a file: see `reading.read`."""
+        """Read a file; see `reading.read`."""
         return cls(file, read(file, key))
 
     @property
@@ -59,7 +59,7 @@ class Columns:
         return list(self.cells)
 
     def text(self, name: str) -> Strings:
-        """Cells of a column ``(N,)``, each with the room that the longest takes; see `texts` for long ones.
+        """Return the cells of a column ``(N,)``, padded to the longest; use `texts` for long ones.
 
         Raises:
             DataError: There is no such column.
@@ -67,7 +67,7 @@ class Columns:
         return np.array(self.texts(name))
 
     def texts(self, name: str) -> list[str]:
-        """Cells of a column.
+        """Return the cells of a column.
 
         Raises:
             DataError: There is no such column.
@@ -77,17 +77,17 @@ class Columns:
         return self.cells[name]
 
     def check(self, bad: npt.NDArray[np.bool_], name: str, expected: str) -> None:
-        """Raise a `DataError` that names the first row, counted from 1, in which a cell is bad ``(N,)``."""
+        """Raise a `DataError` that names the first row, from 1, with a bad cell, if any cell is bad ``(N,)``."""
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             got = f"'{self.cells[name][row]}'" if self.cells[name][row] else "an empty cell"
             raise DataError(f"Expected {expected} in column '{name}' of {self.file} but row {row + 1} has {got}.")
 
     def numbers(self, name: str, at_least: float = -math.inf) -> npt.NDArray[np.float64]:
-        """Cells of a column as numbers ``(N,)``.
+        """Return the cells of a column as numbers ``(N,)``.
 
         Raises:
-            DataError: A cell is no finite number, or is less than ``at_least``.
+            DataError: A cell is not a finite number, or is less than ``at_least``.
         """
         found = np.array([_number(cell) for cell in self.text(name).tolist()])
         bound = "" if at_least == -math.inf else f" of at least {at_least:g}"
@@ -97,16 +97,16 @@ class Columns:
     def target(
         self, labels: Sequence[str], target: Target, separator: str | None, classes: Sequence[str] | None
     ) -> Found:
-        """Make targets of one or more columns.
+        """Convert one or more columns to targets.
 
         Args:
             labels: The columns.
             target: Kind of target.
-            separator: Between the labels in one column; lists need none.
-            classes: The classes, or the labels in one column, in their order.
+            separator: Separator between labels in one column; lists need none.
+            classes: The classes, or the labels in one column, in order.
 
         Raises:
-            DataError: A cell does not fit the kind of target, or a class has no image.
+            DataError: A cell does not fit the kind of target, or a class has no sample.
         """
         if separator is None and target in ("auto", "multilabel") and len(labels) == 1:
             separator = BETWEEN if any(isinstance(cell, Joined) for cell in self.texts(labels[0])) else None
@@ -128,7 +128,7 @@ class Columns:
         cells = np.concatenate([self.text(name) for name in labels])
         if len(labels) > 1:
             return "multilabel" if {_BOOLEANS.get(c.lower(), c) for c in cells.tolist()} <= {"0", "1"} else "value"
-        # A number without a decimal point is more often the name of a class than a measurement.
+        # A number without a decimal point is more often a class name than a measurement.
         numeric = all(math.isfinite(_number(cell)) for cell in cells.tolist())
         return "value" if numeric and any("." in cell for cell in cells.tolist()) else "class"
 
@@ -164,7 +164,7 @@ class Columns:
     def _order(
         self, name: str, present: list[str], classes: Sequence[str] | None, cells: Sequence[str | set[str]]
     ) -> list[str]:
-        """The labels in their order: as given, and then each must occur, else sorted."""
+        """Return the labels in order: as given, and then each must occur, or else sorted."""
         if not present:
             raise DataError(f"Expected labels in column '{name}' of {self.file} but every cell is empty.")
         if classes is None:
@@ -197,10 +197,10 @@ def _is_whole(cell: str) -> bool:
 
 
 def texts_of(columns: Columns, names: Sequence[str]) -> list[Text]:
-    """Texts, or pairs of texts, of columns.
+    """Return the texts, or tuples of texts, in columns.
 
     Raises:
-        DataError: There is no such column, or a text is empty or too long.
+        DataError: A column is missing, or a text is empty or too long.
     """
     for name in names:
         cells = columns.texts(name)
