@@ -20,8 +20,8 @@ class Custom(Backbone):
     """A user's module, cut into stages by the names of its parts.
 
     The parts run one after another, stage by stage: anything that happens between them in the module's own ``forward``,
-    such as an activation, must be a part too; skip connections around parts are not possible. The result is compared
-    with ``forward`` on one image, as far as the shapes can be compared.
+    such as an activation or a skip connection, must be a part too. The result is compared with that of ``forward`` on
+    one image, as far as the shapes can be compared.
 
     Args:
         net: The network without its classifier, an instance of the class that ``net._target_`` names.

@@ -251,7 +251,7 @@ def _in_words(test: Paired, names: str, metric: str) -> str:
 
 
 def _cautions(shared: Sequence[Replicate], groups: int, test: Paired) -> list[str]:
-    """Yield reasons why the p-value or the bootstrap interval is too small.
+    """Return reasons why the p-value or the bootstrap interval is too small.
 
     Replicates that share training images are dependent, and the t-test's variance is too small (Nadeau & Bengio 2003,
     "Inference for the generalization error"); their correction needs the split sizes and is not applied here.
