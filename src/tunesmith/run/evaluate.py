@@ -85,9 +85,8 @@ def _other(node: DictConfig, found: Rebuilt, split: str, session: Session) -> An
     OmegaConf.update(undivided, "split", {"val": 0, "test": 0})
     data = assemble_data(undivided, found.preprocess, "test", session=session)
     if data.table.folders is not None or data.spec.fingerprint == found.spec.fingerprint:
-        return assemble_data(
-            node, found.preprocess, session, "test"
-        )  # they come split, or the run was trained on some of them
+        # They come split, or the run was trained on some of them.
+        return assemble_data(node, found.preprocess, "test", session=session)
     data.indices = {split: data.indices["train"]}
     return data
 
