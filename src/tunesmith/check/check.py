@@ -18,6 +18,7 @@ from tunesmith.config.build import build
 from tunesmith.data.image.module import ImageData
 from tunesmith.errors import ConfigError, DataError, RunError
 from tunesmith.modality import base as modalities
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.session import Session
 
 
@@ -35,11 +36,12 @@ def check(cfg: DictConfig, session: Session | None = None) -> Report:
         RunError: The report cannot be written.
     """
     session = session or Session.read()
-    data = build(cfg.data, session.trust)
-    if not modalities.of(data.modality).listed:
-        raise ConfigError("Expected data of images but got another kind.")
-    data.setup()
-    seen = image.see_all(data.table.samples)
+    with exclusive(session.stop):
+        data = build(cfg.data, session.trust)
+        if not modalities.of(data.modality).listed:
+            raise ConfigError("Expected data of images but got another kind.")
+        data.setup()
+        seen = image.see_all(data.table.samples)
     digests, whole = data.digests
     alike = copies.exact(seen, digests)
     pairs = copies.near(seen, digests) if cfg.near else []
