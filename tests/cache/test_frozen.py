@@ -49,6 +49,14 @@ def test_what_the_head_needs_is_kept_and_nothing_else(whole, images, needs, last
     assert cut.last == last and whole.run(images[:4], cut).keys() == names
 
 
+def test_heads_that_need_the_same_of_a_cut_share_an_entry(whole):
+    for k, ways in ((2, [POOLED_ONLY, Needs(tokens=True, maps=(-1,))]), (3, [Needs(maps=(-1, 0)), Needs(maps=(0, 2))])):
+        cuts = []
+        for whole.task.needs in ways:
+            cuts.append(whole.cut(k))
+        assert cuts[0] == cuts[1]
+
+
 def test_in_front_of_a_trainable_stage_its_input_is_kept(frozen, images):
     assert frozen.cut(2) == Cut(2, True, Needs())
     frozen.task.needs = Needs(pooled=True, tokens=True, maps=(0, 1, 2), stage_features=True)

@@ -154,9 +154,10 @@ class Backbone(nn.Module, ABC):
             self._map_table = tuple((i, MapInfo(x.shape[1], (side or 0) / x.shape[-1])) for i, x in found.items())
         return self._map_table
 
-    def maps_last(self, needs: Needs) -> bool:
-        """Whether the output of the last stage is among the maps that are needed."""
-        return len(self.stages) - 1 in self._mapped(needs)
+    def maps_within(self, needs: Needs, end: int) -> tuple[int, ...]:
+        """Which of the maps that are needed the first ``end`` stages give, as places in `map_info`."""
+        wanted = self._mapped(needs)
+        return tuple(place for place, (number, _) in enumerate(self._maps()) if number in wanted and number < end)
 
     def _all_maps(self, x: Inputs) -> dict[int, Tensor]:
         aside = Aside(False, tuple(range(len(self.stages))))

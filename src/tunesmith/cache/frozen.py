@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -36,7 +36,7 @@ class Cut:
     Attributes:
         stages: Number of stages in front.
         last: Whether the output of the last of them is kept.
-        needs: Which features are kept besides, or in its place.
+        needs: Which features are kept besides, or in its place; of maps those that come before it.
     """
 
     stages: int
@@ -92,10 +92,15 @@ class Frozen:
     def cut(self, stages: int) -> Cut:
         """Say what is to be kept of so many stages: what the head needs, and nothing else."""
         needs: Needs = self.task.needs
-        if stages < len(self.backbone.stages):
-            return Cut(stages, True, replace(needs, pooled=False, tokens=False))
-        # Of the last stage's output tokens are a part, and so is the deepest map, where that is its own.
-        return Cut(stages, needs.tokens or self.backbone.maps_last(needs), replace(needs, tokens=False))
+        whole = len(self.backbone.stages)
+        # Of the last stage's output tokens are a part, and so is a map of its own.
+        last = stages < whole or needs.tokens or self._maps(needs, whole) != self._maps(needs, whole - 1)
+        maps = self._maps(needs, stages - last)
+        return Cut(stages, last, Needs(needs.pooled and not last, maps=maps, stage_features=needs.stage_features))
+
+    def _maps(self, needs: Needs, end: int) -> tuple[int, ...]:
+        found: tuple[int, ...] = self.backbone.maps_within(needs, end) if needs.maps else ()
+        return found
 
     def tensors(self, stages: int) -> dict[str, Tensor]:
         """Return the parameters and buffers before a cut, by name."""

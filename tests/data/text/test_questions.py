@@ -52,7 +52,7 @@ def test_a_long_text_is_read_in_windows_and_each_says_where_the_answer_is(asked)
     found = {}
     for i in range(len(dataset)):
         sample = dataset[i]
-        first, last = sample["target"].tolist()
+        first, last = sample["target"]["span"].tolist()
         begin, end = int(sample["target"]["begins"][first]), int(sample["target"]["ends"][last])
         if begin >= 0:
             found.setdefault(sample["target"]["question"], set()).add(sample["meta"]["context"][begin:end])
@@ -114,7 +114,7 @@ def test_questions_that_are_predicted(asked):
 def test_other_families(asked, model):
     data = asked(model)
     sample = data.plain(np.arange(len(data.table)))[0]
-    first, last = sample["target"].tolist()
+    first, last = sample["target"]["span"].tolist()
     assert sample["meta"]["context"][sample["target"]["begins"][first] : sample["target"]["ends"][last]] == "good"
 
 

@@ -22,7 +22,7 @@ def test_a_batch_has_a_tag_for_the_first_token_of_each_word(tmp_path, small_text
     assert data.spec.target == "tags" and data.spec.train_counts == (2, 1, 1, 2)
     batch = data.plain(data.indices["train"]).collate([data.plain(data.indices["train"])[i] for i in range(3)])
     no = IGNORED
-    assert batch["target"].tolist() == [[no, 0, 2, 3, no], [no, 1, no, no, no], [no, 3, 0, no, no]]
+    assert batch["target"]["tokens"].tolist() == [[no, 0, 2, 3, no], [no, 1, no, no, no], [no, 3, 0, no, no]]
     assert batch["target"]["starts"].tolist() == [[1, 2, 3], [1, no, no], [1, 2, no]]
     assert batch["target"]["words"].tolist() == [[0, 2, 3], [1, no, no], [3, 0, no]]
     assert batch["input"]["input_ids"].shape == (3, 5)

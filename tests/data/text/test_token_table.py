@@ -98,7 +98,7 @@ def test_iob1_is_read_as_iob2_and_told_where_it_is_not(table, caplog):
         ([{"tokens": [], "tags": []}], "t.jsonl", {}, r"words in 'tokens' of line 1 of \S+ but got none"),
         ([{"tokens": ["a", " "], "tags": ["O", "O"]}], "t.jsonl", {}, r"line 1 of \S+ but got an empty one"),
         (
-            [{"word_starts": ["a"], "tags": ["O"]}],
+            [{"words": ["a"], "tags": ["O"]}],
             "t.jsonl",
             {},
             r"an object with 'tokens' in line 1 of .* \(data.tokens\)",

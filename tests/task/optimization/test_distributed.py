@@ -6,8 +6,11 @@ from functools import partial
 from types import SimpleNamespace
 
 import lightning
+import numpy as np
+import pandas as pd
 import pytest
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, SingleDeviceStrategy
+from PIL import Image
 from ranks import (
     ACCUMULATING,
     AVERAGED,
@@ -165,6 +168,41 @@ def test_where_processes_have_different_numbers_of_tokens_the_step_is_that_of_on
         return weights(quick_below, tmp_path / "control", "ddp", *words)
 
     assert differing(together(tmp_path, work)[0], alone, 1e-6)  # negative control
+
+
+@pytest.mark.long
+def test_batches_and_processes_of_a_step_give_one_gradient(quick_below, small_text, tmp_path):
+    """Classes whose samples have weights, tags of sentences of one to seven words, and the joint objective.
+
+    The last step of an epoch has fewer batches than others; none of the models has dropout.
+    """
+    rng, images = np.random.default_rng(0), tmp_path / "images"
+    images.mkdir()
+    for i in range(80):
+        Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(images / f"{i}.png")
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(80)], "label": [f"c{i % 3}" for i in range(80)]})
+    table.assign(weight=rng.uniform(0, 2, 80)).to_csv(images / "table.csv", index=False)
+    lengths = [1 + i * 5 % 7 for i in range(80)]
+    (tmp_path / "tags.conll").write_text("\n".join("good B-X\n" + "film O\n" * (length - 1) for length in lengths))
+    lines = "".join(f"good film {'very ' * (i % 5)},{'ab'[i % 2]}\n" for i in range(80))
+    (tmp_path / "texts.csv").write_text("text,label\n" + lines)
+    model = ["backbone=transformers", f"backbone.name={small_text('llama')}", "backbone.weights=null"]
+    joint = ["data=text_table", f"data.file={tmp_path}/texts.csv", "task=joint", "data.unlabelled=train"]
+    common = [THAWING, "trainer.accumulate_grad_batches=2", "data.split={val: 0.2, test: 0.2}"]  # 48 train: 3 batches
+    kinds = {
+        "class": ["data=image_table", f"data.file={images}/table.csv", "data.labels=label", "data.weight=weight"],
+        "tags": ["data=token_table", f"data.file={tmp_path}/tags.conll", "task=token_classification", *model],
+        "joint": [*joint, *model],
+    }
+    kinds = {name: [*words, *common, *(["head.dropout=0"] if name != "class" else [])] for name, words in kinds.items()}
+    for words in kinds.values():
+        composed(quick_below, *words)
+    work = {name: partial(weights, quick_below, tmp_path / name, "ddp", *words) for name, words in kinds.items()}
+    first, second = together(tmp_path, lambda: {name: run() for name, run in work.items()})
+    for name, words in kinds.items():
+        assert differing(first[name], second[name]) == [], name
+        alone = weights(quick_below, tmp_path / "one" / name, "one", *words)
+        assert differing(first[name], alone, 1e-6) == [], name
 
 
 def test_both_evaluate_the_same_averages_and_choose_the_same_and_as_one_process_would(ranks, quick_below, tmp_path):

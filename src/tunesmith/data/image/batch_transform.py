@@ -71,11 +71,7 @@ class BatchTransform:
         if augmentation is not None:
             shown = augmentation(shown, batch["meta"]["draw"])
         images = normalise(shown, preprocess)
-        done = Batch(input=images, target=batch["target"], index=batch["index"])
-        if "weight" in batch:
-            done["weight"] = batch["weight"]
-        if "totals" in batch:
-            done["totals"] = batch["totals"]
+        done: Any = {name: part for name, part in batch.items() if name != "mix"} | {"input": images}
         if "mix" in batch:
             done = self.mixing(done, batch["mix"], len(spec.class_names))
         if trainer is not None:
@@ -84,4 +80,5 @@ class BatchTransform:
                 done["input"], done["views"] = seen.flatten(0, 1), seen.shape[1]
             # Half precision wants half inputs.
             done["input"] = trainer.precision_plugin.convert_input(done["input"])
-        return done
+        ready: Batch = done
+        return ready
