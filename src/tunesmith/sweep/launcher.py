@@ -38,7 +38,7 @@ class Running:
     tries: int = 1
     spent: float = 0.0
     begun: bool = True  # another engine may let it wait
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     asked: float | None = None  # when it was asked to end
     why: str = ""  # timeout or pruned, where the launcher ended it
     log_began: int = 0

@@ -17,7 +17,10 @@ def test_a_number_that_was_used_again_is_another_process():
 
 
 def test_an_ended_process_is_dead_even_before_it_is_waited_for():
-    code = "from tunesmith.run.record import process as p; print(__import__('json').dumps(p.identity()), flush=True); input()"
+    code = (
+        "from tunesmith.run.record import process as p; "
+        "print(__import__('json').dumps(p.identity()), flush=True); input()"
+    )
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         recorded = json.loads(child.stdout.readline())
         assert alive(recorded)
