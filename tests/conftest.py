@@ -40,8 +40,11 @@ def _compose(logs: Path, *overrides: str, samples: int = 120) -> DictConfig:
     return compose("train", [*QUICK, f"paths.logs={logs}", *size, *overrides])
 
 
-def pytest_configure() -> None:
-    """Hear Ctrl-C, and let child processes hear it, where a shell started the tests in the background."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Judge warnings; hear Ctrl-C, and let child processes hear it, where a shell started tests in the background."""
+    folder = Path(__file__).parent
+    policy = runpy.run_path(str(folder / "warning_policy.py"))["WarningPolicy"]
+    config.pluginmanager.register(policy(folder, folder.parent / "src"))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

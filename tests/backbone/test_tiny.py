@@ -1,7 +1,6 @@
-import time
-
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.errors import ConfigError, WeightsError
@@ -16,16 +15,10 @@ def test_three_stages_for_images_of_any_small_size():
         assert backbone(torch.randn(2, 3, size, size)).pooled.shape == (2, 64)
 
 
-def test_fast_enough_for_a_first_step():
-    backbone, images = Tiny().eval(), torch.randn(32, 3, 32, 32)
-    with torch.no_grad():
-        backbone(images)
-        seconds = []
-        for _ in range(5):
-            begin = time.perf_counter()
-            backbone(images)
-            seconds.append(time.perf_counter() - begin)
-    assert min(seconds) / 32 < 2e-3  # measured: 0.03 ms an image; loose, for busy machines
+def test_small_enough_for_a_first_step():
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        Tiny().eval()(torch.randn(32, 3, 32, 32))
+    assert 0 < counter.get_total_flops() / 32 < 2e6  # per image, counted: 1.4e6; a ResNet-18 takes 7.5e7
 
 
 def test_it_has_no_pretrained_weights():

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 from omegaconf import OmegaConf
@@ -42,11 +41,10 @@ def test_a_full_disk(tmp_path, monkeypatch):
         looked_at(tmp_path)
 
 
-def test_the_command_says_it_in_five_seconds_and_imports_no_torch(tmp_path):
+def test_the_command_says_it_before_torch_is_imported(tmp_path):
     code = "import sys; from tunesmith.__main__ import command_line\ntry: command_line(sys.argv[1:])\n" + (
         "except SystemExit: raise\nfinally: assert 'torch' not in sys.modules"
     )
-    start = time.process_time(), time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", code, "train", "paths.logs=/proc/logs"],
         capture_output=True,
@@ -55,4 +53,3 @@ def test_the_command_says_it_in_five_seconds_and_imports_no_torch(tmp_path):
         cwd=tmp_path,
     )
     assert "Expected to write into /proc/logs" in done.stderr + done.stdout and "AssertionError" not in done.stderr
-    assert time.monotonic() - start[1] < 60  # on a machine that has other things to do; it takes 1 s of CPU

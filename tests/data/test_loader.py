@@ -1,7 +1,3 @@
-import pytest
-
-
-@pytest.mark.filterwarnings("ignore:This DataLoader will create 8 worker")  # none of them is started
 def test_memory_is_used_where_there_is_enough(squares, monkeypatch):
     monkeypatch.setattr("tunesmith.data.loader.cores", lambda: 64)
     roomy = squares(augment="none").train_dataloader()

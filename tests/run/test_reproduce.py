@@ -55,10 +55,7 @@ def again(run: Path | str, *words: str):
     return reproduce(compose("reproduce", [f"run={run}", *words]))
 
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of wandb's own dependencies
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # wandb's service process outlives the run
-]
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
 
 
 def test_a_run_comes_to_the_same_bits_in_a_folder_of_its_own(original, here, capsys):

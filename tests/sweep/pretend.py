@@ -58,6 +58,12 @@ if kind == "once" and len(open("began.txt").read().split()) == 1:
     leave("failed", {"type": "OSError", "message": "a passing trouble"})
     sys.exit(1)
 time.sleep(float(how.get("seconds", 0)))
+patience = time.monotonic() + float(how.get("patience", 60))  # with which it waits for others
+while ("until" in how and int(how["seed"]) >= int(how["until"]) and not os.path.exists("released")
+       or kind == "together" and len(open("began.txt").read().split()) < 4):
+    if time.monotonic() > patience:
+        sys.exit(1)
+    time.sleep(0.01)
 leave("completed", value=int(how["seed"]) / 10)
 """
 

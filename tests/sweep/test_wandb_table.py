@@ -27,7 +27,6 @@ def written(file: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
 def test_the_table_of_jobs_and_the_best(pretend, tmp_path, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)

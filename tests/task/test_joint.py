@@ -114,7 +114,6 @@ def test_pieces_of_a_batch_make_its_step_and_a_search_for_them_computes_both(wor
         assert [k for k in states[name] if not torch.allclose(states[name][k], states["whole"][k], atol=1e-6)] == []
 
 
-@pytest.mark.filterwarnings("ignore:You requested to overfit")  # Lightning then replaces our sampler by its own
 def test_one_batch_can_be_overfitted(words, quick):
     more = ["debug=overfit", "trainer.max_epochs=40", "data.batch_size=8", "optimizer.lr=0.02", "callback=quiet"]
     folder = train(quick(*words("gpt2", *more))).folder

@@ -38,7 +38,7 @@ class Running:
     tries: int = 1
     spent: float = 0.0
     begun: bool = True  # False while another engine keeps it in its queue
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
     asked: float | None = None  # time at which it was asked to end
     why: str = ""  # timeout, pruned, stopped or lost, if the launcher ended it
     log_began: int = 0

@@ -8,11 +8,6 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.errors import DataError
 
-# Lightning recommends workers on sight; small runs here have none on purpose.
-FEW = pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
-# Lightning 2.6 still asks torch's trees in a way that torch 2.15 deprecates.
-LEAF = pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning")
-
 
 def batch(target=(0, 1, 2, 1), weight=None):
     """Images of one value each, so that a mixture shows its shares."""
@@ -139,8 +134,6 @@ def trainer(path, **options):
     return Trainer(default_root_dir=path, use_distributed_sampler=False, enable_checkpointing=False, **quiet, **options)
 
 
-@FEW
-@LEAF
 def test_only_training_is_mixed_and_a_second_run_mixes_the_same(squares, tmp_path):
     runs = []
     for _ in range(2):
@@ -156,8 +149,6 @@ def test_only_training_is_mixed_and_a_second_run_mixes_the_same(squares, tmp_pat
         assert (target[torch.arange(len(index)), torch.tensor(index) % 3] > 0).float().mean() > 0.5
 
 
-@FEW
-@LEAF
 @pytest.mark.parametrize(("kind", "number"), [("flips", 2), ("symmetries", 8), ("five_crops", 5)])
 def test_several_views_are_for_test_and_prediction_alone(squares, tmp_path, kind, number):
     model, data = Watch(), squares(root=tmp_path, test_views=kind, batch_size=16)

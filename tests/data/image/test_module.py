@@ -15,10 +15,6 @@ from tunesmith.modality.image import ImagePreprocess
 
 # Python 3.12 warns of every fork of a process with threads; a torch loader with workers is one.
 FORK = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-# Lightning recommends workers on sight; small runs here have none on purpose.
-FEW = pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
-# Lightning 2.6 still asks torch's trees in a way that torch 2.15 deprecates.
-LEAF = pytest.mark.filterwarnings("ignore:.*treespec, LeafSpec:FutureWarning")
 
 
 def read(loader, epochs=1):
@@ -246,8 +242,6 @@ def trainer(path, **options):
 
 @FORK
 @pytest.mark.parametrize("workers", [0, 1])
-@FEW
-@LEAF
 def test_a_resumed_run_goes_on_with_the_order_of_its_epoch(squares, tmp_path, workers):
     # Workers fetch ahead as soon as Lightning calls iter(), which it does before set_epoch.
     whole, before, after = Watch(), Watch(), Watch()
@@ -265,17 +259,12 @@ def test_a_resumed_run_goes_on_with_the_order_of_its_epoch(squares, tmp_path, wo
     assert orders[0][0][1] != orders[1][0][1] != orders[2][0][1]
 
 
-@FEW
-@LEAF
 def test_half_precision_gets_half_inputs(squares, tmp_path):
     model = Watch()
     trainer(tmp_path, fast_dev_run=1, precision="bf16-true").fit(model, datamodule=squares())
     assert model.dtypes == {torch.bfloat16}
 
 
-@FEW
-@LEAF
-@pytest.mark.filterwarnings("ignore:You requested to overfit")  # Lightning then replaces our sampler by its own
 def test_overfitting_on_one_batch_sees_the_same_images(squares, tmp_path):
     model = Watch()
     run = trainer(tmp_path, max_epochs=2, overfit_batches=1, enable_checkpointing=False, limit_val_batches=0)

@@ -16,7 +16,6 @@ from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
 def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeypatch):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
@@ -34,7 +33,6 @@ def test_an_offline_run_holds_what_a_table_of_numbers_cannot_show(quick, monkeyp
     assert all(read[key] == record[key] for key in ("choices", "overrides", "git", "packages", "hardware"))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # wandb's service process outlives the run
 def test_a_run_that_goes_on_keeps_its_id(quick, monkeypatch, tmp_path):
     """Two files, of the run that failed and of the one that went on with it, are of one W&B run."""
@@ -133,7 +131,6 @@ def test_a_server_that_does_not_answer_is_not_waited_for(asked, monkeypatch, cap
     assert [each[0] for each in asked[3:]] == ["offline", "disabled"]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
 def test_disabled_leaves_nothing_and_trains_as_ever(quick):
     result = train(quick("logger=wandb", "logger.wandb.mode=disabled", "trainer.max_epochs=1"))
     assert "val/accuracy" in result.metrics and not list(result.folder.rglob("*.wandb"))

@@ -194,7 +194,6 @@ FILES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol", "ignore:.*looks like a TorchScript archive")
 @pytest.mark.parametrize("forced", [False, True])
 @pytest.mark.parametrize("suffix", [".ckpt", ".pth", ".safetensors", ".npy", ".pt2"])
 def test_a_hostile_checkpoint_is_never_run(suffix, forced, folder, monkeypatch):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,17 @@ def test_a_job_is_a_run_as_if_started_alone(faulty):
     record = json.loads((journal.run_folder(0) / "run.json").read_text())
     assert record["command"].startswith("tunesmith train logger=none") and "hydra.mode" not in record["command"]
     assert record["sweep"] == journal.name and record["id"] == journal.run_folder(0).name.partition("-")[2]
-    assert record["hardware"]["threads"] >= 1 and record["timing"]["import"] < 10
+    assert record["hardware"]["threads"] >= 1
     assert "sweep" not in record["choices"]
     assert "\nsweep:" not in (journal.run_folder(0) / "config.yaml").read_text()
+
+
+def test_the_imports_of_the_server_are_no_time_of_a_job(faulty):
+    """The last job's time begins when it is forked, which is after the first one's run had begun."""
+    _, journal = faulty
+    first, last = (json.loads((journal.run_folder(number) / "run.json").read_text()) for number in (0, 5))
+    between = datetime.fromisoformat(last["started"]) - datetime.fromisoformat(first["started"])
+    assert 0 < last["timing"]["import"] < between.total_seconds()
 
 
 def test_the_objective_is_that_of_the_best_epoch(faulty):
@@ -100,7 +109,7 @@ def test_the_objective_is_that_of_the_best_epoch(faulty):
 
 
 def test_nothing_is_left(faulty):
-    end = time.monotonic() + 3
+    end = time.monotonic() + 60
     while not no_job_is_left() and time.monotonic() < end:
         time.sleep(0.1)
     assert no_job_is_left()
