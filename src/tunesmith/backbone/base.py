@@ -64,6 +64,15 @@ class Backbone(nn.Module, ABC):
         """Small files without which it cannot be built, besides weights, such as a tokenizer's; none of most."""
         return ()
 
+    @property
+    def apart(self) -> bool:
+        """Whether every stage uses weights of its own alone."""
+        return True
+
+    def lm_head(self) -> nn.Module | None:
+        """Make the head that a language model was pretrained with; by default there is none."""
+        return None
+
     @abstractmethod
     def pool(self, x: Any) -> Features:
         """Turn the last stage's output, such as ``(B, C, H, W)``, into features, with ``pooled`` of ``(B, D)``."""

@@ -15,6 +15,7 @@ from tunesmith.backbone.base import POOLED, STAGE
 from tunesmith.contract.batch import Inputs
 from tunesmith.contract.features import Features
 from tunesmith.errors import PolicyError
+from tunesmith.task.base import Task
 
 BATCH = 32
 """Samples that run together, always so many: a short batch is filled up.
@@ -55,7 +56,7 @@ class Frozen:
     """
 
     def __init__(
-        self, task: Any, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
+        self, task: Task, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
     ) -> None:
         self.task = task
         self.backbone = task.backbone

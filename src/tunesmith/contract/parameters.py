@@ -131,14 +131,6 @@ class Rate:
         return share * max(since_thaw, 0.0) / self.warmup
 
 
-class Policy(Protocol):
-    """Which parameters train, when: a pure function of the epoch, and of where phases ended ahead of their time."""
-
-    def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out the phases, ordered by first epoch, beginning with epoch 0."""
-        ...
-
-
 class Rates(Protocol):
     """How fast each parameter trains, whatever the policy."""
 

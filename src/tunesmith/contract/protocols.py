@@ -1,7 +1,8 @@
-"""What the rooms ask of each other: the protocols of backbones and heads."""
+"""What the rooms ask of each other: the protocols of backbones and heads, and what a head declares of itself."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from tunesmith.contract.features import Features, Stage
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from tunesmith.contract.batch import Activations, Inputs
 
@@ -43,7 +44,16 @@ class Backbone(Protocol):
     stages: tuple[Stage, ...]
     preprocess: Preprocess | TextPreprocess
     weights: Weights
-    files: Sequence[Path]
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Small files without which it cannot be built, besides weights."""
+        ...
+
+    @property
+    def apart(self) -> bool:
+        """Whether every stage uses weights of its own alone."""
+        ...
 
     def __call__(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
         """Map images or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
@@ -69,14 +79,17 @@ class Backbone(Protocol):
         """Widths ``D_i`` of the levels."""
         ...
 
+    def lm_head(self) -> nn.Module | None:
+        """Make the head that a language model was pretrained with; ``None`` where there is none."""
+        ...
+
 
 class Head(Protocol):
     """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
 
-    A head with an output a token has a true attribute ``per_token``.
-
-    A head that names ``stage_dims`` too gets the widths of the backbone's levels, and features with levels, unless its
-    attribute ``stage_features`` is false; one that names ``target`` gets the kind of target that the data have.
+    Any module will do; what it is besides it may declare, see `HeadTraits`. A head that names ``stage_dims`` in its
+    signature gets the widths of the backbone's levels; one that names ``target`` gets the kind of target that the data
+    have, and one that names ``lm_head`` the head that a language model was pretrained with.
     """
 
     def __call__(self, features: Features) -> Tensor:
@@ -86,9 +99,11 @@ class Head(Protocol):
 
 @runtime_checkable
 class FittedHead(Head, Protocol):
-    """A head that is not trained step by step but fitted, once, to what a frozen backbone gives in one epoch."""
+    """A head that is not trained step by step but fitted, once, to what a frozen backbone gives in one epoch.
 
-    alpha: Tensor
+    It has a 0-dim tensor ``alpha`` too, the strength of its penalty. That is no member here: from Python 3.12 on,
+    `isinstance` does not see the buffers of a module.
+    """
 
     def vectors(self, features: Features) -> Tensor:
         """What is collected of a batch: ``(B, D)``."""
@@ -101,3 +116,34 @@ class FittedHead(Head, Protocol):
     def outputs(self, vectors: Tensor) -> Tensor:
         """Map vectors ``(B, D)`` to outputs ``(B, K)``."""
         ...
+
+
+@runtime_checkable
+class JointHead(Head, Protocol):
+    """A head for samples with a language model's own head beside it."""
+
+    def language_outputs(self, features: Features) -> Tensor:
+        """Map features of tokens ``(M, D)`` to outputs ``(M, V)`` over the V tokens of the vocabulary."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeadTraits:
+    """What a head declares of itself, by attributes of these names; a plain `nn.Module` that declares none has these.
+
+    Attributes:
+        per_token: Whether it has an output per token.
+        stage_features: Whether it wants features with the pooled output of every stage; by default a head whose
+            signature names ``stage_dims`` does.
+    """
+
+    per_token: bool = False
+    stage_features: bool = False
+
+    @staticmethod
+    def of(head: object) -> HeadTraits:
+        """Read the traits of a head: the one place that asks for attributes which a user's own head may not have."""
+        wants = "stage_dims" in inspect.signature(type(head).__init__).parameters
+        return HeadTraits(
+            bool(getattr(head, "per_token", HeadTraits.per_token)), bool(getattr(head, "stage_features", wants))
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 from torch import Tensor, nn
 
@@ -25,10 +25,15 @@ class Joint(nn.Module):
         ConfigError: The backbone is no language model, or the dropout is out of range.
     """
 
-    def __init__(self, feature_dim: int, num_outputs: int, lm_head: Any, dropout: float = 0.0) -> None:
+    def __init__(self, feature_dim: int, num_outputs: int, lm_head: nn.Module | None, dropout: float = 0.0) -> None:
         super().__init__()
         self.linear = Linear(feature_dim, num_outputs, dropout)
         self.language = LanguageModel(lm_head)
+
+    def language_outputs(self, features: Features) -> Tensor:
+        """Map features, ``tokens`` of shape ``(M, D)``, to outputs ``(M, V)`` over the vocabulary."""
+        outputs: Tensor = self.language(features)
+        return outputs
 
     def forward(self, features: Features) -> Tensor:
         """Map features, ``pooled`` of shape ``(B, D)``, to outputs ``(B, K)``."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunesmith.contract.parameters import HEAD, Parameter, Phase, Plateau
+from tunesmith.contract.policy import Policy
 from tunesmith.errors import PolicyError
 
 
-class Gradual:
+class Gradual(Policy):
     """First the head trains, then the deepest stage too, and so on down to the shallowest (Howard and Ruder 2018).
 
     Args:

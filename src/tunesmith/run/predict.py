@@ -16,6 +16,7 @@ from rich.console import Console
 from torch import Tensor
 
 from tunesmith.config.build import build
+from tunesmith.config.overlay import overlaid
 from tunesmith.data import workers
 from tunesmith.data.image.bad_files import why_unreadable
 from tunesmith.data.image.decode import SUFFIXES, Decode, channels_for
@@ -49,8 +50,7 @@ def predict(cfg: DictConfig) -> Predictions | Sequences:
     with quiet(), workers.explained():
         found = rebuild(cfg.run, cfg.checkpoint)
         asked = _texts(cfg, found) if found.spec.input == "text" else _images(cfg, found)
-        found.cfg.data.batch_size = cfg.batch_size
-        data = build(found.cfg.data)
+        data = build(overlaid(found.cfg.data, {"batch_size": cfg.batch_size}))
         data.connect(found.preprocess)
         data.predict_on(asked.samples, found.spec)
         trainer = trainer_for(found, cfg.accelerator, [])

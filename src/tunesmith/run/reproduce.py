@@ -19,6 +19,7 @@ from rich.table import Table
 from tunesmith.atomic import write_text
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import build
+from tunesmith.config.overlay import overlaid
 from tunesmith.data.listing import LISTING, differences, listing
 from tunesmith.data.spec import members
 from tunesmith.errors import RunError
@@ -149,8 +150,7 @@ def _require_completed(record: Mapping[str, Any], name: str) -> None:
 def _anew(plain: dict[str, Any], name: str, paths: DictConfig) -> DictConfig:
     """The configuration for a folder of its own: nothing is written where the run wrote."""
     cfg = DictConfig(relocated(plain, str(plain["paths"]["run"]), "${paths.run}"))
-    cfg.paths = paths
-    return runnable(cfg, name)
+    return runnable(overlaid(cfg, {"paths": paths}), name)
 
 
 def _usable(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -14,13 +13,14 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from tunesmith.contract.batch import Activations, Batch, Inputs
 from tunesmith.contract.features import Features
 from tunesmith.contract.parameters import ParameterTable
-from tunesmith.contract.protocols import Backbone, FittedHead, Head
+from tunesmith.contract.protocols import Backbone, FittedHead, Head, HeadTraits
 from tunesmith.contract.spec import DataSpec
+from tunesmith.errors import raise_together
 from tunesmith.task.calibration import Calibration
-from tunesmith.task.joint import check_lm_loss_weight, text_losses
-from tunesmith.task.kind import Kind, check_head, without_padding
-from tunesmith.task.loss.loss import check_loss, mean_loss
-from tunesmith.task.metric.metric import check_scalar
+from tunesmith.task.joint import lm_loss_weight_mistakes, text_losses
+from tunesmith.task.kind import Kind, head_mistakes, without_padding
+from tunesmith.task.loss.loss import loss_mistakes, mean_loss
+from tunesmith.task.metric.metric import scalar_mistakes
 from tunesmith.task.optimization.delta import Base, complete
 from tunesmith.task.optimization.distributed import has_whole_tensors, rewrap
 from tunesmith.task.optimization.fitted import HeadFit
@@ -81,11 +81,8 @@ class Task(LightningModule, Kind):
         lm_loss_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.check_target(spec)
-        check_loss(loss, spec.target)
-        check_head(head, spec)
-        check_scalar(metrics)
-        check_lm_loss_weight(lm_loss_weight, head)
+        mistakes = [*self.target_mistakes(spec), *loss_mistakes(loss, spec.target), *head_mistakes(head, spec)]
+        raise_together([*mistakes, *scalar_mistakes(metrics), *lm_loss_weight_mistakes(lm_loss_weight, head)])
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head
@@ -101,9 +98,7 @@ class Task(LightningModule, Kind):
         self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
-        self._stage_features = getattr(
-            head, "stage_features", "stage_dims" in inspect.signature(type(head).__init__).parameters
-        )
+        self._stage_features = HeadTraits.of(head).stage_features
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
         monitored = (monitor or "").rpartition("/")[2]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import Batch
+from tunesmith.contract.protocols import Head, HeadTraits
 from tunesmith.contract.spec import DataSpec
-from tunesmith.errors import ConfigError
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.metric.metric import update
 
@@ -44,15 +45,17 @@ class Kind(ABC):
     own_labels: ClassVar[bool] = False
     """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
-    @classmethod
-    def check_target(cls, spec: DataSpec) -> None:
-        """Refuse data of another kind.
+    attention: str | None = None
+    """How the task needs a language model to read, as `TextPreprocess` has it; ``None`` for any backbone."""
 
-        Raises:
-            ConfigError: They have another kind of target.
-        """
+    r_drop: float = 0.0
+    """Weight of what two passes of a training batch differ by; 0 for one pass."""
+
+    @classmethod
+    def target_mistakes(cls, spec: DataSpec) -> Iterator[str]:
+        """Say so where data have another kind of target."""
         if spec.target not in cls.targets:
-            raise ConfigError(
+            yield (
                 f"Expected data whose target is {' or '.join(cls.targets)} for {cls.__name__} "
                 f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
             )
@@ -129,16 +132,12 @@ class Kind(ABC):
         return found.mean(dim=1) if found.ndim == 3 else found
 
 
-def check_head(head: Any, spec: DataSpec) -> None:
-    """Refuse a head with an output a sample where there is to be one a token, and the other way round.
-
-    Raises:
-        ConfigError: It is such a head.
-    """
-    per_token = bool(getattr(head, "per_token", False))
+def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
+    """Say so where a head has one output per sample but one per token is wanted, or the other way round."""
+    per_token = HeadTraits.of(head).per_token
     if per_token != spec.ragged:
         fits = {"tags": "head=tokens", "span": "head=tokens"}.get(spec.target, "head=language_model")
-        raise ConfigError(
+        yield (
             f"Expected a head with an output a {'token' if spec.ragged else 'sample'} for {spec.target} targets but "
             f"got {type(head).__name__}, which has one a {'token' if per_token else 'sample'}; use "
             f"{fits if spec.ragged else 'head=linear'}."

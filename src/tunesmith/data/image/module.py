@@ -58,6 +58,8 @@ class ImageData(TableData, ABC):
         drop_last: Whether a last training batch that is not full is left out.
     """
 
+    preprocess: Preprocess
+
     def __init__(
         self,
         *,

@@ -25,7 +25,7 @@ from tunesmith.data.table import Floats, Ints, Strings, Text
 from tunesmith.data.text import language
 from tunesmith.data.text.dataset import Encoded, TextDataset
 from tunesmith.data.text.language import Hiding
-from tunesmith.data.text.tokenizer import Tokenizer
+from tunesmith.data.text.tokenizer import Keep, Tokenizer
 from tunesmith.data.text.unlabelled import TRAIN, Unlabelled, read, warn_of_tested
 from tunesmith.errors import ConfigError, DataError
 
@@ -116,6 +116,10 @@ class TextData(TableData, ABC):
         most = preprocess.max_length
         self.preprocess = replace(preprocess, max_length=min(self.max_length or most, most))
         self.tokenizer = Tokenizer(self.preprocess)
+
+    def keep_tokens(self, keep: Keep | None) -> None:
+        """See `TableData.keep_tokens`."""
+        self.tokenizer.keep = keep
 
     def setup(self, stage: str | None = None) -> None:
         """Load, split, tokenise and publish `spec`; a second call does nothing, nor does one before prediction.

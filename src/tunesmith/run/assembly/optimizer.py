@@ -6,23 +6,22 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
-from tunesmith.config.build import accepts, build
+from tunesmith.config.build import Node, accepts, build
 
 FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
 """Optimizers of which torch has one kernel for all parameters; that of SGD takes no momentum that began later."""
 
 
-def weight_decay(node: DictConfig) -> float:
+def weight_decay(node: Node) -> float:
     """The optimizer's own default where the YAML says nothing; only the optimizer knows it."""
     probe: Optimizer = build(node, params=[nn.Parameter(torch.zeros(1))])
     return float(probe.defaults.get("weight_decay", 0.0))
 
 
-def build_optimizer(node: DictConfig, groups: list[dict[str, Any]], own: Mapping[str, Any] | None = None) -> Optimizer:
+def build_optimizer(node: Node, groups: list[dict[str, Any]], own: Mapping[str, Any] | None = None) -> Optimizer:
     """Build the optimizer of a phase; by one kernel for all parameters, unless the node says how.
 
     Args:
@@ -39,16 +38,16 @@ def build_optimizer(node: DictConfig, groups: list[dict[str, Any]], own: Mapping
     return optimizer
 
 
-def _for_phase(node: DictConfig, own: Mapping[str, Any] | None) -> DictConfig:
+def _for_phase(node: Node, own: Mapping[str, Any] | None) -> Node:
     """What a phase has for itself: a target of its own, or the run's node with other arguments."""
     if own is None:
         return node
-    inherited = {} if "_target_" in own else {str(key): value for key, value in node.items()}
-    return OmegaConf.create({**inherited, **own})
+    inherited = {} if "_target_" in own else node
+    return Node({**inherited, **own})
 
 
 def build_scheduler(
-    node: DictConfig, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, own: Mapping[str, Any] | None = None
+    node: Node, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, own: Mapping[str, Any] | None = None
 ) -> tuple[Any, Literal["step", "epoch"]]:
     """Build the schedule of a phase; give it with its interval.
 

@@ -15,11 +15,14 @@ from tunesmith.atomic import write_bytes
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
+from tunesmith.config.overlay import overlaid
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import RunError, TunesmithError
 from tunesmith.policy.adapter import merge
 from tunesmith.run.assembly.assemble import assemble_task
+from tunesmith.run.assembly.plan import Model
 from tunesmith.run.callback.callback import ProgressBar
 from tunesmith.run.evaluation.calibration import recorded
 from tunesmith.run.record.run_folder import read
@@ -54,7 +57,7 @@ class Rebuilt:
     weights: str
     spec: DataSpec
     preprocess: Preprocess | TextPreprocess
-    task: Any
+    task: Task
 
 
 def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
@@ -82,8 +85,10 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     loaded = load(path)
     spec = restore(DataSpec, record["data"])
     images = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
-    backbone = _backbone(saved.backbone, loaded, images, path)
-    task = assemble_task(saved, backbone, spec)
+    source = left_out(loaded, str(path)).source
+    saved = overlaid(saved, {"backbone": _node(saved.backbone, source, images, path)})
+    backbone = _backbone(saved.backbone, source, path)
+    task = assemble_task(Model.of(saved), backbone, spec)
     task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
@@ -103,18 +108,23 @@ def keep_model(folder: Path, task: Task) -> None:
         write_bytes(folder / MODEL / file.name, file.read_bytes())
 
 
-def _backbone(node: DictConfig, checkpoint: Mapping[str, Any], images: Preprocess | None, path: Path) -> Any:
-    """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
-    source, model = left_out(checkpoint, str(path)).source, path.parents[1] / MODEL
+def _node(node: DictConfig, source: str | None, images: Preprocess | None, path: Path) -> DictConfig:
+    """The backbone's node with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
+    model, values = path.parents[1] / MODEL, dict[str, Any]()
     if accepts(node, "weights"):
-        node.weights = source
+        values["weights"] = source
     if source is None and model.is_dir():
-        node.name = str(model.absolute())
+        values["name"] = str(model.absolute())
     # Without its weights a backbone does not know their image size, on which position embeddings depend.
     if source is None and images and accepts(node, "image_size"):
-        node.image_size = images.size
+        values["image_size"] = images.size
+    return overlaid(node, values)
+
+
+def _backbone(node: DictConfig, source: str | None, path: Path) -> Backbone:
     try:
-        return build(node)
+        backbone: Backbone = build(node)
+        return backbone
     except TunesmithError as error:
         if source is None:
             raise

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, distributed
 from torch.optim import Optimizer
+
+from tunesmith.task.base import Task
 
 
 @final
@@ -32,7 +34,7 @@ class WholeBatches(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count the samples, or tokens, of the window."""
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         if batch_idx % trainer.accumulate_grad_batches == 0:
             self._sizes = []
         own = task.terms(batch)

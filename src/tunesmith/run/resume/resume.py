@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.check.check import check
 from tunesmith.config.confine import confine
+from tunesmith.config.overlay import overlaid
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run.record import job, process
@@ -94,8 +95,7 @@ def find(cfg: DictConfig) -> Found | None:
         if folder is None:
             return None
         found = _open(folder, cfg.resume_force)
-        found.cfg.paths.cache = cfg.paths.cache
-        return found
+        return replace(found, cfg=overlaid(found.cfg, {"paths.cache": cfg.paths.cache}))
     folder = Path(cfg.resume).expanduser().resolve()
     return _open(folder, cfg.resume_force, changed.asked(cfg, typed()[0]))
 
@@ -128,7 +128,7 @@ def _open(folder: Path, forced: bool, asked: Mapping[str, Any] = MappingProxyTyp
     if checkpoint is None:
         said.append(f"{folder.name} came to no checkpoint: it begins again.")
     cfg = _recorded(folder)
-    changes = changed.apply(cfg, asked)
+    cfg, changes = changed.apply(cfg, asked)
     differences = [*changes, *changed.edited(folder, record), *changed.code(record)]
     said += [*changed.enforce(folder, differences, forced), *changed.machine(record)]
     check(cfg, recorded=True)
@@ -204,8 +204,8 @@ def _recorded(folder: Path) -> DictConfig:
     cfg = renamed.config(yaml_file.read(folder / "config.yaml"))
     plain = OmegaConf.to_container(cfg, resolve=False)
     cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
-    cfg.paths.cache = None  # where this user keeps a cache is not for a recorded run to say
-    return runnable(cfg, folder.name)
+    # Where this user keeps a cache is not for a recorded run to say.
+    return runnable(overlaid(cfg, {"paths.cache": None}), folder.name)
 
 
 def runnable(cfg: DictConfig, name: str) -> DictConfig:
@@ -226,7 +226,7 @@ def runnable(cfg: DictConfig, name: str) -> DictConfig:
             f"Expected the secrets of {name} to come from the environment, as ${{oc.env:NAME}}, but they were "
             "typed, and typed secrets are not recorded."
         )
-    cfg.resume = None
+    cfg = overlaid(cfg, {"resume": None})
     check(cfg, recorded=True)
     confine(cfg)
     return cfg
