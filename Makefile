@@ -1,6 +1,6 @@
 # Every target sets up what it needs: `make demo` and `make test` work right after `git clone`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check format lint types layers fix docs bench clean
+.PHONY: help setup demo test test-faults mutants check format lint types layers fix docs bench clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ test: setup ## run the tests
 
 test-faults: setup ## run the long tier of the tests: kills from outside, dead servers, large caches, every family
 	$(PYTEST) -n 2 --dist worksteal -m long tests
+
+mutants: setup ## put small faults into the modules that the promises hang on and see whether tests fail (hours; they go on)
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tools/mutants.py --jobs 2
 
 check: format lint types layers test ## what CI runs: format, lint, types, layers, tests
 

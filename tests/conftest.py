@@ -173,7 +173,7 @@ def forked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess
 
     def run(code: str, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         said = tmp_path_factory.mktemp("said")
-        before = _QUIETLY.format(folder=str(folder), said=str(said), lm_head=words)
+        before = _QUIETLY.format(folder=str(folder), said=str(said), words=words)
         child = context.Process(target=exec, args=(before + code, {"__name__": "forked"}))
         child.start()
         child.join()

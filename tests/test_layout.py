@@ -21,9 +21,18 @@ def test_a_room_has_one_name_in_configuration_code_and_tests(room):
 
 @pytest.mark.parametrize("room", PLUG_INS)
 def test_tests_mirror_the_room(room):
-    modules = {p.stem for p in (SOURCE / room).glob("*.py")} - {"__init__"}
-    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / room).glob("test_*.py")}
-    assert modules - tests == set()
+    modules = {p.relative_to(SOURCE) for p in (SOURCE / room).rglob("*.py") if p.stem != "__init__"}
+    found = (p.relative_to(ROOT / "tests") for p in (ROOT / "tests" / room).rglob("test_*.py"))
+    assert modules - {p.with_name(p.name.removeprefix("test_")) for p in found} == set()
+
+
+@pytest.mark.parametrize("place", ["src/tunesmith", "tests"])
+def test_a_folder_has_at_most_fifteen_modules(place):
+    """Of tests one may have a few more than the room: tests of several of its modules together."""
+    most = 15 if place.startswith("src") else 18
+    folders = {p.parent for p in (ROOT / place).rglob("*.py")}
+    modules = {str(f): [p for p in f.glob("*.py") if p.stem not in ("__init__", "conftest")] for f in folders}
+    assert {name: len(found) for name, found in modules.items() if len(found) > most} == {}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))

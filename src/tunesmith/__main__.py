@@ -3,45 +3,48 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import os
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tunesmith import __version__, signals
-from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest
+from tunesmith import STARTED, __version__
+from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest, say
+from tunesmith.signals import Stop
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
     from hydra.core.config_loader import ConfigLoader
-    from omegaconf import DictConfig
 
     from tunesmith.config.check.overrides import Prepared
+    from tunesmith.config.gate import Trust
+    from tunesmith.run.session import Session
 
 
-def main() -> None:
+def main(started: float = STARTED) -> None:
     """Run the command line and exit.
 
     The code is 0 where all went well, 1 after a failure, 2 after a mistake that one sentence explains, 130 when
     interrupted and 143 when asked to stop by another signal.
 
     ``sys.argv`` is left as it is: Lightning starts the other processes of a distributed run with the same one.
+
+    Args:
+        started: When the process began to import what this needs, by `time.monotonic`.
     """
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
         sys.path.append(str(Path.cwd()))  # a user's own backbone or dataset; last, so that it shadows nothing
-    with signals.listening():
-        code = _guarded(sys.argv[1:])
+    stop = Stop()
+    with stop.listening():
+        code = _guarded(sys.argv[1:], stop, started)
     sys.exit(code)
 
 
-def _guarded(argv: Sequence[str]) -> int:
+def _guarded(argv: Sequence[str], stop: Stop, started: float) -> int:
     """Run a command line; what can go wrong is told in a sentence, and becomes an exit code."""
     try:
-        code = command_line(argv)
+        code = command_line(argv, stop, started)
     except TunesmithError as error:
         code = say(error)
     except KeyboardInterrupt:
@@ -60,11 +63,13 @@ def _guarded(argv: Sequence[str]) -> int:
     return code
 
 
-def command_line(argv: Sequence[str]) -> int:
+def command_line(argv: Sequence[str], stop: Stop | None = None, started: float | None = None) -> int:
     """Run what a command line asks for.
 
     Args:
         argv: Without the program's name.
+        stop: The request that it stop, which listens to signals.
+        started: When the process began, by `time.monotonic`, if that was for this command.
 
     Returns:
         The exit code.
@@ -87,7 +92,7 @@ def command_line(argv: Sequence[str]) -> int:
         from tunesmith.config import find
 
         find.require_command(first)
-        return run_command(first, parse(rest))
+        return run_command(first, parse(rest), stop or Stop(), started)
     return 0
 
 
@@ -122,8 +127,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
-def run_command(command: str, args: argparse.Namespace) -> int:
+def run_command(command: str, args: argparse.Namespace, stop: Stop, started: float | None) -> int:
     """Compose and check a command's configuration, then show it or run it.
+
+    Args:
+        command: The command.
+        args: What follows it.
+        stop: The request that it stop.
+        started: When the process began, if that was for this command.
 
     Returns:
         The exit code.
@@ -137,18 +148,19 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     from tunesmith.config.check import overrides
     from tunesmith.config.hydra import app
 
-    gate.allow(args.allow)
+    trust = gate.trust(args.allow)
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
     if args.config_path:
         dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
     # What is written for W&B is what `train -m` would search; only its help is its own.
     written = command == "sweep-yaml" and not args.help
     root = args.config_name or ("train" if written else command)
-    hydra = app.start(root, dirs)
+    hydra = app.start(root, dirs, trust)
     if args.hydra_help:
         hydra.hydra_help(config_name=root, args_parser=get_args_parser(), args=args)
         return 0
-    ready = prepare(hydra, root, positional.with_keys(command, args.overrides), dirs, args.multirun or written)
+    words = positional.with_keys(command, args.overrides)
+    ready = prepare(hydra, root, words, dirs, args.multirun or written, trust)
     shows = args.help or args.cfg or args.info
     if not shows or ready.mistakes:
         overrides.examine(ready, root, dirs)
@@ -157,16 +169,22 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     if shows:
         show(hydra, root, args, ready, dirs)
         return 0
+    from tunesmith.run.jobs import Jobs
+    from tunesmith.run.session import Session
+
+    session = Session.read(trust, stop, started)
     if ready.sweep and "sweep" in ready.configs[0]:
         given = {"--config-dir": args.config_dir, "--config-path": args.config_path, "--config-name": args.config_name}
         flags = [word for flag, value in given.items() if value for word in (flag, value)]
-        return search(command, flags, ready, hydra.config_loader)
-    jobs = Jobs(command, ready.sweep, dirs, lambda: app.describe_job(hydra, root))
+        return search(
+            command, [*flags, *(f"--allow={name}" for name in args.allow)], ready, hydra.config_loader, session
+        )
+    jobs = Jobs(command, ready.sweep, dirs, lambda: app.describe_job(hydra, root), session)
     app.run(hydra, root, ready.overrides, jobs, ready.sweep)
     return jobs.code
 
 
-def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLoader) -> int:
+def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLoader, session: Session) -> int:
     """Run the jobs of a sweep, or with ``sweep-yaml`` write it for W&B; gives the exit code."""
     if command == "sweep-yaml":
         from tunesmith.sweep.sweep_yaml import sweep_yaml
@@ -175,22 +193,24 @@ def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLo
         return 0
     from tunesmith.sweep.sweep import sweep
 
-    return sweep(command, flags, ready.overrides, ready.configs, loader)
+    return sweep(command, flags, ready.overrides, ready.configs, loader, session)
 
 
-def prepare(hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool) -> Prepared:
+def prepare(
+    hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool, trust: Trust
+) -> Prepared:
     """Read the overrides of a command line, and in a sweep those that its preset searches."""
     from tunesmith.config import renamed
     from tunesmith.config.check import overrides
 
     words = renamed.typed(words)
-    ready = overrides.prepare(hydra, root, words, dirs, multirun)
+    ready = overrides.prepare(hydra, root, words, dirs, multirun, trust)
     if ready.sweep and ready.configs and not ready.mistakes:
         from tunesmith.sweep.search.space import with_params
 
         more = with_params(words, ready.configs[0])
         if more != list(words):
-            return overrides.prepare(hydra, root, more, dirs, multirun)
+            return overrides.prepare(hydra, root, more, dirs, multirun, trust)
     return ready
 
 
@@ -206,80 +226,6 @@ def show(hydra: Hydra, command: str, args: argparse.Namespace, ready: Prepared, 
             hydra.show_cfg(command, ready.overrides, args.cfg, args.package, args.resolve)
         else:
             hydra.show_info(args.info, command, ready.overrides)
-
-
-class Jobs:
-    """What Hydra calls for each job: it checks the configuration, runs the command, and keeps the exit code.
-
-    Args:
-        command: The command.
-        sweep: Whether a job that fails lets the others go on.
-        dirs: Folders of configurations.
-        describe: Completes Hydra's description of the present job.
-
-    Attributes:
-        code: 0 where every job ended well, 2 where all failures were mistakes of the user's, else 1.
-    """
-
-    def __init__(self, command: str, sweep: bool, dirs: Sequence[Path], describe: Callable[[], None]) -> None:
-        self.command = command
-        self.sweep = sweep
-        self.dirs = dirs
-        self.describe = describe
-        self.code = 0
-
-    def __call__(self, cfg: DictConfig) -> Any:
-        """Run one job; its error is printed at once, so that a sweep shows it before it goes on."""
-        from hydra.core.hydra_config import HydraConfig
-
-        from tunesmith.config.redact import redact_text
-
-        if self.sweep:
-            job = HydraConfig.get()
-            sys.stderr.write(f"tunesmith: job {job.job.num}: {' '.join(job.overrides.task)}\n")
-        try:
-            return self.run(cfg)
-        except TunesmithError as error:
-            code = say(error)
-            self.code = self.code or code
-        except Exception:
-            sys.stderr.write(redact_text(traceback.format_exc()))  # a sweep keeps what its jobs print
-            self.code = 1
-        return None
-
-    def run(self, cfg: DictConfig) -> Any:
-        """Check the present job's configuration and run it.
-
-        Raises:
-            ConfigError: It does not hold.
-            RunError: Nothing can be written where it will write.
-        """
-        from tunesmith.config import find, output
-        from tunesmith.config.check.check import mistakes
-        from tunesmith.config.hydra import app
-
-        self.describe()
-        cfg = app.settled(cfg)
-        found = mistakes(cfg, self.command, find.group_names(self.dirs))
-        if found:
-            raise ConfigError([m.text for m in found])
-        output.check_output(cfg, self.command)
-        return entry(self.command)(app.alone(cfg))
-
-
-def entry(command: str) -> Callable[[DictConfig], Any]:
-    """The function that runs a command: it lies in a file of its name, in the room of its name or else in ``run``."""
-    find = importlib.util.find_spec
-    room = command if find(f"tunesmith.{command}") and find(f"tunesmith.{command}.{command}") else "run"
-    found: Callable[[DictConfig], Any] = getattr(importlib.import_module(f"tunesmith.{room}.{command}"), command)
-    return found
-
-
-def say(error: TunesmithError) -> int:
-    """Print an error, a line for each mistake, and give its exit code."""
-    lines = error.mistakes if isinstance(error, ConfigError) else [" ".join(str(error).split())]
-    sys.stderr.write("".join(f"tunesmith: {line}\n" for line in lines))
-    return 2
 
 
 def _interrupted() -> int:

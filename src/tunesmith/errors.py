@@ -13,6 +13,7 @@ TunesmithError            printed as one sentence, exit code 2, never a tracebac
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
 
 
@@ -125,3 +126,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     if near:
         return " Did you mean " + " or ".join(f"'{n}'" for n in near) + "?"
     return f" Valid here: {', '.join(names)}." if names else ""
+
+
+def say(error: TunesmithError) -> int:
+    """Print an error, a line for each mistake, and give its exit code."""
+    lines = error.mistakes if isinstance(error, ConfigError) else [" ".join(str(error).split())]
+    sys.stderr.write("".join(f"tunesmith: {line}\n" for line in lines))
+    return 2

@@ -13,9 +13,10 @@ from torch import nn
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config.build import accepts, build
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Needs, Stage
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Weights
+from tunesmith.contract.tree import map_tree
 from tunesmith.errors import ConfigError
 from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes
 
@@ -65,7 +66,7 @@ def parameters_of(backbone, stage):
 
 
 def same(one, other):
-    pairs = zip((one.pooled, one.map, one.tokens), (other.pooled, other.map, other.tokens), strict=True)
+    pairs = zip((one.pooled, one.tokens), (other.pooled, other.tokens), strict=True)
     return all(torch.equal(a, b) if a is not None else b is None for a, b in pairs)
 
 
@@ -97,26 +98,47 @@ def test_state_dict_is_the_nets_own(family):
 def test_cut_anywhere_equals_the_whole(family):
     backbone = small(family)
     images = images_for(backbone)
-    whole = backbone(images)
+    needs = Needs(pooled=True, tokens=True)
+    whole = backbone(images, needs=needs)
     assert whole.pooled.shape == (2, backbone.feature_dim)
     assert whole.pooled.std() > 0
     for k in range(len(backbone.stages) + 1):
         boundary = backbone.prefix(k)(images)
         kept = {name: tensor.clone() for name, tensor in parts(boundary).items()}
-        assert same(backbone.suffix(k)(boundary), whole)
+        assert same(backbone.suffix(k, needs)(boundary), whole)
         unchanged = [torch.equal(tensor, kept[name]) for name, tensor in parts(boundary).items()]
         assert all(unchanged), "a cached boundary must not be changed in place"
-        assert not k or same(backbone(backbone.activations(images, k)), whole)
-        assert same(backbone(images, frozen=k), whole)
+        assert not k or same(backbone(backbone.activations(images, k), needs=needs), whole)
+        assert same(backbone(images, frozen=k, needs=needs), whole)
 
 
 @torch.no_grad()
-def test_map_and_tokens_are_as_wide_as_the_pooled_features(family):
-    """A head that looks at a map is built with the width of the pooled features."""
+def test_maps_are_the_stages_outputs_with_channels_and_strides(family):
+    """Bit for bit, also from what is kept in front of each cut; nothing else is there."""
     backbone = small(family)
-    features = backbone(images_for(backbone))
-    if features.map is not None:
-        assert features.map.shape[:2] == (2, backbone.feature_dim) and features.map.ndim == 4
+    images, info = images_for(backbone), backbone.map_info()
+    assert bool(info) == isinstance(images, torch.Tensor)
+    needs = Needs(maps=tuple(range(len(info))))
+    features = backbone(images, needs=needs)
+    assert features.pooled is None and features.tokens is None and len(features.maps) == len(info)
+    stages = [i for i, _ in backbone._maps()]
+    for number, found, told in zip(stages, features.maps, info, strict=True):
+        alone = backbone.map_of(backbone.stages[number], backbone.prefix(number + 1)(images))
+        assert torch.equal(found, alone), "a map must not be changed in place by later stages"
+        assert found.shape[:2] == (2, told.channels) and found.shape[3] * told.stride == images.shape[3]
+    for k in range(1, len(backbone.stages) + 1):
+        again = backbone(backbone.activations(images, k, needs), k, needs)
+        assert all(torch.equal(one, other) for one, other in zip(again.maps, features.maps, strict=True))
+    last = backbone(images, needs=Needs(maps=(-1, 99))).maps
+    assert len(last) == bool(info) and all(torch.equal(found, features.maps[-1]) for found in last)
+
+
+@torch.no_grad()
+def test_tokens_are_as_wide_as_the_pooled_features(family):
+    """A head that looks at tokens is built with the width of the pooled features."""
+    backbone = small(family)
+    features = backbone(images_for(backbone), needs=Needs(tokens=True))
+    assert features.pooled is None
     if features.tokens is not None:
         assert features.tokens.shape[::2] == (2, backbone.feature_dim) and features.tokens.ndim == 3
 
@@ -125,11 +147,12 @@ def test_map_and_tokens_are_as_wide_as_the_pooled_features(family):
 def test_levels_are_the_pooled_stages(family):
     backbone = small(family)
     images = images_for(backbone)
-    features = backbone(images, stage_features=True)
+    needs = Needs(pooled=True, stage_features=True)
+    features = backbone(images, needs=needs)
     assert same(features, backbone(images))
     assert len(features.stage_features) == len(backbone.stages)
-    kept = backbone.activations(images, len(backbone.stages), stage_features=True)
-    from_file = backbone(dict(reversed(kept.items())), stage_features=True)  # a file has an order of its own
+    kept = backbone.activations(images, len(backbone.stages), needs)
+    from_file = backbone(dict(reversed(kept.items())), needs=needs)  # a file has an order of its own
     assert all(
         torch.equal(one, other) for one, other in zip(from_file.stage_features, features.stage_features, strict=True)
     )
@@ -226,7 +249,7 @@ class Plugin(Backbone):
         super().__init__(net, stages, 2, Preprocess(size=size), Weights())
 
     def pool(self, x):
-        return Features(x)
+        return x
 
 
 def test_stages_that_cover_the_net_are_taken():
@@ -246,3 +269,32 @@ def test_left_and_doubled_tensors_are_named(members, named):
 def test_a_image_needs_a_pixel():
     with pytest.raises(ConfigError, match=r"at least 1 pixel but got 0"):
         Plugin("a", "b", size=0)
+
+
+class Pairs(Backbone):
+    """Two images at a time, each under a name of its own, through the same stages."""
+
+    def __init__(self):
+        net = nn.ModuleDict({"a": nn.Conv2d(3, 4, 3), "b": nn.Conv2d(4, 5, 3)})
+        super().__init__(net, [Stage(name, (name,)) for name in net], 10, Preprocess(size=8), Weights())
+
+    def run_stage(self, stage, x):
+        return map_tree(self.net[stage.name], x)
+
+    def pool(self, x):
+        return torch.cat([x[side]["image"].mean((2, 3)) for side in ("left", "right")], dim=1)
+
+    def blank(self, count=1):
+        return {side: {"image": torch.zeros(count, 3, 8, 8)} for side in ("left", "right")}
+
+
+@torch.no_grad()
+def test_inputs_may_nest_one_level():
+    backbone = Pairs()
+    x = {side: {"image": torch.randn(2, 3, 8, 8)} for side in ("left", "right")}
+    whole = backbone(x)
+    assert whole.pooled.shape == (2, 10) and backbone.map_info() == ()
+    for k, name in ((1, "a"), (2, "b")):
+        kept = backbone.activations(x, k)
+        assert kept.keys() == {f"{name}/left/image", f"{name}/right/image"}
+        assert same(backbone(kept, frozen=k), whole) and same(backbone.suffix(k)(backbone.prefix(k)(x)), whole)

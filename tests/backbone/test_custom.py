@@ -6,6 +6,7 @@ from tunesmith.backbone.custom import Custom
 from tunesmith.config.build import build
 from tunesmith.config.check.check import check
 from tunesmith.config.compose import compose
+from tunesmith.contract.features import Needs
 from tunesmith.errors import ConfigError, WeightsError
 
 STAGES = {"stem": ["conv1"], "body": ["layer1", "layer2"]}
@@ -53,8 +54,8 @@ def make(net=None, stages=STAGES, image_size=32, **options):
 def test_a_map_is_averaged():
     net = Net()
     backbone, images = make(net).eval(), torch.randn(2, 3, 32, 32)
-    features = backbone(images, stage_features=True)
-    assert torch.equal(features.map, net(images))
+    features = backbone(images, needs=Needs(pooled=True, maps=(-1,), stage_features=True))
+    assert torch.equal(features.maps[0], net(images))
     assert torch.equal(features.pooled, net(images).mean((2, 3)))
     assert backbone.feature_dim == 6 and backbone.stage_dims() == (4, 6)
 
@@ -69,7 +70,7 @@ def test_tokens_are_averaged_or_the_first_is_taken(pool):
         return
     backbone = make(net, {"embed": ["embed"], "norm": ["norm"]}, pool=pool)
     assert torch.equal(backbone(images).pooled, net(images))
-    assert backbone(images).tokens.shape == (2, 17, 8)
+    assert backbone(images, needs=Needs(tokens=True)).tokens.shape == (2, 17, 8)
 
 
 @torch.no_grad()

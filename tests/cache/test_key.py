@@ -3,7 +3,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,9 +14,14 @@ import torch
 from tunesmith.backbone import base as backbone
 from tunesmith.cache import key
 from tunesmith.cache.frozen import Cut, Frozen
+from tunesmith.contract.features import Needs
+from tunesmith.contract.preprocess import TextPreprocess
+from tunesmith.contract.spec import Target
+from tunesmith.data.image.decode import Decode
+from tunesmith.task.base import Task
 
 ROWS = np.arange(60)
-PROBE = Cut(3, True, False)
+PROBE = Cut(3, False, Needs(pooled=True))
 
 
 @pytest.fixture
@@ -57,9 +64,9 @@ def one_setting(parts):
         {"overrides": ["backbone.image_size=24"]},
         {"overrides": ["task.channels_last=false"]},
         {"overrides": ["data.noise=0.2"]},
-        {"cut": Cut(3, False, False)},
-        {"cut": Cut(2, False, False)},
-        {"cut": Cut(3, True, True)},
+        {"cut": Cut(3, True, Needs())},
+        {"cut": Cut(2, True, Needs())},
+        {"cut": Cut(3, False, Needs(pooled=True, stage_features=True))},
         {"rows": ROWS[:-1]},
         {"rows": ROWS[::-1]},
         {"precision": "bf16-mixed"},
@@ -70,6 +77,84 @@ def one_setting(parts):
 def test_any_change_is_another_entry(describe, change):
     overrides = change.pop("overrides", [])
     assert describe(*overrides, **change) != describe()
+
+
+PARTS = {
+    *("format", "kept", "backbone", "structure", "source", "weights", "cut", "data", "images", "rows", "channels"),
+    *("preprocess", "view", "precision", "device", "memory_format", "versions"),
+}
+
+
+def test_all_that_it_says(describe):
+    said = json.loads(describe())
+    assert said.keys() == PARTS
+    assert (said["kept"], said["rows"], said["channels"], said["view"]) == ("features", 60, 3, None)
+    assert said["precision"] == ["32-true", "exact", torch.get_float32_matmul_precision()]
+    assert (said["device"], said["data"]) == ("cpu", "Synthetic")
+    assert said["versions"].keys() == {"tunesmith", "torch", "torchvision", "pillow"}
+    assert json.loads(describe(cut=Cut(2, True, Needs())))["kept"] == "activations after stage2"
+
+
+def test_kernels_of_another_precision_or_device_are_another_entry(describe, monkeypatch):
+    before, precision = describe(), torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert describe() != before
+    finally:
+        torch.set_float32_matmul_precision(precision)
+    assert describe() == before
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "device", torch.device("cuda", 1))
+        assert json.loads(describe())["device"] == "cuda"
+    assert describe() == before
+
+
+@pytest.mark.parametrize("target", get_args(Target))
+def test_what_is_learnt_of_texts_themselves_is_read_otherwise(target, describe):
+    def aimed(parts):
+        parts.data.spec = replace(parts.data.spec, target=target)
+
+    said = json.loads(describe(change=aimed))
+    assert said.get("target") == (target if target in ("text", "tokens") else None)
+
+
+DECODER = {"size": 8, "channels": 1}
+
+
+def of_images(digests=(b"a", b"b", b"c"), rows=(0, 1), **decoder):
+    data = SimpleNamespace(digests=(digests, True))
+    return key.of_images(data, np.array(rows), Decode(**DECODER | decoder))
+
+
+def test_decoded_images_depend_on_their_content_and_on_how_they_are_decoded():
+    said = of_images()
+    assert said.keys() == {"format", "kept", "source", "data", "images", "rows", "decoder", "versions"}
+    assert (said["kept"], said["rows"]) == ("decoded images of 8 px", 2)
+    assert said["versions"].keys() == {"tunesmith", "torch", "pillow"} and said["source"] == key._sources([Decode])
+    assert of_images((b"a", b"b", b"x")) == said  # which is not among the rows
+    others = [{"digests": (b"x", b"b")}, {"rows": (1, 0)}, {"rows": (0, 1, 2)}]
+    others += [{"size": 9}, {"channels": 3}, {"interpolation": "bicubic"}, {"margin": True}]
+    for other in others:
+        assert of_images(**other) != said, other
+
+
+def of_tokens(texts=(("a",), ("b", "c")), how="cut", **changed):
+    told = {"tokenizer": "bert", "folder": "/one", "digest": "x", "max_length": 8, "vocabulary": 9} | changed
+    return key.of_tokens(SimpleNamespace(preprocess=TextPreprocess(**told)), how, texts)
+
+
+def test_tokens_depend_on_texts_and_tokenizer_and_on_what_is_asked_but_not_on_where_its_files_lie():
+    said = of_tokens()
+    assert said.keys() == {
+        *("format", "kept", "backbone", "data", "rows", "texts", "how", "source", "preprocess", "versions")
+    }
+    assert (said["kept"], said["data"], said["rows"], said["backbone"]) == ("tokens", "texts", 2, "bert")
+    assert {"tunesmith", "transformers", "tokenizers"} <= said["versions"].keys()
+    assert of_tokens(folder="/two") == said
+    others = [{"texts": (("a",), ("b", "d"))}, {"texts": (("a",), ("bc",))}, {"texts": (("b", "c"), ("a",))}]
+    others += [{"how": "whole"}, {"digest": "y"}, {"max_length": 9}, {"vocabulary": 10}, {"reads": "forward"}]
+    for other in others:
+        assert of_tokens(**other) != said, other
 
 
 def test_views_differ_by_epoch_seed_and_augmentation(describe):
@@ -127,9 +212,9 @@ def test_the_users_own_code_is_part_of_it(describe, monkeypatch, tmp_path):
     edited = describe(change=extended)
     base.write_text(base.read_text() + "    extra = 1\n")
     assert len({before, edited, describe(change=extended)}) == 3
-    cut = [describe(change=extended, cut=Cut(1, False, False)) for _ in range(2)]
+    cut = [describe(change=extended, cut=Cut(1, True, Needs())) for _ in range(2)]
     base.write_text("")
-    assert cut == [describe(change=extended, cut=Cut(1, False, False))] * 2  # behind the cut
+    assert cut == [describe(change=extended, cut=Cut(1, True, Needs()))] * 2  # behind the cut
 
 
 def test_the_backbones_own_file_is_part_of_it(assembled):

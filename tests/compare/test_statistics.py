@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tunesmith.compare.statistics import bootstrap, importance, numbers, paired, spread
+from tunesmith.compare.statistics import _binned, bootstrap, importance, numbers, paired, spread
 
 
 @pytest.mark.parametrize("pairs", [2, 3, 8, 40])
@@ -35,6 +35,16 @@ def test_pairs_that_do_not_differ_and_that_always_differ_alike():
     assert (same.p, same.interval, same.bootstrap) == (1, (0, 0), (0, 0))
     always = paired(np.array([0.75, 1.0, 0.5]), np.array([0.5, 0.75, 0.25]))
     assert (always.t, always.p, always.interval) == (np.inf, 0, (0.25, 0.25))
+
+
+def test_the_sign_of_t_is_that_of_the_difference():
+    low, high = np.array([0.5, 0.75, 0.25]), np.array([0.75, 1.0, 0.5])
+    always = paired(low, high)
+    assert (always.t, always.p, always.difference, always.interval) == (-np.inf, 0, -0.25, (-0.25, -0.25))
+    assert paired(high, low).t == np.inf
+    same = paired(low, low)
+    assert (same.t, same.p, same.difference) == (0, 1, 0)
+    assert paired(low, np.array([0.75, 1.0, 0.75])).t < 0
 
 
 def test_spread_is_that_of_a_sample():
@@ -86,6 +96,21 @@ def test_what_cannot_be_told_is_left_out():
     assert list(importance(np.arange(6.0), words)) == ["key"]
     assert importance(np.ones(4), {"key": list("abab")}) == {}
     assert importance(np.arange(3.0), {"a": list("xyy"), "b": list("xxy")}) == {}  # as many parameters as runs
+
+
+def test_no_key_explains_less_than_nothing():
+    """The means of the parts are equal: less than chance gives, so the estimate itself is below 0."""
+    values = np.array([0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0])
+    found = importance(values, {"nothing": list("aabbccdd"), "all": list("abababab")})
+    assert found == {"all": pytest.approx(1.0), "nothing": 0.0}
+    assert importance(values, {"nothing": list("aabbccdd")}) == {"nothing": 0.0}
+
+
+def test_numbers_are_cut_into_parts_of_equal_counts_and_a_bound_belongs_to_the_part_above():
+    assert _binned([str(i) for i in range(8)]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert _binned([str(i) for i in range(5)]).tolist() == [0, 1, 2, 3, 3]  # the bounds are 1, 2 and 3
+    assert _binned(list("1234") * 2).tolist() == list("1234") * 2
+    assert _binned(list("abcdef")).tolist() == list("abcdef")
 
 
 def test_numbers():

@@ -88,7 +88,7 @@ OTHERS: list[tuple[str, list[Any]]] = [
     ("types.FunctionType", []),
     ("tunesmith.errors.difflib.SequenceMatcher", []),
     ("tunesmith.config.build.get_object", ["os.system"]),
-    ("tunesmith.config.gate.allow", [["os"]]),
+    ("tunesmith.config.gate.trust", [["os"]]),
     ("tunesmith.run.atomic.write_text", [CANARY, "x"]),
     ("tunesmith.run.resume.checkpoint.load", ["evil.ckpt"]),
     ("tunesmith.head.linear.nn.Linear", [1, 1]),

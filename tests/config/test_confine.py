@@ -21,6 +21,12 @@ OUT = [
     ("logger.csv.save_dir", "s3://bucket/x"),
     ("logger.csv.name", "../x"),
     ("logger.csv.version", "/x"),
+    ("logger.csv.version", "~/x"),
+    ("logger.csv.version", "a/../../x"),
+    ("logger.csv.folder", "elsewhere"),
+    ("logger.csv.log_path", "elsewhere"),
+    ("logger.csv.path", "elsewhere"),
+    ("logger.csv.dir", "elsewhere"),
     ("trainer.profiler.dirpath", "/x"),
     ("trainer.plugins.0.where", "https://x"),
 ]
@@ -75,3 +81,30 @@ def test_the_link_that_wandb_leaves_to_its_services_log_is_none(target, refused,
     (logs / "debug-core.log").symlink_to(tmp_path / target)
     with pytest.raises(ConfigError, match="link out of it") if refused else contextlib.nullcontext():
         confine(recorded)
+
+
+def test_it_changes_nothing_and_reads_no_other_group(recorded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "run")
+    recorded.logger.csv.save_dir = "here"  # in the run folder, where the process is
+    recorded.logger.csv.pathology = recorded.logger.csv.note = "elsewhere"
+    recorded.data.root = "/somewhere"
+    del recorded["callback"]
+    recorded.paths.run = None
+    before = recorded.copy()
+    with pytest.raises(ConfigError, match=r"logger\.csv\.save_dir"):  # of a folder that is still to be made
+        confine(recorded)
+    assert recorded == before
+    recorded.paths.run = str(tmp_path / "run")
+    confine(recorded)
+
+
+def test_a_link_is_wandbs_by_its_name_and_by_where_it_leads(recorded, tmp_path):
+    link = tmp_path / "run" / "other.log"
+    link.symlink_to(tmp_path / "core-debug-20261122_193253.log")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "run" / "checkpoints" / "deep").symlink_to(tmp_path / "deep")
+    with pytest.raises(ConfigError) as caught:
+        confine(recorded)
+    links = (tmp_path / "run" / "checkpoints" / "deep", link)
+    assert all(any(f" {link} " in mistake for mistake in caught.value.mistakes) for link in links)
+    assert len(caught.value.mistakes) == 2

@@ -1,6 +1,7 @@
 """The gate, through each way in: nothing hostile is imported, nothing is run; a canary file would tell."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -35,7 +36,6 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "here" / "source.txt").touch()
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(gate, "_plug_ins", set())
     monkeypatch.setattr(gate, "settings_file", lambda: tmp_path / "settings.yaml")
     monkeypatch.setenv(gate.VARIABLE, "")
     before = set(sys.modules)
@@ -83,7 +83,7 @@ def test_there_are_enough():
 def test_the_check_refuses_each(shape, shipped):
     cfg = shipped.copy()
     cfg.callback = {f"h{i}": SHAPES[shape](node(*each)) for i, each in enumerate(HOSTILE)}
-    found = hostile(mistakes(cfg, "train", group_names(conf_dirs())))
+    found = hostile(mistakes(cfg, "train", group_names(conf_dirs()), gate.trust()))
     assert {m.path.split(".")[1] for m in found} == {f"h{i}" for i in range(len(HOSTILE))}
 
 
@@ -99,7 +99,9 @@ def test_references_are_resolved_before_the_gate(shipped):
     cfg.tags = NAMES
     cfg.callback = {f"h{i}": {"_target_": f"${{tags.{i}}}"} for i in range(len(NAMES))}
     cfg.logger = {f"h{i}": f"${{callback.h{i}}}" for i in range(len(NAMES))}
-    found = {".".join(m.path.split(".")[:2]) for m in hostile(mistakes(cfg, "train", group_names(conf_dirs())))}
+    found = {
+        ".".join(m.path.split(".")[:2]) for m in hostile(mistakes(cfg, "train", group_names(conf_dirs()), gate.trust()))
+    }
     assert found == {f"{group}.h{i}" for group in ("callback", "logger") for i in range(len(NAMES))}
 
 
@@ -259,8 +261,10 @@ def test_a_recorded_configuration_may_not_name_it(plug_in):
     with pytest.raises(ConfigError, match="mine_here"):
         compose_and_check("evaluate", "run=x", f"+data={{_target_: {plug_in}}}")
     cfg.resume = "auto"
-    check(cfg)
-    check(cfg, recorded=True)  # this process has itself been asked to train with it
+    trust = check(cfg)
+    check(cfg, recorded=True, trust=trust)  # the same command has been asked to train with it
+    with pytest.raises(ConfigError, match="mine_here"):
+        check(cfg, recorded=True)  # and no other one: nothing stays in the process
 
 
 def compose_and_check(command, *words):
@@ -273,29 +277,115 @@ def test_an_installed_package_is_no_plug_in(folder_name, folder, monkeypatch):
     (folder / folder_name / "mine_here.py").write_text("class Mine: ...\n")
     monkeypatch.chdir(folder / folder_name)
     monkeypatch.setattr(sys, "path", [*sys.path, str(folder / folder_name)])
-    assert gate.passes("mine_here.Mine", plug_ins=True) is (folder_name == "a")
+    assert gate.trust().composing(composed("mine_here.Mine")).passes("mine_here.Mine") is (folder_name == "a")
 
 
 @pytest.mark.parametrize("way", ["command line", "variable", "settings"])
 def test_what_the_user_allows(way, folder, monkeypatch):
     names = ["evil", "email.message_from_string"]
+    trust = None
     if way == "command line":
-        gate.allow(names)
+        trust = gate.trust(names)
     elif way == "variable":
         monkeypatch.setenv(gate.VARIABLE, " ".join(names))
     else:
         (folder.parent / "settings.yaml").write_text(f"allow: [{', '.join(names)}]\n")
-    check(composed("evil.Thing"), recorded=True)
-    assert gate.passes("email.message_from_string")  # a function, by its exact name
+    check(composed("evil.Thing"), recorded=True, trust=trust)
+    trust = trust or gate.trust()
+    assert trust.passes("email.message_from_string")  # a function, by its exact name
     for name in ("evil.os.mkdir", "evil.function", "email.message_from_file", "evilish.Thing", "email.message.Message"):
-        assert not gate.passes(name), name
+        assert not trust.passes(name), name
+
+
+def test_an_allowed_module_lets_through_what_it_defines_and_not_what_it_imports(folder, monkeypatch):
+    package = folder.parent / "elsewhere" / "own"
+    package.mkdir()
+    (package / "__init__.py").write_text("from subprocess import Popen\nfrom own.part import Part\nclass Own: ...\n")
+    (package / "part.py").write_text("from own.other import Other\nfrom evil import Thing\nclass Part: ...\n")
+    (package / "other.py").write_text("class Other: ...\n")
+    monkeypatch.setenv(gate.VARIABLE, "own")
+    for name in ("own.Own", "own.Part", "own.part.Part", "own.part.Other"):
+        assert gate.passes(name), name
+    for name in ("own.Popen", "own.part.Thing", "own.Absent", "own.part", "own"):
+        assert gate.passes(name) is (name == "own"), name
+    monkeypatch.setenv(gate.VARIABLE, "own.part")
+    passing = {name for name in ("own.Own", "own.Part", "own.part.Part", "own.part.Other") if gate.passes(name)}
+    assert passing == {"own.part.Part"}
 
 
 @pytest.mark.parametrize("text", ["allow: evil", "allow: [1]", "alow: [evil]", "[evil]", "allow: [", "a: &a [*a]"])
 def test_settings_are_as_they_should_be(text, folder):
     (folder.parent / "settings.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"settings\.yaml"):
-        gate.passes("evil.Thing")
+        gate.trust()
+
+
+def test_settings_that_allow_nothing(folder):
+    (folder.parent / "settings.yaml").write_text("allow: []\n")
+    assert gate.allowed() == set()
+    (folder.parent / "settings.yaml").write_text("{}\n")
+    assert gate.allowed() == set() and not gate.passes("evil.Thing")
+
+
+def test_names_come_from_everywhere_at_once(folder, monkeypatch):
+    (folder.parent / "settings.yaml").write_text("allow: [one.two]\n")
+    monkeypatch.setenv(gate.VARIABLE, " three, four:five;six\n")
+    gate.allow(["seven", "eight.nine"])
+    gate.allow([])
+    assert gate.allowed() == {"one.two", "three", "four", "five", "six", "seven", "eight.nine"}
+    monkeypatch.delenv(gate.VARIABLE)
+    gate.allow(["ten"])
+    assert os.environ[gate.VARIABLE] == "ten"
+    for name in ("", "a.", ".a", "a b", "a-b", "1a"):
+        with pytest.raises(ConfigError, match="Expected --allow to name a module"):
+            gate.allow(["fine", name])
+    assert os.environ[gate.VARIABLE] == "ten"
+
+
+def test_the_users_settings_lie_where_the_system_keeps_them(monkeypatch):
+    monkeypatch.undo()
+    assert gate.settings_file().parts[-2:] == ("tunesmith", "settings.yaml")
+
+
+def test_every_target_is_found_and_each_is_named_once():
+    nodes = {"a": [1, ({"_target_": "os.mkdir", "b": {"_target_": 3}},)], "_target_": "torch.nn.ReLU"}
+    assert list(gate.targets(nodes)) == ["torch.nn.ReLU", "os.mkdir", "3"]
+    gate.require({"_target_": "torch.nn.ReLU"})
+    with pytest.raises(ConfigError) as caught:
+        gate.require([nodes, nodes])
+    assert len(caught.value.mistakes) == 2
+    assert all(m.startswith("Expected _target_ to be a class") for m in caught.value.mistakes)
+
+
+@pytest.mark.usefixtures("importable")
+def test_which_modules_are_plug_ins(folder):
+    (folder / "mine_pack").mkdir()
+    (folder / "mine_pack" / "__init__.py").write_text("class Own:\n    def method(self): ...\nVALUE = 1\n")
+    (folder / "mine_pack" / "part.py").write_text("from mine_pack import Own\nfrom evil import Thing\n")
+    for name in ("sys", "__main__", "json"):  # of the interpreter, of no file, and another that comes first
+        (folder / f"{name}.py").write_text("class Mine: ...\n")
+    passing = ("mine_pack.Own", "mine_pack.part.Own")
+    names = (
+        "mine_pack.Own.method",
+        "mine_pack.VALUE",
+        "mine_pack.part.Thing",
+        "sys.Mine",
+        "__main__.Mine",
+        "json.Mine",
+        "none.Mine",
+    )
+    assert [name for name in (*passing, *names) if gate.passes(name)] == []
+    assert [name for name in (*passing, *names) if gate.passes(name, plug_ins=True)] == [*passing]
+    assert [name for name in (*passing, *names) if gate.passes(name)] == [*passing]  # from now on
+
+
+@pytest.mark.parametrize("name", ["site-packages", "dist-packages"])
+def test_what_was_installed_is_no_plug_in(name, folder, monkeypatch):
+    (folder / name / "deep").mkdir(parents=True)
+    (folder / name / "deep" / "mine_here.py").write_text("class Mine: ...\n")
+    monkeypatch.chdir(folder / name / "deep")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder / name / "deep")])
+    assert not gate.passes("mine_here.Mine", plug_ins=True)
 
 
 def test_allow_takes_names():

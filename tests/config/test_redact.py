@@ -1,9 +1,21 @@
 """Secrets stay out of what is saved, and nothing else does."""
 
+import hashlib
+import logging
+import sys
+
 import pytest
 from omegaconf import OmegaConf
 
-from tunesmith.config.redact import REDACTED, config_hash, is_secret, redact, redact_override, redact_text
+from tunesmith.config.redact import (
+    REDACTED,
+    Redacted,
+    config_hash,
+    is_secret,
+    redact,
+    redact_override,
+    redact_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +101,16 @@ def test_the_default_of_a_secret_from_the_environment_goes():
         ("backbone.use_cls_token=true", "backbone.use_cls_token=true"),
         ("policy.phases=[{train: [head]}]", "policy.phases=[{train: [head]}]"),
         ("~callback.ema", "~callback.ema"),
+        ("~a.password=sesame", f"~a.password={REDACTED}"),
+        ("+password=sesame", f"+password={REDACTED}"),
+        ("++token=sesame", f"++token={REDACTED}"),
+        ("group@x.token=sesame", f"group@x.token={REDACTED}"),
+        ("a/token=sesame", f"a/token={REDACTED}"),
+        ("x.token=null", "x.token=null"),
+        ("+x={password : a, b: {c: 1}}", f"+x={REDACTED}"),
+        ("+x={pad_token: a}", "+x={pad_token: a}"),
+        ("x.note=a.password=sesame", f"x.note=a.password={REDACTED}"),
+        ("password", "password"),
     ],
 )
 def test_overrides(typed, saved):
@@ -102,6 +124,48 @@ def test_a_secret_is_hidden_below_and_wherever_it_is_referred_to():
     assert "pw1" not in str(saved := redact(cfg))
     assert saved["credentials"] == {"user": REDACTED, "pw": [REDACTED]}
     assert cfg.b == "is pw1"
+
+
+def test_what_is_under_a_secrets_key():
+    cfg = OmegaConf.create(
+        {
+            "credentials": {"_target_": "a.B", "user": "me", "id": 7, "share": 0.5, "fast": True, "none": None},
+            "secrets": ["x", 1, {"deep": ["y", False]}],
+            "token": "???",
+            "password": None,
+            "auth": "${name}",
+            "name": "plain",
+            "number": 3,
+        }
+    )
+    saved = redact(OmegaConf.masked_copy(cfg, [k for k in cfg if not OmegaConf.is_missing(cfg, k)]))
+    assert saved["credentials"] == {
+        "_target_": "a.B",
+        "user": REDACTED,
+        "id": REDACTED,
+        "share": REDACTED,
+        "fast": True,
+        "none": None,
+    }
+    assert saved["secrets"] == [REDACTED, REDACTED, {"deep": [REDACTED, False]}]
+    assert (saved["password"], saved["name"], saved["number"]) == (None, "plain", 3)
+    assert redact(OmegaConf.create({"a": {"b": 1}, "token": "${a}"})) == {"a": {"b": 1}, "token": REDACTED}
+
+
+def test_a_read_only_configuration_is_redacted_and_stays_as_it_is():
+    cfg = OmegaConf.create({"a": {"password": "x", "b": "${oc.env:HOME}"}})
+    OmegaConf.set_readonly(cfg, True)
+    OmegaConf.set_struct(cfg, True)
+    assert redact(cfg) == {"a": {"password": REDACTED, "b": "${oc.env:HOME}"}}
+    assert cfg.a.password == "x"
+
+
+def test_defaults_of_the_environment_go_only_where_they_are_secrets(monkeypatch):
+    monkeypatch.delenv("NONE", raising=False)
+    texts = [f"{{oc.env:NONE,{word}}}" for word in "abcdefghijkl"]
+    cfg = OmegaConf.create({"plain": [f"${text}" for text in texts], "token": "${oc.env:A,x}-${oc.env:B,y}"})
+    saved = redact(cfg)
+    assert saved == {"plain": [f"${text}" for text in texts], "token": "${oc.env:A}-${oc.env:B}"}
 
 
 def test_urls_lose_their_user():
@@ -128,10 +192,46 @@ def test_the_environment_is_not_read(monkeypatch):
         ("model.use_cls_token=true a.token=null", "model.use_cls_token=true a.token=null"),
         ("api_key=${oc.env:KEY}", "api_key=${oc.env:KEY}"),
         ("failed at https://me:pw@host/x", f"failed at https://{REDACTED}@host/x"),
+        ('a/b.password="x y", c=1', f"a/b.password={REDACTED}, c=1"),
+        ("password=x,seed=1", f"password={REDACTED},seed=1"),
+        ("url=https://host/x?api_key=sesame end", f"url=https://host/x?api_key={REDACTED} end"),
+        ("note='a password=sesame b'", f"note='a password={REDACTED} b'"),
+        ("git+ssh://git@host/x and s3://a:b@host", f"git+ssh://{REDACTED}@host/x and s3://{REDACTED}@host"),
     ],
 )
 def test_text(text, wanted):
     assert redact_text(text) == wanted
+
+
+def test_case_makes_no_difference():
+    for key in ("PASSWORD", "Db_Password", "HF_TOKEN", "Api_Key", "API-KEY", "Client.Secret"):
+        assert is_secret(key), key
+    for key in ("CLS_TOKEN", "Pad_Token", "KEY", "MAX_TOKENS"):
+        assert not is_secret(key), key
+    assert redact_text("at HTTPS://me:pw@host/x") == f"at HTTPS://{REDACTED}@host/x"
+    assert redact_text("a.token=None x.token=NULL y.auth=True z.auth=False") == (
+        f"a.token={REDACTED} x.token=NULL y.auth=True z.auth=False"
+    )
+    assert redact_override("PASSWORD=sesame") == f"PASSWORD={REDACTED}"
+
+
+def test_messages_and_tracebacks_of_the_log_lose_them_too():
+    try:
+        raise ValueError("api_key=sesame")
+    except ValueError:
+        record = logging.LogRecord("x", logging.ERROR, "x", 1, "with token=%s", ("sesame",), sys.exc_info())
+    text = Redacted().format(record)
+    assert "sesame" not in text and text.startswith(f"with token={REDACTED}") and f"api_key={REDACTED}" in text
+
+
+def test_where_it_runs_and_how_it_goes_on_is_no_part_of_the_hash():
+    one = {"seed": 1, "paths": {"logs": "x"}, "resume": None, "resume_force": False}
+    for other in ({"paths": {}}, {"resume": "auto"}, {"resume_force": True}):
+        assert config_hash(one) == config_hash({**one, **other})
+    assert config_hash(one) == config_hash({"seed": 1})
+    assert config_hash(one) != config_hash({**one, "name": "x"})
+    digest = hashlib.sha256(b'{"a": null, "seed": 1}').hexdigest()  # that of runs which were recorded long ago
+    assert config_hash({"seed": 1, "a": None}) == digest
 
 
 def test_hash():

@@ -20,11 +20,11 @@ def make(preset="light", seed=0, rows=ROWS):
 
 def augmented(data, key):
     sample = data[key]
-    return data.augmentation([sample["input"]], [sample["draw"]])[0]
+    return data.augmentation([sample["input"]], [sample["meta"]["draw"]])[0]
 
 
 def same(a, b):
-    return torch.equal(a["input"], b["input"]) and all(a.get(k) == b.get(k) for k in ("target", "index", "draw"))
+    return torch.equal(a["input"], b["input"]) and all(a.get(k) == b.get(k) for k in ("target", "index", "meta"))
 
 
 def test_a_sample_names_its_row_and_target():
@@ -121,4 +121,4 @@ def test_a_sample_that_comes_again_in_an_epoch_is_augmented_anew():
 
 
 def test_without_augmentation_nothing_is_drawn():
-    assert "draw" not in make("none")[0]
+    assert "meta" not in make("none")[0]

@@ -25,7 +25,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 
 
 @pytest.fixture
-def loading(tmp_path, monkeypatch):
+def watches():
+    return workers.Watches()
+
+
+@pytest.fixture
+def loading(tmp_path, monkeypatch, watches):
     """Makes a loader of 16 images with two workers, where something happens to whoever reads 9.png."""
 
     def make(happens, timeout=600.0):
@@ -51,6 +56,7 @@ def loading(tmp_path, monkeypatch):
             pin_memory=False,
             drop_last=False,
             generator=torch.Generator(),
+            watches=watches,
         )
 
     before = set(multiprocessing.active_children())
@@ -66,52 +72,52 @@ def gone(pid):
     return False
 
 
-def test_one_that_is_killed_is_told_by_its_file(loading):
+def test_one_that_is_killed_is_told_by_its_file(loading, watches):
     batches = loading(lambda: os.kill(os.getpid(), signal.SIGKILL))
     with (
         pytest.raises(DataError, match=r"one died .* while it read .*9\.png; .*data\.workers=0"),
-        workers.explained(),
+        watches.explained(),
     ):
         list(batches)
 
 
-def test_one_that_hangs_is_told_by_its_file(loading):
+def test_one_that_hangs_is_told_by_its_file(loading, watches):
     batches = loading(lambda: time.sleep(3600), timeout=0.5)
     with (
         pytest.raises(DataError, match=r"within 0\.5 seconds .* workers hang; .*9\.png.*data\.worker_timeout"),
-        workers.explained(),
+        watches.explained(),
     ):
         list(batches)
 
 
-def test_one_that_raises_is_told_by_its_file(loading):
+def test_one_that_raises_is_told_by_its_file(loading, watches):
     def raises():
         raise MemoryError("no more")
 
     with (
         pytest.raises(DataError, match=r"Expected a readable image but got .*9\.png: no more\.$"),
-        workers.explained(),
+        watches.explained(),
     ):
         list(loading(raises))
 
 
-def test_other_errors_are_left_as_they_are_and_leave_no_worker(loading):
-    with pytest.raises(RuntimeError, match="another"), workers.explained():
+def test_other_errors_are_left_as_they_are_and_leave_no_worker(loading, watches):
+    with pytest.raises(RuntimeError, match="another"), watches.explained():
         next(iter(loading(lambda: None)))
         raise RuntimeError("another")
 
 
-def test_no_worker_outlives_a_run_that_ended_well(loading):
+def test_no_worker_outlives_a_run_that_ended_well(loading, watches):
     """They ignore the signal by which Python ends them at its own end, and it would wait for them for ever."""
     before = set(multiprocessing.active_children())
-    with workers.explained():
+    with watches.explained():
         held = iter(loading(lambda: None))
         assert set(multiprocessing.active_children()) > before  # and none of them has said its number
         ended = {child.pid for child in set(multiprocessing.active_children()) - before}
     del held  # which had kept them
     assert not any(process._began(pid) for pid in ended)
     batches = loading(lambda: None)
-    with workers.explained():
+    with watches.explained():
         next(iter(batches))
         assert set(multiprocessing.active_children()) > before
     assert set(multiprocessing.active_children()) <= before
@@ -138,23 +144,23 @@ def test_one_that_is_killed_while_it_looks_whether_to_end_leaves_a_loader_that_c
         assert event.is_set()
 
 
-def test_they_are_children_of_the_training_process_whatever_the_default_is(loading, monkeypatch):
+def test_they_are_children_of_the_training_process_whatever_the_default_is(loading, monkeypatch, watches):
     """As a job of a sweep has another one, and Python 3.14; only children die with it."""
     monkeypatch.setattr(
         multiprocessing.context._default_context, "_actual_context", multiprocessing.get_context("spawn")
     )
     batches = loading(lambda: None)
-    with workers.explained():
+    with watches.explained():
         next(iter(batches))
-        (watch,) = (watch for watch in workers._watches if watch is batches.worker_init_fn)
+        watch = batches.worker_init_fn
         children = {child.pid for child in multiprocessing.active_children()}
         assert {pid for pid, _ in watch.reading()} <= children
         assert isinstance(batches.multiprocessing_context, multiprocessing.context.ForkContext)
 
 
-def test_a_signal_is_for_the_training_process_alone(loading):
+def test_a_signal_is_for_the_training_process_alone(loading, watches):
     batches, others = loading(lambda: None), set(multiprocessing.active_children())
-    with pytest.raises(KeyError), workers.explained():  # which ends them
+    with pytest.raises(KeyError), watches.explained():  # which ends them
         iterator = iter(batches)
         next(iterator), next(iterator)  # one of each: both have begun
         for child in set(multiprocessing.active_children()) - others:

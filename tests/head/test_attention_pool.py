@@ -12,7 +12,7 @@ from tunesmith.head.attention_pool import AttentionPool
 def features(batch=4, width=16, kind="map"):
     x = torch.randn(batch, width, 3, 5)
     tokens = x.flatten(2).transpose(1, 2)
-    return Features(x.mean((2, 3)), map=x) if kind == "map" else Features(tokens[:, 0], tokens=tokens)
+    return Features(x.mean((2, 3)), maps=(x,)) if kind == "map" else Features(tokens[:, 0], tokens=tokens)
 
 
 @pytest.mark.parametrize("kind", ["map", "tokens"])
@@ -24,7 +24,7 @@ def test_it_begins_as_the_mean(kind):
 
 def test_tokens_are_preferred_to_the_map():
     head, given = AttentionPool(16, 3), features(kind="tokens")
-    assert torch.equal(head(given), head(given._replace(map=torch.randn(4, 99, 2, 2))))
+    assert torch.equal(head(given), head(given._replace(maps=(torch.randn(4, 99, 2, 2),))))
 
 
 def test_the_queries_learn_which_token_matters():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.contract.protocols import FittedHead
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.head.fitted import rotated
@@ -66,11 +66,11 @@ def test_a_weight_counts_as_so_many_samples(kind):
 
 
 @BOTH
-def test_levels_stand_side_by_side(kind):
+def test_stage_features_stand_side_by_side(kind):
     x, target = samples()
     levels = (x[:, :4], x[:, 4:])
     head, plain = kind(6, 3, stage_dims=(4, 6), features="stage_features"), kind(10, 3, stage_dims=(4, 6))
-    assert head.stage_features and not plain.stage_features
+    assert (head.needs, plain.needs) == (Needs(stage_features=True), Needs(pooled=True))
     head.fit(head.vectors(Features(x, stage_features=levels)), target)
     plain.fit(x, target)
     assert torch.equal(head(Features(x, stage_features=levels)), plain(Features(x)))
@@ -114,7 +114,7 @@ def test_a_rotation_loses_nothing(shape):
         ({"alpha": 0}, r"head.alpha to be positive"),
         ({"alpha": float("nan")}, r"head.alpha to be positive"),
         ({"alpha": "best"}, r"a number or auto but got 'best'"),
-        ({"features": "level"}, r"Did you mean 'levels'"),
+        ({"features": "stage_feature"}, r"Did you mean 'stage_features'"),
         ({"target": "ordinal"}, r"target is class or .* but got 'ordinal'"),
     ],
 )

@@ -12,7 +12,7 @@ from tunesmith.head.linear import Linear
 def test_pooled_features_become_outputs():
     head = Linear(feature_dim=6, num_outputs=3)
     pooled = torch.randn(4, 6)
-    outputs = head(Features(pooled, map=None))
+    outputs = head(Features(pooled))
     assert outputs.shape == (4, 3)
     assert torch.equal(outputs, F.linear(pooled, head.output.weight, head.output.bias))
     assert sorted(head.state_dict()) == ["output.bias", "output.weight"]

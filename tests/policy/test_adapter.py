@@ -11,7 +11,7 @@ from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config import find
 from tunesmith.config.build import build
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.errors import MissingExtraError, PolicyError
@@ -70,7 +70,7 @@ class Mixed(Backbone):
     def pool(self, x):
         x = self.net.token.view(1, 4, 1, 1) + self.net.grouped(x.mean(1, keepdim=True).expand(-1, 4, -1, -1))
         x = x.flatten(2).mT
-        return Features(self.net.linear(self.net.attention(x, x, x)[0]).mean(1))
+        return self.net.linear(self.net.attention(x, x, x)[0]).mean(1)
 
     def run_stage(self, stage, x):
         return x

@@ -50,5 +50,31 @@ def test_rates_depend_on_no_other_parameter():
 @pytest.mark.parametrize("rates", [Uniform, HeadMultiplier, LayerDecay, Ramp])
 def test_what_thaws_may_warm_up(rates):
     assert {r.warmup for r in rates(thaw_warmup=0.5).plan(make_parameters()).values()} == {0.5}
-    with pytest.raises(PolicyError, match="thaw_warmup to be at least 0 epochs but got -1"):
-        rates(thaw_warmup=-1)
+    assert {r.warmup for r in rates().plan(make_parameters()).values()} == {0.0}
+    for epochs in (-1, -1e-9, float("inf"), float("nan")):
+        with pytest.raises(PolicyError, match=f"thaw_warmup to be at least 0 epochs but got {epochs}"):
+            rates(thaw_warmup=epochs)
+
+
+@pytest.mark.parametrize(
+    ("norm", "bias", "ndim", "embedding", "decays"),
+    [
+        (False, False, 2, False, True),
+        (False, False, 1, False, False),
+        (False, False, 0, False, False),
+        (True, False, 2, False, False),
+        (False, True, 2, False, False),
+        (False, False, 3, True, False),
+    ],
+)
+def test_what_weight_decay_leaves_out(norm, bias, ndim, embedding, decays):
+    parameter = Parameter("x", "s0", 0, norm, bias, ndim, 8, embedding)
+    assert Uniform().plan([parameter])["x"].decay == float(decays)
+    assert Uniform(decay_norm_and_bias=True).plan([parameter])["x"].decay == 1.0
+
+
+def test_the_depth_of_the_head_is_the_number_of_stages_with_and_without_a_head():
+    parameters = make_parameters(3)
+    whole, without = LayerDecay(0.5).plan(parameters), LayerDecay(0.5).plan([p for p in parameters if p.stage != HEAD])
+    assert [whole[f"{depth}.w"].multiplier for depth in range(4)] == [0.125, 0.25, 0.5, 1.0]
+    assert [without[f"{depth}.w"].multiplier for depth in range(3)] == [0.125, 0.25, 0.5]

@@ -27,7 +27,19 @@ def test_strictly_monotone_in_depth_by_one_factor_until_it_has_relaxed(step):
     assert len({round(a / b, 9) for a, b in pairwise(seen)}) == 1
 
 
-@pytest.mark.parametrize("over", [0, 1.5, -1, float("nan")])
+def test_the_bounds_of_the_share():
+    assert shares(50, decay=0.25, over=1) == pytest.approx([0.125, 0.25, 0.5, 1.0])
+    assert shares(99, decay=0.25, over=1)[0] < 1.0
+    assert shares(1, over=0.01) == [1.0] * 4
+    assert Ramp().over == 0.5 and Ramp().decay == 0.5
+
+
+def test_the_other_options_are_those_of_all_rates():
+    (rate,) = {Ramp(thaw_warmup=2, decay_norm_and_bias=True).plan(PARAMETERS)["p0"]}
+    assert (rate.multiplier, rate.start, rate.ramp, rate.warmup) == (1.0, 0.125, 0.5, 2.0)
+
+
+@pytest.mark.parametrize("over", [0, 1.000001, 1.5, -1, float("nan")])
 def test_out_of_range(over):
     with pytest.raises(PolicyError, match=r"rates.over to be above 0"):
         Ramp(over=over)

@@ -36,6 +36,8 @@ def test_norms_and_biases_decay_only_where_a_rule_or_the_option_says_so():
     rule = {"match": "stem", "multiplier": 2}
     assert plan(rule)["net.stem.bn.weight"] == Rate(2.0, 0.0)
     assert plan(rule, decay_norm_and_bias=True)["net.stem.bn.weight"] == Rate(2.0, 1.0)
+    assert plan({"match": "conv", "decay": 0})["net.stem.conv.weight"] == Rate(1.0, 0.0)
+    assert plan({"match": "conv"})["net.stem.conv.weight"] == Rate(1.0, 1.0)
     assert plan({"match": "bn", "decay": 1.0})["net.stem.bn.weight"] == Rate(1.0, 1.0)
 
 
@@ -62,6 +64,11 @@ def test_a_rule_without_effect_is_refused(rules, words):
         ({"match": "x", "multiplier": 0}, "multiplier to be a finite number above 0 but got 0"),
         ({"match": "x", "multiplier": "fast"}, "multiplier to be a finite number above 0 but got 'fast'"),
         ({"match": "x", "multiplier": True}, "got True"),
+        ({"match": "x", "multiplier": -1}, "above 0 but got -1"),
+        ({"match": "x", "multiplier": float("nan")}, "got nan"),
+        ({"match": "x", "decay": True}, "decay to be a finite number of at least 0 but got True"),
+        ({"match": 3}, "mapping with 'match'"),
+        ("match", "mapping with 'match'"),
         ({"match": "x", "decay": -1}, "decay to be a finite number of at least 0 but got -1"),
         ({"match": "x", "decay": float("inf")}, "got inf"),
     ],
@@ -69,3 +76,10 @@ def test_a_rule_without_effect_is_refused(rules, words):
 def test_malformed_rules_are_refused_before_a_model_is_there(rule, words):
     with pytest.raises(PolicyError, match=words):
         Rules([rule])
+
+
+def test_the_smallest_numbers_that_are_taken():
+    assert plan({"match": "stem", "multiplier": 1e-9, "decay": 0})["net.stem.conv.weight"] == Rate(1e-9, 0.0)
+    assert plan({"match": "stem", "multiplier": 0.5}, thaw_warmup=2)["net.stem.conv.weight"] == Rate(
+        0.5, 1.0, warmup=2.0
+    )

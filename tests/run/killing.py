@@ -142,7 +142,7 @@ def die():
     raise KilledError
 
 
-def killed(cfg, monkeypatch, target, count, how=die, expected=KilledError):
+def killed(cfg, monkeypatch, target, count, how=die, expected=KilledError, session=None):
     """Train until a function is called for the count-th time, and let something happen there; give the folder."""
     calls = 0
     owner, name = target
@@ -158,7 +158,7 @@ def killed(cfg, monkeypatch, target, count, how=die, expected=KilledError):
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, counting)
         with pytest.raises(expected):
-            train(cfg)
+            train(cfg, session=session)
     return run_folder(cfg)
 
 

@@ -11,6 +11,7 @@ from tunesmith.config.compose import compose
 from tunesmith.errors import DataError
 from tunesmith.run.evaluate import evaluate
 from tunesmith.run.predict import find_files, predict
+from tunesmith.run.session import Session, Typed
 from tunesmith.run.train import train
 
 
@@ -64,16 +65,13 @@ def test_files_get_the_probabilities_that_the_run_gave_them(run, images, tmp_pat
         (20, [], 10, "10 of 40 images are tested"),  # the run's own: none that was trained on
     ],
 )
-def test_other_data_with_the_same_classes_can_be_evaluated(
-    run, images, tmp_path, monkeypatch, capsys, count, typed, tested, said
-):
+def test_other_data_with_the_same_classes_can_be_evaluated(run, images, tmp_path, capsys, count, typed, tested, said):
     for label in ("blue", "red"):
         (tmp_path / label).mkdir()
         for file in sorted((images / label).iterdir())[:count]:
             shutil.copy(file, tmp_path / label)
-    monkeypatch.setattr("tunesmith.run.evaluate.typed", lambda: (typed, {}))
     words = [f"run={run}", "data=image_folder", f"data.root={tmp_path}", "checkpoint=last"]
-    outcome = evaluate(compose("evaluate", [*words, *typed]))
+    outcome = evaluate(compose("evaluate", [*words, *typed]), Session(typed=Typed(tuple(typed))))
     assert len(outcome.predictions.files) == tested
     output = " ".join(capsys.readouterr().out.split())
     assert said in output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,9 @@ def test_flags_reach_the_jobs(calls, tmp_path):
     (tmp_path / "extra" / "experiment" / "x.yaml").write_text("# @package _global_\n# Mine.\nseed: 3\n")
     start("--config-dir", "extra", "experiment=x", "head=linear,mlp")
     assert calls[0][0] == ["train", "--config-dir", "extra", "experiment=x"]
+    start("--allow", "my_head", "seed=0,1")
+    assert calls[1][0] == ["train", "--allow=my_head"]
+    assert "my_head" not in os.environ.get("TUNESMITH_ALLOW", "")
 
 
 def test_the_order_in_which_keys_are_typed_makes_no_other_jobs(calls):

@@ -21,7 +21,7 @@ from tunesmith.run.resume.checkpoint import POSITION
 from tunesmith.task.base import Task
 
 
-def length_sorted(folder, work):
+def together(folder, work):
     """Let two processes do some work, as torchrun would start them, and give what each of them returned."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

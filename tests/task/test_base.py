@@ -9,13 +9,15 @@ from torch import nn
 from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC
 
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Features, Needs, Stage
 from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Phase, Rate, Row
 from tunesmith.contract.spec import DataSpec
+from tunesmith.contract.tree import select
 from tunesmith.errors import ConfigError
 from tunesmith.run.record.quiet import quiet
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.classification import Classification
+from tunesmith.task.loss.term import Term
 
 
 class Net(nn.Module):
@@ -36,12 +38,14 @@ class Net(nn.Module):
     def members(self, stage):
         return {name: self.net.get_submodule(name) for name in stage.members}
 
-    def forward(self, x, frozen=0, stage_features=False):
+    def forward(self, x, frozen=0, needs=None):
         self.asked.append(frozen)
         return Features(self.net["two"](self.net["one"](x)).mean((2, 3)))
 
 
 class Top(nn.Module):
+    needs = Needs(pooled=True)
+
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(4, 2)
@@ -69,11 +73,11 @@ def make_optimizer(groups, own):
     return own.pop("kind", torch.optim.SGD)(groups, **{"lr": 1.0, "weight_decay": 0.1, **own})
 
 
-def make(*phases: tuple, **options) -> Classification:
+def make(*phases: tuple, kind=Classification, head=Top, **options) -> Classification:
     torch.manual_seed(0)
-    backbone, head = Net(), Top()
+    backbone, head = Net(), head()
     metrics = {"accuracy": MulticlassAccuracy(2), "auroc": MulticlassAUROC(2)}
-    return Classification(
+    return kind(
         backbone=backbone,
         head=head,
         loss=options.pop("loss", nn.CrossEntropyLoss()),
@@ -246,7 +250,7 @@ def stub_logging(task, monkeypatch, world_size: int = 1):
 def test_predictions_of_views_are_averaged(monkeypatch):
     task = stub_logging(make((0, "backbone")), monkeypatch)
     views = torch.randn(4, 3, 1, 8, 8)
-    batch = {"input": views, "target": torch.tensor([0, 1, 0, 1]), "index": torch.arange(4)}
+    batch = {"input": views.flatten(0, 1), "views": 3, "target": torch.tensor([0, 1, 0, 1]), "index": torch.arange(4)}
     found = task.test_step(batch, 0)
     each = torch.stack([task(view).softmax(-1) for view in views.unbind(1)], dim=1)
     assert torch.allclose(found["predictions"], each.mean(1), atol=1e-6)
@@ -257,16 +261,19 @@ def test_predictions_of_views_are_averaged(monkeypatch):
 def test_metrics_of_a_mixture_see_its_larger_part(monkeypatch):
     task = stub_logging(make((0, "backbone")), monkeypatch)
     mixed = torch.tensor([[0.7, 0.3], [0.4, 0.6]])
-    found = task._step({"input": torch.randn(2, 1, 8, 8), "target": mixed, "index": torch.arange(2)}, "train")
+    batch = {"input": torch.randn(2, 1, 8, 8), "target": mixed, "index": torch.arange(2)}
+    terms, found = task._step(batch, "train")
     assert found["target"].tolist() == [0, 1]
-    assert torch.allclose(found["loss"], nn.functional.cross_entropy(found["outputs"], mixed))
+    assert torch.allclose(terms["target"].mean, nn.functional.cross_entropy(found["outputs"], mixed))
 
 
 def test_weights_reach_the_loss_and_its_mean_over_an_epoch(monkeypatch):
     task = stub_logging(make((0, "backbone")), monkeypatch)
     batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
     task.test_loss.reset()
-    losses = [task.test_step({**batch, "weight": torch.tensor(w)}, 0)["loss"] for w in ([1.0, 0.0], [0.0, 3.0])]
+    losses = [
+        task._step({**batch, "weight": torch.tensor(w)}, "test")[0]["target"].mean for w in ([1.0, 0.0], [0.0, 3.0])
+    ]
     each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
     assert torch.allclose(torch.stack(losses), each)
     assert torch.allclose(task.test_loss.compute(), (each * torch.tensor([1.0, 3.0])).sum() / 4)
@@ -278,7 +285,7 @@ def test_in_training_weights_are_held_against_their_mean_over_train(monkeypatch)
     batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
     weight = torch.tensor([1.0, 3.0])
     alone = [{k: v[[i]] for k, v in {**batch, "weight": weight}.items()} for i in range(2)]
-    losses = [task._step(one, "train")["loss"] for one in alone]
+    losses = [task._step(one, "train")[0]["target"].mean for one in alone]
     each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
     assert torch.allclose(torch.stack(losses), each * weight / 2)
     assert torch.allclose(task.train_loss.compute(), (each * weight).sum() / 4)
@@ -302,3 +309,85 @@ def test_a_threshold_moves_metrics_of_labels_alone(monkeypatch):
 def test_a_loss_for_another_kind_of_target_is_refused():
     with pytest.raises(ConfigError, match="use loss=cross_entropy"):
         make((0, "backbone"), loss=nn.MSELoss())
+
+
+class Silent(Top):
+    needs = None
+
+
+class TwoTops(nn.Module):
+    needs = Needs(pooled=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label, self.box = nn.Linear(4, 2), nn.Linear(4, 3)
+
+    def forward(self, features):
+        return {"label": self.label(features.pooled), "box": self.box(features.pooled)}
+
+
+class Finding(Classification):
+    """A class per sample, and any number of boxes: two terms that count different things."""
+
+    def terms(self, outputs, batch, mean_weight=None):
+        labels, boxes = batch["target"]["label"], batch["target"]["boxes"]
+        apart = torch.cat([own - said for own, said in zip(boxes, outputs["box"], strict=True)]).abs().sum(1)
+        return {
+            "label": Term(nn.functional.cross_entropy(outputs["label"], labels), len(labels)),
+            "box": Term.of_sum(apart.sum(), len(apart)),
+        }
+
+    def counts(self, batch):
+        return {"label": len(batch["index"]), "box": sum(map(len, batch["target"]["boxes"]))}
+
+    @property
+    def term_weights(self):
+        return super().term_weights | {"box": 0.3}
+
+    def score(self, metrics, outputs, batch):
+        return {"said": outputs["label"], "boxes": batch["target"]["boxes"]}
+
+
+@pytest.fixture
+def finding(monkeypatch):
+    """The task and a batch of six samples."""
+    task = make((0, "backbone"), kind=Finding, head=TwoTops).eval()
+    task.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    monkeypatch.setattr(task, "log", lambda *args, **options: None)
+    monkeypatch.setattr(task, "log_dict", lambda *args, **options: None)
+    boxes = [torch.randn(count, 3) for count in (2, 0, 1, 0, 0, 4)]
+    target = {"label": torch.tensor([0, 1, 0, 1, 1, 0]), "boxes": boxes}
+    return task, {"input": torch.randn(6, 1, 8, 8), "target": target, "index": torch.arange(6)}
+
+
+def gradients(task, *batches):
+    task.zero_grad()
+    for batch in batches:
+        (task.training_step(batch, 0) / len(batches)).backward()
+    return [p.grad.clone() for p in task.parameters()]
+
+
+def same_gradients(one, other):
+    return all(torch.allclose(a, b, atol=1e-6) for a, b in zip(one, other, strict=True))
+
+
+def test_a_head_may_give_a_mapping_and_several_terms_make_one_gradient(finding):
+    task, batch = finding
+    whole = gradients(task, batch)
+    parts = [select(batch, torch.tensor(rows)) for rows in ([0, 1, 2], [3, 4], [5])]
+    totals = {"label": 6.0, "box": 7.0}
+    task.trainer.accumulate_grad_batches = 3
+    assert same_gradients(gradients(task, *({**part, "totals": totals} for part in parts)), whole)
+    assert not same_gradients(gradients(task, *parts), whole)  # negative control: means of means
+
+
+def test_what_fills_a_distributed_batch_is_left_out_of_lists_and_mappings_too(finding, monkeypatch):
+    task, batch = finding
+    monkeypatch.setattr(type(task.trainer), "world_size", 2)
+    found = task.test_step({**batch, "index": torch.tensor([0, -1, 2, -1, -1, 5])}, 0)
+    assert [len(own) for own in found["boxes"]] == [2, 1, 4] and found["said"].shape == (3, 2)
+
+
+def test_a_head_says_what_it_needs():
+    with pytest.raises(ConfigError, match=r"Expected Silent to say which features it takes .* needs = Needs\(pooled"):
+        make((0, "backbone"), head=Silent)

@@ -19,7 +19,7 @@ from tunesmith.run.record.quiet import quiet
 from tunesmith.run.reproduce import reproduce
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
-from tunesmith.task import base
+from tunesmith.task import joint
 
 JOINT = ["task=joint", "data.unlabelled=train", "backbone.weights=null"]
 
@@ -40,8 +40,8 @@ def test_the_loss_is_that_of_the_labels_and_what_that_of_the_texts_counts_for(mo
     task.trainer, task.log = parts.trainer, lambda *args, **kwargs: None
     batch = next(iter(parts.data.train_dataloader()))
     labels = F.cross_entropy(task(batch["input"]), batch["target"])
-    other, each = batch["unlabelled"], []
-    outputs = task.head.language(task.features(other["input"]))
+    other, each = batch["streams"]["unlabelled"], []
+    outputs = task.head.language(task.features(other["input"], task.head.language.needs))
     for scores, target in zip(outputs, other["target"], strict=True):
         each.append(F.cross_entropy(scores[: len(target)], target, ignore_index=-100))
     texts = torch.stack(each).mean()
@@ -87,13 +87,13 @@ def test_pieces_of_a_batch_make_its_step_and_a_search_for_them_computes_both(wor
     """83 texts: ten batches of 8 and one of 3; the model has no dropout, which pieces draw otherwise than a batch."""
     more = ["data.unlabelled_per_sample=2", "trainer.precision=64-true", "data.batch_size=8", "optimizer=sgd"]
     cfg = [*words("llama", *more), "test=null", "callback=none", "trainer.max_epochs=1"]
-    sizes, compute = [], base.text_losses
+    sizes, compute = [], joint.text_losses
 
     def seen(task, batch):
         sizes.append(len(batch["target"]))
         return compute(task, batch)
 
-    monkeypatch.setattr(base, "text_losses", seen)
+    monkeypatch.setattr(joint, "text_losses", seen)
     states = {}
     for name, own in {
         "whole": [],
@@ -175,10 +175,10 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
         ),
         (
             ["task.lm_loss_weight=0"],
-            r"task\.pretraining to be above 0 with head=joint but got 0; use task=classification",
+            r"task\.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification",
         ),
         (["policy=linear_probe"], r"a policy that trains the backbone for task\.lm_loss_weight=0\.1"),
-        (["task.lm_loss_weight=-1"], r"task\.pretraining to be 0 or more but got -1\."),
+        (["task.lm_loss_weight=-1"], r"task\.lm_loss_weight to be 0 or more but got -1\."),
     ],
 )
 def test_each_mistake_is_one_sentence(more, sentence, words, quick):

@@ -72,13 +72,15 @@ def test_what_is_said_stands_in_the_text_and_is_never_padding_or_question(assemb
     outputs[:, 0] = 99  # which says: no answer
     outputs[batch["input"]["attention_mask"] == 0] = 999
     found = task.score(task.val_metrics, outputs, batch)
-    for text, context, begin, end in zip(found["said"], batch["context"], found["begin"], found["end"], strict=True):
+    for text, context, begin, end in zip(
+        found["said"], batch["meta"]["context"], found["begin"], found["end"], strict=True
+    ):
         assert text and context[begin:end] == text and len(text.split()) <= 2
     assert (found["null"] == 198).all() and (found["null"] > found["best"]).all()
     values = task.val_metrics.compute()
-    assert values["val/f1"] == sum(not own for own in batch["answers"]) / len(batch["answers"]) or len(
-        set(batch["question"].tolist())
-    ) < len(batch["question"])
+    assert values["val/f1"] == sum(not own for own in batch["meta"]["answers"]) / len(batch["meta"]["answers"]) or len(
+        set(batch["target"]["question"].tolist())
+    ) < len(batch["target"]["question"])
     sure = assembled("data.impossible=0").task
     assert torch.isinf(sure.score(sure.val_metrics, outputs, batch)["null"]).all()  # every question has an answer
 
@@ -99,7 +101,7 @@ def test_a_batch_of_nothing_but_padding_says_nothing(assembled):
     one = without_padding(task(batch["input"]), batch | {"index": index})
     none = without_padding(one[0], one[1] | {"index": torch.tensor([-1])})
     found = [task.score(task.val_metrics, *each) for each in (none, one)]
-    assert found[0]["said"] == [] and found[1]["said"] and found[1]["answers"] == batch["answers"][:1]
+    assert found[0]["said"] == [] and found[1]["said"] and found[1]["answers"] == batch["meta"]["answers"][:1]
     assert len(task.counted(*none).target) == 0 and 0 <= task.val_metrics.compute()["val/f1"] <= 1
 
 
@@ -109,12 +111,12 @@ def test_weights_count_for_both_ends(assembled):
     outputs = torch.randn(*batch["input"]["input_ids"].shape, 2)
     found = parts.task.counted(outputs, batch)
     assert torch.equal(found.outputs[6], outputs[0, :, 1]) and torch.equal(found.outputs[1], outputs[1, :, 0])
-    assert found.target.tolist() == [*batch["target"][:, 0].tolist(), *batch["target"][:, 1].tolist()]
-    assert found.weight.tolist() == [*range(6), *range(6)] and parts.task.terms(batch) == 6
+    assert found.target.tolist() == batch["target"]["span"].T.flatten().tolist()
+    assert found.weight.tolist() == [*range(6), *range(6)] and parts.task.count(batch) == 6
 
 
 @pytest.mark.parametrize(
-    ("word_starts", "sentence"),
+    ("words", "sentence"),
     [
         (["head=linear"], r"an output a token for span targets but got Linear, .* use head=tokens"),
         (["task.max_answer=0"], r"task.max_answer to be at least 1 token but got 0"),

@@ -29,8 +29,8 @@ def batch_of(parts):
     for name, length in (("input_ids", 5), ("token_type_ids", 5), ("attention_mask", 5)):
         if name in batch["input"]:
             batch["input"][name][:2, length:] = 0
-    batch["target"][:2, 4:] = IGNORED
-    batch["word_starts"][:2, 3:] = -1
+    batch["target"]["tokens"][:2, 4:] = IGNORED
+    batch["target"]["starts"][:2, 3:] = -1
     return batch
 
 
@@ -49,9 +49,9 @@ def test_loss_and_gradients_are_those_of_the_library(assembled, model):
     (getattr(theirs, "classifier", None) or theirs.score).load_state_dict(task.head.output.state_dict())
 
     found, target, _ = task.counted(task(batch["input"]), batch)
-    assert 0 < len(target) == task.terms(batch) < batch["target"].numel()
+    assert 0 < len(target) == task.count(batch) < batch["target"]["tokens"].numel()
     ours = task.loss(found, task.encode(target))
-    expected = theirs(**batch["input"], labels=batch["target"]).loss
+    expected = theirs(**batch["input"], labels=batch["target"]["tokens"]).loss
     assert ours.item() == pytest.approx(expected.item(), abs=1e-6)
     ours.backward()
     expected.backward()
@@ -67,7 +67,9 @@ def test_a_word_that_was_cut_counts_as_wrong_and_its_entity_as_not_found(assembl
     task, batch = parts.task.eval(), batch_of(parts)
     outputs = torch.zeros(*batch["input"]["input_ids"].shape, len(task.spec.class_names))
     rows = torch.arange(8).unsqueeze(1)
-    outputs[rows, batch["word_starts"].clamp_min(0), batch["tags"]] = 9  # right wherever there is a token
+    outputs[rows, batch["target"]["starts"].clamp_min(0), batch["target"]["words"]] = (
+        9  # right wherever there is a token
+    )
     kept = task.score(task.test_metrics, outputs, batch)
     found = {name.partition("/")[2]: value.item() for name, value in task.test_metrics.compute().items()}
     assert found["accuracy"] == pytest.approx(30 / 32)
@@ -108,7 +110,7 @@ def test_the_baseline_says_the_commonest_tag(assembled):
 
 
 @pytest.mark.parametrize(
-    ("word_starts", "sentence"),
+    ("words", "sentence"),
     [
         (["head=linear"], r"a head with an output a token for tags targets but got Linear, .* use head=tokens"),
         (["task=classification"], r"target is class for Classification but got 'tags'"),

@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tunesmith.backbone.aside import MAP, POOLED, STAGE, Aside
 from tunesmith.contract.batch import Activations, Inputs
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Features, MapInfo, Needs, Stage
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Weights
+from tunesmith.contract.tree import flatten, unflatten
 from tunesmith.errors import ConfigError
 
-POOLED, STAGE = "pooled", "stage_features."
-"""Names in `Activations` that are no stage's: the pooled features, and the stage_features with their number behind."""
+DEFAULT = Needs(pooled=True)
 
 
 class Backbone(nn.Module, ABC):
@@ -57,6 +58,7 @@ class Backbone(nn.Module, ABC):
         self.feature_dim = feature_dim
         self.preprocess = preprocess
         self.weights = weights
+        self._map_table: tuple[tuple[int, MapInfo], ...] | None = None
         _check_cover(self)
 
     @property
@@ -74,8 +76,16 @@ class Backbone(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def pool(self, x: Any) -> Features:
-        """Turn the last stage's output, such as ``(B, C, H, W)``, into features, with ``pooled`` of ``(B, D)``."""
+    def pool(self, x: Any) -> Tensor:
+        """Pool the last stage's output, such as ``(B, C, H, W)``, to ``(B, D)``."""
+
+    def tokens(self, x: Any) -> tuple[Tensor | None, Tensor | None]:
+        """Give the tokens ``(B, T, D)`` that the last stage's output holds, and their mask; by default none."""
+        return None, None
+
+    def map_of(self, stage: Stage, x: Any) -> Tensor | None:
+        """Give a stage's output as a map ``(B, C, H, W)``, unpooled; ``None`` where it is none."""
+        return x if isinstance(x, Tensor) and x.ndim == 4 else None
 
     def pool_stage(self, x: Any) -> Tensor:
         """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, by its mean; ``(B, C)`` stays."""
@@ -100,93 +110,142 @@ class Backbone(nn.Module, ABC):
                 x = member(x)
         return x
 
-    def forward(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
+    def forward(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = DEFAULT) -> Features:
         """Map images or texts to features.
 
         Args:
             x: As `preprocess` says, such as ``(B, C, H, W)``; or what `activations` made of it, to go on from.
             frozen: Number of stages, from the shallowest, that run without gradients.
-            stage_features: Whether the pooled output of every stage is wanted too.
-
-        Returns:
-            The pooled features ``(B, D)``, the last map or tokens, and the stage_features if wanted.
+            needs: Which features are wanted.
         """
-        begin, found = 0, list[Tensor]()
+        aside = Aside(needs.stage_features, self._mapped(needs))
+        begin, pooled = 0, None
         if isinstance(x, Mapping):
-            # By number: files keep their tensors in the order of the names, where stage_features.10 precedes level.2.
-            found = [x[f"{STAGE}{i}"] for i in range(sum(name.startswith(STAGE) for name in x))]
-            if POOLED in x:
-                return Features(x[POOLED], stage_features=tuple(found))
-            begin, x = self._resumed(x)
-        wanted = found if stage_features else None
+            aside.take(x)
+            begin, pooled, x = self._resumed(x)
+        if x is not None and begin:
+            self._note(begin - 1, x, aside)
         if frozen > begin:
             with torch.no_grad():
-                x = self._run(x, begin, frozen, wanted)
-        x = self._run(x, max(begin, frozen), len(self.stages), wanted)
+                x = self._run(x, begin, frozen, aside)
+        x = self._run(x, max(begin, frozen), len(self.stages), aside)
         # Pooling may have parameters, which belong to the last stage and are frozen with it.
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
-            return self.pool(x)._replace(stage_features=tuple(wanted or ()))
+            return self._finish(x, needs, aside, pooled)
 
-    def activations(self, x: Inputs, k: int, stage_features: bool = False) -> dict[str, Tensor]:
+    def activations(self, x: Inputs, k: int, needs: Needs = DEFAULT) -> dict[str, Tensor]:
         """Run the first ``k`` stages, at least one, on an input; `forward` goes on from it, bit for bit.
 
         Returns:
-            The output of the last of them under its stage's name, and the stage_features so far if wanted.
+            The output of the last of them under its stage's name, and what is wanted of those in front of it.
         """
-        found: list[Tensor] = []
-        x = self._run(x, 0, self._checked(k), found if stage_features else None)
-        name = self.stages[k - 1].name
-        last = {f"{name}/{part}": tensor for part, tensor in x.items()} if isinstance(x, Mapping) else {name: x}
-        return last | {f"{STAGE}{i}": pooled for i, pooled in enumerate(found)}
+        aside = Aside(needs.stage_features, self._mapped(needs))
+        x = self._run(x, 0, self._checked(k), aside)
+        aside.maps.pop(k - 1, None)  # the output of the last stage has it
+        return flatten(x, self.stages[k - 1].name) | aside.given()
 
-    def _resumed(self, x: Activations) -> tuple[int, Inputs]:
-        """Number of stages that have run, and what the last of them gave; of an input itself, none have."""
+    def _resumed(self, x: Mapping[str, Any]) -> tuple[int, Tensor | None, Any]:
+        """Number of stages that have run, the pooled features and the last output, as far as they are there."""
         for i, stage in enumerate(self.stages, 1):
-            if stage.name in x:
-                return i, x[stage.name]
-            parts = {n.removeprefix(f"{stage.name}/"): t for n, t in x.items() if n.startswith(f"{stage.name}/")}
-            if parts:
-                return i, parts
-        return 0, x
+            output = unflatten(x, stage.name)
+            if output is not None:
+                return i, None, output
+        if any(name == POOLED or name.startswith((STAGE, MAP)) for name in x):
+            return len(self.stages), x.get(POOLED), None
+        return 0, None, x
+
+    def map_info(self) -> tuple[MapInfo, ...]:
+        """Channels and stride of the unpooled maps that there are, shallow to deep."""
+        return tuple(info for _, info in self._maps())
+
+    def _maps(self) -> tuple[tuple[int, MapInfo], ...]:
+        """The stages, by number, whose output is a map; found once, by a forward pass on one blank input."""
+        if self._map_table is None:
+            found: dict[int, Tensor] = {}
+            if isinstance(self.preprocess, Preprocess):
+                found = self._on_a_blank(lambda blank: self._all_maps(blank))
+            self._map_table = tuple(
+                (i, MapInfo(x.shape[1], self.preprocess.size / x.shape[-1]))  # type: ignore[union-attr]
+                for i, x in found.items()
+            )
+        return self._map_table
+
+    def maps_last(self, needs: Needs) -> bool:
+        """Whether the output of the last stage is among the maps that are needed."""
+        return len(self.stages) - 1 in self._mapped(needs)
+
+    def _all_maps(self, x: Inputs) -> dict[int, Tensor]:
+        aside = Aside(False, tuple(range(len(self.stages))))
+        self._run(x, 0, len(self.stages), aside)
+        return aside.maps
+
+    def _mapped(self, needs: Needs) -> tuple[int, ...]:
+        """The stages, by number, whose maps are wanted, in the order in which they are."""
+        if not needs.maps:
+            return ()
+        there = [number for number, _ in self._maps()]
+        return tuple(there[place] for place in needs.maps if -len(there) <= place < len(there))
 
     def stage_dims(self) -> tuple[int, ...]:
         """Widths ``D_i`` of the stage_features, found by a forward pass on one blank input."""
-        return tuple(pooled.shape[1] for pooled in self._on_a_blank(stage_features=True).stage_features)
+        features = self._on_a_blank(lambda blank: self(blank, needs=Needs(stage_features=True)))
+        return tuple(pooled.shape[1] for pooled in features.stage_features)
 
     def called(self) -> set[str]:
         """Names of the modules of ``net`` that a forward pass calls, found with one blank input."""
         called: set[str] = set()
         hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in self.net.named_modules()]
-        self._on_a_blank(stage_features=False)
+        self._on_a_blank(self)
         for hook in hooks:
             hook.remove()
         return called
 
-    def _on_a_blank(self, stage_features: bool) -> Features:
+    def _on_a_blank(self, run: Callable[[Any], Any]) -> Any:
         modes = {module: module.training for module in self.modules()}
         with torch.no_grad():
-            features: Features = self.eval()(self.blank(), stage_features=stage_features)
+            self.eval()
+            found = run(self.blank())
         for module, training in modes.items():
             module.training = training
-        return features
+        return found
 
     def prefix(self, k: int) -> Callable[[Inputs], Inputs]:
         """Give the function that runs the first ``k`` stages, 0 to the number of stages, on an input."""
         return partial(self._run, begin=0, end=self._checked(k))
 
-    def suffix(self, k: int) -> Callable[[Inputs], Features]:
-        """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit."""
-        return partial(self._finish, begin=self._checked(k))
+    def suffix(self, k: int, needs: Needs = DEFAULT) -> Callable[[Inputs], Features]:
+        """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit.
 
-    def _run(self, x: Inputs, begin: int, end: int, stage_features: list[Tensor] | None = None) -> Inputs:
-        for stage in self.stages[begin:end]:
+        Maps and pooled outputs of the first ``k`` stages are no part of it.
+        """
+        return partial(self._suffix, begin=self._checked(k), needs=needs)
+
+    def _suffix(self, x: Inputs, begin: int, needs: Needs) -> Features:
+        return self._finish(self._run(x, begin, len(self.stages)), needs, Aside(False, ()), None)
+
+    def _run(self, x: Any, begin: int, end: int, aside: Aside | None = None) -> Any:
+        for number, stage in enumerate(self.stages[begin:end], begin):
             x = self.run_stage(stage, x)
-            if stage_features is not None:
-                stage_features.append(self.pool_stage(x))
+            if aside is not None:
+                self._note(number, x, aside)
         return x
 
-    def _finish(self, x: Inputs, begin: int) -> Features:
-        return self.pool(self._run(x, begin, len(self.stages)))
+    def _note(self, number: int, x: Any, aside: Aside) -> None:
+        """Put aside what is wanted of a stage's output."""
+        if aside.stage_features and number not in aside.pooled:
+            aside.pooled[number] = self.pool_stage(x)
+        if number in aside.wanted and number not in aside.maps:
+            found = self.map_of(self.stages[number], x)
+            if found is not None:
+                aside.maps[number] = found
+
+    def _finish(self, x: Any, needs: Needs, aside: Aside, pooled: Tensor | None) -> Features:
+        """Give the features that are wanted of the last output, or of what was kept in its place."""
+        if x is not None and needs.pooled:
+            pooled = self.pool(x)
+        tokens, mask = self.tokens(x) if needs.tokens else (None, None)
+        maps = tuple(aside.maps[number] for number in aside.wanted)
+        return Features(pooled, tokens, mask, maps, tuple(aside.pooled[i] for i in sorted(aside.pooled)))
 
     def _checked(self, k: int) -> int:
         if not 0 <= k <= len(self.stages):

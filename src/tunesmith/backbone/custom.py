@@ -8,9 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.base import POOLED, STAGE, Backbone, cover
+from tunesmith.backbone.aside import MAP, POOLED, STAGE
+from tunesmith.backbone.base import Backbone, cover
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.contract.parameters import HEAD
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
@@ -72,13 +73,17 @@ class Custom(Backbone):
         )
         self.feature_dim = self._probe()
 
-    def pool(self, x: Tensor) -> Features:
+    def pool(self, x: Tensor) -> Tensor:
         """Pool a map ``(B, D, H, W)`` or tokens ``(B, T, D)``; vectors ``(B, D)`` stay as they are."""
         if x.ndim == 4:
-            return Features(pooled=x.mean((2, 3)), map=x)
+            return x.mean((2, 3))
         if x.ndim == 3:
-            return Features(pooled=x[:, 0] if self._class_token else x.mean(1), tokens=x)
-        return Features(pooled=x)
+            return x[:, 0] if self._class_token else x.mean(1)
+        return x
+
+    def tokens(self, x: Tensor) -> tuple[Tensor | None, None]:
+        """Give the last stage's output where it is tokens."""
+        return (x if x.ndim == 3 else None), None
 
     def _probe(self) -> int:
         """Run one image stage by stage, and through the network's own forward pass; gives the features' width."""
@@ -87,11 +92,11 @@ class Custom(Backbone):
         self.eval()
         with torch.no_grad():
             last = self._staged(image)
-            features = self.pool(last)
-            _compare(self.net, image, (last, features.pooled))
+            pooled = self.pool(last)
+            _compare(self.net, image, (last, pooled))
         for module, training in modes.items():
             module.training = training
-        return features.pooled.shape[1]
+        return pooled.shape[1]
 
     def _staged(self, x: Any) -> Tensor:
         for stage in self.stages:
@@ -157,7 +162,7 @@ def _check_names(net: nn.Module, stages: Sequence[Stage]) -> None:
     for stage in stages:
         if stage.name == HEAD:
             raise ConfigError(f"Expected backbone.stages to leave the name '{HEAD}' to the head: choose another name.")
-        if stage.name == POOLED or stage.name.startswith(STAGE):
+        if stage.name == POOLED or stage.name.startswith((STAGE, MAP)):
             raise ConfigError(f"Expected another name for a stage than '{stage.name}', which features have.")
         for member in stage.members:
             if member not in names:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tunesmith.backbone.adapt import adapt_preprocess
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
 
@@ -68,6 +68,6 @@ class MnistCnn(Backbone):
             weights=load_weights(net, weights, classifier=("fc2.",), strict=strict),
         )
 
-    def pool(self, x: Tensor) -> Features:
+    def pool(self, x: Tensor) -> Tensor:
         """Take the hidden layer ``(B, 128)`` as it is."""
-        return Features(pooled=x)
+        return x

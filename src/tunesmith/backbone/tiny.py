@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
 
@@ -46,9 +46,9 @@ class Tiny(Backbone):
             weights=load_weights(net, weights, strict=strict),
         )
 
-    def pool(self, x: Tensor) -> Features:
+    def pool(self, x: Tensor) -> Tensor:
         """Average the map ``(B, D, H, W)`` over its pixels."""
-        return Features(pooled=x.mean(dim=(2, 3)), map=x)
+        return x.mean(dim=(2, 3))
 
 
 def _block(channels_in: int, channels_out: int) -> nn.Sequential:

@@ -69,7 +69,8 @@ class Activation:
         self.count = len(wanted.rows)
         self._dtype = DTYPES[dtype]
         (few,) = self.source.batches([range(min(LOOKED_AT, self.count))])
-        self.cut, computed = frozen.look(few, wanted.stages)
+        self.cut = frozen.cut(wanted.stages)
+        computed = frozen.run(few, self.cut)
         self.dtypes = {name: tensor.dtype for name, tensor in computed.items()}
         self.sample = self._as_kept(computed)
         self.row_bytes = sum(tensor.nbytes for tensor in self.sample.values()) // len(few)

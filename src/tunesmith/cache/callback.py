@@ -45,6 +45,7 @@ class ActivationCache(Callback):
         views: Augmented views of each training image to keep, where training is augmented: epoch e sees those of
             epoch e modulo ``views``. With 0, those augmented at random are computed each time, and of those shown in
             turn (``data.augment=symmetries_in_turn``) all views are kept.
+        console: Where what was decided is printed; the command's.
 
     Raises:
         ConfigError: A number is negative.
@@ -62,6 +63,7 @@ class ActivationCache(Callback):
         max_gb: float = 50.0,
         dtype: Literal["exact", "bfloat16", "float16"] = "exact",
         views: int = 0,
+        console: Console | None = None,
     ) -> None:
         for name, value in (("max_gb", max_gb), ("views", views)):
             if value < 0:
@@ -72,6 +74,7 @@ class ActivationCache(Callback):
         self.tokens = TokenCache(self.store, mode, self.max_bytes)
         self.dtype: Literal["exact", "bfloat16", "float16"] = dtype
         self.views = views
+        self.console = console or Console()
         self.seconds = 0.0
         self.record: dict[str, Any] = {}
         self._firsts = torch.zeros(0, dtype=torch.int64)
@@ -105,7 +108,7 @@ class ActivationCache(Callback):
             self.record["seconds"] = {part: round(seconds, 3) for part, seconds in opener.seconds.items()}
         if trainer.is_global_zero:
             for sentence in said:
-                Console().print(f"Cache: {sentence}", highlight=False)
+                self.console.print(f"Cache: {sentence}", highlight=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Serve by the phases as a resumed run came to them; its loaders are about to read ahead."""

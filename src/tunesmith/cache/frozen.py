@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.backbone.base import POOLED, STAGE
+from tunesmith.backbone.aside import MAP, POOLED, STAGE
 from tunesmith.contract.batch import Inputs
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Needs
 from tunesmith.errors import PolicyError
 from tunesmith.task.base import Task
 
@@ -36,13 +36,13 @@ class Cut:
 
     Attributes:
         stages: Number of stages in front.
-        pooled: Whether the pooled features are all that is wanted of the last stage's output.
-        stage_features: Whether the stage_features are wanted too.
+        last: Whether the output of the last of them is kept.
+        needs: Which features are kept besides, or in its place.
     """
 
     stages: int
-    pooled: bool
-    stage_features: bool
+    last: bool
+    needs: Needs
 
 
 class Frozen:
@@ -65,22 +65,24 @@ class Frozen:
 
     @torch.no_grad()
     def run(self, samples: Sequence[Tensor], cut: Cut) -> dict[str, Tensor]:
-        """Run samples, at most `BATCH`; give `contracts.Activations` on the CPU.
+        """Run samples, at most `BATCH`; give `Activations` on the CPU.
 
         Raises:
             PolicyError: Something in front of the cut trains.
         """
         self._check(cut.stages)
         with self.precision.forward_context():
-            found = self.backbone.activations(self._input(samples, not cut.pooled), cut.stages, cut.stage_features)
-            if cut.pooled:
-                found = self._pooled(found, self.backbone(found).pooled)
+            found = self.backbone.activations(self._input(samples, cut.last), cut.stages, cut.needs)
+            if not cut.last:
+                found = self._in_place(found, cut)
         return {name: tensor[: len(samples)].contiguous().cpu() for name, tensor in found.items()}
 
-    @staticmethod
-    def _pooled(found: dict[str, Tensor], pooled: Tensor) -> dict[str, Tensor]:
-        """The stage_features that were found, and in place of the last stage's output the pooled features."""
-        return {name: tensor for name, tensor in found.items() if name.startswith(STAGE)} | {POOLED: pooled}
+    def _in_place(self, found: dict[str, Tensor], cut: Cut) -> dict[str, Tensor]:
+        """What was found in front of the last stage, and in place of its output the pooled features if needed."""
+        kept = {name: tensor for name, tensor in found.items() if name.startswith((STAGE, MAP))}
+        if cut.needs.pooled:
+            kept[POOLED] = self.backbone(found, needs=Needs(pooled=True)).pooled
+        return kept
 
     def seconds(self, samples: Sequence[Tensor], cut: Cut) -> float:
         """Seconds that a sample takes."""
@@ -88,34 +90,13 @@ class Frozen:
         self.run(samples, cut)
         return (time.perf_counter() - start) / len(samples)
 
-    @torch.no_grad()
-    def look(self, samples: Sequence[Tensor], stages: int) -> tuple[Cut, dict[str, Tensor]]:
-        """See what the head takes of a few samples: all of the last map is kept only where it looks at it.
-
-        Returns:
-            What to keep, and what that is of these samples, but for the last bits.
-        """
-        head = self.task.head
-        stage_features = self.task._stage_features
-        whole = Cut(stages, pooled=False, stage_features=stage_features)
-        found = self.run(samples, whole)
+    def cut(self, stages: int) -> Cut:
+        """Say what is to be kept of so many stages: what the head needs, and nothing else."""
+        needs: Needs = self.task.needs
         if stages < len(self.backbone.stages):
-            return whole, found
-        there = self.task.laid_out({name: tensor.to(self.task.device) for name, tensor in found.items()})
-        modes = [(module, module.training) for module in head.modules()]
-        with self.precision.forward_context():
-            features = self.backbone(there, stages, stage_features)
-            watched = _Watched(features)
-            try:
-                head.eval().forward(watched)
-            except Exception:
-                watched.seen.update(() if watched.seen else Features._fields)
-            finally:
-                for module, mode in modes:
-                    module.training = mode
-        if not watched.seen <= {"pooled", "stage_features"}:
-            return whole, found
-        return Cut(stages, pooled=True, stage_features=stage_features), self._pooled(found, features.pooled.cpu())
+            return Cut(stages, True, replace(needs, pooled=False, tokens=False))
+        # Of the last stage's output tokens are a part, and so is the deepest map, where that is its own.
+        return Cut(stages, needs.tokens or self.backbone.maps_last(needs), replace(needs, tokens=False))
 
     def tensors(self, stages: int) -> dict[str, Tensor]:
         """Parameters and buffers in front of a cut, by name."""
@@ -144,9 +125,8 @@ class Frozen:
 
     def _input(self, samples: Sequence[Tensor], alike: bool = False) -> Inputs:
         filled = [*samples, *[samples[-1]] * (BATCH - len(samples))]
-        x = self.precision.convert_input(self.prepare(filled, self.task.device, alike))
-        laid_out: Inputs = self.task.laid_out(x)
-        return laid_out
+        inputs: Inputs = self.task.laid_out(self.precision.convert_input(self.prepare(filled, self.task.device, alike)))
+        return inputs
 
     def _check(self, stages: int) -> None:
         names = [name for name, tensor in self.tensors(stages).items() if tensor.requires_grad]
@@ -171,23 +151,3 @@ def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def _is_plain(value: Any) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)
-
-
-class _Watched:
-    """Features that note which of them are looked at."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-        self.seen: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        self.seen.update({name} if name in Features._fields else Features._fields)
-        return getattr(self._features, name)
-
-    def __getitem__(self, item: int) -> Any:
-        self.seen.add(Features._fields[item])
-        return self._features[item]
-
-    def __iter__(self) -> Any:
-        self.seen.update(Features._fields)
-        return iter(self._features)

@@ -42,7 +42,7 @@ def of_activations(
     after = frozen.backbone.stages[cut.stages - 1].name
     return {
         "format": FORMAT,
-        "kept": "features" if cut.pooled else f"activations after {after}",
+        "kept": f"activations after {after}" if cut.last else "features",
         "backbone": f"{type(frozen.backbone).__name__} {net.__name__}",
         "structure": _digest(frozen.structure(cut.stages)),
         "source": _sources(frozen.classes(cut.stages)),

@@ -17,19 +17,22 @@ from tunesmith.compare.runs import find
 from tunesmith.config.build import build
 from tunesmith.data.image.module import ImageData
 from tunesmith.errors import ConfigError, DataError, RunError
+from tunesmith.run.session import Session
 
 
-def check(cfg: DictConfig) -> Report:
+def check(cfg: DictConfig, session: Session | None = None) -> Report:
     """Look at every image of a data source, print what was found, and write ``check.md`` and ``check.html``.
 
     Args:
         cfg: ``data``, ``near``, ``predictions``, ``max_duplicates``, ``output``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         DataError: The data cannot be read at all, or hold more copies than ``max_duplicates``; the report is written.
         RunError: The report cannot be written.
     """
-    data = build(cfg.data)
+    session = session or Session.read()
+    data = build(cfg.data, session.trust)
     if not isinstance(data, ImageData):
         raise ConfigError("Expected data of images but got another kind.")
     data.setup()
@@ -50,7 +53,7 @@ def check(cfg: DictConfig) -> Report:
     title = f"{len(data.table):,} images, split by {data.spec.split_unit}"
     balance = label.balance(data.table, data.indices)
     report = Report(title, tuple(sentences), balance, tuple(found), data.table, seen)
-    show(report, _written(report, Path(cfg.output).expanduser()))
+    show(report, _written(report, Path(cfg.output).expanduser()), session.console)
     surplus = copies.number(alike, pairs)
     if cfg.max_duplicates is not None and surplus > cfg.max_duplicates:
         raise DataError(f"Expected at most {cfg.max_duplicates} copies (max_duplicates) but found {surplus}.")
@@ -76,9 +79,8 @@ def _written(report: Report, folder: Path) -> list[Path]:
     return paths
 
 
-def show(report: Report, paths: Sequence[Path]) -> None:
+def show(report: Report, paths: Sequence[Path], console: Console) -> None:
     """Print what was found, a line a kind, and where all of it is."""
-    console = Console()
     console.print(report.title, *report.sentences, sep="\n", highlight=False)
     if report.findings:
         table = Shown("", "found", "number", "such as")

@@ -7,22 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from tunesmith.atomic import write_bytes, write_text
 from tunesmith.compare import group, runs, table
 from tunesmith.compare.group import Comparison
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.run.session import Session
 
 ENDINGS = (".csv", ".md", ".html")
 
 
-def compare(cfg: DictConfig) -> Comparison:
+def compare(cfg: DictConfig, session: Session | None = None) -> Comparison:
     """Compare runs, print the table, and write the files that were asked for.
 
     Args:
         cfg: ``runs``, ``metric``, ``mode``, ``output``, ``plots``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         RunError: There are no runs, none is completed or has the metric, or a file cannot be written.
@@ -33,7 +34,7 @@ def compare(cfg: DictConfig) -> Comparison:
             raise RunError(f"Expected output to end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]} but got '{path}'.")
     found = group.group(runs.read_all(runs.find(_listed(cfg.runs))), cfg.metric, cfg.mode)
     found = with_folds(found)
-    console = Console()
+    console = (session or Session.read()).console
     for part in table.on_terminal(found):
         console.print(part, highlight=False)
     written = write(found, outputs, Path(cfg.plots).expanduser() if cfg.plots else None)

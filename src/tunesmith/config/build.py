@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, flag_override
 from tunesmith.config import gate
 from tunesmith.config.check import signature
 from tunesmith.config.check.check import SPECIAL
+from tunesmith.config.gate import Trust
 
 
 class Node(dict[str, Any]):
@@ -36,7 +37,7 @@ def resolved(node: DictConfig | Mapping[str, Any] | None) -> Node:
     return Node(_plain(node, ())) if node else Node()
 
 
-def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
+def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **supplied: Any) -> Any:
     """Build the object that a node describes, as Hydra's `instantiate` would.
 
     Every reference is resolved first; the gate and the building then see the same plain data, in which nothing is left
@@ -44,6 +45,7 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
 
     Args:
         node: With ``_target_`` and its arguments; interpolations are resolved in its configuration.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
         **supplied: Arguments that the configuration cannot hold; they win over the node's, and reach
             the target as they are. ``_recursive_=False`` is Hydra's: the target gets the nodes below as plain
             containers.
@@ -58,7 +60,7 @@ def build(node: DictConfig | Mapping[str, Any] | None, **supplied: Any) -> Any:
         return None
     recursive = supplied.pop("_recursive_", True)
     plain = _plain(node, supplied)
-    gate.require(plain)
+    (trust or gate.trust()).require(plain)
     return _make({"_recursive_": recursive, **plain}, supplied)
 
 
@@ -93,21 +95,23 @@ def _make(value: Any, supplied: Mapping[str, Any] = MappingProxyType({})) -> Any
     return call if value.get("_partial_", False) else call()
 
 
-def accepts(node: DictConfig | Mapping[str, Any] | None, name: str) -> bool:
+def accepts(node: DictConfig | Mapping[str, Any] | None, name: str, trust: Trust | None = None) -> bool:
     """Whether the target of a node names an argument ``name``; read from its source, without importing it."""
-    return node is not None and len(node) > 0 and name in signature.read(node["_target_"]).parameters
+    if not node:
+        return False
+    return name in signature.read(node["_target_"], trust or gate.trust()).parameters
 
 
-def build_accepted(node: DictConfig | Mapping[str, Any] | None, **offered: Any) -> Any:
+def build_accepted(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **offered: Any) -> Any:
     """Build as `build` does, supplying of what is offered only the arguments that the target names."""
-    return build(node, **{name: value for name, value in offered.items() if accepts(node, name)})
+    return build(node, trust, **{name: value for name, value in offered.items() if accepts(node, name, trust)})
 
 
-def target(node: DictConfig | Mapping[str, Any]) -> Any:
+def target(node: DictConfig | Mapping[str, Any], trust: Trust | None = None) -> Any:
     """Import what a node's ``_target_`` names, without calling it.
 
     Raises:
         ConfigError: It does not pass the gate.
     """
-    gate.require({"_target_": node["_target_"]})
+    (trust or gate.trust()).require({"_target_": node["_target_"]})
     return get_object(node["_target_"])

@@ -30,11 +30,12 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
     """
     find.require_command(command)
     dirs = find.conf_dirs(config_dirs)
-    hydra = app.start(command, dirs)
-    try:
-        ready = overrides.prepare(hydra, command, renamed.typed(changes), dirs)
-        if ready.mistakes:
-            raise ConfigError([m.text for m in ready.mistakes])
-        return app.alone(ready.configs[0])
-    finally:
-        GlobalHydra.instance().clear()
+    with app.turn:
+        hydra = app.start(command, dirs)
+        try:
+            ready = overrides.prepare(hydra, command, renamed.typed(changes), dirs)
+        finally:
+            GlobalHydra.instance().clear()
+    if ready.mistakes:
+        raise ConfigError([m.text for m in ready.mistakes])
+    return app.alone(ready.configs[0])

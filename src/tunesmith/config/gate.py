@@ -4,8 +4,10 @@ Three kinds pass. What `config/known.py` lists, by exact name. What the user all
 ``TUNESMITH_ALLOW`` or in their own settings: a class defined in an allowed module, or anything by its exact name. And
 for a training run that the user composes: a class or function defined in a module that lies in the present folder.
 
-The third is for plug-ins, and it ends with the process: a recorded configuration may have come from anywhere, together
-with modules that lie beside it, so it may name only the first two kinds, and what this process has trained with.
+The third is for plug-ins, and it ends with the command: a recorded configuration may have come from anywhere, together
+with modules that lie beside it, so it may name only the first two kinds, and what the same command trains with.
+
+Who may name what is a value, `Trust`, which travels from the command to whatever checks or builds.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_config_path
 
 from tunesmith.config import yaml_file
@@ -29,31 +33,63 @@ from tunesmith.errors import ConfigError, nearest
 
 VARIABLE = "TUNESMITH_ALLOW"
 
-_plug_ins: set[str] = set()  # targets in the present folder that a run composed in this process names
+
+@dataclass(frozen=True)
+class Trust:
+    """What one command may import besides what `config/known.py` lists.
+
+    Attributes:
+        allowed: Modules, and exact names, that the user allowed.
+        plug_ins: Targets in the present folder that the configuration which the user composed names.
+    """
+
+    allowed: frozenset[str] = frozenset()
+    plug_ins: frozenset[str] = frozenset()
+
+    def passes(self, target: str) -> bool:
+        """Whether a target may be imported.
+
+        Args:
+            target: Its dotted path.
+        """
+        return target in TARGETS or target in self.plug_ins or _is_allowed(target, self.allowed)
+
+    def require(self, node: Any) -> None:
+        """Check every target in plain data, at whatever depth.
+
+        Raises:
+            ConfigError: One does not pass.
+        """
+        refused = [t for t in dict.fromkeys(targets(node)) if not isinstance(t, str) or not self.passes(t)]
+        if refused:
+            raise ConfigError([f"Expected _target_ {refusal(str(t))}" for t in refused])
+
+    def composing(self, cfg: DictConfig, command: str = "train") -> Trust:
+        """Trust also the plug-ins that a configuration names which the user composed, where it begins a training run.
+
+        Args:
+            cfg: The configuration; never one that was recorded.
+            command: The command that it is for.
+        """
+        if command != "train" or OmegaConf.select(cfg, "resume", default=None) not in (None, "auto"):
+            return self
+        unknown = {t for t in _named(cfg) if not self.passes(t) and _is_dotted(t)}
+        return replace(self, plug_ins=self.plug_ins | {t for t in unknown if _is_plug_in(t)})
 
 
-def allow(names: Sequence[str]) -> None:
-    """Allow modules, or exact names, in this process and in those that it starts.
+def trust(names: Sequence[str] = ()) -> Trust:
+    """Read whom the user trusts: from the command line, the variable ``TUNESMITH_ALLOW`` and the user's settings.
 
     Args:
-        names: Such as ``my_backbone``, ``torchmetrics.image`` or ``timm.create_model``.
+        names: Those of ``--allow``, such as ``my_backbone``, ``torchmetrics.image`` or ``timm.create_model``.
 
     Raises:
-        ConfigError: One is no dotted name.
+        ConfigError: One is no dotted name, or the settings are not as they should be.
     """
     for name in names:
-        if not all(part.isidentifier() for part in name.split(".")):
+        if not _is_dotted(name):
             raise ConfigError(f"Expected --allow to name a module, such as my_backbone, but got '{name}'.")
-    os.environ[VARIABLE] = ",".join(filter(None, [os.environ.get(VARIABLE, ""), *names]))
-
-
-def allowed() -> set[str]:
-    """Modules and exact names that the user allowed, on the command line, in the environment or in the settings.
-
-    Raises:
-        ConfigError: The settings are not as they should be.
-    """
-    return {*re.findall(r"[^\s,:;]+", os.environ.get(VARIABLE, "")), *_settings()}
+    return Trust(frozenset({*names, *re.findall(r"[^\s,:;]+", os.environ.get(VARIABLE, "")), *_settings()}))
 
 
 def settings_file() -> Path:
@@ -72,21 +108,6 @@ def _settings() -> list[str]:
     return names
 
 
-def passes(target: str, plug_ins: bool = False) -> bool:
-    """Whether a target may be imported.
-
-    Args:
-        target: Its dotted path.
-        plug_ins: Whether a module in the present folder will do, as for a run that the user composes.
-    """
-    if target in TARGETS or target in _plug_ins or _is_allowed(target):
-        return True
-    if plug_ins and _is_plug_in(target):
-        _plug_ins.add(target)
-        return True
-    return False
-
-
 def refusal(target: str) -> str:
     """The end of a sentence about a target that does not pass: what was expected, and the way out."""
     definition = _definition(target)
@@ -97,17 +118,6 @@ def refusal(target: str) -> str:
         f"to be a class that tunesmith knows but got '{target}'.{near} If you trust what it runs, add "
         f"'--allow {name}' or name it in {VARIABLE}."
     )
-
-
-def require(node: Any) -> None:
-    """Check every target in plain data, at whatever depth.
-
-    Raises:
-        ConfigError: One does not pass.
-    """
-    refused = [t for t in dict.fromkeys(targets(node)) if not isinstance(t, str) or not passes(t)]
-    if refused:
-        raise ConfigError([f"Expected _target_ {refusal(str(t))}" for t in refused])
 
 
 def targets(node: Any) -> Iterator[Any]:
@@ -122,8 +132,24 @@ def targets(node: Any) -> Iterator[Any]:
             yield from targets(value)
 
 
-def _is_allowed(target: str) -> bool:
-    names = allowed()
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _named(node: Any) -> Iterator[str]:
+    """Every target in a configuration, references resolved; those that cannot be are for the check to find."""
+    for key in node if isinstance(node, DictConfig) else range(len(node)):
+        try:
+            value = node[key]
+        except OmegaConfBaseException:
+            continue
+        if isinstance(value, DictConfig | ListConfig):
+            yield from _named(value)
+        elif key == "_target_" and isinstance(value, str):
+            yield value
+
+
+def _is_allowed(target: str, names: frozenset[str]) -> bool:
     if target in names:
         return True
     modules = [name for name in names if target.startswith(f"{name}.")]

@@ -1,95 +1,16 @@
-"""The classes and functions that any configuration may name as a ``_target_``, by exact name.
+"""List the classes and functions that any configuration may name as a ``_target_``, by exact name.
 
-The list stands in code, so that no configuration can extend it; it names only what does no more than its purpose when a
-stranger chooses the arguments. A new option of tunesmith's own is one line in `OWN`. What belongs to the user, or is
-missing here, is let through by ``--allow``: see `config/gate.py`.
+Of tunesmith's own these are what the shipped configurations name; of other libraries, what stands in `OTHERS`. No
+configuration of a user's extends either: they hold only what does no more than its purpose when a stranger chooses the
+arguments. What belongs to the user, or is missing here, passes by ``--allow``: see `config/gate.py`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
-OWN: Mapping[str, str] = {
-    "tunesmith.backbone.custom": "Custom",
-    "tunesmith.backbone.mnist_cnn": "MnistCnn",
-    "tunesmith.backbone.timm.timm": "Timm",
-    "tunesmith.backbone.tiny": "Tiny",
-    "tunesmith.backbone.torchvision.torchvision": "Torchvision",
-    "tunesmith.backbone.transformers.transformers": "Transformers",
-    "tunesmith.cache.callback": "ActivationCache",
-    "tunesmith.data.image.digits": "Digits",
-    "tunesmith.data.text.hf_dataset": "HfDataset",
-    "tunesmith.data.image.image_folder": "ImageFolder",
-    "tunesmith.data.image.image_table": "ImageTable",
-    "tunesmith.data.text.pair_table": "PairTable",
-    "tunesmith.data.text.qa_table": "QaTable",
-    "tunesmith.data.text.reviews": "Reviews",
-    "tunesmith.data.image.solar_cells": "SolarCells",
-    "tunesmith.data.split.split": "Split",
-    "tunesmith.data.synthetic.synthetic": "Synthetic",
-    "tunesmith.data.synthetic.synthetic_pairs": "SyntheticPairs",
-    "tunesmith.data.synthetic.synthetic_text": "SyntheticText",
-    "tunesmith.data.text.text_files": "TextFiles",
-    "tunesmith.data.synthetic.synthetic_questions": "SyntheticQuestions",
-    "tunesmith.data.synthetic.synthetic_tags": "SyntheticTags",
-    "tunesmith.data.text.text_table": "TextTable",
-    "tunesmith.data.text.token_table": "TokenTable",
-    "tunesmith.data.image.torchvision_dataset": "TorchvisionDataset",
-    "tunesmith.head.attention_pool": "AttentionPool",
-    "tunesmith.head.cosine": "Cosine",
-    "tunesmith.head.joint": "Joint",
-    "tunesmith.head.language_model": "LanguageModel",
-    "tunesmith.head.linear": "Linear",
-    "tunesmith.head.logistic": "Logistic",
-    "tunesmith.head.mlp": "MLP",
-    "tunesmith.head.multi_stage": "MultiStage",
-    "tunesmith.head.ridge": "Ridge",
-    "tunesmith.head.tokens": "Tokens",
-    "tunesmith.head.weighted_stages": "WeightedStages",
-    "tunesmith.policy.chain": "Chain",
-    "tunesmith.policy.gradual": "Gradual",
-    "tunesmith.policy.ia3": "IA3",
-    "tunesmith.policy.lora": "LoRA",
-    "tunesmith.policy.phases": "Phases",
-    "tunesmith.policy.surgical": "Surgical",
-    "tunesmith.rates.head_multiplier": "HeadMultiplier",
-    "tunesmith.rates.layer_decay": "LayerDecay",
-    "tunesmith.rates.ramp": "Ramp",
-    "tunesmith.rates.rules": "Rules",
-    "tunesmith.rates.uniform": "Uniform",
-    "tunesmith.run.callback.callback": "EMA Ingredients LearningRates ProgressBar",
-    "tunesmith.run.callback.non_finite": "Finite",
-    "tunesmith.run.callback.l2_sp": "L2SP",
-    "tunesmith.run.resume.last_checkpoint": "LastCheckpoint",
-    "tunesmith.run.callback.lr_find": "RateFinder",
-    "tunesmith.run.assembly.trainer": "Trainer",
-    "tunesmith.run.logger.wandb_logger": "wandb_logger",
-    "tunesmith.sweep.search.grid": "Grid",
-    "tunesmith.sweep.executor.local": "Local",
-    "tunesmith.sweep.search.optuna": "Optuna",
-    "tunesmith.sweep.search.paired": "Paired",
-    "tunesmith.sweep.search.random": "Random",
-    "tunesmith.sweep.executor.ray": "Ray",
-    "tunesmith.sweep.executor.slurm": "Slurm",
-    "tunesmith.task.metric.answer": "AnswerScore",
-    "tunesmith.task.classification": "Classification",
-    "tunesmith.task.metric.entity": "EntityScore WordAccuracy",
-    "tunesmith.task.language_modelling": "LanguageModelling",
-    "tunesmith.task.loss.loss": "BCE CrossEntropy Focal Ordinal",
-    "tunesmith.task.metric.metric": "AbsoluteError Determination LevelError RootSquaredError",
-    "tunesmith.task.multi_label": "MultiLabel",
-    "tunesmith.task.ordinal": "Ordinal",
-    "tunesmith.task.question_answering": "QuestionAnswering",
-    "tunesmith.task.regression": "Regression",
-    "tunesmith.task.seq2seq": "Seq2Seq",
-    "tunesmith.task.optimization.sharded": "Sharded",
-    "tunesmith.task.metric.perplexity": "Perplexity TokenAccuracy",
-    "tunesmith.task.metric.text_metric": "Bleu Chrf Rouge",
-    "tunesmith.task.writing": "Writing",
-    "tunesmith.task.optimization.schedule": "constant cosine one_cycle step",
-    "tunesmith.task.token_classification": "TokenClassification",
-}
-"""Of tunesmith, by module."""
+from tunesmith.config.find import package_conf
 
 OTHERS: Mapping[str, str] = {
     "torch.optim": """
@@ -142,9 +63,14 @@ OTHERS: Mapping[str, str] = {
 }
 """Of other libraries, by the module that they are imported from: classes alone."""
 
-TARGETS = frozenset(
-    f"{module}.{name}" for part in (OWN, OTHERS) for module, names in part.items() for name in names.split()
+OWN = frozenset(
+    target
+    for path in package_conf().rglob("*.yaml")
+    for target in re.findall(r"_target_: *(tunesmith(?:\.\w+)+)", path.read_text(encoding="utf-8"))
 )
+"""Of tunesmith, as dotted names: a new option is a .py and a .yaml, and nothing here."""
+
+TARGETS = OWN | {f"{module}.{name}" for module, names in OTHERS.items() for name in names.split()}
 """All of them, as dotted names."""
 
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
@@ -155,15 +81,15 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "policy.phases.*.scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "rates": (),
     "loss": ("train_counts", "train_size"),
-    "head": ("feature_dim", "num_outputs", "stage_dims", "target", "lm_head"),
+    "head": ("feature_dim", "num_outputs", "stage_dims", "map_info", "target", "lm_head"),
     "task": ("backbone", "head", "loss", "metrics", "table", "optimizer", "scheduler", "spec"),
     "task.metrics.*": ("num_classes", "num_labels", "num_outputs", "class_names"),
     "optimizer": ("params",),
     "scheduler": ("optimizer", "total_steps", "steps_per_epoch"),
     "trainer": ("callbacks", "logger", "default_root_dir"),
-    "callback.*": (),
+    "callback.*": ("stop", "console"),
     "logger.*": ("folder", "record"),
-    "cache": ("folder",),
+    "cache": ("folder", "console"),
     "sweep.searcher": ("space", "folder"),
     "sweep.executor": ("slots", "jobs", "folder"),
 }

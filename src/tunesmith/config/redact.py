@@ -70,7 +70,8 @@ def redact_text(text: str) -> str:
     def replaced(match: re.Match[str]) -> str:
         key, value = match["key"], match["value"]
         hide = is_secret(re.split(r"[./]", key)[-1]) and _ENVIRONMENT not in value and not _is_plain(value)
-        return f"{key}={REDACTED}" if hide else match[0]
+        # A value may hold further ones, such as a URL with a query.
+        return f"{key}={REDACTED if hide else _ASSIGNMENT.sub(replaced, value)}"
 
     return _without_user(_ASSIGNMENT.sub(replaced, text))
 

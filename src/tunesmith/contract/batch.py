@@ -2,69 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 from typing_extensions import NotRequired
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tunesmith.contract.tree import Tree
+
 IGNORED = -100
 """In a target, at a position that does not count."""
 
+TARGET = "target"
+"""The term of a loss that compares outputs with the labelled samples' targets."""
 
-Inputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
-"""What a backbone takes, and what flows between its stages: a tensor, or several by name, all of B rows.
+UNLABELLED = "unlabelled"
+"""The stream of texts that only a language model learns from."""
 
-Of images it is ``(B, C, H, W)``; of texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
+
+Inputs: TypeAlias = "Tensor | Mapping[str, Tensor | Mapping[str, Tensor]]"
+"""What a backbone takes, and what flows between its stages: a tensor, or several by name, all with B rows.
+
+For images it is ``(B, C, H, W)``; for texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
 them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64. Where a text is
-to be written, also its ``target_ids`` and ``target_mask`` ``(B, S)``: the decoder reads them, a token behind.
+to be written, also its ``target_ids`` and ``target_mask`` ``(B, S)``: the decoder reads them, a token behind. Inputs
+that are compared with each other, such as pairs, are mappings by name of any of these.
 """
 
 
 Activations: TypeAlias = "Mapping[str, Tensor]"
 """What the frozen stages gave for a batch, in place of its images or texts.
 
-Either the pooled features ``(B, D)`` as ``pooled``, or the output of the last stage that ran, under that stage's name
-(``stage/name`` for each tensor, where it is several); and, where the head wants them, the levels so far ``(B, D_i)`` as
-``stage_features.0``, ``stage_features.1``, …
+Either the output of the last stage that ran, under that stage's name (``stage/name`` for each tensor, where it is
+several) or, in its place, the pooled features ``(B, D)`` as ``pooled``, if the head asks for them; and, where the head
+asks for them, the stage features ``(B, D_i)`` so far as ``stage_features.0``, ``stage_features.1``, …, and maps
+``(B, C_i, H_i, W_i)`` as ``maps.`` with their stage's number behind.
 """
 
 
-class Batch(TypedDict):
-    """One batch, on the device, ready for the backbone.
+Outputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
+"""What a head gives: a tensor with a row per sample, or several by name."""
+
+
+class Samples(TypedDict):
+    """Samples and what is to be said of them.
 
     Attributes:
-        input: Float tensor ``(B, C, H, W)``, normalised as the backbone's `Preprocess` says; ``(B, V, C, H, W)`` where
-            each of V views of a sample is to be predicted and the predictions averaged; the tokens of texts, see
-            `Inputs`; or the `Activations` that the cache keeps of either.
-        target: As `DataSpec.target` says: class index ``(B,)`` int64 (``class``, ``ordinal``), labels 0 or 1 ``(B, K)``
-            float32 (``multilabel``), values ``(B, K)`` float32 in their own units (``value``). Where samples were
-            mixed, a class target is the class probabilities ``(B, K)`` float32. What each token is to give ``(B, T)``
-            int64 (``tags``, ``text``, ``tokens``), `IGNORED` where a position does not count; where an answer begins
-            and ends, as positions of tokens ``(B, 2)`` int64 (``span``).
-        index: Row of each sample in the data module's table ``(B,)``, int64; -1 marks a duplicate that only fills a
-            distributed batch and is left out of every metric and prediction.
-        weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
-        word_starts: For ``tags``: the token at which each word begins ``(B, W)``, int64; -1 where no token of it is
-            there, `IGNORED` behind a sample's last word.
-        tags: The tag of each of these words ``(B, W)``, int64; `IGNORED` behind the last.
-        unlabelled: In training, texts that only the language model learns from: their ``input``, and as ``target`` what
-            each token is to give ``(U, T)``.
+        input: As `Inputs` says, images as float tensors that are normalised as the backbone's `Preprocess` says; or the
+            `Activations` that the cache keeps.
+        target: As `Batch` says.
     """
 
     input: Inputs | Activations
-    target: Tensor
+    target: Tree
+
+
+class Batch(Samples):
+    """One batch, on the device, ready for the backbone.
+
+    The target is what loss and metrics need on the device, by the kind of target that `DataSpec` names: class index
+    ``(B,)`` int64 (``class``, ``ordinal``), class probabilities ``(B, K)`` float32 where samples were mixed, labels 0
+    or 1 ``(B, K)`` float32 (``multilabel``), values ``(B, K)`` float32 in their own units (``value``); what each token
+    is to give ``(B, T)`` int64, `IGNORED` where a position does not count (``text``, ``tokens``); a mapping for
+
+    - ``tags``: ``tokens`` ``(B, T)``, the same; ``starts``, the token at which each word begins ``(B, W)``, -1 where no
+      token of it is there, `IGNORED` behind a sample's last word; and ``words``, their tags ``(B, W)``;
+    - ``span``: ``span``, first and last token of the answer ``(B, 2)``; ``begins`` and ``ends``, the characters that
+      each token begins at and ends in front of ``(B, T)``, negative outside the text; ``question``, the number of the
+      question that a sample is a window of ``(B,)``.
+
+    Attributes:
+        index: Row of each sample in the data module's table ``(B,)``, int64; -1 marks a duplicate that only fills a
+            distributed batch and is left out of every metric and prediction.
+        weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
+        views: Number V of views of each sample whose predictions are to be averaged; the input then has ``B · V`` rows,
+            views of a sample one after another, and all else B. 1 where it is missing.
+        meta: Plain values by name, a list of B each, which never go to the device.
+        streams: Further samples by name, in training: those that are `UNLABELLED`.
+        totals: What each term of the loss is the mean over, by name: its count in all batches of the optimizer step
+            that this batch is part of. Missing where the batch is all of it.
+    """
+
     index: Tensor
     weight: NotRequired[Tensor]
-    word_starts: NotRequired[Tensor]
-    tags: NotRequired[Tensor]
-    unlabelled: NotRequired[Unlabelled]
-
-
-class Unlabelled(TypedDict):
-    """Texts without labels in a batch; see `Batch`."""
-
-    input: Mapping[str, Tensor]
-    target: Tensor
+    views: NotRequired[int]
+    meta: NotRequired[Mapping[str, Sequence[Any]]]
+    streams: NotRequired[Mapping[str, Samples]]
+    totals: NotRequired[Mapping[str, float]]

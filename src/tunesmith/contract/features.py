@@ -1,4 +1,4 @@
-"""What a backbone gives a head."""
+"""What a backbone gives a head, and what a head asks for."""
 
 from __future__ import annotations
 
@@ -23,19 +23,54 @@ class Stage:
     members: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class MapInfo:
+    """The shape of one unpooled map of a backbone.
+
+    Attributes:
+        channels: Its channels C.
+        stride: Pixels of the image per pixel of the map, along either side.
+    """
+
+    channels: int
+    stride: float
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a head asks of a backbone; nothing else is computed or kept.
+
+    Attributes:
+        pooled: The pooled features.
+        tokens: The last tokens and their mask, as far as the backbone has them.
+        maps: Which unpooled maps, as places in `Backbone.map_info`: 0 is the shallowest, -1 the deepest. Those that a
+            backbone lacks are left out.
+        stage_features: The pooled output of every stage.
+    """
+
+    pooled: bool = False
+    tokens: bool = False
+    maps: tuple[int, ...] = ()
+    stage_features: bool = False
+
+
+POOLED = Needs(pooled=True)
+"""What most heads ask for."""
+
+
 class Features(NamedTuple):
-    """What a backbone gives a head.
+    """What a backbone gives a head: what the head's `Needs` name, and nothing else.
 
     Attributes:
         pooled: ``(B, D)``.
-        map: The last feature map ``(B, C, H, W)``, before pooling, where the backbone has one.
-        tokens: The last tokens ``(B, T, D)``, where the backbone has them.
+        tokens: The last tokens ``(B, T, D)``.
         mask: Which of the tokens count ``(B, T)``, 1 or 0; ``None`` where all do.
-        stage_features: The output of every stage, pooled ``(B, D_i)``, shallow to deep; only where asked for.
+        maps: Feature maps ``(B, C_i, H_i, W_i)``, unpooled, in the order in which they were asked for.
+        stage_features: The output of every stage, pooled ``(B, D_i)``, shallow to deep.
     """
 
-    pooled: Tensor
-    map: Tensor | None = None
+    pooled: Tensor | None = None
     tokens: Tensor | None = None
     mask: Tensor | None = None
+    maps: tuple[Tensor, ...] = ()
     stage_features: tuple[Tensor, ...] = ()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Features, MapInfo, Needs, Stage
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from tunesmith.contract.batch import Activations, Inputs
+    from tunesmith.contract.batch import Activations, Inputs, Outputs
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,16 @@ class Backbone(Protocol):
         """Whether every stage uses weights of its own alone."""
         ...
 
-    def __call__(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
+    def __call__(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = ...) -> Features:
         """Map images or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
         ...
 
-    def activations(self, x: Inputs, k: int, stage_features: bool = False) -> Activations:
+    def activations(self, x: Inputs, k: int, needs: Needs = ...) -> Activations:
         """Run the first ``k`` stages only."""
+        ...
+
+    def map_info(self) -> tuple[MapInfo, ...]:
+        """Channels and stride of the unpooled maps that there are, shallow to deep."""
         ...
 
     def blank(self, count: int = 1) -> Inputs:
@@ -76,7 +79,7 @@ class Backbone(Protocol):
         ...
 
     def stage_dims(self) -> tuple[int, ...]:
-        """Widths ``D_i`` of the levels."""
+        """Widths ``D_i`` of the stage features."""
         ...
 
     def lm_head(self) -> nn.Module | None:
@@ -87,13 +90,18 @@ class Backbone(Protocol):
 class Head(Protocol):
     """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
 
-    Any module will do; what it is besides it may declare, see `HeadTraits`. A head that names ``stage_dims`` in its
-    signature gets the widths of the backbone's levels; one that names ``target`` gets the kind of target that the data
-    have, and one that names ``lm_head`` the head that a language model was pretrained with.
+    One that names ``stage_dims`` in its signature gets the widths of the stage features, ``map_info`` channels and
+    strides of the maps, ``target`` the kind of target that the data have, and ``lm_head`` the head that a language
+    model was pretrained with. What it is besides, it declares: see `HeadTraits`.
+
+    Attributes:
+        needs: Which features it takes; the backbone computes, and the cache keeps, nothing else.
     """
 
-    def __call__(self, features: Features) -> Tensor:
-        """Map features to outputs ``(B, K)`` or ``(B, T, K)``."""
+    needs: Needs
+
+    def __call__(self, features: Features) -> Outputs:
+        """Map features to outputs: a tensor, or several by name, with a row per sample."""
         ...
 
 
@@ -120,7 +128,13 @@ class FittedHead(Head, Protocol):
 
 @runtime_checkable
 class JointHead(Head, Protocol):
-    """A head for samples with a language model's own head beside it."""
+    """A head for samples with a language model's own head beside it.
+
+    Attributes:
+        language_needs: Which features the language model's head takes.
+    """
+
+    language_needs: Needs
 
     def language_outputs(self, features: Features) -> Tensor:
         """Map features of tokens ``(M, D)`` to outputs ``(M, V)`` over the V tokens of the vocabulary."""
@@ -129,21 +143,18 @@ class JointHead(Head, Protocol):
 
 @dataclass(frozen=True)
 class HeadTraits:
-    """What a head declares of itself, by attributes of these names; a plain `nn.Module` that declares none has these.
+    """What a head declares of itself, by attributes of these names.
 
     Attributes:
+        needs: Which features it takes; ``None`` for a module that does not say so, and so is no head.
         per_token: Whether it has an output per token.
-        stage_features: Whether it wants features with the pooled output of every stage; by default a head whose
-            signature names ``stage_dims`` does.
     """
 
+    needs: Needs | None = None
     per_token: bool = False
-    stage_features: bool = False
 
     @staticmethod
     def of(head: object) -> HeadTraits:
         """Read the traits of a head: the one place that asks for attributes which a user's own head may not have."""
-        wants = "stage_dims" in inspect.signature(type(head).__init__).parameters
-        return HeadTraits(
-            bool(getattr(head, "per_token", HeadTraits.per_token)), bool(getattr(head, "stage_features", wants))
-        )
+        needs = getattr(head, "needs", None)
+        return HeadTraits(needs if isinstance(needs, Needs) else None, bool(getattr(head, "per_token", False)))

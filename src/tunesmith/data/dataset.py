@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +47,8 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
     """The samples of a split, each with its target; or what is kept in place of a sample.
 
     Args:
-        targets: Of the whole table: class indices ``(N,)``, labels or values ``(N, K)``, or N vectors.
+        targets: Of the whole table: class indices ``(N,)``, labels or values ``(N, K)``, or N vectors; or several of
+            these by name.
         rows: Rows of the table that the split holds.
         weights: Of the whole table ``(N,)``, where it has any.
 
@@ -64,7 +66,7 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
         return len(self.rows)
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        """One sample: ``input``, ``target``, ``index``, and maybe ``weight`` and what `drawn` gives.
+        """One sample: ``input``, ``target``, ``index``, and maybe ``weight`` and, in ``meta``, what `drawn` gives.
 
         Args:
             key: From `EpochSampler`; a plain position (of a foreign sampler, or of somebody who wants to see the
@@ -73,17 +75,24 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
         epoch, position, padding, round_, _ = key if isinstance(key, Key) else Key(0, key)
         row = int(self.rows[position])
         kept = self.kept.find(epoch, row) if self.kept is not None and isinstance(key, Key) else None
-        sample = {"input": kept, "target": self.target(row), "index": -1 if padding else row}
+        sample: dict[str, Any] = {"input": kept, "target": self.target(row), "index": -1 if padding else row}
+        meta = self.meta(row)
         if kept is None:
-            sample |= {"input": self.input(position), **self.drawn(epoch, row, round_)}
+            sample["input"] = self.input(position)
+            meta |= self.drawn(epoch, row, round_)
+        if meta:
+            sample["meta"] = meta
         return sample if self.weights is None else sample | {"weight": torch.tensor(self.weights[row])}
 
-    def target(self, row: int) -> int | Tensor:
+    def target(self, row: int) -> int | Tensor | dict[str, Any]:
         """The target of a row of the table."""
-        found = self.targets[row]
-        if isinstance(found, Tensor):
-            return found
-        return torch.from_numpy(found) if isinstance(found, np.ndarray) else int(found)
+        if isinstance(self.targets, Mapping):
+            return {name: _plain(column[row]) for name, column in self.targets.items()}
+        return _plain(self.targets[row])
+
+    def meta(self, row: int) -> dict[str, Any]:
+        """Plain values that a batch holds of a row of the table, and that never go to the device."""
+        return {}
 
     @abstractmethod
     def input(self, position: int) -> Tensor:
@@ -105,6 +114,12 @@ class SplitDataset(Dataset[dict[str, Any]], ABC):
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         """Put samples into a batch."""
         return collate(samples)
+
+
+def _plain(value: Any) -> int | Tensor:
+    if isinstance(value, Tensor):
+        return value
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else int(value)
 
 
 class ImageDataset(SplitDataset):

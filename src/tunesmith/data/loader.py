@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch.utils.data import DataLoader
 
 from tunesmith.data.dataset import ImageDataset, SplitDataset
 from tunesmith.data.image.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
-from tunesmith.data.workers import Context, Watch
+from tunesmith.data.window import StepLoader
+from tunesmith.data.workers import Context, Watches
 
-Loader = DataLoader[dict[str, Any]]
+Loader = StepLoader
 
 
 def fits(dataset: ImageDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
@@ -40,6 +40,7 @@ def make_loader(
     pin_memory: bool,
     drop_last: bool,
     generator: torch.Generator,
+    watches: Watches,
 ) -> Loader:
     """Build the loader of a split.
 
@@ -53,12 +54,14 @@ def make_loader(
         pin_memory: Whether batches are put into page-locked memory.
         drop_last: Whether a last batch that is not full is left out.
         generator: What ``iter()`` draws a number for the workers from, in place of the run's stream.
+        watches: Where what the workers are reading is noted.
     """
     # Measured with EfficientNet-Lite0, all layers, ELPV at 224 px, batches of 32, 2 cores: images per second, the best
     # of three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 decoding each time, 24.6 / 22.4 / 17.7 from memory.
     wanted = 0 if not dataset.decodes else min(max(cores() // processes - 1, 0), 8)
     number = workers if isinstance(workers, int) else wanted
-    return DataLoader(
+    watch = watches.of(number) if number else None
+    return StepLoader(
         dataset,
         batch_size=batch_size,  # by name, since Lightning makes the loader anew to predict
         sampler=sampler,
@@ -68,9 +71,9 @@ def make_loader(
         persistent_workers=number > 0,
         pin_memory=pin_memory,
         generator=generator,
-        worker_init_fn=Watch(number) if number else None,
+        worker_init_fn=watch,
         timeout=timeout if number else 0,
         # In a job of a sweep, and from Python 3.14 on, the default is a server that imports all again, and whose
         # workers would outlive a training process that is killed.
-        multiprocessing_context=Context() if number and sys.platform.startswith("linux") else None,
+        multiprocessing_context=Context(watch) if watch and sys.platform.startswith("linux") else None,
     )

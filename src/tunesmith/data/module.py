@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from tunesmith.data.spec import count, data_spec, warn_of_contradictions, warn_o
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.data.text.tokenizer import Keep
+from tunesmith.data.window import Counts, Steps
+from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
 
 
@@ -52,6 +55,7 @@ class TableData(LightningDataModule, ABC):
         preprocess: How the backbone wants its samples; after `connect`.
         mixing: Which mixtures there are in training.
         test_views: Views of an image that a test averages over; ``none`` for the image alone.
+        watches: What loader processes are reading; a command puts its own here before the loaders are made.
     """
 
     table: Table
@@ -88,10 +92,12 @@ class TableData(LightningDataModule, ABC):
         self.seed = seed
         self.drop_last = drop_last
         self.tested = "test"
+        self.watches = Watches()
         self._start = (0, 0)
         self._kept: Callable[[str], CachedSamples | None] = lambda split: None
         self._decoded: Callable[[Any], Decoded | None] = lambda decoder: None
         self._predicted: Sequence[Any] | None = None
+        self._counts: Counts | None = None
 
     @abstractmethod
     def load(self) -> Table:
@@ -178,6 +184,16 @@ class TableData(LightningDataModule, ABC):
         """
         self._kept, self._decoded = kept, decoded
 
+    def count_by(self, counts: Counts) -> None:
+        """Let training batches carry the totals of their optimizer step; call it before the loaders."""
+        self._counts = counts
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch to the device, but for its ``meta``."""
+        stays = {name: batch[name] for name in ("meta", "totals") if name in batch}
+        moves = {name: part for name, part in batch.items() if name not in stays}
+        return {**super().transfer_batch_to_device(moves, device, dataloader_idx), **stays}
+
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples, other things in every epoch; ``None`` for nothing."""
         return None
@@ -251,18 +267,19 @@ class TableData(LightningDataModule, ABC):
         epoch = max(first, self.trainer.current_epoch if self.trainer is not None else 0)
         skip = batch * self.batch_size if training and epoch == first else 0
         classes = torch.from_numpy(self.table.targets[dataset.rows]) if training and self.balanced else None
-        return make_loader(
+        sampler = EpochSampler(
+            len(dataset),
+            self.seed,
+            training,
+            epoch,
+            skip,
+            classes,
+            self._lengths(dataset, training),
+            self._streams(training),
+        )
+        loader = make_loader(
             dataset,
-            EpochSampler(
-                len(dataset),
-                self.seed,
-                training,
-                epoch,
-                skip,
-                classes,
-                self._lengths(dataset, training),
-                self._stream(training),
-            ),
+            sampler,
             batch_size=self.batch_size,
             workers=self.workers,
             timeout=self.worker_timeout,
@@ -270,15 +287,25 @@ class TableData(LightningDataModule, ABC):
             pin_memory=self.pin_memory,
             drop_last=training and self.drop_last,
             generator=private("loader", self.seed, split),
+            watches=self.watches,
         )
+        if training:
+            loader.counts, loader.steps = self._counts, self._steps
+            loader.begun = lambda: sampler.skipped // self.batch_size
+        return loader
+
+    def _steps(self) -> Steps:
+        """How the batches of the epoch that begins make up optimizer steps."""
+        trainer = self.trainer
+        return Steps(trainer.accumulate_grad_batches, trainer.num_training_batches) if trainer else Steps(1, math.inf)
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         """Lengths by which training samples are put into batches of their like; ``None`` for any with any."""
         return None
 
-    def _stream(self, training: bool) -> Stream | None:
-        """What training goes through besides; ``None`` for nothing."""
-        return None
+    def _streams(self, training: bool) -> dict[str, Stream]:
+        """What training goes through besides, by name."""
+        return {}
 
     def _processes(self) -> int:
         return self.trainer.num_devices if self.trainer is not None else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -23,14 +23,15 @@ class Key(NamedTuple):
         position: Position in the split.
         padding: Whether the sample only fills a distributed batch and must not be counted.
         round: How often the epoch has had the sample before, in the balanced order; it is augmented anew each time.
-        unlabelled: What is learnt beside it: rows of a `Stream`, each behind the number of times it was gone through.
+        streams: What is learnt beside it, by name: rows of a `Stream`, each behind the number of times it was gone
+            through.
     """
 
     epoch: int
     position: int
     padding: bool = False
     round: int = 0
-    unlabelled: tuple[tuple[int, int], ...] = ()
+    streams: Mapping[str, tuple[tuple[int, int], ...]] = {}
 
 
 class Lengths(NamedTuple):
@@ -77,7 +78,7 @@ class EpochSampler(Sampler[Key]):
         classes: Class of each sample ``(count,)``, where every epoch is to hold the classes in equal numbers; see
             `balanced`. It goes with ``shuffle``.
         lengths: By which samples are put together, see `by_length`; ``None`` for any with any. Goes with ``shuffle``.
-        stream: What training goes through besides; ``None`` for nothing.
+        streams: What training goes through besides, by name.
     """
 
     def __init__(
@@ -89,10 +90,10 @@ class EpochSampler(Sampler[Key]):
         skip: int = 0,
         classes: Tensor | None = None,
         lengths: Lengths | None = None,
-        stream: Stream | None = None,
+        streams: Mapping[str, Stream] | None = None,
     ) -> None:
         self.count = count
-        self.lengths, self.stream = lengths, stream
+        self.lengths, self.streams = lengths, dict(streams or {})
         self.classes = classes
         self.seed = seed
         self.shuffle = shuffle
@@ -103,6 +104,12 @@ class EpochSampler(Sampler[Key]):
         """Choose the epoch of the next iteration; Lightning calls this."""
         self.epoch = epoch
 
+    @property
+    def skipped(self) -> int:
+        """Samples of this process that the present epoch leaves out at its start."""
+        epoch, skip = self._skipped
+        return skip if self.epoch == epoch else 0
+
     def __len__(self) -> int:
         """Number of samples of this process in a whole epoch, equal for all of them."""
         return -(-self.count // _world()[1])
@@ -111,30 +118,28 @@ class EpochSampler(Sampler[Key]):
         rank, world = _world()
         epoch = self.epoch
         order, rounds = self._order(epoch)
-        beside = self._beside(epoch)
-        first, skip = self._skipped
-        begin = rank + world * (skip if epoch == first else 0)
+        beside = {name: self._beside(epoch, i, stream) for i, (name, stream) in enumerate(self.streams.items())}
+        begin = rank + world * self.skipped
         for place in range(begin, len(self) * world, world):
             extra = place >= self.count
             at = place % self.count
-            drawn = () if beside is None else tuple(map(tuple, beside[at].tolist()))
+            drawn = {name: tuple(map(tuple, pairs[at].tolist())) for name, pairs in beside.items()}
             yield Key(epoch, int(order[at]), extra and not self.shuffle, int(rounds[at]), drawn)
 
-    def _beside(self, epoch: int) -> Tensor | None:
-        """What of the stream goes with each place of an epoch: how often it was gone through, and row."""
-        if self.stream is None:
-            return None
-        size, per_sample, lengths = self.stream
+    def _beside(self, epoch: int, number: int, stream: Stream) -> Tensor:
+        """What of a stream goes with each place of an epoch: how often it was gone through, and row."""
+        size, per_sample, lengths = stream
+        other = (number,) if number else ()  # each stream draws by itself
         share = self.count * per_sample
         places = torch.arange(epoch * share, (epoch + 1) * share)
         turns = places // size
         rows = torch.empty_like(places)
         for turn in sorted(set(turns.tolist())):
-            order = torch.randperm(size, generator=private("stream", self.seed, turn))
+            order = torch.randperm(size, generator=private("stream", self.seed, turn, *other))
             rows[turns == turn] = order[places[turns == turn] % size]
         if lengths is not None:
             batch = lengths.batch * per_sample * _world()[1]
-            order = by_length(lengths.of[rows], batch, private("stream in batches", self.seed, epoch))
+            order = by_length(lengths.of[rows], batch, private("stream in batches", self.seed, epoch, *other))
             turns, rows = turns[order], rows[order]
         return torch.stack([turns, rows], dim=1).view(self.count, per_sample, 2)
 

@@ -45,7 +45,7 @@ class Table:
         groups: Group of each sample ``(N,)``, where samples come in groups that resemble each other.
         group_unit: What a group is, in words.
         folders: Predefined split of each sample ``(N,)``: ``train``, ``val`` or ``test``.
-        kind: Kind of target, as `contracts.DataSpec` has it.
+        kind: Kind of target, as `DataSpec` has it.
         weights: Weight of each sample in the loss ``(N,)``, float32, where the data have weights.
         guessed: Whether the groups are a guess; those that the source states are kept together unasked.
     """

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterator, Sequence
@@ -28,8 +29,7 @@ from tunesmith.errors import DataError
 _LENGTH = 1024  # bytes of a path that are kept, from its end
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
-_slot: Any = None  # of this process, if it is a worker: what it is reading
-_watches: weakref.WeakSet[Watch] = weakref.WeakSet()  # of this process's loaders
+_slot: Any = None  # of this process, if it is a worker, which reads for one loader all its life: what it is reading
 
 
 class Worker(ForkProcess):
@@ -54,7 +54,16 @@ class Flag:
 class Context(ForkContext):
     """Starts workers as children of this process, whatever Python's default is: only children die with it."""
 
-    Process = Worker
+    def __init__(self, watch: Watch | None = None) -> None:
+        super().__init__()
+        self._watch = watch
+
+    def Process(self, *args: Any, **kwargs: Any) -> Worker:  # type: ignore[override]  # noqa: N802 - a class in multiprocessing
+        """Make a worker, not yet started."""
+        worker = Worker(*args, **kwargs)
+        if self._watch is not None:
+            self._watch.children.add(worker)
+        return worker
 
     def Event(self) -> Any:  # noqa: N802 - multiprocessing's name
         """The event by which a loader tells its workers to end."""
@@ -71,9 +80,7 @@ class Watch:
     def __init__(self, workers: int) -> None:
         self.pids = RawArray("q", workers)
         self.slots = [RawArray("c", _LENGTH) for _ in range(workers)]
-        _watches.add(self)
-        # Python ends by asking workers to stop, which these ignore, and by waiting for them: for ever.
-        Finalize(None, end_all, exitpriority=100)
+        self.children: weakref.WeakSet[Worker] = weakref.WeakSet()  # some may not have said their number yet
 
     def __call__(self, worker: int) -> None:
         """Prepare a worker."""
@@ -107,45 +114,76 @@ def reading(image: Any) -> Iterator[None]:
         _slot.value = b""
 
 
-@contextlib.contextmanager
-def explained() -> Iterator[None]:
-    """Tell which file a worker was at that died or hangs, and leave no worker behind.
+class Watches:
+    """Those of one command's loaders: tells which file a worker was at that died or hangs, and leaves none behind."""
 
-    Raises:
-        DataError: A worker died or hangs.
-    """
-    try:
-        yield
-    except BaseException as error:
-        found = _explanation(error)
-        if found is None:
-            raise
-        raise DataError(found) from error
-    finally:
-        end_all()
+    def __init__(self) -> None:
+        self._found: list[Watch] = []
 
+    def of(self, workers: int) -> Watch:
+        """Watch one loader more.
 
-def _explanation(error: BaseException) -> str | None:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    busy = [(pid, file) for watch in list(_watches) for pid, file in watch.reading() if file]
-    # A connection to a worker that is being killed breaks a moment before the worker is gone.
-    broken = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
-    alive = _alive(busy if broken else [])
-    if "DataLoader timed out" in text:
-        files = sorted({file for pid, file in busy if pid in alive})
+        Args:
+            workers: The number of its workers.
+        """
+        if not self._found:
+            # Python ends by asking workers to stop, which these ignore, and by waiting for them: for ever.
+            Finalize(None, self.end, exitpriority=100)
+        self._found.append(Watch(workers))
+        return self._found[-1]
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Tell which file a worker was at that died or hangs, and leave no worker behind.
+
+        Raises:
+            DataError: A worker died or hangs.
+        """
+        try:
+            yield
+        except BaseException as error:
+            found = self._explanation(error)
+            if found is None:
+                raise
+            raise DataError(found) from error
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Kill the workers; those that hang would be waited for for ever."""
+        ours = {pid for watch in self._found for pid, _ in watch.reading()}
+        begun = {child for watch in self._found for child in watch.children}
+        left = [child for child in multiprocessing.active_children() if child in begun or child.pid in ours]
+        if not left:
+            return
+        with _unheard():
+            for child in left:
+                child.kill()
+            for child in left:
+                child.join()
+
+    def _explanation(self, error: BaseException) -> str | None:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        busy = [(pid, file) for watch in self._found for pid, file in watch.reading() if file]
+        # A connection to a worker that is being killed breaks a moment before the worker is gone.
+        broken = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
+        alive = _alive(busy if broken else [])
+        if "DataLoader timed out" in text:
+            files = sorted({file for pid, file in busy if pid in alive})
+            return (
+                f"Expected a batch within {text.rpartition('after ')[2]} but the loader workers hang; they were "
+                f"reading {', '.join(files) or 'no image'}. Look at these files, or at the disk that they are on; "
+                "where it is slow, use a larger data.worker_timeout."
+            )
+        files = sorted({file for pid, file in busy if pid not in alive})
+        by_torch = isinstance(error, RuntimeError) and "DataLoader worker" in text
+        if not by_torch and not (files and broken):
+            return None
         return (
-            f"Expected a batch within {text.rpartition('after ')[2]} but the loader workers hang; they were reading "
-            f"{', '.join(files) or 'no image'}. Look at these files, or at the disk that they are on; where it is "
-            "slow, use a larger data.worker_timeout."
+            f"Expected loader workers to go on but one died ({text.rstrip('. ')}) while it read "
+            f"{' or '.join(files) or 'no image'}; look at that file, or, if memory ran out, use data.workers=0 or "
+            "fewer."
         )
-    files = sorted({file for pid, file in busy if pid not in alive})
-    by_torch = isinstance(error, RuntimeError) and "DataLoader worker" in text
-    if not by_torch and not (files and broken):
-        return None
-    return (
-        f"Expected loader workers to go on but one died ({text.rstrip('. ')}) while it read "
-        f"{' or '.join(files) or 'no image'}; look at that file, or, if memory ran out, use data.workers=0 or fewer."
-    )
 
 
 def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | None]:
@@ -159,18 +197,14 @@ def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | 
             time.sleep(0.02)
 
 
-def end_all() -> None:
-    """Kill this process's loader workers; those that hang would be waited for for ever."""
-    ours = {pid for watch in list(_watches) for pid, _ in watch.reading()}
-    left = [child for child in multiprocessing.active_children() if isinstance(child, Worker) or child.pid in ours]
-    if not left:
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep torch from raising within its handler for children that end, which is the main thread's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    # torch raises from within its handler for the children that end.
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
-        for child in left:
-            child.kill()
-        for child in left:
-            child.join()
+        yield
     finally:
         signal.signal(signal.SIGCHLD, before)

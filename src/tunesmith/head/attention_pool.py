@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError
 
 
@@ -26,6 +28,8 @@ class AttentionPool(nn.Module):
             gives neither tokens nor a map of that width.
     """
 
+    needs: ClassVar[Needs] = Needs(tokens=True, maps=(-1,))
+
     def __init__(self, feature_dim: int, num_outputs: int, heads: int = 8, dropout: float = 0.0) -> None:
         super().__init__()
         if heads < 1 or feature_dim % heads:
@@ -42,7 +46,7 @@ class AttentionPool(nn.Module):
         nn.init.zeros_(self.output.bias)
 
     def forward(self, features: Features) -> Tensor:
-        """Map features, ``tokens`` ``(B, T, D)`` or ``map`` ``(B, D, H, W)``, to outputs ``(B, K)``."""
+        """Map features, ``tokens`` ``(B, T, D)`` or the last of ``maps`` ``(B, D, H, W)``, to outputs ``(B, K)``."""
         tokens = self._tokens(features)
         scores = self.queries(self.norm(tokens))  # (B, T, heads)
         if features.tokens is not None and features.mask is not None:
@@ -55,8 +59,8 @@ class AttentionPool(nn.Module):
 
     def _tokens(self, features: Features) -> Tensor:
         tokens = features.tokens
-        if tokens is None and features.map is not None:
-            tokens = features.map.flatten(2).transpose(1, 2)
+        if tokens is None and features.maps:
+            tokens = features.maps[-1].flatten(2).transpose(1, 2)
         if tokens is None or tokens.shape[2] != self.feature_dim:
             got = "neither" if tokens is None else f"a width of {tokens.shape[2]}"
             raise ConfigError(

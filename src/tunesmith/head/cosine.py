@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError
 
 
@@ -32,6 +33,8 @@ class Cosine(nn.Module):
 
     log_scale: Tensor
 
+    needs: ClassVar[Needs] = Needs(pooled=True)
+
     def __init__(self, feature_dim: int, num_outputs: int, scale: float = 10.0, learn_scale: bool = True) -> None:
         super().__init__()
         if not 0 < scale < math.inf:
@@ -45,4 +48,5 @@ class Cosine(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Map features, ``pooled`` of shape ``(B, D)``, to outputs ``(B, K)``, from minus to plus the scale."""
+        assert features.pooled is not None  # asked for
         return self.log_scale.exp() * F.linear(F.normalize(features.pooled), F.normalize(self.weight))

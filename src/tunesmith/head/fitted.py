@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError, DataError, nearest
 
 Kind = Literal["class", "multilabel", "value", "ordinal"]
@@ -32,7 +32,7 @@ class Fitted(nn.Module, ABC):
         features: ``pooled`` ones, or those of all ``stage_features`` side by side.
 
     Attributes:
-        stage_features: Whether it wants features with stage_features.
+        needs: The features that it takes.
         alpha: The strength that was asked for or chosen, 0-dim; 0 where it is still to be chosen.
 
     Raises:
@@ -71,10 +71,10 @@ class Fitted(nn.Module, ABC):
                 "Expected head.features to be pooled or stage_features but got "
                 f"'{features}'.{nearest(features, FEATURES)}"
             )
-        self.stage_features = features == "stage_features"
+        self.needs = Needs(stage_features=True) if features == "stage_features" else Needs(pooled=True)
         self.target = target
         self._auto = isinstance(alpha, str)
-        width = sum(stage_dims) if self.stage_features else feature_dim
+        width = sum(stage_dims) if self.needs.stage_features else feature_dim
         self.output = nn.Linear(width, num_outputs)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
@@ -84,7 +84,10 @@ class Fitted(nn.Module, ABC):
 
     def vectors(self, features: Features) -> Tensor:
         """Give what `fit` wants of features: ``(B, D)``, or ``(B, ΣD_i)`` of all stage_features."""
-        return torch.cat(features.stage_features, dim=1) if self.stage_features else features.pooled
+        if self.needs.stage_features:
+            return torch.cat(features.stage_features, dim=1)
+        assert features.pooled is not None  # asked for
+        return features.pooled
 
     def forward(self, features: Features) -> Tensor:
         """Map features to outputs ``(B, K)``."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.head.language_model import LanguageModel
 from tunesmith.head.linear import Linear
 
@@ -24,6 +24,9 @@ class Joint(nn.Module):
     Raises:
         ConfigError: The backbone is no language model, or the dropout is out of range.
     """
+
+    needs: ClassVar[Needs] = Needs(pooled=True)
+    language_needs: ClassVar[Needs] = LanguageModel.needs
 
     def __init__(self, feature_dim: int, num_outputs: int, lm_head: nn.Module | None, dropout: float = 0.0) -> None:
         super().__init__()

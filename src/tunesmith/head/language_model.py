@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError
 
 
@@ -23,6 +23,7 @@ class LanguageModel(nn.Module):
         ConfigError: The backbone is no language model.
     """
 
+    needs: ClassVar[Needs] = Needs(tokens=True)
     per_token: ClassVar[bool] = True
 
     def __init__(self, lm_head: nn.Module | None) -> None:

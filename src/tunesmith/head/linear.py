@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError
 
 
@@ -22,6 +24,8 @@ class Linear(nn.Module):
     Raises:
         ConfigError: The dropout is out of range.
     """
+
+    needs: ClassVar[Needs] = Needs(pooled=True)
 
     def __init__(self, feature_dim: int, num_outputs: int, dropout: float = 0.0) -> None:
         super().__init__()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError, nearest
 
 NORMS = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
@@ -36,6 +36,8 @@ class MLP(nn.Module):
         ConfigError: There is no hidden layer, a width is not positive, the dropout is out of range, or norm or
             activation unknown.
     """
+
+    needs: ClassVar[Needs] = Needs(pooled=True)
 
     def __init__(
         self,

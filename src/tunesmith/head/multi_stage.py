@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError, nearest
 
 NORMS = ("batch", "layer", "none")
@@ -33,6 +33,8 @@ class MultiStage(nn.Module):
     Raises:
         ConfigError: The dropout is out of range or the norm unknown.
     """
+
+    needs: ClassVar[Needs] = Needs(stage_features=True)
 
     def __init__(
         self,

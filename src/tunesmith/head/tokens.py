@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError
 
 
@@ -24,6 +24,7 @@ class Tokens(nn.Module):
         ConfigError: The dropout is out of range.
     """
 
+    needs: ClassVar[Needs] = Needs(tokens=True)
     per_token: ClassVar[bool] = True
 
     def __init__(self, feature_dim: int, num_outputs: int, dropout: float = 0.1) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features
+from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError
 
 
@@ -26,6 +27,8 @@ class WeightedStages(nn.Module):
     Raises:
         ConfigError: The dropout is out of range, or the stage_features differ in width.
     """
+
+    needs: ClassVar[Needs] = Needs(stage_features=True)
 
     def __init__(self, feature_dim: int, num_outputs: int, stage_dims: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from tunesmith.cache.callback import place
@@ -13,13 +12,15 @@ from tunesmith.cache.plan import in_bytes, in_time
 from tunesmith.cache.shard import BrokenShardError, Shard
 from tunesmith.cache.store import Listed, Store
 from tunesmith.errors import ConfigError
+from tunesmith.run.session import Session
 
 
-def cache(cfg: DictConfig) -> list[Listed]:
+def cache(cfg: DictConfig, session: Session | None = None) -> list[Listed]:
     """List, verify or prune the entries of the cache.
 
     Args:
         cfg: ``action``, ``unused_days``, ``max_gb``, ``paths.cache``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Returns:
         The entries that are there afterwards, the one used last first.
@@ -33,7 +34,7 @@ def cache(cfg: DictConfig) -> list[Listed]:
             f"Expected action=prune with unused_days or max_gb, but got action={cfg.action} "
             f"with {' and '.join(limits) or 'neither'}."
         )
-    store, console = Store(place(cfg.paths.cache)), Console()
+    store, console = Store(place(cfg.paths.cache)), (session or Session.read()).console
     store.sweep_up()
     if cfg.action == "verify":
         for listed in store.entries():

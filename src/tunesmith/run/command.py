@@ -12,13 +12,15 @@ from omegaconf import DictConfig
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import read
+from tunesmith.run.session import Session
 
 
-def command(cfg: DictConfig) -> str:
+def command(cfg: DictConfig, session: Session | None = None) -> str:
     """Print a run's command line, quoted for a POSIX shell, and on stderr what it cannot hold.
 
     Args:
         cfg: ``run``.
+        session: Of the command, as for all; nothing of it is needed.
 
     Raises:
         RunError: The folder is not a run's, or the run was not started from a command line.

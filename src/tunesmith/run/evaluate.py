@@ -8,11 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from tunesmith.atomic import write_text
 from tunesmith.contract.spec import DataSpec
-from tunesmith.data import workers
 from tunesmith.data.spec import members
 from tunesmith.errors import DataError
 from tunesmith.run.assembly.assemble import assemble_data
@@ -20,30 +18,32 @@ from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.callback.callback import Collect
 from tunesmith.run.evaluation import plot
 from tunesmith.run.evaluation.outcome import Outcome, test_split
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.record import report
-from tunesmith.run.record.quiet import quiet
-from tunesmith.run.record.record import typed
 from tunesmith.run.resume.changed import regrouped
+from tunesmith.run.session import Session
 
 
-def evaluate(cfg: DictConfig) -> Outcome:
+def evaluate(cfg: DictConfig, session: Session | None = None) -> Outcome:
     """Test a run's weights and leave metrics, predictions and plots in ``evaluations/`` in its folder.
 
     Args:
         cfg: ``run``, ``split``, ``checkpoint`` and, for other data, ``data``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         RunError: The run folder cannot be used.
         DataError: The data have other classes than the run's, or no such split.
     """
-    with quiet(), workers.explained():
-        found = rebuild(cfg.run, cfg.checkpoint)
-        console = Console()
+    session = session or Session.read()
+    with exclusive(session.stop), session.watches.explained():
+        found = rebuild(cfg.run, cfg.checkpoint, session.trust)
+        console = session.console
         other = OmegaConf.select(cfg, "data")  # there only where the user named some
         data = (
-            assemble_data(found.cfg.data, found.preprocess, "test")
+            assemble_data(found.cfg.data, found.preprocess, "test", session=session)
             if other is None
-            else _other(other, found, cfg.split)
+            else _other(other, found, cfg.split, session)
         )
         _compare(found.spec, data.spec)
         for sentence in _doubts(found, data, other is None, cfg.split):
@@ -76,16 +76,17 @@ def _doubts(found: Rebuilt, data: Any, own: bool, split: str) -> Iterator[str]:
         )
 
 
-def _other(node: DictConfig, found: Rebuilt, split: str) -> Any:
+def _other(node: DictConfig, found: Rebuilt, split: str, session: Session) -> Any:
     """Read other data than the run's; those that come unsplit are tested whole, unless ``data.split`` was typed."""
-    chosen = any(word.lstrip("+~").startswith("data.split") for word in typed()[0])
+    chosen = any(word.lstrip("+~").startswith("data.split") for word in session.typed.overrides)
     if chosen or OmegaConf.select(node, "split") is None:
-        return assemble_data(node, found.preprocess, "test")
+        return assemble_data(node, found.preprocess, "test", session=session)
     undivided = node.copy()
     OmegaConf.update(undivided, "split", {"val": 0, "test": 0})
-    data = assemble_data(undivided, found.preprocess, "test")
+    data = assemble_data(undivided, found.preprocess, "test", session=session)
     if data.table.folders is not None or data.spec.fingerprint == found.spec.fingerprint:
-        return assemble_data(node, found.preprocess, "test")  # they come split, or the run was trained on some of them
+        # They come split, or the run was trained on some of them.
+        return assemble_data(node, found.preprocess, "test", session=session)
     data.indices = {split: data.indices["train"]}
     return data
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -18,13 +17,14 @@ from tunesmith.config.build import accepts
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild
-from tunesmith.run.record.quiet import quiet
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.run.session import Session
 
 SCHEMA = 1
 
 
-def export(cfg: DictConfig) -> Path:
+def export(cfg: DictConfig, session: Session | None = None) -> Path:
     """Write the weights of a run, adapters merged, as a .safetensors file, and beside it what they are as .json.
 
     The backbone's tensors have the names that its library gives them, so that the file is ``backbone.weights`` of
@@ -32,6 +32,7 @@ def export(cfg: DictConfig) -> Path:
 
     Args:
         cfg: ``run``, ``output``, ``checkpoint``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Returns:
         The .safetensors file.
@@ -39,11 +40,12 @@ def export(cfg: DictConfig) -> Path:
     Raises:
         RunError: The run folder cannot be used, or the file cannot be written, or one is there.
     """
+    session = session or Session.read()
     output = Path(cfg.output).expanduser()
     beside = output.with_suffix(".json")
     _check_place(output, beside)
-    with quiet():
-        found = rebuild(cfg.run, cfg.checkpoint)
+    with exclusive(session.stop):
+        found = rebuild(cfg.run, cfg.checkpoint, session.trust)
     tensors = plain_tensors(found.task.backbone.net, found.task.head)
     about = describe(found, tensors, output.name)
     try:
@@ -52,8 +54,7 @@ def export(cfg: DictConfig) -> Path:
         write_text(beside, json.dumps(about, indent=1) + "\n")
     except OSError as error:
         raise RunError(f"Expected to write {output} but got: {error.strerror}.") from error
-    console = Console()
-    console.print(
+    session.console.print(
         f"The {found.weights} weights of {shorten(found.folder)} are in {shorten(output)} ({len(tensors)} tensors, "
         f"{output.stat().st_size / 1e6:.1f} MB), what they are in {shorten(beside)}.",
         highlight=False,
@@ -78,9 +79,9 @@ def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str,
         file: Its name.
     """
     spec, backbone = found.spec, found.cfg.backbone.copy()
-    if accepts(backbone, "weights"):
+    if accepts(backbone, "weights", found.trust):
         backbone.weights = file
-    if isinstance(found.preprocess, Preprocess) and accepts(backbone, "image_size"):
+    if isinstance(found.preprocess, Preprocess) and accepts(backbone, "image_size", found.trust):
         backbone.image_size = found.preprocess.size  # a file of weights does not say it
     preprocess = asdict(found.preprocess)
     preprocess.pop("folder", None)  # of a tokenizer, on this machine

@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from omegaconf import DictConfig
-from rich.console import Console
 from torch import Tensor
 
 from tunesmith.config.build import build
 from tunesmith.config.overlay import overlaid
-from tunesmith.data import workers
 from tunesmith.data.image.bad_files import why_unreadable
 from tunesmith.data.image.decode import SUFFIXES, Decode, channels_for
 from tunesmith.errors import DataError
@@ -26,31 +24,35 @@ from tunesmith.run.callback.callback import joined
 from tunesmith.run.evaluation import sequences
 from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.evaluation.texts import find_questions, find_texts
-from tunesmith.run.record.quiet import quiet
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.run.session import Session
 
 
-def predict(cfg: DictConfig) -> Predictions | Sequences:
+def predict(cfg: DictConfig, session: Session | None = None) -> Predictions | Sequences:
     """Predict and write a table: file or text, label, one column of probability a class; or a column a value.
 
     Of tags it has a row an entity, of questions one an answer.
 
     Args:
         cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``, ``on_bad_file``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         RunError: The run folder cannot be used.
         DataError: There are no files, or one cannot be read and none is to be skipped, or none can be.
     """
+    session = session or Session.read()
     output = Path(cfg.output).expanduser()
     if output.suffix not in (".csv", ".parquet"):
         raise DataError(f"Expected output to end in .csv or .parquet but got '{cfg.output}'.")
     if not output.absolute().parent.is_dir():
         raise DataError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
-    with quiet(), workers.explained():
-        found = rebuild(cfg.run, cfg.checkpoint)
+    with exclusive(session.stop), session.watches.explained():
+        found = rebuild(cfg.run, cfg.checkpoint, session.trust)
         asked = _texts(cfg, found) if found.spec.input == "text" else _images(cfg, found)
-        data = build(overlaid(found.cfg.data, {"batch_size": cfg.batch_size}))
+        data = build(overlaid(found.cfg.data, {"batch_size": cfg.batch_size}), session.trust)
+        data.watches = session.watches
         data.connect(found.preprocess)
         data.predict_on(asked.samples, found.spec)
         trainer = trainer_for(found, cfg.accelerator, [])
@@ -63,7 +65,7 @@ def predict(cfg: DictConfig) -> Predictions | Sequences:
     else:
         predictions = _predictions(found, asked, said["predictions"])
     predictions.save(output)
-    console = Console()
+    console = session.console
     for line in predictions.summary if isinstance(predictions, Sequences) else summary(predictions):
         console.print(line, highlight=False)
     for name, why in asked.skipped.values():

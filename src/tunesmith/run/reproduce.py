@@ -19,22 +19,24 @@ from rich.table import Table
 from tunesmith.atomic import write_text
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import build
+from tunesmith.config.gate import Trust
 from tunesmith.config.overlay import overlaid
 from tunesmith.data.listing import LISTING, differences, listing
 from tunesmith.data.spec import members
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.assemble import assemble_data
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.logger import wandb_record
 from tunesmith.run.logger.wandb_record import comparable
 from tunesmith.run.record import metrics_log
 from tunesmith.run.record.environment import changed
-from tunesmith.run.record.quiet import quiet
 from tunesmith.run.record.record import is_main
 from tunesmith.run.record.run_folder import read, shorten
 from tunesmith.run.resume.changed import regrouped
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.resume.last_checkpoint import LAST, relocated
 from tunesmith.run.resume.resume import runnable
+from tunesmith.run.session import Session
 from tunesmith.run.train import train
 
 KEPT = "reproduction.json"
@@ -85,27 +87,28 @@ class Reproduction:
     parted: str
 
 
-def reproduce(cfg: DictConfig) -> Reproduction:
+def reproduce(cfg: DictConfig, session: Session | None = None) -> Reproduction:
     """Train a recorded run again in a new folder, with as many threads, and compare.
 
     Args:
         cfg: ``run``, ``tolerance``, ``force``.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         RunError: The run cannot be read or did not end well; its images or pretrained weights are not what they were,
             and ``force`` was not given; or a metric is outside the tolerance.
         ConfigError: The recorded configuration does not fit this version, or names what may not be run.
     """
-    console = Console(quiet=not is_main())
-    original = find(cfg)
-    with _threads(original.record["hardware"].get("threads")):
+    session = session or Session.read()
+    console = session.console if is_main() else Console(quiet=True)
+    original = find(cfg, session.trust)
+    with exclusive(session.stop), _threads(original.record["hardware"].get("threads")):
         surroundings = changed(original.record)
-        with quiet():
-            inputs = tuple(other_inputs(original))
+        inputs = tuple(other_inputs(original, session))
         for name, (then, now) in surroundings.items():
             console.print(f"Not as it was: {name} was {then} and is {now}.", style="yellow", highlight=False)
         _require(inputs, cfg.force, console)
-        result = train(original.cfg, repeats=original.record)
+        result = train(original.cfg, original.record, session)
     metrics = _verdicts(comparable(original.record["metrics"]), comparable(result.metrics), cfg.tolerance)
     weights = _same_weights(original.folder, result.folder)
     verdict = max((said for *_, said in metrics.values()), key=_ORDER.index, default=DIFFERENT)
@@ -121,11 +124,12 @@ def reproduce(cfg: DictConfig) -> Reproduction:
     return found
 
 
-def find(cfg: DictConfig) -> Original:
+def find(cfg: DictConfig, trust: Trust | None = None) -> Original:
     """Find what was recorded of a run.
 
     Args:
         cfg: ``run``: a run folder, W&B's folder of an offline run, or ``wandb:entity/project/id``; ``paths``.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Raises:
         RunError: There is no such run, or it has no result to compare with.
@@ -135,11 +139,11 @@ def find(cfg: DictConfig) -> Original:
     if place.startswith(wandb_record.ONLINE) or (folder.is_dir() and any(folder.glob("*.wandb"))):
         record = wandb_record.read(place if place.startswith(wandb_record.ONLINE) else str(folder))
         _require_completed(record, place)
-        return Original(_usable(record), _anew(renamed.plain_config(record["config"]), place, cfg.paths), None)
+        return Original(_usable(record), _anew(renamed.plain_config(record["config"]), place, cfg.paths, trust), None)
     record = read(folder)
     _require_completed(record, folder.name)
     plain: Any = OmegaConf.to_container(yaml_file.read(folder / "config.yaml"), resolve=False)
-    return Original(_usable(record), _anew(renamed.plain_config(plain), folder.name, cfg.paths), folder)
+    return Original(_usable(record), _anew(renamed.plain_config(plain), folder.name, cfg.paths, trust), folder)
 
 
 def _require_completed(record: Mapping[str, Any], name: str) -> None:
@@ -147,10 +151,10 @@ def _require_completed(record: Mapping[str, Any], name: str) -> None:
         raise RunError(f"Expected a completed run but {name} is '{record['status']}': there is no result yet.")
 
 
-def _anew(plain: dict[str, Any], name: str, paths: DictConfig) -> DictConfig:
+def _anew(plain: dict[str, Any], name: str, paths: DictConfig, trust: Trust | None) -> DictConfig:
     """The configuration for a folder of its own: nothing is written where the run wrote."""
     cfg = DictConfig(relocated(plain, str(plain["paths"]["run"]), "${paths.run}"))
-    return runnable(overlaid(cfg, {"paths": paths}), name)
+    return runnable(overlaid(cfg, {"paths": paths}), name, trust)
 
 
 def _usable(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -173,15 +177,15 @@ def _threads(recorded: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def other_inputs(original: Original) -> Iterator[str]:
+def other_inputs(original: Original, session: Session) -> Iterator[str]:
     """Say in what the images and the pretrained weights are not those of the run, naming files where they are known.
 
     Raises:
         TunesmithError: They are not there.
     """
     before = original.record["data"]
-    backbone = build(original.cfg.backbone)
-    data = assemble_data(original.cfg.data, backbone.preprocess)
+    backbone = build(original.cfg.backbone, session.trust)
+    data = assemble_data(original.cfg.data, backbone.preprocess, session=session)
     if backbone.weights.hash != original.record["weights"]["hash"]:
         hashes = f"{original.record['weights']['hash']} then, {backbone.weights.hash} now"
         yield f"the pretrained weights are others: {hashes}"

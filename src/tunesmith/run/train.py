@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from tunesmith.atomic import atomic
 from tunesmith.cache.callback import ActivationCache
 from tunesmith.config.overlay import overlaid
 from tunesmith.config.redact import redact
-from tunesmith.data import workers
 from tunesmith.data.listing import LISTING, listing
 from tunesmith.errors import NonFiniteError, StoppedError
 from tunesmith.run.assembly import init_weights, memory
@@ -29,16 +27,17 @@ from tunesmith.run.callback.phase import sentence
 from tunesmith.run.evaluation import plot, weights
 from tunesmith.run.evaluation.calibration import fit_calibrations
 from tunesmith.run.evaluation.outcome import Outcome, best_and_last, show_mistakes, test
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.logger import wandb_logger
 from tunesmith.run.logger.metrics_logger import MetricsLog
 from tunesmith.run.record import report
-from tunesmith.run.record.quiet import quiet
 from tunesmith.run.record.record import Run
 from tunesmith.run.record.run_folder import shorten
 from tunesmith.run.resume import resume
 from tunesmith.run.resume.checkpoint import CheckpointIO
 from tunesmith.run.resume.last_checkpoint import BEFORE
 from tunesmith.run.resume.requeue import requeue
+from tunesmith.run.session import Session
 
 
 @dataclass(frozen=True)
@@ -54,27 +53,29 @@ class Result:
     metrics: dict[str, float]
 
 
-def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None) -> Result:
+def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None, session: Session | None = None) -> Result:
     """Fine-tune as configured, test, and leave everything in the run folder.
 
     Args:
         cfg: The whole configuration, checked.
         repeats: The record of the run that this one repeats, if it does.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         TunesmithError: Data, weights or policy are not as expected; the run folder then says ``failed`` and why. Or
             the run to go on with cannot be gone on with.
     """
-    found = resume.find(cfg)
+    session = session or Session.read()
+    found = resume.find(cfg, session)
     if found and found.completed:
-        Console().print(f"Nothing to do: {shorten(found.folder)} is completed.", highlight=False)
+        session.console.print(f"Nothing to do: {shorten(found.folder)} is completed.", highlight=False)
         return Result(found.folder, found.record["metrics"])
     resumes, cfg = cfg.resume is not None, found.cfg if found else cfg
     tries = 0
     while True:
         attempt = cfg.copy()
         try:
-            return fit_and_test(attempt, found, tries, repeats)
+            return fit_and_test(attempt, found, tries, repeats, session)
         except StoppedError as stopped:
             requeue(stopped, resumes)
             raise
@@ -82,10 +83,15 @@ def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None) -> Result:
             if error.retry is None:
                 raise
             found, tries = resume.back(Path(attempt.paths.run), cfg, error), error.retry
+            session = replace(session, started=None)  # all is imported
 
 
 def fit_and_test(
-    cfg: DictConfig, found: resume.Found | None, halvings: int, repeats: Mapping[str, Any] | None
+    cfg: DictConfig,
+    found: resume.Found | None,
+    halvings: int,
+    repeats: Mapping[str, Any] | None,
+    session: Session,
 ) -> Result:
     """Do what `train` does, once.
 
@@ -94,20 +100,21 @@ def fit_and_test(
         found: The run to go on with; ``None`` for a new one.
         halvings: How often the learning rates are halved, because a loss was not finite.
         repeats: As for `train`.
+        session: As for `train`.
 
     Raises:
         NonFiniteError: A loss is not finite.
     """
     with (
-        quiet(),
-        Run(cfg, "train", found, repeats) as run,
+        exclusive(session.stop),
+        Run(cfg, "train", found, repeats, session) as run,
         wandb_logger.finished(),
         memory.told(cfg, run.record),
-        workers.explained(),
+        session.watches.explained(),
     ):
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
-        parts = prepare(run, cfg, found)
+        parts = prepare(run, cfg, found, session)
         non_finite.of(parts.trainer).halvings = halvings
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
@@ -131,7 +138,7 @@ def fit_and_test(
     return Result(run.folder, run.record["metrics"])
 
 
-def prepare(run: Run, cfg: DictConfig, found: resume.Found | None) -> Parts:
+def prepare(run: Run, cfg: DictConfig, found: resume.Found | None, session: Session) -> Parts:
     """Assemble the run, record what it is made of, and say what is about to be trained.
 
     Raises:
@@ -139,8 +146,8 @@ def prepare(run: Run, cfg: DictConfig, found: resume.Found | None) -> Parts:
         ConfigError: Parts do not go together.
     """
     with run.timed("assemble"):
-        begun = init_weights.find(cfg.get("init_from"), cfg.get("init_strict", True))
-        parts = assemble(cfg, run.folder, run.record, begun)
+        begun = init_weights.find(cfg.get("init_from"), cfg.get("init_strict", True), session.trust)
+        parts = assemble(cfg, run.folder, run.record, begun, session)
     run.add_time("data", parts.data_seconds)
     about = describe(parts) | ({"init": begun.record()} if begun else {})
     if found:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from tunesmith.config.build import build, build_accepted
 from tunesmith.config.redact import redact_override
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.run.session import Session
 from tunesmith.sweep import journal as journals
 from tunesmith.sweep.executor.slots import check_slots
 from tunesmith.sweep.journal import Journal
@@ -26,7 +27,12 @@ from tunesmith.sweep.wandb_table import log_sweep
 
 
 def sweep(
-    command: str, flags: Sequence[str], overrides: Sequence[str], configs: Sequence[DictConfig], loader: ConfigLoader
+    command: str,
+    flags: Sequence[str],
+    overrides: Sequence[str],
+    configs: Sequence[DictConfig],
+    loader: ConfigLoader,
+    session: Session | None = None,
 ) -> int:
     """Run the jobs of a sweep that have not been run, and show what all came to.
 
@@ -36,6 +42,7 @@ def sweep(
         overrides: All of them, written for Hydra.
         configs: What they compose to, checked: one configuration a combination of swept groups.
         loader: Hydra's, which knows the options.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Returns:
         The exit code: 0 where every job completed or was pruned and none is missing, 2 where all that failed did so by
@@ -45,6 +52,7 @@ def sweep(
         ConfigError: The sweep cannot be made of this command line.
         RunError: Its folder holds another sweep.
     """
+    session = session or Session.read()
     cfg = configs[0]
     settings = cfg.sweep
     check_slots(settings.slots)
@@ -52,7 +60,7 @@ def sweep(
     space = parse(overrides, loader)
     search = description(space, settings.searcher, configs)
     folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().resolve()
-    searcher: Searcher = build(settings.searcher, space=space, folder=folder)
+    searcher: Searcher = build(settings.searcher, session.trust, space=space, folder=folder)
     typed = shlex.join(["tunesmith", command, "-m", *flags, *map(redact_override, overrides)])
     listed = (
         {} if searcher.listed is None else {"jobs": [[redact_override(c) for c in j.changes] for j in searcher.listed]}
@@ -63,10 +71,15 @@ def sweep(
         for entry in list(journal.entries.values()):  # each line that is added reads those of other launchers too
             if entry.result is not None and entry.result.status == "failed":
                 journal.again(entry.job)
-    screen = Screen(searcher.total)
+    screen = Screen(searcher.total, session.console)
     argv = [command, *flags, *space.fixed]
     executor = functools.partial(
-        build_accepted, settings.executor, slots=settings.slots, jobs=list(configs), folder=folder
+        build_accepted,
+        settings.executor,
+        session.trust,
+        slots=settings.slots,
+        jobs=list(configs),
+        folder=folder,
     )
     before = journal.count()
     code = _run(argv, journal, searcher, executor, rules, screen)

@@ -10,16 +10,18 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tunesmith.contract.batch import Activations, Batch, Inputs
-from tunesmith.contract.features import Features
+from tunesmith.contract.batch import TARGET, Activations, Batch, Inputs
+from tunesmith.contract.features import Features, Needs
 from tunesmith.contract.parameters import ParameterTable
-from tunesmith.contract.protocols import Backbone, FittedHead, Head, HeadTraits
+from tunesmith.contract.protocols import Backbone, FittedHead, Head
 from tunesmith.contract.spec import DataSpec
+from tunesmith.contract.tree import fold, leaves, map_tree
 from tunesmith.errors import raise_together
 from tunesmith.task.calibration import Calibration
-from tunesmith.task.joint import lm_loss_weight_mistakes, text_losses
+from tunesmith.task.joint import LM, lm_loss_weight_mistakes, stream_counts, stream_terms
 from tunesmith.task.kind import Kind, head_mistakes, without_padding
 from tunesmith.task.loss.loss import loss_mistakes, mean_loss
+from tunesmith.task.loss.term import Term, objective, share_of_step
 from tunesmith.task.metric.metric import scalar_mistakes
 from tunesmith.task.optimization.delta import Base, complete
 from tunesmith.task.optimization.distributed import has_whole_tensors, rewrap
@@ -98,7 +100,9 @@ class Task(LightningModule, Kind):
         self.optimization = Optimization(optimizer, scheduler)
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
-        self._stage_features = HeadTraits.of(head).stage_features
+        self.needs = head.needs
+        if self.needs.maps:
+            backbone.map_info()  # found by a forward pass, which is not to come in the middle of a step
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
         monitored = (monitor or "").rpartition("/")[2]
@@ -116,25 +120,18 @@ class Task(LightningModule, Kind):
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
 
-    def forward(self, x: Inputs | Activations) -> Tensor:
+    def forward(self, x: Inputs | Activations) -> Any:
         """Map images or texts to outputs ``(B, K)``; frozen leading stages run without gradients."""
-        outputs: Tensor = self.head(self.features(x))
-        return outputs
+        return self.head(self.features(x))
 
-    def features(self, x: Inputs | Activations) -> Features:
-        """Map images or texts, or what is kept of them, to what the head takes."""
-        features: Features = self.backbone(
-            self.laid_out(x), frozen=self._frozen_stages, stage_features=self._stage_features
-        )
+    def features(self, x: Inputs | Activations, needs: Needs | None = None) -> Features:
+        """Map images or texts, or what is kept of them, to what the head takes, or to what is needed otherwise."""
+        features: Features = self.backbone(self.laid_out(x), frozen=self._frozen_stages, needs=needs or self.needs)
         return features
 
-    def laid_out(self, x: Inputs) -> Inputs:
+    def laid_out(self, x: Any) -> Any:
         """Bring images and maps ``(B, C, H, W)`` into the memory order that the backbone runs in."""
-        if isinstance(x, Mapping):
-            return {
-                name: t.contiguous(memory_format=self._memory_format) if t.ndim == 4 else t for name, t in x.items()
-            }
-        return x.contiguous(memory_format=self._memory_format) if x.ndim == 4 else x
+        return map_tree(lambda t: t.contiguous(memory_format=self._memory_format) if t.ndim == 4 else t, x)
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -213,28 +210,38 @@ class Task(LightningModule, Kind):
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _outputs(self, images: Inputs | Activations) -> Tensor:
-        """Outputs ``(B, K)``, or ``(B, V, K)`` of V views ``(B, V, C, H, W)``."""
-        outputs: Tensor
-        if isinstance(images, Mapping) or images.ndim != 5:
-            outputs = self(images)
-            return outputs
-        outputs = self(images.flatten(0, 1))
-        return outputs.view(*images.shape[:2], -1)
+    def outputs(self, batch: Batch) -> Any:
+        """Outputs of a batch, a row per sample: ``(B, K)``, or ``(B, V, K)`` where there are V views of each."""
+        return fold(self(batch["input"]), batch.get("views", 1))
 
-    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
-        outputs = self._outputs(batch["input"]) if outputs is None else outputs
+    def terms(self, outputs: Any, batch: Batch, mean_weight: float | None = None) -> dict[str, Term]:
+        """The loss of a batch, by named terms; a task with several has more than `TARGET`. See `mean_loss`."""
+        found, target, weight = self.counted(outputs, batch)
+        if not len(target):
+            nothing = sum(0 * tensor.sum() for tensor in leaves(outputs))  # which only keeps this rank in step
+            return {TARGET: Term(torch.as_tensor(nothing), 0)}
+        mean = mean_loss(self.loss, found, self.encode(target), weight, mean_weight, batch.get("views", 1))
+        return {TARGET: Term(mean, len(target) if weight is None or mean_weight is not None else float(weight.sum()))}
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """Count what each term of the loss of a training batch is the mean over, without its outputs."""
+        return {TARGET: self.count(batch), **stream_counts(batch)}
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """What the terms of the loss count for, those that count for 1 left out."""
+        return {LM: self.lm_loss_weight}
+
+    def _step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
+        """The terms of the loss of a batch, and what `Kind.score` keeps."""
+        outputs = self.outputs(batch) if outputs is None else outputs
         if stage != "train" and self.trainer.world_size > 1:
             outputs, batch = without_padding(outputs, batch)
-        found, target, weight = self.counted(outputs, batch)
+        terms = self.terms(outputs, batch, self.spec.mean_weight if stage == "train" else None)
         loss_mean: MeanMetric = getattr(self, f"{stage}_loss")
-        loss = 0 * outputs.sum()  # of nothing that counts, which only keeps this rank in step
-        if len(target):
-            mean_weight = self.spec.mean_weight if stage == "train" else None
-            loss = mean_loss(self.loss, found, self.encode(target), weight, mean_weight)
-            loss_mean.update(loss.detach(), len(target) if weight is None or stage == "train" else weight.sum())
-        kept = self.score(getattr(self, f"{stage}_metrics"), outputs.detach(), batch)
-        return {"loss": loss, "index": batch["index"], **kept}
+        loss_mean.update(objective(terms, self.term_weights).detach(), next(iter(terms.values())).count)
+        detached = map_tree(Tensor.detach, outputs)
+        return terms, self.score(getattr(self, f"{stage}_metrics"), detached, batch) | {"index": batch["index"]}
 
     def _log_epoch(self, stage: Stage) -> None:
         """Log what the epoch's steps came to: once, since handing a metric to Lightning costs as much as a step."""
@@ -245,22 +252,15 @@ class Task(LightningModule, Kind):
         """One step; gives the loss, a scalar, or nothing where the head is to be fitted."""
         if self.head_fit is not None:
             return self.head_fit.collect(self, batch)
-        loss = self.training_loss(batch)
-        self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False, prog_bar=True)
-        return self.with_texts(loss, batch)
+        terms = self.training_terms(batch)
+        own = objective(terms, self.term_weights)
+        self.log("train/loss_step", own.detach(), on_step=True, on_epoch=False, prog_bar=True)
+        totals, batches = batch.get("totals"), self.trainer.accumulate_grad_batches
+        return share_of_step(terms | stream_terms(self, batch), self.term_weights, totals, batches, self.spec.ragged)
 
-    def training_loss(self, batch: Batch) -> Tensor:
-        """The loss of a training batch, a scalar."""
-        loss: Tensor = self._step(batch, "train")["loss"]
-        return loss
-
-    def with_texts(self, loss: Tensor, batch: Batch) -> Tensor:
-        """Add to the loss of a training batch what that of its texts without labels counts for."""
-        if self.train_lm_loss is None:
-            return loss
-        texts = text_losses(self, batch["unlabelled"])
-        self.train_lm_loss.update(texts.detach())
-        return loss + self.lm_loss_weight * texts.mean()
+    def training_terms(self, batch: Batch) -> dict[str, Term]:
+        """The terms of the loss of a training batch's own samples."""
+        return self._step(batch, "train")[0]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Fit a head that is to be fitted, before validation."""
@@ -283,7 +283,7 @@ class Task(LightningModule, Kind):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One step of testing; gives index ``(B,)`` and what `Kind.score` keeps, for the record."""
-        return self._step(batch, "test")
+        return self._step(batch, "test")[1]
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the split."""
@@ -291,4 +291,4 @@ class Task(LightningModule, Kind):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Predictions ``(B, K)`` and index ``(B,)`` of a batch without targets."""
-        return {"predictions": self.predictions(self._outputs(batch["input"])), "index": batch["index"]}
+        return {"predictions": self.predictions(self.outputs(batch)), "index": batch["index"]}

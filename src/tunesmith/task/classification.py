@@ -6,12 +6,13 @@ from typing import Any, Literal, final
 
 from torch import Tensor
 
-from tunesmith.contract.batch import Batch
+from tunesmith.contract.batch import TARGET, Batch
 from tunesmith.errors import raise_together
 from tunesmith.task.base import Task
 from tunesmith.task.calibration import Calibration, Criterion, choose_threshold, fit_temperature, nll_of_classes
-from tunesmith.task.loss.agreement import Disagreement, drops, r_drop_mistakes
+from tunesmith.task.loss.agreement import DISAGREEMENT, Disagreement, drops, r_drop_mistakes
 from tunesmith.task.loss.loss import mean_loss
+from tunesmith.task.loss.term import Term
 
 
 @final
@@ -55,14 +56,24 @@ class Classification(Task):
         """See `Task.calibrates`."""
         return self.temperature or self.threshold is not None
 
-    def training_loss(self, batch: Batch) -> Tensor:
-        """See `Task.training_loss`."""
+    def training_terms(self, batch: Batch) -> dict[str, Term]:
+        """See `Task.training_terms`; the labels' term is the mean of both passes'."""
         if not self.r_drop or not any(module.training and drops(module) for module in self.modules()):
-            return super().training_loss(batch)
-        first, second = self._outputs(batch["input"]), self._outputs(batch["input"])
-        labels: Tensor = self._step(batch, "train", first)["loss"] + self._step(batch, "train", second)["loss"]
+            return super().training_terms(batch)
+        first, second = self.outputs(batch), self.outputs(batch)
+        one, other = (self._step(batch, "train", outputs)[0][TARGET] for outputs in (first, second))
         apart = mean_loss(self.disagreement, first, second, batch.get("weight"), self.spec.mean_weight)
-        return (labels + self.r_drop * apart) / 2
+        return {TARGET: Term((one.mean + other.mean) / 2, one.count), DISAGREEMENT: Term(apart, one.count)}
+
+    def counts(self, batch: Batch) -> dict[str, float]:
+        """See `Task.counts`."""
+        found = super().counts(batch)
+        return found | {DISAGREEMENT: found[TARGET]}
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """See `Task.term_weights`; half of R-Drop's weight, since the labels' term is half of its sum."""
+        return super().term_weights | {DISAGREEMENT: self.r_drop / 2}
 
     def predict(self, outputs: Tensor) -> Tensor:
         """Class probabilities ``(B, K)`` in float32."""

@@ -9,11 +9,15 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contract.batch import Batch
+from tunesmith.contract.batch import Batch, Outputs
 from tunesmith.contract.protocols import Head, HeadTraits
 from tunesmith.contract.spec import DataSpec
+from tunesmith.contract.tree import Tree, select
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.metric.metric import update
+
+PER_SAMPLE = ("target", "index", "weight", "meta")
+"""What of a batch, besides its input, has a row per sample."""
 
 
 class Counted(NamedTuple):
@@ -81,15 +85,15 @@ class Kind(ABC):
         """What the loss compares with: the target as the data have it."""
         return target
 
-    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
+    def counted(self, outputs: Any, batch: Batch) -> Counted:
         """What of a batch the loss is the mean over: its samples."""
-        return Counted(outputs, batch["target"], batch.get("weight"))
+        return Counted(outputs, as_tensor(batch["target"]), batch.get("weight"))
 
-    def terms(self, batch: Batch) -> int:
-        """Number M of what the loss of a batch is the mean over."""
+    def count(self, batch: Batch) -> int:
+        """Count what the loss of a batch is the mean over, M, without its outputs."""
         return len(batch["index"])
 
-    def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
+    def score(self, metrics: MetricCollection, outputs: Any, batch: Batch) -> dict[str, Any]:
         """Update metrics.
 
         Args:
@@ -100,7 +104,7 @@ class Kind(ABC):
         Returns:
             What is kept of a test, by name: tensors ``(B, …)``, or lists of B.
         """
-        predictions, truth = self.predictions(outputs), self.truth(batch["target"])
+        predictions, truth = self.predictions(outputs), self.truth(as_tensor(batch["target"]))
         if len(truth):
             own = self.own_labels or self.calibration.threshold is not None
             update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
@@ -133,8 +137,14 @@ class Kind(ABC):
 
 
 def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
-    """Say so where a head has one output per sample but one per token is wanted, or the other way round."""
-    per_token = HeadTraits.of(head).per_token
+    """Say so where a head does not say what it needs, or has outputs per sample where they are due per token, or so."""
+    traits = HeadTraits.of(head)
+    if traits.needs is None:
+        yield (
+            f"Expected {type(head).__name__} to say which features it takes but it has no attribute 'needs'; give it "
+            "one, such as needs = Needs(pooled=True), with Needs from tunesmith.contract.features."
+        )
+    per_token = traits.per_token
     if per_token != spec.ragged:
         fits = {"tags": "head=tokens", "span": "head=tokens"}.get(spec.target, "head=language_model")
         yield (
@@ -144,12 +154,14 @@ def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
         )
 
 
-def without_padding(outputs: Tensor, batch: Batch) -> tuple[Tensor, Batch]:
-    """Leave out the samples that only fill up a distributed batch."""
+def as_tensor(target: Tree) -> Tensor:
+    """Take a target that is one tensor for what it is."""
+    assert isinstance(target, Tensor)
+    return target
+
+
+def without_padding(outputs: Outputs, batch: Batch) -> tuple[Any, Batch]:
+    """Leave out the samples that only fill up a distributed batch; the input stays what it is."""
     kept = batch["index"] >= 0
-    rest = {name: value if name == "input" else _only(value, kept) for name, value in batch.items()}
-    return outputs[kept], rest  # type: ignore[return-value]
-
-
-def _only(values: Any, kept: Tensor) -> Any:
-    return values[kept] if isinstance(values, Tensor) else [v for v, k in zip(values, kept.tolist(), strict=True) if k]
+    per_sample = {name: select(value, kept) for name, value in batch.items() if name in PER_SAMPLE}
+    return select(outputs, kept), {**batch, **per_sample}  # type: ignore[typeddict-item]

@@ -13,6 +13,7 @@ from tunesmith.errors import raise_together
 from tunesmith.task.base import Stage
 from tunesmith.task.kind import Counted
 from tunesmith.task.language import attention_mistakes, metric_mistakes, score_tokens
+from tunesmith.task.loss.term import Term
 from tunesmith.task.sequence import SequenceTask
 from tunesmith.task.writing import Writing
 
@@ -51,26 +52,29 @@ class LanguageModelling(SequenceTask):
         """Probabilities of tokens ``(…, K)`` in float32."""
         return outputs.float().softmax(dim=-1)
 
-    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
+    def _step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
         if self.attention == "bidirectional" and (stage == "train" or self.trainer.world_size == 1):
             # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
             features = self.features(batch["input"])
             tokens: Any = features.tokens
-            outputs = self.head(features._replace(tokens=tokens[batch["target"] != IGNORED]))
+            outputs = self.head(features._replace(tokens=tokens[self.of_tokens(batch) != IGNORED]))
         return super()._step(batch, stage, outputs)
 
     def counted(self, outputs: Tensor, batch: Batch) -> Counted:
         """The positions that count; of outputs ``(M, K)`` all do. See `SequenceTask.counted`."""
         if outputs.ndim == 3:
             return super().counted(outputs, batch)
-        counts, weight = batch["target"] != IGNORED, batch.get("weight")
+        target, weight = self.of_tokens(batch), batch.get("weight")
+        counts = target != IGNORED
         spread = None if weight is None else weight.unsqueeze(1).expand_as(counts)[counts]
-        return Counted(outputs, batch["target"][counts], spread)
+        return Counted(outputs, target[counts], spread)
 
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics; keep of each text the mean negative log-likelihood of its tokens, and their number."""
         wanted = list(metrics.values(copy_state=False))
-        return score_tokens(wanted, outputs, batch["target"]) if wanted else {}  # in training there are mostly none
+        return (
+            score_tokens(wanted, outputs, self.of_tokens(batch)) if wanted else {}
+        )  # in training there are mostly none
 
     @torch.no_grad()
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:

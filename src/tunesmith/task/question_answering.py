@@ -71,10 +71,10 @@ class QuestionAnswering(SequenceTask):
         """All begins and then all ends ``(2 B, T)``, each of which is a choice between the tokens."""
         weight = batch.get("weight")
         both = torch.cat(outputs.unbind(2))
-        return Counted(both, batch["target"].T.flatten(), None if weight is None else weight.repeat(2))
+        return Counted(both, _parts(batch)["span"].T.flatten(), None if weight is None else weight.repeat(2))
 
-    def terms(self, batch: Batch) -> int:
-        """Number of windows."""
+    def count(self, batch: Batch) -> int:
+        """Count the windows."""
         return len(batch["index"])
 
     def predict(self, outputs: Tensor) -> Tensor:
@@ -83,10 +83,9 @@ class QuestionAnswering(SequenceTask):
 
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics; keep what each window says, and the accepted answers."""
-        own: Any = batch
-        found = self._said(outputs, own)
-        _update(metrics, found | {"answers": own["answers"]})
-        return found | {"answers": own["answers"]}
+        found = self._said(outputs, batch) | {"answers": batch["meta"]["answers"]}
+        _update(metrics, found)
+        return found
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """What each window says, and index ``(B,)``."""
@@ -99,19 +98,20 @@ class QuestionAnswering(SequenceTask):
         _update(metrics, {**found, "null": torch.full_like(found["null"], torch.inf)})
         return "no answer"
 
-    def _said(self, outputs: Tensor, batch: Any) -> dict[str, Any]:
+    def _said(self, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """The best answer of each window, its score and probability, and the score of there being none ``(B,)``."""
-        length = batch["begins"].shape[1]  # what is kept in the cache is padded further
+        begins, ends, question = (_parts(batch)[name] for name in ("begins", "ends", "question"))
+        length = begins.shape[1]  # what is kept in the cache is padded further
         outputs = outputs[:, :length].float()
-        best = best_spans(outputs, batch["begins"] >= 0, self.max_answer)
+        best = best_spans(outputs, begins >= 0, self.max_answer)
         rows = torch.arange(len(outputs), device=outputs.device)
         chances = outputs.log_softmax(dim=1)
         sure = (chances[rows, best.first, 0] + chances[rows, best.last, 1]).exp()
-        begin, end = batch["begins"][rows, best.first], batch["ends"][rows, best.last]
+        begin, end = begins[rows, best.first], ends[rows, best.last]
         null = outputs[:, 0].sum(dim=1) - self.null_threshold
-        texts = [c[a:b] for c, a, b in zip(batch["context"], begin.tolist(), end.tolist(), strict=True)]
+        texts = [c[a:b] for c, a, b in zip(batch["meta"]["context"], begin.tolist(), end.tolist(), strict=True)]
         return {
-            "question": batch["question"],
+            "question": question,
             "best": best.score,
             "null": null if self.answers_nothing else torch.full_like(null, -torch.inf),
             "sure": sure,
@@ -119,6 +119,12 @@ class QuestionAnswering(SequenceTask):
             "end": end,
             "said": texts,
         }
+
+
+def _parts(batch: Batch) -> Mapping[str, Tensor]:
+    target: Any = batch["target"]
+    parts: Mapping[str, Tensor] = target
+    return parts
 
 
 def _update(metrics: MetricCollection, found: Mapping[str, Any]) -> None:

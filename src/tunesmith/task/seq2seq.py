@@ -67,7 +67,7 @@ class Seq2Seq(SequenceTask):
         others = [metric for metric in metrics.values(copy_state=False) if not isinstance(metric, OfTexts)]
         if metrics is self.train_metrics and not others:
             return {}
-        kept = score_tokens(others, outputs, batch["target"])
+        kept = score_tokens(others, outputs, self.of_tokens(batch))
         if metrics is self.train_metrics:
             return kept
         rows = batch["index"].tolist()

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import IGNORED, Batch
 from tunesmith.task.base import Task
-from tunesmith.task.kind import Counted
+from tunesmith.task.kind import Counted, as_tensor
 from tunesmith.task.metric.metric import update
 
 
@@ -28,14 +28,18 @@ class SequenceTask(Task, ABC):
 
     def counted(self, outputs: Tensor, batch: Batch) -> Counted:
         """The positions that count, of all samples in their order, each with its sample's weight."""
-        target, weight = aligned(batch["target"], outputs.shape[1]), batch.get("weight")
+        target, weight = aligned(self.of_tokens(batch), outputs.shape[1]), batch.get("weight")
         counts = target != IGNORED
         spread = None if weight is None else weight.unsqueeze(1).expand_as(target)[counts]
         return Counted(outputs[counts], target[counts], spread)
 
-    def terms(self, batch: Batch) -> int:
-        """Number of positions that count."""
-        return int((batch["target"] != IGNORED).sum())
+    def of_tokens(self, batch: Batch) -> Tensor:
+        """What each token is to give ``(B, T)``."""
+        return as_tensor(batch["target"])
+
+    def count(self, batch: Batch) -> int:
+        """Count the positions that count."""
+        return int((self.of_tokens(batch) != IGNORED).sum())
 
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics with the positions that count; nothing is kept of a test."""

@@ -24,6 +24,10 @@ class TokenClassification(SequenceTask):
 
     targets = ("tags",)
 
+    def of_tokens(self, batch: Batch) -> Tensor:
+        """See `SequenceTask.of_tokens`."""
+        return _part(batch, "tokens")
+
     def predict(self, outputs: Tensor) -> Tensor:
         """Class probabilities ``(…, K)`` in float32."""
         return outputs.float().softmax(dim=-1)
@@ -31,7 +35,8 @@ class TokenClassification(SequenceTask):
     def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
         """Update metrics with all words; keep their probabilities ``(W, K)``, 0 without a token, and tags ``(W,)``."""
         predictions, sizes = self._of_words(outputs, batch)
-        truth = batch["tags"][batch["tags"] != IGNORED]
+        words = _part(batch, "words")
+        truth = words[words != IGNORED]
         _update(metrics, predictions, truth, torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes))
         return {"predictions": parted(predictions, sizes), "target": parted(truth, sizes)}
 
@@ -50,12 +55,18 @@ class TokenClassification(SequenceTask):
 
     def _of_words(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Probabilities of all words ``(M, K)``, 0 where there is no token, and the number of words of each text."""
-        words = batch["word_starts"]
+        words = _part(batch, "starts")
         rows = torch.arange(len(words), device=words.device).unsqueeze(1)
         said = self.predictions(outputs[rows, words.clamp_min(0)].flatten(0, 1)).view(*words.shape, outputs.shape[-1])
         said = said * (words >= 0).unsqueeze(2)
         there = words != IGNORED
         return said[there], there.sum(dim=1)
+
+
+def _part(batch: Batch, name: str) -> Tensor:
+    target: Any = batch["target"]
+    part: Tensor = target[name]
+    return part
 
 
 def _update(metrics: MetricCollection, predictions: Tensor, truth: Tensor, text: Tensor) -> None:

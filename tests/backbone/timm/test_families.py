@@ -5,6 +5,7 @@ from torch import nn
 
 from tunesmith.backbone.timm.families import FAMILIES
 from tunesmith.backbone.timm.timm import Timm
+from tunesmith.contract.features import Needs
 from tunesmith.policy.phases import Phases
 from tunesmith.rates.uniform import Uniform
 from tunesmith.run.assembly.table import make_table
@@ -25,7 +26,7 @@ def test_the_level_of_tokens_is_the_mean_of_the_patches():
     """The class token, the same for every image in the shallowest stage, and registers are left out."""
     backbone = Timm("small_dino_v3", weights=None, image_size=32).eval()
     images = torch.randn(2, 3, 32, 32)
-    shallow = backbone(images, stage_features=True).stage_features[0]
+    shallow = backbone(images, needs=Needs(stage_features=True)).stage_features[0]
     tokens = backbone.prefix(1)(images)
     assert tokens.shape == (2, 1 + 4 + 4, 48)  # class token, registers, patches
     assert torch.equal(shallow, tokens[:, 5:].mean(1))
@@ -36,9 +37,9 @@ def test_the_level_of_tokens_is_the_mean_of_the_patches():
 def test_maps_of_a_swin_have_their_channels_in_front():
     backbone = Timm("small_timm_swin", weights=None, image_size=64).eval()
     images = torch.randn(2, 3, 64, 64)
-    features = backbone(images, stage_features=True)
-    assert features.map.shape == (2, 96, 2, 2)
-    assert torch.allclose(features.map.mean((2, 3)), features.pooled, atol=1e-6)
+    features = backbone(images, needs=Needs(pooled=True, maps=(-1,), stage_features=True))
+    assert features.maps[0].shape == (2, 96, 2, 2)
+    assert torch.allclose(features.maps[0].mean((2, 3)), features.pooled, atol=1e-6)
     assert backbone.prefix(1)(images).shape == (2, 16, 16, 12)
     assert torch.equal(features.stage_features[0], backbone.prefix(1)(images).mean((1, 2)))
 
@@ -46,8 +47,8 @@ def test_maps_of_a_swin_have_their_channels_in_front():
 @torch.no_grad()
 def test_a_mobilenet_v3_ends_behind_its_pooling():
     backbone = Timm("mobilenetv3_small_050", weights=None).eval()
-    features = backbone(torch.randn(2, 3, 64, 64), stage_features=True)
-    assert features.map is None
+    features = backbone(torch.randn(2, 3, 64, 64), needs=Needs(pooled=True, maps=(-1,), stage_features=True))
+    assert features.maps[0].shape[1] != backbone.feature_dim  # of the last blocks
     assert torch.equal(features.stage_features[-1], features.pooled)
 
 

@@ -8,6 +8,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 
 from tunesmith.backbone.torchvision import torchvision as adapter
 from tunesmith.backbone.torchvision.torchvision import Torchvision
+from tunesmith.contract.features import Needs
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
 
@@ -160,7 +161,7 @@ def test_position_embeddings_are_interpolated(size, tmp_path):
     assert torch.equal(backbone.net.encoder.pos_embedding, resized)
     assert resized.shape[1] == (size // 16) ** 2 + 1
     images = torch.randn(2, 3, size, size)
-    assert backbone(images).tokens.shape == (2, resized.shape[1], 24)
+    assert backbone(images, needs=Needs(tokens=True)).tokens.shape == (2, resized.shape[1], 24)
     again = Torchvision("small_vit", weights=save(backbone.net.state_dict(), tmp_path), image_size=size).eval()
     assert torch.equal(again(images).pooled, backbone(images).pooled)
 

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from tunesmith.backbone.transformers.transformers import Transformers
+from tunesmith.contract.features import Needs
 from tunesmith.head.linear import Linear
 from tunesmith.head.mlp import MLP
 from tunesmith.task.loss.loss import CrossEntropy, mean_loss
@@ -59,10 +60,10 @@ def test_tokens_are_the_librarys(name, small_text, batch):
         behind = {"decoder_input_ids": shifted}
     kept = batch["attention_mask"].bool()
     own = library(**batch, **behind).last_hidden_state
-    assert torch.equal(backbone(batch).tokens[kept], own[kept])
+    assert torch.equal(backbone(batch, needs=Needs(tokens=True)).tokens[kept], own[kept])
     # Negative control: what is behind the padding matters not, and the tokens do.
     other = {**batch, "input_ids": batch["input_ids"].roll(1, 0)}
-    assert not torch.equal(backbone(other).tokens[kept], own[kept])
+    assert not torch.equal(backbone(other, needs=Needs(tokens=True)).tokens[kept], own[kept])
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -79,7 +80,7 @@ def test_loss_and_gradients_are_those_of_the_librarys_classifier(name, small_tex
     head.output.load_state_dict(library.get_submodule(last).state_dict(), strict=False)  # decoders have no bias
     target = torch.tensor([0, 1, 1])
 
-    loss = mean_loss(CrossEntropy(), head(backbone(batch)), target, None)
+    loss = mean_loss(CrossEntropy(), head(backbone(batch, needs=head.needs)), target, None)
     own = library(**batch, labels=target).loss
     torch.testing.assert_close(loss, own, rtol=0, atol=1e-5)
     loss.backward()

@@ -12,6 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from tunesmith.backbone.transformers.transformers import Transformers
+from tunesmith.contract.features import Needs
 from tunesmith.errors import ConfigError, WeightsError
 
 MASKED = ("bert", "roberta", "electra", "distilbert", "deberta-v2")
@@ -66,7 +67,7 @@ def loss_of(name, outputs, labels):
 def test_loss_and_gradients_are_those_of_the_library(name, small_text, tmp_path_factory):
     backbone, lm_head, reference = pair(small_text, tmp_path_factory, name)
     x, theirs = inputs(name)
-    outputs = lm_head(backbone(x).tokens)
+    outputs = lm_head(backbone(x, needs=Needs(tokens=True)).tokens)
     loss, expected = loss_of(name, outputs, theirs["labels"]), reference(**theirs).loss
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     loss.backward()
@@ -81,7 +82,11 @@ def test_loss_and_gradients_are_those_of_the_library(name, small_text, tmp_path_
         if grads[id(other)] is not None and grads[id(other)].abs().max() > 0:
             torch.testing.assert_close(p.grad, grads[id(other)], rtol=1e-4, atol=1e-5)
             compared += 1
-    trained = [p for p in reference.parameters() if p.grad is not None and p.grad.abs().max() > 0]
+    # A model that the library makes keeps sinusoidal positions constant; one that it loads (5.24) forgets that.
+    made_new = getattr(transformers, LIBRARY[name])(reference.config)
+    constant = {n for n, p in made_new.named_parameters() if not p.requires_grad}
+    learnt = [p for n, p in reference.named_parameters() if n not in constant and p.grad is not None]
+    trained = [p for p in learnt if p.grad.abs().max() > 0]
     assert compared == len(trained) > 20  # each of the library's once, tied ones too
 
 
@@ -137,7 +142,7 @@ def test_t5_1_1_has_a_head_of_its_own_which_the_library_finds_in_the_file(small_
     reference = transformers.T5ForConditionalGeneration.from_pretrained(folder).eval()
     backbone = Transformers(str(folder)).eval()
     x, theirs = inputs("t5")
-    outputs = backbone.lm_head().eval()(backbone(x).tokens)
+    outputs = backbone.lm_head().eval()(backbone(x, needs=Needs(tokens=True)).tokens)
     torch.testing.assert_close(loss_of("t5", outputs, theirs["labels"]), reference(**theirs).loss, rtol=1e-5, atol=1e-5)
 
 
@@ -177,9 +182,9 @@ def test_what_the_folder_says_of_writing_counts(small_text, tmp_path_factory):
 def test_the_decoder_reads_another_text_than_the_encoder(small_text):
     backbone = Transformers(small_text("bart"), weights=None).eval()
     x, _ = inputs("bart")
-    features = backbone(x)
+    features = backbone(x, needs=Needs(pooled=True, tokens=True))
     assert features.tokens.shape[1] == 4 and features.mask.tolist() == (WRITTEN > 0).long().tolist()
-    cut = backbone.suffix(2)(backbone.prefix(2)(x))
+    cut = backbone.suffix(2, Needs(pooled=True, tokens=True))(backbone.prefix(2)(x))
     assert torch.equal(cut.tokens, features.tokens) and torch.equal(features.pooled[1], features.tokens[1, 1])
 
 

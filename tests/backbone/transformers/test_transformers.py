@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tunesmith.backbone.transformers.transformers import Transformers
+from tunesmith.contract.features import Needs
 from tunesmith.errors import ConfigError, WeightsError
 
 
@@ -26,6 +27,7 @@ def saved(tmp_path_factory):
     return folder
 
 
+BOTH = Needs(pooled=True, tokens=True)
 BATCH = {
     "input_ids": torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0]]),
     "attention_mask": torch.tensor([[1] * 4, [1, 1, 1, 0]]),
@@ -58,7 +60,10 @@ def test_the_first_token_of_a_decoder_stands_for_nothing(small_text):
 
 
 def test_pooling(saved):
-    poolings = {name: Transformers(str(saved), pooling=name).eval()(BATCH) for name in ("mean", "cls", "last", "auto")}
+    poolings = {
+        name: Transformers(str(saved), pooling=name).eval()(BATCH, needs=BOTH)
+        for name in ("mean", "cls", "last", "auto")
+    }
     tokens = poolings["mean"].tokens
     assert torch.equal(poolings["cls"].pooled, tokens[:, 0])
     assert torch.equal(poolings["last"].pooled, torch.stack([tokens[0, 3], tokens[1, 2]]))
@@ -69,7 +74,7 @@ def test_pooling(saved):
 @torch.no_grad()
 def test_a_decoder_is_pooled_at_its_last_token_and_padding_changes_nothing(small_text):
     backbone = Transformers(small_text("gpt2"), weights=None).eval()
-    features = backbone(BATCH)
+    features = backbone(BATCH, needs=BOTH)
     assert torch.equal(features.pooled, torch.stack([features.tokens[0, 3], features.tokens[1, 2]]))
     alone = backbone({"input_ids": torch.tensor([[2, 7, 3]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)})
     assert torch.allclose(alone.pooled[0], features.pooled[1], atol=1e-6)

@@ -15,9 +15,9 @@ def sample(height, width, **more):
 
 def test_images_of_one_size_are_stacked_and_others_stay_a_list():
     assert collate([sample(4, 5), sample(4, 5)])["input"].shape == (2, 3, 4, 5)
-    uneven = collate([sample(4, 5, draw=3), sample(4, 6, draw=2**62)])
+    uneven = collate([sample(4, 5, meta={"draw": 3}), sample(4, 6, meta={"draw": 2**62})])
     assert [p.shape for p in uneven["input"]] == [(3, 4, 5), (3, 4, 6)]
-    assert uneven["draw"].tolist() == [3, 2**62] and uneven["target"].tolist() == [1, 1]
+    assert uneven["meta"] == {"draw": [3, 2**62]} and uneven["target"].tolist() == [1, 1]
 
 
 def test_what_is_kept_of_images_is_stacked_by_name():
@@ -33,7 +33,7 @@ def test_a_batch_is_augmented_by_what_its_samples_drew(squares, augment):
 
     def finished(positions):
         batch = data.on_before_batch_transfer(collate([dataset[Key(3, position)] for position in positions]), 0)
-        assert all(isinstance(draw, int) for draw in batch["draw"])
+        assert all(isinstance(draw, int) for draw in batch["meta"]["draw"])
         return data.on_after_batch_transfer(batch, 0)["input"]
 
     together = finished(range(6))

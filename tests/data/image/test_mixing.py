@@ -190,7 +190,7 @@ def test_a_balanced_run_serves_the_rare_class_as_often(squares):
     assert len(targets) == len(data.indices["train"]) == 22
     first = {}
     for item in loader:  # the same image comes several times, each time augmented anew
-        item["input"] = loader.dataset.augmentation(item["input"], item["draw"].tolist())
+        item["input"] = loader.dataset.augmentation(item["input"], item["meta"]["draw"])
         for index, image in zip(item["index"].tolist(), item["input"], strict=True):
             first.setdefault(index, set()).add(image.numpy().tobytes())
     assert max(len(views) for views in first.values()) > 1

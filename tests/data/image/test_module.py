@@ -28,7 +28,7 @@ def read(loader, epochs=1):
         loader.sampler.set_epoch(epoch)
         for batch in loader:
             if augment is not None:
-                batch["input"] = augment(batch["input"], batch["draw"].tolist())
+                batch["input"] = augment(batch["input"], batch["meta"]["draw"])
             batches.append([batch[k].tolist() for k in ("input", "target", "index")])
     return batches
 

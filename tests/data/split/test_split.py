@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tunesmith.data.split.folds import few
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError
@@ -113,6 +114,59 @@ def test_val_is_taken_from_train_where_its_folder_is_missing():
     assert sizes(parts) == {"train": 120, "val": 30, "test": 50}
     assert set(data.folders[parts["val"]]) == {"train"}
     assert sizes(Split(by="folder", val=0)(data)) == {"train": 150, "test": 50}
+
+
+def test_shots_are_drawn_with_the_splits_own_seed_and_val_too():
+    data = table(folders=np.array((["train"] * 15 + ["test"] * 5) * 10))
+    train = np.flatnonzero(data.folders == "train")
+    drawn = [Split(by="folder", val=0, shots=4, seed=seed)(data)["train"].tolist() for seed in range(3)]
+    assert drawn == [sorted(few(data, train, 4, seed).tolist()) for seed in range(3)]
+    assert len(set(map(tuple, drawn))) == 3
+    assert len({tuple(Split(by="folder", val=0.2, seed=seed)(data)["val"]) for seed in range(3)}) == 3
+
+
+def test_val_of_data_that_come_split_is_drawn_by_class_or_by_group():
+    folders = np.array((["train"] * 15 + ["test"] * 5) * 10)
+    plain = table(np.arange(200) % 5 // 4, folders=folders)
+    assert plain.targets[Split(by="folder", val=0.2)(plain)["val"]].mean() == 0.2
+    groups = np.where(folders == "train", np.arange(200) % 7, 7 + np.arange(200) % 2)
+    parts = Split(by="folder", val=0.2)(replace(plain, groups=groups))
+    assert not set(groups[parts["val"]]) & set(groups[parts["train"]])
+
+
+def test_a_group_of_data_that_come_split_stands_in_one_part():
+    folders = np.array(["train"] * 10 + ["test"] * 10)
+    data = table(np.arange(20) % 2, np.arange(20) // 5, folders)
+    assert sizes(Split(by="folder", val=0)(data)) == {"train": 10, "test": 10}
+    torn = replace(data, groups=np.where(np.arange(20) == 12, 1, data.groups))
+    with pytest.raises(DataError, match=r"every site in one split but that of p12 \(test\) stands in train too"):
+        Split(by="folder", val=0)(torn)
+    with pytest.raises(DataError, match="every group in one split"):
+        Split(by="folder", val=0)(replace(torn, group_unit=None))
+
+
+def tagged(*tags, **columns):
+    """Texts of some words, each with a tag of three."""
+    names = np.array([f"t{i}" for i in range(len(tags))])
+    return Table([("w",) * len(t) for t in tags], list(tags), ("O", "B", "I"), names, 0, kind="tags", **columns)
+
+
+def test_a_tag_that_train_lacks_is_no_error_but_a_class_is_and_a_label():
+    folders = np.array(["train", "train", "test", "test"])
+    parts = Split(by="folder", val=0)(tagged((0, 1), (0,), (0, 2), (2,), folders=folders))
+    assert sizes(parts) == {"train": 2, "test": 2}
+    names = np.array(["p0", "p1", "p2", "p3"])
+    labels = np.array([[1, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    images = np.zeros((4, 1, 1), np.uint8)
+    labelled = Table(images, labels, ("a", "b"), names, 1, folders=folders, kind="multilabel")
+    for data in (table([0, 0, 1, 1], folders=folders), labelled):
+        with pytest.raises(DataError, match=r"of every class in train but got none of b; add some"):
+            Split(by="folder", val=0)(data)
+
+
+@pytest.mark.parametrize(("val", "test"), [(0, 0), (0.999, 0), (0, 0.999), (0.5, 0.499)])
+def test_the_largest_fractions_that_leave_something(val, test):
+    assert (Split(val=val, test=test).val, Split(val=val, test=test).test) == (val, test)
 
 
 def test_auto_is_folder_where_there_are_folders():

@@ -16,11 +16,11 @@ TEXTS = [("good film",), ("a very dull film",), ("dull",)]
 
 @pytest.fixture
 def dataset(small_text):
-    def make(hiding=False, **more):
+    def make(hiding=False, targets=None, **meta):
         tokenizer = Tokenizer(TextPreprocess("bert", small_text("bert"), "x", 64, 18))
         tokens, cut = tokenizer(TEXTS)
         hidden = Hiding.of(tokenizer, 0.5, 0) if hiding else None
-        encoded = Encoded(tokens, np.array([0, 1, 1]), cut, more)
+        encoded = Encoded(tokens, np.array([0, 1, 1]) if targets is None else targets, cut, meta)
         return TextDataset([text for (text,) in TEXTS], encoded, tokenizer, np.array([2, 0, 1]), hiding=hidden)
 
     return make
@@ -36,9 +36,11 @@ def test_a_batch_is_padded_to_its_longest_text(dataset):
 
 
 def test_what_else_there_is_of_each_text_comes_along(dataset):
-    made = dataset(words=[torch.tensor([1]), torch.tensor([1, 2]), torch.tensor([1])], title=["a", "b", "c"])
+    words = [torch.tensor([1]), torch.tensor([1, 2]), torch.tensor([1])]
+    made = dataset(targets={"words": words, "number": [5, 6, 7]}, title=["a", "b", "c"])
     batch = made.collate([made[1], made[2]])
-    assert batch["word_starts"].tolist() == [[1, -100], [1, 2]] and batch["title"] == ["a", "b"]
+    assert batch["target"]["words"].tolist() == [[1, -100], [1, 2]] and batch["target"]["number"].tolist() == [5, 6]
+    assert batch["meta"] == {"title": ["a", "b"]}
 
 
 def test_other_words_are_hidden_in_every_epoch_of_training_alone(dataset):
@@ -51,8 +53,10 @@ def test_other_words_are_hidden_in_every_epoch_of_training_alone(dataset):
 
 def test_texts_without_labels_come_with_the_keys_that_name_them(dataset):
     made = dataset()
-    made.beside = Unlabelled.of([("good",), ("very dull film",)], made.tokenizer, 0.5, 0, 2)
-    batch = made.collate([made[Key(0, 0, unlabelled=((0, 1), (0, 0)))], made[Key(0, 1, unlabelled=((1, 1), (1, 0)))]])
-    assert batch["unlabelled"]["input"]["attention_mask"].sum(dim=1).tolist() == [5, 3, 5, 3]
-    assert batch["unlabelled"]["target"].shape == (4, 5) and batch["input"]["input_ids"].shape == (2, 4)
-    assert made.collate([made[0]])["unlabelled"]["target"].shape == (2, 5)  # of an order that is not ours
+    made.streams = {"a": Unlabelled.of([("good",), ("very dull film",)], made.tokenizer, 0.5, 0, 2)}
+    batch = made.collate(
+        [made[Key(0, 0, streams={"a": ((0, 1), (0, 0))})], made[Key(0, 1, streams={"a": ((1, 1), (1, 0))})]]
+    )
+    assert batch["streams"]["a"]["input"]["attention_mask"].sum(dim=1).tolist() == [5, 3, 5, 3]
+    assert batch["streams"]["a"]["target"].shape == (4, 5) and batch["input"]["input_ids"].shape == (2, 4)
+    assert made.collate([made[0]])["streams"]["a"]["target"].shape == (2, 5)  # of an order that is not ours

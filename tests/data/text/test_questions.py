@@ -53,15 +53,15 @@ def test_a_long_text_is_read_in_windows_and_each_says_where_the_answer_is(asked)
     for i in range(len(dataset)):
         sample = dataset[i]
         first, last = sample["target"].tolist()
-        begin, end = int(sample["begins"][first]), int(sample["ends"][last])
+        begin, end = int(sample["target"]["begins"][first]), int(sample["target"]["ends"][last])
         if begin >= 0:
-            found.setdefault(sample["question"], set()).add(sample["context"][begin:end])
-        assert sample["input"].shape[1] <= 14 and len(sample["begins"]) == sample["input"].shape[1]
-        assert (sample["begins"] >= 0).sum() >= 1
+            found.setdefault(sample["target"]["question"], set()).add(sample["meta"]["context"][begin:end])
+        assert sample["input"].shape[1] <= 14 and len(sample["target"]["begins"]) == sample["input"].shape[1]
+        assert (sample["target"]["begins"] >= 0).sum() >= 1
     assert found == {0: {"good"}, 1: {"poor film"}, 2: {"fine"}, 3: {"good film"}}
     # Every character of the text stands in a window, and neighbours share two tokens.
-    parts = [dataset[i] for i in range(len(dataset)) if dataset[i]["question"] == 0]
-    seen = [{b for b in part["begins"].tolist() if b >= 0} for part in parts]
+    parts = [dataset[i] for i in range(len(dataset)) if dataset[i]["target"]["question"] == 0]
+    seen = [{b for b in part["target"]["begins"].tolist() if b >= 0} for part in parts]
     assert len(parts) == 3 and len(seen[0] & seen[1]) == 2 == len(seen[1] & seen[2])
     assert len(set.union(*seen)) == 18
 
@@ -86,10 +86,12 @@ def test_what_the_cache_goes_by_is_of_the_window_and_of_the_stride(asked):
 def test_a_batch_holds_what_is_needed_to_say_an_answer(asked):
     data = asked(group_by_length=False)
     (batch, *_) = data.train_dataloader()
-    assert batch["target"].shape == (4, 2) and batch["question"].shape == (4,)
-    assert batch["begins"].shape == batch["ends"].shape == batch["input"]["input_ids"].shape
-    assert all(isinstance(text, str) for text in batch["context"]) and isinstance(batch["answers"][0], tuple)
-    assert ((batch["begins"] >= 0) <= (batch["input"]["attention_mask"] == 1)).all()
+    assert batch["target"]["span"].shape == (4, 2) and batch["target"]["question"].shape == (4,)
+    assert batch["target"]["begins"].shape == batch["target"]["ends"].shape == batch["input"]["input_ids"].shape
+    assert all(isinstance(text, str) for text in batch["meta"]["context"]) and isinstance(
+        batch["meta"]["answers"][0], tuple
+    )
+    assert ((batch["target"]["begins"] >= 0) <= (batch["input"]["attention_mask"] == 1)).all()
 
 
 def test_long_questions_are_cut_and_said(asked, caplog):
@@ -104,7 +106,7 @@ def test_questions_that_are_predicted(asked):
     data = asked()
     data.predict_on([("is", LONG), ("so", "bad")], data.spec)
     batches = list(data.predict_dataloader())
-    assert [number for batch in batches for number in batch["question"].tolist()] == [0, 0, 1]
+    assert [number for batch in batches for number in batch["target"]["question"].tolist()] == [0, 0, 1]
     assert [number for batch in batches for number in batch["index"].tolist()] == [0, 1, 2]
 
 
@@ -113,7 +115,7 @@ def test_other_families(asked, model):
     data = asked(model)
     sample = data.plain(np.arange(len(data.table)))[0]
     first, last = sample["target"].tolist()
-    assert sample["context"][sample["begins"][first] : sample["ends"][last]] == "good"
+    assert sample["meta"]["context"][sample["target"]["begins"][first] : sample["target"]["ends"][last]] == "good"
 
 
 def test_a_span_in_tokens():

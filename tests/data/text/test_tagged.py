@@ -23,8 +23,8 @@ def test_a_batch_has_a_tag_for_the_first_token_of_each_word(tmp_path, small_text
     batch = data.plain(data.indices["train"]).collate([data.plain(data.indices["train"])[i] for i in range(3)])
     no = IGNORED
     assert batch["target"].tolist() == [[no, 0, 2, 3, no], [no, 1, no, no, no], [no, 3, 0, no, no]]
-    assert batch["word_starts"].tolist() == [[1, 2, 3], [1, no, no], [1, 2, no]]
-    assert batch["tags"].tolist() == [[0, 2, 3], [1, no, no], [3, 0, no]]
+    assert batch["target"]["starts"].tolist() == [[1, 2, 3], [1, no, no], [1, 2, no]]
+    assert batch["target"]["words"].tolist() == [[0, 2, 3], [1, no, no], [3, 0, no]]
     assert batch["input"]["input_ids"].shape == (3, 5)
     assert data.plain(data.indices["train"]).shown(0) == "good film is"
 
@@ -39,7 +39,11 @@ def test_words_that_are_cut_are_counted_and_no_part_of_the_target(tmp_path, smal
     assert "3 of 6 words are cut off: they count as not found" in caplog.text
     assert data.spec.truncated == 2 / 3
     sample = data.plain(data.indices["train"])[0]
-    assert sample["word_starts"].tolist() == [1, -1, -1] and sample["target"].tolist() == [IGNORED, 0, IGNORED]
+    assert sample["target"]["starts"].tolist() == [1, -1, -1] and sample["target"]["tokens"].tolist() == [
+        IGNORED,
+        0,
+        IGNORED,
+    ]
 
 
 def test_texts_that_are_predicted_are_split_into_words(tmp_path, small_text):
@@ -50,7 +54,7 @@ def test_texts_that_are_predicted_are_split_into_words(tmp_path, small_text):
     data.predict_on([("good film, bad",), ("so",)], data.spec)
     (batch,) = data.predict_dataloader()
     assert data.places == [[(0, 4), (5, 9), (9, 10), (11, 14)], [(0, 2)]]
-    assert batch["word_starts"].tolist() == [[1, 2, 3, 4], [1, IGNORED, IGNORED, IGNORED]]
+    assert batch["target"]["starts"].tolist() == [[1, 2, 3, 4], [1, IGNORED, IGNORED, IGNORED]]
     assert torch.equal(batch["index"], torch.tensor([0, 1]))
 
 
@@ -60,4 +64,8 @@ def test_every_family_finds_the_words(tmp_path, small_text, model):
     data = TokenTable(file=str(tmp_path / "t.conll"), split=Split(by="random", val=0, test=0))
     data.connect(TextPreprocess(model, small_text(model), "x", 64, 18))
     data.setup("fit")
-    assert [data.plain(data.indices["train"])[i]["word_starts"].tolist() for i in range(3)] == [[1, 2, 3], [1], [1, 2]]
+    assert [data.plain(data.indices["train"])[i]["target"]["starts"].tolist() for i in range(3)] == [
+        [1, 2, 3],
+        [1],
+        [1, 2],
+    ]

@@ -37,28 +37,30 @@ def lines(tmp_path):
 
 
 def read_back(data, batch):
-    return [data.tokenizer.text(row) for row in batch["unlabelled"]["input"]["input_ids"].tolist()]
+    return [data.tokenizer.text(row) for row in batch["streams"]["unlabelled"]["input"]["input_ids"].tolist()]
 
 
 def test_lines_of_files_go_with_training_batches_and_with_no_others(labelled, lines):
     folder, words = lines
     data = labelled("gpt2", unlabelled=str(folder), unlabelled_per_sample=2)
     batches = list(data.train_dataloader())
-    assert {len(batch["unlabelled"]["target"]) for batch in batches} == {2 * len(b["index"]) for b in batches}
+    assert {len(batch["streams"]["unlabelled"]["target"]) for batch in batches} == {
+        2 * len(b["index"]) for b in batches
+    }
     assert sorted({text for batch in batches for text in read_back(data, batch)}) == sorted(set(words))
-    assert all("unlabelled" not in batch for batch in [*data.val_dataloader(), *data.test_dataloader()])
+    assert all("streams" not in batch for batch in [*data.val_dataloader(), *data.test_dataloader()])
     assert data.spec.unlabelled is not None
     assert data.spec == labelled("gpt2", unlabelled=str(folder)).spec
     (folder / "one.txt").write_text("good")
     other = labelled("gpt2", unlabelled=str(folder)).spec
     assert other.unlabelled != data.spec.unlabelled and other.fingerprint == data.spec.fingerprint
     plain = labelled("gpt2")
-    assert plain.spec.unlabelled is None and "unlabelled" not in next(iter(plain.train_dataloader()))
+    assert plain.spec.unlabelled is None and "streams" not in next(iter(plain.train_dataloader()))
 
 
 def test_a_decoder_is_to_give_the_next_token(labelled, lines):
     data = labelled("gpt2", unlabelled=str(lines[0]))
-    batch = next(iter(data.train_dataloader()))["unlabelled"]
+    batch = next(iter(data.train_dataloader()))["streams"]["unlabelled"]
     ids, target = batch["input"]["input_ids"], batch["target"]
     for row, wanted, mask in zip(ids, target, batch["input"]["attention_mask"], strict=True):
         size = int(mask.sum())
@@ -72,8 +74,8 @@ def test_an_encoder_is_to_find_words_that_are_other_ones_in_every_turn(labelled,
     for epoch in range(2):
         loader.sampler.set_epoch(epoch)
         for key in loader.sampler:
-            ((turn, row),) = key.unlabelled
-            tokens, target = loader.dataset.beside(turn, row)
+            ((turn, row),) = key.streams["unlabelled"]
+            tokens, target = loader.dataset.streams["unlabelled"](turn, row)
             found.setdefault(row, set()).add(tuple(target.tolist()))
             counts = target != -100
             assert counts.any() and torch.equal(tokens[0][~counts], data._beside.tokens[row][0][~counts])
@@ -93,7 +95,7 @@ def test_a_table_and_the_training_texts_themselves(labelled, tmp_path):
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_that_goes_on_gets_the_rest_of_the_epoch(labelled, lines, workers):
     def batches(data):
-        return [batch["unlabelled"] for batch in data.train_dataloader()]
+        return [batch["streams"]["unlabelled"] for batch in data.train_dataloader()]
 
     options = {"unlabelled": str(lines[0]), "unlabelled_per_sample": 3, "workers": workers}
     data, later = labelled(**options), labelled(**options)

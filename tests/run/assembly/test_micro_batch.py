@@ -241,3 +241,11 @@ def test_batches_that_fit_stay_whole(quick, tmp_path):
     parts = assembled(quick, tmp_path, "trainer.micro_batch_size=auto")
     assert parts.micro_batches == micro_batch.MicroBatches(32, 32, True) and parts.micro_batches.sentences() == []
     assert parts.trainer.accumulate_grad_batches == 1 and math.isinf(memory.Forecast(math.inf).room)
+
+
+def test_the_first_samples_of_a_batch_are_those_of_all_that_it_holds():
+    x = {side: {"image": torch.arange(4)} for side in ("left", "right")}
+    stream = {"input": torch.arange(8), "target": [torch.zeros(i) for i in range(8)]}
+    found = micro_batch._first({"input": x, "meta": {"ids": ["a", "b", "c", "d"]}, "streams": {"more": stream}}, 1 / 2)
+    assert found["input"]["left"]["image"].tolist() == [0, 1] and found["meta"]["ids"] == ["a", "b"]
+    assert found["streams"]["more"]["input"].tolist() == [0, 1, 2, 3] and len(found["streams"]["more"]["target"]) == 4

@@ -94,6 +94,7 @@ def test_other_ranks_share_the_folder_and_write_nothing(cfg, monkeypatch):
 def test_another_rank_that_dies_says_so(cfg, monkeypatch):
     first = Run(cfg, "train")
     monkeypatch.setattr(rank_zero_only, "rank", 1)
+    monkeypatch.setenv("TUNESMITH_RUN_FOLDER", str(first.folder))
     with pytest.raises(ValueError, match="boom"), Run(cfg, "train"):
         raise ValueError("boom")
     record = read(first.folder)

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from killing import LATER, PLACES, KilledError, bits, configured, differing, go_on, killed, leaves
+from omegaconf import OmegaConf
 
+from tunesmith.config import yaml_file
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run.record import metrics_log, process
@@ -192,6 +194,22 @@ def test_a_kill_at_any_move_of_a_save_leaves_one_that_holds(what, at, tmp_path, 
     assert resume.choose(tmp_path)[1]["step"] == 4
 
 
+def test_the_checkpoint_of_the_later_step_is_chosen_whatever_it_is_called(stopped):
+    folder = stopped / "checkpoints"
+    manifest = checkpoint.read_manifest(folder)
+    steps = {name: manifest[name]["step"] for name in (LAST, BEFORE)}
+    assert steps[LAST] > steps[BEFORE]
+    assert resume.choose(folder) == (folder / LAST, manifest[LAST], [])
+    (folder / LAST).rename(folder / "x")
+    (folder / BEFORE).rename(folder / LAST)
+    (folder / "x").rename(folder / BEFORE)
+    swapped = manifest | {LAST: manifest[BEFORE], BEFORE: manifest[LAST]}
+    (folder / checkpoint.MANIFEST).write_text(json.dumps(swapped))
+    assert resume.choose(folder) == (folder / BEFORE, swapped[BEFORE], [])
+    (folder / checkpoint.MANIFEST).write_text(json.dumps(swapped | {BEFORE: manifest[BEFORE] | {"step": 8}}))
+    assert resume.choose(folder)[0] == folder / LAST  # of one step, the one that was written last
+
+
 # ── which run ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -208,6 +226,30 @@ def test_auto_goes_on_with_the_newest_of_the_same_configuration(tmp_path, monkey
 def edit(folder, **changes):
     path = folder / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_of_several_unfinished_runs_the_one_that_began_last_goes_on(stopped, tmp_path):
+    cfg = configured(tmp_path / "logs", "plain", "resume=auto")
+    others = [Path(shutil.copytree(stopped, stopped.with_name(name))) for name in ("0_other", "z_other")]
+    for folder, started in zip([stopped, *others], ("2026-03-01", "2026-02-01", "2026-01-01"), strict=True):
+        edit(folder, started=started)
+    assert resume.find(cfg).folder == stopped
+    edit(others[0], started="2026-04-01")
+    assert resume.find(cfg).folder == others[0]
+    edit(others[0], status="completed")
+    edit(stopped, config_hash="another")
+    assert resume.find(cfg).folder == others[1]
+    (others[1] / "run.json").write_text("{")
+    assert resume.find(cfg) is None
+
+
+def test_a_run_that_would_write_elsewhere_is_refused(stopped, tmp_path):
+    """`confine` knows the ways out of a folder; here it is asked before a run from somebody goes on."""
+    cfg = yaml_file.read(stopped / "config.yaml")
+    cfg.callback.last.dirpath = str(tmp_path / "elsewhere")
+    (stopped / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+    with pytest.raises(ConfigError, match=r"Expected callback\.last\.dirpath to stay in the run folder but got"):
+        resume.find(compose("train", [f"resume={stopped}", "resume_force=true"]))
 
 
 def test_a_live_run_is_never_touched(stopped, tmp_path):

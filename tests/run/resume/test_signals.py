@@ -9,10 +9,10 @@ import signal
 import pytest
 from killing import bits, configured, differing, go_on, killed, run_folder
 
-from tunesmith import signals
 from tunesmith.errors import StoppedError
 from tunesmith.run.resume import checkpoint, loop_state, requeue
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST
+from tunesmith.run.session import Session
 from tunesmith.task.base import Task
 
 
@@ -23,8 +23,9 @@ def signalled(cfg, monkeypatch, place, name="SIGTERM", times=1):
         for _ in range(times):
             os.kill(os.getpid(), getattr(signal, name))
 
-    with signals.listening():
-        return killed(cfg, monkeypatch, *place, send, StoppedError)
+    session = Session.read()
+    with session.stop.listening():
+        return killed(cfg, monkeypatch, *place, send, StoppedError, session)
 
 
 def end_of(folder):
@@ -100,19 +101,6 @@ def test_a_head_that_is_fitted_begins_its_epoch_again(tmp_path, monkeypatch):
 # ── SLURM ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """A job of SLURM's, with an ``scontrol`` that writes down what it is asked; gives what it was asked."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "scontrol").write_text(f"#!/bin/sh\necho $* >> {tmp_path}/asked\nexit $REFUSE\n")
-    (tmp_path / "bin" / "scontrol").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    for name, value in {"JOB_ID": "17", "JOB_NAME": "train", "NTASKS": "1", "PROCID": "0", "LOCALID": "0"}.items():
-        monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setenv("SLURM_NODEID", "0")
-    return lambda: (tmp_path / "asked").read_text().split("\n")[:-1] if (tmp_path / "asked").exists() else []
-
-
 def test_slurm_takes_the_job_back_once_it_is_saved(slurm, tmp_path, monkeypatch, whole):
     """Under SLURM Lightning would bring handlers of its own, which save and requeue from within the handler."""
     cfg = configured(tmp_path / "logs", "plain", *SILENT, "resume=auto")
@@ -128,34 +116,3 @@ def test_slurm_takes_the_job_back_once_it_is_saved(slurm, tmp_path, monkeypatch,
     assert slurm() == ["requeue 17"] and saved == [9]
     go_on(folder)
     assert differing(bits(folder), whole("plain")) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "resumes", "task", "refuse", "asked", "says"),
-    [
-        ("SIGUSR1", True, None, "0", ["requeue 17"], "back in the queue"),
-        ("SIGUSR2", True, "3", "0", ["requeue 9_3"], "back in the queue"),
-        ("SIGUSR1", False, None, "0", [], "resume=auto"),
-        ("SIGTERM", True, None, "0", [], ""),
-        ("SIGINT", True, None, "0", [], ""),
-        ("SIGUSR1", True, None, "1", ["requeue 17"], "Expected SLURM to take job 17 back"),
-    ],
-)
-def test_which_jobs_are_put_back(name, resumes, task, refuse, asked, says, slurm, monkeypatch, capsys):
-    monkeypatch.setenv("REFUSE", refuse)
-    if task:
-        monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "9")
-        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", task)
-    assert requeue.requeue(StoppedError(name), resumes) == (bool(asked) and refuse == "0")
-    assert slurm() == asked and says in capsys.readouterr().err
-
-
-def test_outside_of_slurm_nobody_is_asked(capsys):
-    assert not requeue.requeue(StoppedError("SIGUSR1"), True)
-    assert capsys.readouterr().err == ""
-
-
-def test_without_scontrol_it_is_a_sentence(slurm, monkeypatch, capsys):
-    monkeypatch.setenv("PATH", "")
-    assert not requeue.requeue(StoppedError("SIGUSR1"), True)
-    assert "Expected SLURM" in capsys.readouterr().err

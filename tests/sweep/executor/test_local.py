@@ -200,6 +200,6 @@ def test_the_environment_of_a_distributed_run_is_not_handed_on(monkeypatch):
     monkeypatch.setenv("PATH_TO_DATA", "kept")
     assert not process.DISTRIBUTED & process.inherited().keys()
     assert "TORCHELASTIC_RUN_ID" not in process.inherited() and process.inherited()["PATH_TO_DATA"] == "kept"
-    with process.clean_environment():
+    with process.clean_environment({}):
         assert "RANK" not in os.environ
     assert os.environ["RANK"] == "1"

@@ -94,7 +94,7 @@ def test_views_count_as_samples():
     views = torch.stack([OUTPUTS, -OUTPUTS], dim=1)
     weight = torch.tensor([1.0, 2.0, 3.0])
     both = [mean_loss(CrossEntropy(), o, TARGET, weight) for o in (OUTPUTS, -OUTPUTS)]
-    assert torch.allclose(mean_loss(CrossEntropy(), views, TARGET, weight), sum(both) / 2)
+    assert torch.allclose(mean_loss(CrossEntropy(), views, TARGET, weight, views=2), sum(both) / 2)
 
 
 def test_in_training_a_sample_weighs_the_same_in_whatever_batch():

@@ -73,6 +73,16 @@ def test_both_of_averaged_and_present_weights_must_have_the_bits_of_the_source(m
     assert all(len(whole[key]) == len(model.state_dict()) for key in ("state_dict", "current_model_state"))
 
 
+def test_a_file_is_named_by_its_absolute_path(source, monkeypatch):
+    """A checkpoint is read in another folder than it was written in."""
+    folder, _, name = source.rpartition("/")
+    monkeypatch.chdir(folder)
+    base = Base.of(Tiny(name, width=2))
+    assert base.source == source and base.digests == Base.of(Tiny(source, width=2)).digests
+    monkeypatch.setenv("HOME", folder)
+    assert Base.of(Tiny(f"~/{name}", width=2)).source == source
+
+
 def test_random_weights_are_kept_whole():
     model = Model(None)
     assert len(saved(model, Base.of(model.backbone), "head")["state_dict"]) == len(model.state_dict())

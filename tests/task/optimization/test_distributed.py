@@ -162,7 +162,7 @@ def test_where_processes_have_different_numbers_of_tokens_the_step_is_that_of_on
     assert differing(first, second) == [] == differing(first, alone, 1e-6)
 
     def work():
-        monkeypatch.setattr("tunesmith.run.callback.accumulation.mean_of_processes", lambda number, device: number)
+        monkeypatch.setattr("tunesmith.task.loss.term.mean_of_processes", lambda number, device: number)
         return weights(quick_below, tmp_path / "control", "ddp", *words)
 
     assert differing(together(tmp_path, work)[0], alone, 1e-6)  # negative control

@@ -35,10 +35,10 @@ class Net(nn.Module):
     def members(self, stage):
         return {"one": self.net["one"]}
 
-    def forward(self, x, frozen=0, stage_features=False):
-        self.asked.append(stage_features)
+    def forward(self, x, frozen=0, needs=None):
+        self.asked.append(needs.stage_features)
         pooled = self.net["one"](x.flatten(1))
-        return Features(pooled, stage_features=(pooled, 2 * pooled) if stage_features else ())
+        return Features(pooled, stage_features=(pooled, 2 * pooled))
 
 
 def make(kind, spec, loss, metric, **options):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes
+from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes, frozen_names
 
 
 def block() -> nn.Sequential:
@@ -64,3 +65,79 @@ def test_a_unit_without_parameters_stays_as_it_is():
     drop = nn.Dropout().train()
     freeze_modes([drop])
     assert drop.training
+
+
+def test_only_what_is_named_trains():
+    unit = block()
+    apply_trainable(unit, {"0.weight", "1.bias"})
+    assert {n for n, p in unit.named_parameters() if p.requires_grad} == {"0.weight", "1.bias"}
+    apply_trainable(unit, {"0.bias"})
+    assert {n for n, p in unit.named_parameters() if p.requires_grad} == {"0.bias"}
+
+
+def test_a_module_with_parameters_of_its_own_trains_if_all_of_them_do_and_a_container_if_any_does():
+    inner = nn.Sequential(nn.BatchNorm2d(4), nn.Dropout())
+    unit = nn.Sequential(nn.Conv2d(3, 4, 3), inner, nn.Sequential(nn.Conv2d(4, 4, 3), nn.Dropout())).train()
+    apply_trainable(unit, {"1.0.weight", "1.0.bias"})
+    freeze_modes([unit])
+    training = {name for name, module in unit.named_modules() if module.training}
+    assert training == {"", "1", "1.0", "1.1"}
+    freeze_modes([nn.ModuleList(), unit])
+    assert training == {name for name, module in unit.named_modules() if module.training}
+
+
+class Around(nn.Module):
+    """Buffers in a module without parameters, in one that has its own, and at the top; one of them is not saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(2)
+        self.part = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.BatchNorm1d(2, affine=False)))
+        self.register_buffer("top", torch.zeros(1))
+        self.register_buffer("passing", torch.zeros(1), persistent=False)
+
+
+def buffers(module, *phases):
+    return set(frozen_names(module, [frozenset(phase) for phase in phases])) - set(dict(module.named_parameters()))
+
+
+def parameters(module, *phases):
+    return set(frozen_names(module, [frozenset(phase) for phase in phases])) & set(dict(module.named_parameters()))
+
+
+STATISTICS = {"running_mean", "running_var", "num_batches_tracked"}
+NORM = {f"norm.{name}" for name in STATISTICS}
+INNER = {f"part.1.0.{name}" for name in STATISTICS}
+
+
+def test_frozen_is_what_no_phase_trains():
+    module = Around()
+    every = set(dict(module.named_parameters()))
+    assert parameters(module, []) == every and parameters(module, every) == set()
+    assert parameters(module, ["norm.bias"], ["norm.weight"]) == every - {"norm.bias", "norm.weight"}
+    assert len(frozen_names(module, [frozenset()])) == len(set(frozen_names(module, [frozenset()]))) == len(every) + 7
+
+
+@pytest.mark.parametrize(
+    ("phases", "frozen"),
+    [
+        ([[]], {*NORM, *INNER, "top"}),
+        # A norm moves its statistics where all of its own parameters train in one phase.
+        ([["norm.weight", "norm.bias"]], INNER),
+        ([["norm.bias"]], {*NORM, *INNER}),
+        ([["norm.bias"], ["norm.weight"]], {*NORM, *INNER}),
+        ([[], ["norm.weight", "norm.bias"]], INNER),
+        # What has no parameters goes with the innermost module around it that has some.
+        ([["part.0.bias"]], NORM),
+    ],
+)
+def test_buffers_are_frozen_with_what_moves_them(phases, frozen):
+    module = Around()
+    # The top has no parameters of its own either: anything that trains may move its buffer.
+    assert buffers(module, *phases) == frozen
+    assert "passing" not in frozen_names(module, [frozenset()])
+
+
+def test_a_buffer_in_a_module_without_any_parameters_is_frozen():
+    lone = nn.Sequential(nn.BatchNorm1d(2, affine=False))
+    assert set(frozen_names(lone, [frozenset()])) == {f"0.{name}" for name in STATISTICS}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.errors import ConfigError
 
 EMBEDDING = "patch_embed"
@@ -52,9 +52,18 @@ class Family(ABC):
             x = net.get_submodule(name)(x)
         return x
 
-    def features(self, net: Any, x: Tensor) -> Features:
-        """Turn the last stage's output into features."""
-        return Features(pooled=net.forward_head(x, pre_logits=True), map=x)
+    def pool(self, net: Any, x: Tensor) -> Tensor:
+        """Pool the last stage's output as the model does."""
+        pooled: Tensor = net.forward_head(x, pre_logits=True)
+        return pooled
+
+    def tokens(self, x: Tensor) -> Tensor | None:
+        """Give the last stage's tokens ``(B, T, D)``, where they are some."""
+        return None
+
+    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
+        """Give a stage's output as a map ``(B, C, H, W)``, where it is one."""
+        return x
 
     def pool_stage(self, net: Any, x: Tensor) -> Tensor:
         """Pool a stage's output to ``(B, D_i)``."""
@@ -85,9 +94,13 @@ class MobileNets(Family):
         head = Stage(HEAD_CONV, ("global_pool", "conv_head", "norm_head", "act2"))
         return [Stage("stem", ("conv_stem", "bn1")), *_each(net, "blocks"), head]
 
-    def features(self, net: Any, x: Tensor) -> Features:
-        """Flatten what is pooled already, ``(B, D, 1, 1)``; there is no map of width D."""
-        return Features(pooled=x.flatten(1))
+    def pool(self, net: Any, x: Tensor) -> Tensor:
+        """Flatten what is pooled already, ``(B, D, 1, 1)``."""
+        return x.flatten(1)
+
+    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
+        """Give a stage's output as a map; there is none of width D, which comes after pooling."""
+        return None if stage.name == HEAD_CONV else x
 
 
 class ResNets(Family):
@@ -172,9 +185,13 @@ class VisionTransformers(Family):
             x = net.get_submodule(name)(x, **(rotary if name.startswith("blocks.") else {}))
         return x
 
-    def features(self, net: Any, x: Tensor) -> Features:
-        """Pool the tokens as the model does: class token, average or attention."""
-        return Features(pooled=net.forward_head(x, pre_logits=True), tokens=x)
+    def tokens(self, x: Tensor) -> Tensor | None:
+        """Give the tokens, those in front of the patches' too."""
+        return x
+
+    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
+        """Lay the patches' tokens out in their rows and columns."""
+        return x[:, net.num_prefix_tokens :].mT.reshape(len(x), x.shape[2], *net.patch_embed.grid_size)
 
     def pool_stage(self, net: Any, x: Tensor) -> Tensor:
         """Average the patches' tokens: in the shallowest stage a class token is the same for every image."""
@@ -196,9 +213,9 @@ class Swins(Family):
         """Refuse images that the patches do not fill."""
         _check_patches(net, size)
 
-    def features(self, net: Any, x: Tensor) -> Features:
-        """Pool the map as the model does."""
-        return Features(pooled=net.forward_head(x, pre_logits=True), map=x.permute(0, 3, 1, 2))
+    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
+        """Bring a stage's output into the usual order of axes."""
+        return x.permute(0, 3, 1, 2)
 
     def pool_stage(self, net: Any, x: Tensor) -> Tensor:
         """Average the map over its pixels."""

@@ -13,7 +13,7 @@ from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.timm.families import FAMILIES, Family
 from tunesmith.backbone.timm.weights import CLASSIFIERS, download, fit
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
 
@@ -76,9 +76,17 @@ class Timm(Backbone):
             ),
         )
 
-    def pool(self, x: Tensor) -> Features:
+    def pool(self, x: Tensor) -> Tensor:
         """Pool the last stage's output as the model does."""
-        return self._family.features(self.net, x)
+        return self._family.pool(self.net, x)
+
+    def tokens(self, x: Tensor) -> tuple[Tensor | None, None]:
+        """Give the last stage's tokens, of a ViT."""
+        return self._family.tokens(x), None
+
+    def map_of(self, stage: Stage, x: Tensor) -> Tensor | None:
+        """Give a stage's output as a map; patches of a ViT in their rows and columns."""
+        return self._family.map_of(self.net, stage, x)
 
     def pool_stage(self, x: Tensor) -> Tensor:
         """Pool a stage's output, a map or tokens, to ``(B, D_i)`` by its mean."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +17,7 @@ from tunesmith.backbone.adapt import adapt_input, adapt_preprocess, adapt_source
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.torchvision.stages import EMBEDDING, FAMILIES, Cut, embed
 from tunesmith.backbone.weights import load_weights
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Stage
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
 
@@ -45,8 +46,8 @@ class Torchvision(Backbone):
     - ViT: ``embedding``, then each layer of the encoder, ``encoder_layer_0`` and so on, the last with the final norm.
     - Swin and Swin V2: ``stem``, ``stage1`` to ``stage4``, the last with the final norm.
 
-    The dropout in front of the classifier goes with the classifier. `Features.map` is there for all but ViT (which has
-    `Features.tokens`, the class token first) and VGG and MobileNet v3, whose last stages come after the pooling.
+    The dropout in front of the classifier goes with the classifier. A ViT has tokens, the class token first, and
+    maps of its patches. The last stages of VGG and MobileNet v3 come after the pooling, and have no map.
 
     Args:
         name: Name of the model, as torchvision spells it.
@@ -111,17 +112,28 @@ class Torchvision(Backbone):
         """Pool a stage's output as the base does; the maps of a Swin ``(B, H, W, C)`` too."""
         return super().pool_stage(x.permute(0, 3, 1, 2) if self._cut.output == "nhwc" else x)
 
-    def pool(self, x: Tensor) -> Features:
+    def pool(self, x: Tensor) -> Tensor:
         """Pool the last stage's output as the library does; of tokens ``(B, T, D)`` the first, the class token."""
         if self._cut.output == "vector":
-            return Features(pooled=x)
+            return x
         if self._cut.output == "tokens":
-            return Features(pooled=x[:, 0], tokens=x)
-        last = x.permute(0, 3, 1, 2) if self._cut.output == "nhwc" else x
-        pooled = last
+            return x[:, 0]
+        pooled = x.permute(0, 3, 1, 2) if self._cut.output == "nhwc" else x
         for name in self._cut.pooling:
             pooled = self.net.get_submodule(name)(pooled)
-        return Features(pooled=pooled.flatten(1), map=last)
+        return pooled.flatten(1)
+
+    def tokens(self, x: Tensor) -> tuple[Tensor | None, None]:
+        """Give the last stage's tokens, of a ViT."""
+        return (x if self._cut.output == "tokens" else None), None
+
+    def map_of(self, stage: Stage, x: Tensor) -> Tensor | None:
+        """Give a stage's output as a map ``(B, C, H, W)``; of a ViT its patches in their rows and columns."""
+        if self._cut.output == "tokens":
+            side = math.isqrt(x.shape[1] - 1)
+            return x[:, 1:].mT.reshape(len(x), x.shape[2], side, side)
+        found = super().map_of(stage, x)
+        return found.permute(0, 3, 1, 2) if found is not None and self._cut.output == "nhwc" else found
 
 
 def _kind(name: str) -> type[nn.Module]:

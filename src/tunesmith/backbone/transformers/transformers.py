@@ -10,12 +10,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tunesmith.backbone.base import Backbone
+from tunesmith.backbone.base import DEFAULT, Backbone
 from tunesmith.backbone.transformers.lm_head import SAID, LMHead, write
 from tunesmith.backbone.transformers.source import digest, find_model, tokenizer_files
 from tunesmith.backbone.weights import content_hash, load_weights
 from tunesmith.contract.batch import Activations, Inputs
-from tunesmith.contract.features import Features, Stage
+from tunesmith.contract.features import Features, Needs, Stage
 from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
@@ -99,11 +99,11 @@ class Transformers(Backbone):
         ran: dict[str, Tensor] = self._family.run(self.net, stage, x, self._frozen)
         return ran
 
-    def forward(self, x: Inputs | Activations, frozen: int = 0, stage_features: bool = False) -> Features:
+    def forward(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = DEFAULT) -> Features:
         """Map tokens to features; see `Backbone.forward`."""
         self._frozen = frozenset(stage.name for stage in self.stages[:frozen])
         try:
-            return super().forward(x, frozen, stage_features)
+            return super().forward(x, frozen, needs)
         finally:
             self._frozen = frozenset()
 
@@ -123,9 +123,13 @@ class Transformers(Backbone):
         """Write on from texts, or what they are to become: tokens ``(B, S)``; see `transformers_words.write`."""
         return write(self.net, self._family, lm_head, self._folder, x, **options)
 
-    def pool(self, x: Any) -> Features:
+    def pool(self, x: Any) -> Tensor:
         """Pool the last stage's tokens."""
-        return Features(pooled=self.pool_stage(x), tokens=x["hidden"], mask=_counted(x))
+        return self.pool_stage(x)
+
+    def tokens(self, x: Any) -> tuple[Tensor, Tensor]:
+        """Give the last stage's tokens ``(B, T, D)``, and which of them count ``(B, T)``."""
+        return x["hidden"], _counted(x)
 
     def pool_stage(self, x: Any) -> Tensor:
         """Pool a stage's tokens ``(B, T, D)`` to ``(B, D)``."""

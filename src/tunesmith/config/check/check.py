@@ -18,13 +18,13 @@ from tunesmith.config.check import annotation, signature, source
 from tunesmith.config.check.annotation import OBJECT
 from tunesmith.config.check.signature import Parameter, Signature
 from tunesmith.config.check.source import AbsentError, UnreadableError
+from tunesmith.config.gate import Trust
 from tunesmith.config.hydra.app import sentence
 from tunesmith.config.known import SUPPLIED
 from tunesmith.errors import ConfigError, nearest
 
 SPECIAL = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
 """Keys of a node that are Hydra's, not the target's."""
-
 _UNKNOWN = object()  # a value that could not be read; its mistake is noted already
 
 
@@ -41,8 +41,12 @@ class Mistake(NamedTuple):
 
 
 def check(
-    cfg: DictConfig, command: str = "train", config_dirs: Sequence[str | Path] = (), recorded: bool = False
-) -> None:
+    cfg: DictConfig,
+    command: str = "train",
+    config_dirs: Sequence[str | Path] = (),
+    recorded: bool = False,
+    trust: Trust | None = None,
+) -> Trust:
     """Check a composed configuration.
 
     Args:
@@ -50,19 +54,24 @@ def check(
         command: The command it is for.
         config_dirs: As for `compose.compose`.
         recorded: Whether it was read from a run folder, which may have come from anywhere.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
+
+    Returns:
+        What the command may import, with the plug-ins that a composed configuration names.
 
     Raises:
         ConfigError: Something is wrong; it lists everything that is.
     """
-    found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), recorded)
+    trust = (trust or gate.trust()) if recorded else (trust or gate.trust()).composing(cfg, command)
+    found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), trust)
     if found:
         raise ConfigError([m.text for m in found])
+    return trust
 
 
-def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], recorded: bool = False) -> list[Mistake]:
-    """List what is wrong with a composed configuration; see `check`."""
-    begins = command == "train" and OmegaConf.select(cfg, "resume", default=None) in (None, "auto")
-    checker = _Checker(plug_ins=begins and not recorded)
+def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], trust: Trust) -> list[Mistake]:
+    """List what is wrong with a composed configuration, for a command that may import what ``trust`` lets pass."""
+    checker = _Checker(trust)
     cfg = cfg.copy()
     if OmegaConf.select(cfg, "paths") is not None and OmegaConf.select(cfg, "paths.run", default="") is None:
         OmegaConf.update(cfg, "paths.run", "<run>")  # known once the run folder is made
@@ -122,17 +131,6 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
     return f"Expected a key that exists but got '{key}'.{nearest(key, [last[n] for n in near] or last.values())}"
 
 
-def expected(node: Any, path: str) -> Parameter | None:
-    """What the target of ``node`` says about the argument at the end of ``path``."""
-    target = node.get("_target_") if isinstance(node, DictConfig) else None
-    if not isinstance(target, str):
-        return None
-    try:
-        return signature.read(target).parameters.get(path.rpartition(".")[2])
-    except (AbsentError, UnreadableError):
-        return None
-
-
 def wrong_type(path: str, value: Any, parameter: Parameter) -> str | None:
     """The sentence for a value of the wrong type; ``None`` where it fits."""
     kind, module = parameter.annotation, parameter.module
@@ -150,14 +148,14 @@ class _Checker:
     """Walks a configuration and notes every mistake.
 
     Args:
-        plug_ins: Whether targets in the present folder pass the gate.
+        trust: What passes the gate.
 
     Attributes:
         found: The mistakes, in the configuration's order.
     """
 
-    def __init__(self, plug_ins: bool) -> None:
-        self.plug_ins = plug_ins
+    def __init__(self, trust: Trust) -> None:
+        self.trust = trust
         self.found: list[Mistake] = []
 
     def note(self, path: str, text: str) -> None:
@@ -201,12 +199,12 @@ class _Checker:
             self.note(path, f"Expected {path}._target_ to be the dotted path of a class but got {target!r}.")
             return
         try:
-            if not gate.passes(target, self.plug_ins):
+            if not self.trust.passes(target):
                 with suppress(UnreadableError):
                     source.resolve(target)  # a misspelling is told as one
                 self.note(path, f"Expected {path}._target_ {gate.refusal(target)}")
                 return
-            signed = signature.read(target)
+            signed = signature.read(target, self.trust)
         except AbsentError as error:
             self.note(path, _absent(path, target, error))
             return

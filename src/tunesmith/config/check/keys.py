@@ -13,11 +13,17 @@ from tunesmith.config.check import check, signature
 from tunesmith.config.check.check import SPECIAL
 from tunesmith.config.check.signature import Signature
 from tunesmith.config.check.source import AbsentError, UnreadableError
+from tunesmith.config.gate import Trust
 from tunesmith.errors import nearest
 
 
 def settle(
-    cfg: DictConfig, override: Override, command: str, groups: Iterable[str], note: Callable[[str, str], None]
+    cfg: DictConfig,
+    override: Override,
+    command: str,
+    groups: Iterable[str],
+    note: Callable[[str, str], None],
+    trust: Trust | None = None,
 ) -> str | None:
     """Decide on an override of a key: as it is, with ``++`` in front, or a mistake.
 
@@ -27,6 +33,7 @@ def settle(
         command: The command.
         groups: Names of all config groups.
         note: Called with the key and a sentence where the key does not exist.
+        trust: What the command may import.
 
     Returns:
         How it must be written for Hydra, where that is not as it was.
@@ -38,7 +45,7 @@ def settle(
     parent, last = _parent(cfg, key), key.rpartition(".")[2]
     if _holds(parent, last) or (not override.is_delete() and (override.is_add() or override.is_force_add())):
         return None
-    signed = _signature(parent, command if parent is cfg else None)
+    signed = _signature(parent, command if parent is cfg else None, trust)
     known = signed is not None and (last in signed.parameters or (last in SPECIAL and parent is not cfg))
     if known and not override.is_delete():
         return f"++{override.input_line}"
@@ -49,7 +56,7 @@ def settle(
     return None
 
 
-def apply(cfg: DictConfig, override: Override, value: Any) -> None:
+def apply(cfg: DictConfig, override: Override, value: Any, trust: Trust | None = None) -> None:
     """Change a composed configuration as Hydra would; what cannot be done has been noted by `settle`."""
     key = override.key_or_group
     parent, last = _parent(cfg, key), key.rpartition(".")[2]
@@ -57,16 +64,16 @@ def apply(cfg: DictConfig, override: Override, value: Any) -> None:
         with flag_override(cfg, "struct", False):
             if override.is_delete():
                 del parent[last]
-            elif override.is_add() or override.is_force_add() or _known(cfg, parent, last):
+            elif override.is_add() or override.is_force_add() or _known(cfg, parent, last, trust):
                 OmegaConf.update(cfg, key, value, merge=True, force_add=True)
     except (OmegaConfBaseException, KeyError, TypeError):
         return
 
 
-def wrong_type(cfg: DictConfig, key: str, value: Any, command: str) -> str | None:
+def wrong_type(cfg: DictConfig, key: str, value: Any, command: str, trust: Trust | None = None) -> str | None:
     """The sentence for a value that does not fit a key; ``None`` where it fits."""
     parent = _parent(cfg, key)
-    signed = _signature(parent, command if parent is cfg else None)
+    signed = _signature(parent, command if parent is cfg else None, trust)
     parameter = signed.parameters.get(key.rpartition(".")[2]) if signed else None
     return check.wrong_type(key, value, parameter) if parameter else None
 
@@ -87,18 +94,18 @@ def _holds(parent: Any, last: str) -> bool:
     return isinstance(parent, DictConfig) and last in list(parent)
 
 
-def _known(cfg: DictConfig, parent: Any, last: str) -> bool:
+def _known(cfg: DictConfig, parent: Any, last: str, trust: Trust | None) -> bool:
     """Whether a change of a key without ``+`` can be made: an unknown key is one mistake, and not to be found twice."""
-    signed = _signature(parent, None)
+    signed = _signature(parent, None, trust)
     return parent is cfg or _holds(parent, last) or (signed is not None and last in {*signed.parameters, *SPECIAL})
 
 
-def _signature(parent: Any, command: str | None) -> Signature | None:
+def _signature(parent: Any, command: str | None, trust: Trust | None = None) -> Signature | None:
     if command is not None:
         return check.root_signature(command)
     target = parent.get("_target_") if isinstance(parent, DictConfig) else None
     try:
-        return signature.read(target) if isinstance(target, str) else None
+        return signature.read(target, trust) if isinstance(target, str) else None
     except AbsentError:
         return None
     except UnreadableError:

@@ -20,9 +20,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from tunesmith.config import find
+from tunesmith.config import find, gate
 from tunesmith.config.check import keys
 from tunesmith.config.check.check import Mistake, mistakes
+from tunesmith.config.gate import Trust
 from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError, nearest
 
@@ -44,6 +45,7 @@ class Prepared:
         configs: The composed configurations, one a combination of swept groups, settled.
         choices: The option that each group has, Hydra's own groups left out; groups chosen by a list are missing.
         ignore: Groups whose option is wrong: what else seems wrong below them tells nothing.
+        trust: What the command may import.
     """
 
     overrides: list[str] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Prepared:
     configs: list[DictConfig] = field(default_factory=list)
     choices: dict[str, Any] = field(default_factory=dict)
     ignore: list[str] = field(default_factory=list)
+    trust: Trust | None = None
 
     def note(self, path: str, text: str) -> None:
         """Add a mistake, unless one is known of the same key, or it follows from a wrong option."""
@@ -61,7 +64,12 @@ class Prepared:
 
 
 def prepare(
-    hydra: Hydra, command: str, texts: Sequence[str], dirs: Sequence[Path], sweep: bool | None = None
+    hydra: Hydra,
+    command: str,
+    texts: Sequence[str],
+    dirs: Sequence[Path],
+    sweep: bool | None = None,
+    trust: Trust | None = None,
 ) -> Prepared:
     """Read overrides and compose with those that hold.
 
@@ -71,11 +79,12 @@ def prepare(
         texts: The overrides as written.
         dirs: Folders of configurations.
         sweep: Whether ``-m`` was given.
+        trust: What the command may import.
 
     Returns:
         What Hydra gets, and what is wrong. Overrides that begin with ``hydra.`` pass unread.
     """
-    ready = Prepared(sweep=bool(sweep))
+    ready = Prepared(sweep=bool(sweep), trust=trust)
     names = find.group_names(dirs)
     parsed = list(_parsed(texts, ready))
     own = [o for o in parsed if o.is_hydra_override()]
@@ -102,7 +111,7 @@ def examine(ready: Prepared, command: str, dirs: Sequence[Path]) -> None:
     """Check the composed configurations too, and add what is wrong with them to the mistakes."""
     names = find.group_names(dirs)
     for cfg in ready.configs:
-        for mistake in mistakes(cfg, command, names):
+        for mistake in mistakes(cfg, command, names, (ready.trust or gate.trust()).composing(cfg, command)):
             ready.note(*mistake)
 
 
@@ -214,13 +223,13 @@ def _apply_all(
     lines = {}
     # A new target decides which of the other keys exist, so it goes first.
     for override in sorted(rest, key=lambda o: not o.key_or_group.endswith("_target_")):
-        line = keys.settle(base, override, command, groups, ready.note)
+        line = keys.settle(base, override, command, groups, ready.note, ready.trust)
         if line:
             lines[id(override)] = line
         first, *others = values(override) or [None]
-        keys.apply(base, override, first)
+        keys.apply(base, override, first, ready.trust)
         for value in others:
-            text = keys.wrong_type(base, override.key_or_group, value, command)
+            text = keys.wrong_type(base, override.key_or_group, value, command, ready.trust)
             if text:
                 ready.note(override.key_or_group, text)
     return lines

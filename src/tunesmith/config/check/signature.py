@@ -13,6 +13,7 @@ from typing import Any
 from tunesmith.config import gate
 from tunesmith.config.check import source
 from tunesmith.config.check.source import AbsentError, Found, Module, UnreadableError
+from tunesmith.config.gate import Trust
 
 _EMPTY_BASES = frozenset({"object", "ABC", "Generic", "Protocol"})
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -54,12 +55,12 @@ class Signature:
         return self.open or name in self.parameters
 
 
-@cache
-def read(target: str) -> Signature:
+def read(target: str, trust: Trust | None = None) -> Signature:
     """Read the signature of a class or function.
 
     Args:
         target: Dotted path, as in ``_target_``.
+        trust: What may be imported where the source does not tell; ``None`` for what the user allows.
 
     Returns:
         Its signature, without ``self`` or ``cls``.
@@ -68,6 +69,15 @@ def read(target: str) -> Signature:
         AbsentError: There is no such class or function.
         UnreadableError: Only importing it can tell, which the gate forbids.
     """
+    signature = _of_source(target)
+    if signature is None and not (trust or gate.trust()).passes(target):
+        raise UnreadableError(target)
+    return signature or _by_import(target)
+
+
+@cache
+def _of_source(target: str) -> Signature | None:
+    """The signature as the source has it; ``None`` where that does not tell."""
     try:
         found, owner = source.resolve(target)
         if isinstance(found.node, ast.ClassDef):
@@ -76,7 +86,7 @@ def read(target: str) -> Signature:
         bound = owner is not None and "staticmethod" not in _decorators(found.node)
         return _of_function(found.node, found.module, skip=bound)[0]
     except (UnreadableError, RecursionError):
-        return _by_import(target)
+        return None
 
 
 def _decorators(node: Function | ast.ClassDef) -> set[str]:
@@ -182,10 +192,9 @@ def _popped(call: ast.Call, rest: str) -> str | None:
     return None
 
 
+@cache
 def _by_import(target: str) -> Signature:
     """The last resort, for what the source does not tell: compiled code, names made at run time."""
-    if not gate.passes(target):
-        raise UnreadableError(target)
     value = _imported(target)
     try:
         signature = inspect.signature(value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import IConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import GroupDefault, ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -27,10 +28,13 @@ from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 
+from tunesmith.config.gate import Trust
 from tunesmith.config.hydra import hydra_gate
 from tunesmith.errors import ConfigError
 
 log = logging.getLogger(__name__)
+turn = threading.RLock()
+"""Hydra is one of a process: who composes, or asks what its job is, in Python, takes turns."""
 
 
 class Loader(ConfigLoaderImpl):
@@ -39,7 +43,16 @@ class Loader(ConfigLoaderImpl):
     What a file, such as an experiment, sets below a group belongs to the option that it chooses of that group, and goes
     where another one is chosen in its place: LoRA's ``policy.rank`` is nothing to ``policy=full``, and the phases of a
     protocol would make it something else.
+
+    Args:
+        path: Where configurations are searched.
+        trust: What the command may import.
     """
+
+    def __init__(self, path: ConfigSearchPath, trust: Trust | None = None) -> None:
+        super().__init__(config_search_path=path)
+        self.trust = trust
+        self._said: set[str] = set()
 
     def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         """Compose a configuration.
@@ -48,7 +61,7 @@ class Loader(ConfigLoaderImpl):
             ConfigError: Hydra's node names what may not be run.
         """
         cfg = super().load_configuration(*args, **kwargs)
-        hydra_gate.require(cfg)
+        hydra_gate.require(cfg, self.trust)
         return cfg
 
     def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
@@ -65,16 +78,17 @@ class Loader(ConfigLoaderImpl):
             node, _, key = group.replace("/", ".").rpartition(".")
             below = OmegaConf.select(loaded.config, node) if node else loaded.config
             if isinstance(below, DictConfig) and key in below and not self._used & {f"{group}/{o}" for o in options}:
-                _say_once(
+                self._say_once(
                     f"{default.config_path} sets {_shown(below[key], group)} for {group}={options[0]}: left out here."
                 )
                 del below[key]
         return loaded
 
-
-@cache
-def _say_once(line: str) -> None:
-    log.warning(line)
+    def _say_once(self, line: str) -> None:
+        """Warn, once for all the jobs of a sweep."""
+        if line not in self._said:
+            self._said.add(line)
+            log.warning(line)
 
 
 def _shown(values: Any, path: str) -> str:
@@ -82,12 +96,13 @@ def _shown(values: Any, path: str) -> str:
     return ", ".join(f"{path}.{key}" for key in keys) or path
 
 
-def start(command: str, dirs: Sequence[Path]) -> Hydra:
+def start(command: str, dirs: Sequence[Path], trust: Trust | None = None) -> Hydra:
     """Start Hydra for a command.
 
     Args:
         command: Name of the root file; Hydra's job takes its name.
         dirs: Folders of configurations, front to back, as `find.conf_dirs` lists them.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Returns:
         Hydra's application. Its search path is ours, so that ``--config-dir`` and ``./conf`` go in front of the
@@ -101,7 +116,7 @@ def start(command: str, dirs: Sequence[Path]) -> Hydra:
         path.prepend("tunesmith", f"file://{folder}", anchor="main")
     version.setbase("1.3")
     GlobalHydra.instance().clear()
-    hydra = Hydra(task_name=command, config_loader=Loader(config_search_path=path))
+    hydra = Hydra(task_name=command, config_loader=Loader(path, trust))
     GlobalHydra.instance().initialize(hydra)
     return hydra
 

@@ -13,6 +13,7 @@ from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import gate, yaml_file
+from tunesmith.config.gate import Trust
 from tunesmith.errors import ConfigError
 
 CORE = frozenset(
@@ -28,17 +29,22 @@ STREAMS = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
 """What a logging configuration may name: by `logging.config` it could call anything."""
 
 
-def require(cfg: DictConfig) -> None:
+def require(cfg: DictConfig, trust: Trust | None = None) -> None:
     """Check Hydra's node of a whole configuration.
+
+    Args:
+        cfg: The configuration.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Raises:
         ConfigError: It names what does not pass, or sets environment variables, by which a job could be made to run it.
     """
+    trust = trust or gate.trust()
     hydra: Any = OmegaConf.to_container(cfg.hydra, resolve=False)
     built = [entry for part in ("launcher", "sweeper", "callbacks") for entry in _entries(hydra, part)]
     logged = [entry for part in ("job_logging", "hydra_logging") for entry in _entries(hydra, part)]
     found = [
-        *(text for path, key, value in built if (text := _of_built(cfg, path, key, value))),
+        *(text for path, key, value in built if (text := _of_built(cfg, path, key, value, trust))),
         *(
             f"Expected {path} to be one of Python's own handlers or streams but got '{value}'."
             for path, key, value in logged
@@ -51,9 +57,9 @@ def require(cfg: DictConfig) -> None:
         raise ConfigError(found)
 
 
-def _of_built(cfg: DictConfig, path: str, key: Any, value: Any) -> str | None:
+def _of_built(cfg: DictConfig, path: str, key: Any, value: Any, trust: Trust) -> str | None:
     """The sentence for an entry of what Hydra builds; ``None`` where it passes."""
-    if key == "_target_" and value not in CORE and not gate.passes(str(value)):
+    if key == "_target_" and value not in CORE and not trust.passes(str(value)):
         return f"Expected {path} {gate.refusal(str(value))}"
     if not _stays_plain(cfg, path, value):
         return f"Expected {path} to be written out but got the reference '{value}'."

@@ -24,8 +24,10 @@ from tunesmith.data.image.mixing import Mixing
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Put samples into a batch; images that differ in size, which are still to be cropped, stay a list."""
     images = [sample["input"] for sample in samples]
-    rest = [{name: value for name, value in sample.items() if name != "input"} for sample in samples]
+    rest = [{name: value for name, value in sample.items() if name not in ("input", "meta")} for sample in samples]
     batch: dict[str, Any] = torch.utils.data.default_collate(rest)
+    if "meta" in samples[0]:
+        batch["meta"] = {name: [sample["meta"][name] for sample in samples] for name in samples[0]["meta"]}
     same = isinstance(images[0], Mapping) or len({image.shape for image in images}) == 1
     return {"input": torch.utils.data.default_collate(images) if same else images, **batch}
 
@@ -45,9 +47,7 @@ class BatchTransform:
     seed: int
 
     def prepare(self, batch: dict[str, Any], trainer: Any) -> dict[str, Any]:
-        """Take what random numbers depend on out of a batch, while it is still on the CPU."""
-        if "draw" in batch:
-            batch["draw"] = batch["draw"].tolist()
+        """Add what the mixtures of a batch are drawn from, while its index is still on the CPU."""
         if trainer is not None and trainer.training and self.mixing.applies(trainer.current_epoch, trainer.max_epochs):
             batch["mix"] = self.mixing.seed(self.seed, trainer.current_epoch, batch["index"].tolist())
         return batch
@@ -63,22 +63,25 @@ class BatchTransform:
         """Make the float input of uint8 ``(B, C, H, W)``, or of B tensors ``(C, H, W)``, on their device.
 
         It is ``(B, 3, H, W)``, augmented and mixed in training where that is asked for; in test and prediction it is
-        ``(B, V, 3, H, W)`` where there are several views. Activations stay as the backbone left them.
+        ``(B · V, 3, H, W)`` where there are V views of each. Activations stay as the backbone left them.
         """
         if isinstance(batch["input"], Mapping):
             return batch  # type: ignore[return-value]  # as it came out of the dataset
         shown: Tensor = batch["input"]
         if augmentation is not None:
-            shown = augmentation(shown, [int(draw) for draw in batch["draw"]])
+            shown = augmentation(shown, batch["meta"]["draw"])
         images = normalise(shown, preprocess)
         done = Batch(input=images, target=batch["target"], index=batch["index"])
         if "weight" in batch:
             done["weight"] = batch["weight"]
+        if "totals" in batch:
+            done["totals"] = batch["totals"]
         if "mix" in batch:
             done = self.mixing(done, batch["mix"], len(spec.class_names))
         if trainer is not None:
-            if trainer.testing or trainer.predicting:
-                done["input"] = views(images, self.views, preprocess.size)
+            if self.views != "none" and (trainer.testing or trainer.predicting):
+                seen = views(images, self.views, preprocess.size)
+                done["input"], done["views"] = seen.flatten(0, 1), seen.shape[1]
             # Half precision wants half inputs.
             done["input"] = trainer.precision_plugin.convert_input(done["input"])
         return done

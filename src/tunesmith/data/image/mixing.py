@@ -78,6 +78,7 @@ class Mixing:
             mixture by its weight too, so that one of weight 0 has none.
         """
         target = batch["target"]
+        assert isinstance(target, torch.Tensor)
         if target.ndim == 1:
             target = torch.nn.functional.one_hot(target, num_classes)
         columns = target.float()
@@ -91,8 +92,8 @@ class Mixing:
             mix = v2.CutMix(alpha=alpha) if cut else v2.MixUp(alpha=alpha)
             images, columns = mix(batch["input"], columns)
         if "weight" not in batch:
-            return Batch(input=images, target=columns, index=batch["index"])
+            return Batch({**batch, "input": images, "target": columns})
         plain, weighted, weight = columns.split([target.shape[1], target.shape[1], 1], dim=1)
         # Of two of weight 0 the target is of no account, but it must be finite.
         shared = torch.where(weight > 0, weighted / weight, plain)
-        return Batch(input=images, target=shared, index=batch["index"], weight=weight[:, 0])
+        return Batch({**batch, "input": images, "target": shared, "weight": weight[:, 0]})

@@ -161,7 +161,7 @@ class ImageData(TableData, ABC):
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
         """Make what the backbone takes, on the device, once a batch; see `BatchTransform`."""
-        augmentation = self.augmentation() if "draw" in batch else None
+        augmentation = self.augmentation() if "draw" in batch.get("meta", {}) else None
         return self.finish(batch, self.preprocess, augmentation, self.spec, self.trainer)
 
     def _dataset(self, split: str, training: bool, tested: bool) -> ImageDataset:

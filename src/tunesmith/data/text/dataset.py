@@ -25,16 +25,16 @@ class Encoded:
 
     Attributes:
         tokens: Of each text ``(R, T)``, int32, with R rows as in `tokens.ROWS`.
-        targets: As `Table` has them or, of each text, int64: what each token is to give ``(T,)``, or a span ``(2,)``.
+        targets: As `Table` has them or, of each text, int64: what each token is to give ``(T,)``; or several by name,
+            as `Batch` has them: vectors, which are padded with `IGNORED`, or numbers.
         cut: Positions of the texts that were cut.
-        more: What else a batch holds of each text, by name: vectors, which are padded with `IGNORED`, numbers, or plain
-            values, which stay a list.
+        meta: Plain values of each text, by name, which stay a list.
     """
 
     tokens: Sequence[Tensor]
     targets: Any
     cut: Ints
-    more: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    meta: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class TextDataset(SplitDataset):
@@ -50,7 +50,7 @@ class TextDataset(SplitDataset):
 
     Attributes:
         anew: Whether other words are hidden in every epoch.
-        beside: Texts without labels that batches hold besides.
+        streams: Texts without labels that batches hold besides, by name.
     """
 
     def __init__(
@@ -65,21 +65,30 @@ class TextDataset(SplitDataset):
         super().__init__(encoded.targets, rows, weights)
         self.texts = texts
         self.hiding, self.anew = hiding, False
-        self.beside: Unlabelled | None = None
+        self.streams: Mapping[str, Unlabelled] = {}
         self.encoded = encoded
         self.tokenizer = tokenizer
 
     def __getitem__(self, key: Key | int) -> dict[str, Any]:
-        """One sample: see `SplitDataset`; and what else a batch holds of it."""
+        """One sample: see `SplitDataset`; and what a batch holds besides it."""
         row = int(self.rows[key.position if isinstance(key, Key) else key])
-        sample = super().__getitem__(key) | {name: values[row] for name, values in self.encoded.more.items()}
+        sample = super().__getitem__(key)
         if self.hiding is not None:
             drawn = (key.epoch, row) if self.anew and isinstance(key, Key) else None
             sample["input"], sample["target"] = self.hiding(self.encoded.tokens[row], drawn)
-        if self.beside is not None:
-            drawn_beside = key.unlabelled if isinstance(key, Key) else self.beside.of_position(key)
-            sample["unlabelled"] = [self.beside(*pair) for pair in drawn_beside]
+        if self.streams:
+            sample["streams"] = {
+                name: [stream(*pair) for pair in self._pairs(name, key)] for name, stream in self.streams.items()
+            }
         return sample
+
+    def _pairs(self, name: str, key: Key | int) -> Sequence[tuple[int, int]]:
+        """What goes with a sample of a stream: a turn and a row each."""
+        return key.streams[name] if isinstance(key, Key) else self.streams[name].of_position(key)
+
+    def meta(self, row: int) -> dict[str, Any]:
+        """See `SplitDataset.meta`."""
+        return {name: values[row] for name, values in self.encoded.meta.items()}
 
     def input(self, position: int) -> Tensor:
         """Tokens ``(R, T)`` of the text at a position of the split."""
@@ -91,19 +100,25 @@ class TextDataset(SplitDataset):
 
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         """Put samples into a batch, padded to the longest of them; vectors, such as a target, with `IGNORED`."""
-        inputs = [sample["input"] for sample in samples]
-        whole = isinstance(inputs[0], Tensor)
-        beside = [drawn for sample in samples for drawn in sample.get("unlabelled", ())]
-        names = [name for name in samples[0] if name not in ("input", "unlabelled")]
-        columns = {name: [sample[name] for sample in samples] for name in names}
-        return {
-            "input": self.tokenizer.pad(inputs) if whole else default_collate(inputs),
+        columns = {name: [sample[name] for sample in samples] for name in samples[0]}
+        inputs, meta, drawn = columns.pop("input"), columns.pop("meta", ()), columns.pop("streams", ())
+        batch = {
+            "input": self.tokenizer.pad(inputs) if isinstance(inputs[0], Tensor) else default_collate(inputs),
             **{name: _together(column) for name, column in columns.items()},
-            **({"unlabelled": self.beside.collate(beside)} if self.beside and beside else {}),
         }
+        if meta:
+            batch["meta"] = {name: [own[name] for own in meta] for name in meta[0]}
+        if drawn:
+            batch["streams"] = {
+                name: stream.collate([pair for own in drawn for pair in own[name]])
+                for name, stream in self.streams.items()
+            }
+        return batch
 
 
 def _together(column: list[Any]) -> Any:
+    if isinstance(column[0], Mapping):
+        return {name: _together([parts[name] for parts in column]) for name in column[0]}
     if isinstance(column[0], Tensor) and column[0].ndim == 1:
         return pad_sequence(column, batch_first=True, padding_value=IGNORED)
-    return column if isinstance(column[0], str | tuple) else default_collate(column)
+    return default_collate(column)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.contract.batch import Batch, Inputs
+from tunesmith.contract.batch import UNLABELLED, Batch, Inputs
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import SplitDataset
@@ -197,7 +197,7 @@ class TextData(TableData, ABC):
         batch = super().heaviest(count)
         if self._beside is None:
             return batch
-        return batch | {"unlabelled": self._beside.heaviest(len(batch["index"]))}
+        return batch | {"streams": {UNLABELLED: self._beside.heaviest(len(batch["index"]))}}
 
     def length_sorted(self, rows: Ints, batch: int) -> Ints:
         """Rows in batches of texts about as long as each other, which take half of the time to compute."""
@@ -223,7 +223,9 @@ class TextData(TableData, ABC):
             texts = self._predicted or []
             return self._of(texts, self._new, np.arange(len(self._new.tokens)))
         dataset = self._of(self.table.samples, self._encoded, self.indices[split], self.table.weights)
-        dataset.anew, dataset.beside = training, self._beside if training else None
+        dataset.anew = training
+        if self._beside is not None and training:
+            dataset.streams = {UNLABELLED: self._beside}
         if training == (split == "train"):  # no training order, or no cache, was made for the others
             dataset.kept = self._kept(split)
         return dataset
@@ -243,7 +245,7 @@ class TextData(TableData, ABC):
             return None
         return Lengths(torch.tensor([self._tokens[row].shape[1] for row in dataset.rows]), self._grouped)
 
-    def _stream(self, training: bool) -> Stream | None:
+    def _streams(self, training: bool) -> dict[str, Stream]:
         if not training or self._beside is None:
-            return None
-        return self._beside.stream(self._grouped)
+            return {}
+        return {UNLABELLED: self._beside.stream(self._grouped)}

@@ -31,10 +31,8 @@ class QuestionData(TextData, ABC):
     A text that is longer than `max_length` lets is read in several windows; `table` has a row each, after `setup`. In
     training, the first answer counts; a window without it has none, which is said by its first token.
 
-    Besides what all batches hold there is ``question``, a number of the one that each sample is a window of ``(B,)``,
-    int64; ``context``, its whole text; ``answers``, those that are accepted; and ``begins`` and ``ends``, the
-    characters of the text that each token begins at and ends in front of ``(B, T)``, int64, negative where it is of no
-    text.
+    Targets are mappings, see `Batch`; ``meta`` has ``context``, the whole text that a sample is a window of, and
+    ``answers``, those that are accepted.
 
     Args:
         stride: Tokens of the text that neighbouring windows share.
@@ -104,15 +102,17 @@ class QuestionData(TextData, ABC):
         tokens, rows, places = self.tokenizer.windows(questions, contexts, self.stride)
         self._rows = rows
         answers: Sequence[tuple[Answer, ...]] = targets if targets is not None else [()] * len(samples)
-        wanted = [torch.tensor(span_of(answers[row], own)) for row, own in zip(rows, places, strict=True)]
-        more = {
+        wanted = {
+            "span": [torch.tensor(span_of(answers[row], own)) for row, own in zip(rows, places, strict=True)],
             "begins": [torch.from_numpy(own[:, 0].copy()) for own in places],
             "ends": [torch.from_numpy(own[:, 1].copy()) for own in places],
-            "question": rows.tolist(),
+            "question": rows,
+        }
+        meta = {
             "context": [contexts[row] for row in rows],
             "answers": [tuple(text for text, _ in answers[row]) for row in rows],
         }
-        return Encoded(tokens, wanted, cut, more)
+        return Encoded(tokens, wanted, cut, meta)
 
     def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve questions, which `asked` then holds."""

@@ -32,7 +32,7 @@ class TaggedData(TextData, ABC):
 
     def lost(self, encoded: Encoded) -> str:
         """Say how many words have no token."""
-        words = encoded.more["word_starts"]
+        words = encoded.targets["starts"]
         number = sum(int((own < 0).sum()) for own in words)
         return f" {number:,} of {sum(map(len, words)):,} words are cut off: they count as not found."
 
@@ -50,7 +50,7 @@ class TaggedData(TextData, ABC):
             target[first[first >= 0]] = said[first >= 0]
             wanted.append(target)
         cut = np.array([i for i, first in enumerate(words) if (first < 0).any()], dtype=np.int64)
-        return Encoded(tokens, wanted, cut, {"word_starts": words, "tags": tags})
+        return Encoded(tokens, {"tokens": wanted, "starts": words, "words": tags}, cut)
 
     def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve texts, split into words; `places` then says where these stand."""

@@ -254,7 +254,7 @@ class Tokenizer:
             length: To pad to where that is more.
 
         Returns:
-            As `contracts.Inputs` says, each ``(B, T)``, int64.
+            As `Inputs` says, each ``(B, T)``, int64.
         """
         longest = max(length, max(sample.shape[1] for sample in samples))
         batch = torch.zeros(len(samples), len(self._rows), longest, dtype=torch.int64)

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.batch import Unlabelled as UnlabelledBatch
+from tunesmith.contract.batch import IGNORED, Samples
 from tunesmith.data.sampler import Lengths, Stream
 from tunesmith.data.table import Text
 from tunesmith.data.tabular.columns import Columns, texts_of
@@ -92,14 +91,14 @@ class Unlabelled:
         tokens = self.tokens[row]
         return self.hiding(tokens, (turn, row)) if self.hiding else (tokens, following(tokens))
 
-    def heaviest(self, count: int) -> UnlabelledBatch:
+    def heaviest(self, count: int) -> Samples:
         """As many of the longest texts as go with a batch of so many samples."""
         longest = sorted(range(len(self.tokens)), key=lambda row: -self.tokens[row].shape[1])
         return self.collate(
             [self(i // len(longest), longest[i % len(longest)]) for i in range(count * self.per_sample)]
         )
 
-    def collate(self, drawn: Sequence[tuple[Tensor, Tensor]]) -> UnlabelledBatch:
+    def collate(self, drawn: Sequence[tuple[Tensor, Tensor]]) -> Samples:
         """Put texts into a batch, padded to the longest of them; what they are to give with `IGNORED`."""
         targets = [target for _, target in drawn]
         return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,6 @@ from tunesmith.run.assembly.optimizer import build_optimizer, build_scheduler, w
 from tunesmith.run.assembly.plan import Model, Plan
 from tunesmith.run.assembly.table import make_table, phases_in_record, warn_of_short_run
 from tunesmith.run.assembly.trainer import Trainer
-from tunesmith.run.callback.accumulation import WholeBatches
 from tunesmith.run.callback.callback import Collect, Throughput
 from tunesmith.run.callback.non_finite import Finite
 from tunesmith.run.callback.phase import PhaseChange
@@ -39,6 +38,7 @@ from tunesmith.run.callback.self_check import SelfCheck
 from tunesmith.run.logger.metrics_logger import MetricsLog
 from tunesmith.run.resume.checkpoint import CheckpointIO
 from tunesmith.run.resume.last_checkpoint import LastCheckpoint
+from tunesmith.run.session import Session
 from tunesmith.task.base import Task
 from tunesmith.task.optimization.delta import Base
 from tunesmith.task.optimization.freeze import frozen_names
@@ -90,7 +90,9 @@ class Parts:
     micro_batches: micro_batch.MicroBatches | None
 
 
-def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Init | None = None) -> Parts:
+def assemble(
+    cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Init | None = None, session: Session | None = None
+) -> Parts:
     """Build everything for a training run.
 
     Without a validation split there is nothing to monitor: the plan's ``task.monitor`` becomes null, and the last
@@ -101,29 +103,33 @@ def assemble(cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Ini
         folder: The run folder.
         record: What run.json holds.
         init: Weights of another run to begin with; the backbone gets them before adapters, the head if it can.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         ConfigError: Parts do not go together.
     """
-    plan, watch = Plan.of(cfg), Watch()
+    session = session or Session.read()
+    plan, watch = Plan.of(cfg, session.trust), Watch()
     raise_together(compatibility.of_plan(plan))
-    backbone: Backbone = build(plan.backbone)
+    backbone: Backbone = build(plan.backbone, session.trust)
     raise_together(compatibility.of_backbone(plan.model, backbone))
     base = Base.of(backbone)
     if init:
         init.put_backbone(backbone.net)
     start = time.perf_counter()
-    cache: ActivationCache | None = build(plan.cache, folder=plan.cache_folder)
-    data = assemble_data(plan.data, backbone.preprocess, keep=cache and cache.tokens)
+    place = {"folder": plan.cache_folder, "console": session.console}
+    cache: ActivationCache | None = build_accepted(plan.cache, session.trust, **place)
+    data = assemble_data(plan.data, backbone.preprocess, keep=cache and cache.tokens, session=session)
     data_seconds = time.perf_counter() - start
     if "val" not in data.counts() or plan.trainer.get("limit_val_batches") == 0:
         plan = plan.without_monitor()
     task = assemble_task(plan.model, backbone, data.spec)
     task.base = base
+    data.count_by(task.counts)
     if init:
         init.put_head(task.head, data.spec)
     plan = fitted.settled(plan, task.head)
-    trainer = assemble_trainer(plan, watch, folder, record, cache)
+    trainer = assemble_trainer(plan, watch, folder, record, cache, session)
     raise_together(compatibility.of_run(plan, task, data, trainer))
     compatibility.warn_of_random_lm_head(task.head)
     compatibility.warn_of_two_corrections(plan)
@@ -144,6 +150,7 @@ def assemble_data(
     preprocess: Preprocess | TextPreprocess,
     stage: str = "fit",
     keep: Keep | None = None,
+    session: Session | None = None,
 ) -> TableData:
     """Build a data module and read the data, so that its `DataSpec` is there; what only training needs, for ``fit``.
 
@@ -152,8 +159,11 @@ def assemble_data(
         preprocess: As the backbone wants its inputs.
         stage: As Lightning calls it.
         keep: Keeps the tokens of texts.
+        session: What the command has of its own.
     """
-    data: TableData = build(node)
+    session = session or Session.read()
+    data: TableData = build(node, session.trust)
+    data.watches = session.watches
     data.connect(preprocess)
     data.keep_tokens(keep)
     data.prepare_data()
@@ -172,20 +182,20 @@ def assemble_task(model: Model, backbone: Backbone, spec: DataSpec) -> Task:
     if policy.contiguous:
         model = model.contiguous()
     raise_together(compatibility.of_data(model, spec))
-    metrics = {
-        name: build_accepted(node, **names_of(spec)) for name, node in compatibility.metric_nodes(model, spec).items()
-    }
+    nodes, names = compatibility.metric_nodes(model, spec), names_of(spec)
+    metrics = {name: build_accepted(node, model.trust, **names) for name, node in nodes.items()}
     raise_together(compatibility.monitored(model, metrics))
     head = build_head(model, backbone, spec)
     task: Task = build(
         model.task,
+        model.trust,
         backbone=backbone,
         head=head,
-        loss=build_accepted(model.loss, train_counts=spec.train_counts, train_size=spec.train_size),
+        loss=build_accepted(model.loss, model.trust, train_counts=spec.train_counts, train_size=spec.train_size),
         metrics=metrics,
         table=lay_out(model, backbone, head),
-        optimizer=functools.partial(build_optimizer, model.optimizer),
-        scheduler=functools.partial(build_scheduler, model.scheduler),
+        optimizer=functools.partial(build_optimizer, model.optimizer, trust=model.trust),
+        scheduler=functools.partial(build_scheduler, model.scheduler, trust=model.trust),
         spec=spec,
     )
     return task
@@ -204,42 +214,53 @@ def names_of(spec: DataSpec) -> dict[str, Any]:
 
 def build_head(model: Model, backbone: Backbone, spec: DataSpec) -> nn.Module:
     """Build the head; it gets what its signature names."""
-    outputs = target(model.task).num_outputs(spec)
-    more: dict[str, Any] = {"stage_dims": backbone.stage_dims()} if accepts(model.head, "stage_dims") else {}
-    more |= {"lm_head": backbone.lm_head()} if accepts(model.head, "lm_head") else {}
+    outputs = target(model.task, model.trust).num_outputs(spec)
+    found: dict[str, Callable[[], Any]] = {  # by a forward pass, or from files: only where it is asked for
+        "stage_dims": backbone.stage_dims,
+        "map_info": backbone.map_info,
+        "lm_head": backbone.lm_head,
+    }
+    more = {name: find() for name, find in found.items() if accepts(model.head, name, model.trust)}
     offered = {"feature_dim": backbone.feature_dim, "num_outputs": outputs, "target": spec.target}
-    head: nn.Module = build_accepted(model.head, **offered, **more)
+    head: nn.Module = build_accepted(model.head, model.trust, **offered, **more)
     return head
 
 
 def lay_out(model: Model, backbone: Backbone, head: nn.Module) -> ParameterTable:
     """Lay policy and rates over the parameters of backbone and head."""
-    return make_table(backbone, head, model.build_policy(), build(model.rates), weight_decay(model.optimizer))
+    policy, rates = model.build_policy(), build(model.rates, model.trust)
+    return make_table(backbone, head, policy, rates, weight_decay(model.optimizer, model.trust))
 
 
 def assemble_trainer(
-    plan: Plan, watch: Watch, folder: Path, record: Mapping[str, Any], cache: ActivationCache | None
+    plan: Plan,
+    watch: Watch,
+    folder: Path,
+    record: Mapping[str, Any],
+    cache: ActivationCache | None,
+    session: Session,
 ) -> Trainer:
     """Build the trainer with the configured callbacks and loggers, and those that every run has.
 
     Raises:
         ConfigError: Lightning refuses its options.
     """
+    trust, own = session.trust, {"stop": session.stop, "console": session.console}
     callbacks: list[Callback] = [
         watch.phases,
         watch.throughput,
         watch.collect,
         watch.self_check,
-        WholeBatches(),
         *([cache] if cache else []),
-        *(build(node) for node in plan.callbacks.values()),
+        *(build_accepted(node, trust, **own) for node in plan.callbacks.values()),
     ]
     callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
     if not any(isinstance(callback, Finite) for callback in callbacks):
         callbacks.append(Finite())
     loggers: list[Logger] = [MetricsLog(folder)]
-    loggers += [build_accepted(node, folder=folder, record=record) for node in plan.loggers.values()]
-    own = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder), "plugins": [CheckpointIO()]}
+    loggers += [build_accepted(node, trust, folder=folder, record=record) for node in plan.loggers.values()]
+    given = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder)}
+    plugins = [CheckpointIO(session.stop)]
     # Lightning would add a bar and checkpoints of its own where there are none of ours.
     flags = {
         flag: False
@@ -247,7 +268,7 @@ def assemble_trainer(
         if not any(isinstance(c, kind) for c in callbacks)
     }
     try:
-        trainer: Trainer = build(plan.trainer, **own, **flags)
+        trainer: Trainer = build(plan.trainer, trust, **given, **flags, plugins=plugins)
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"Expected options that the trainer can be built with but got an error: {error}") from error
     return trainer

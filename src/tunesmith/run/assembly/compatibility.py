@@ -58,16 +58,16 @@ def of_plan(plan: Plan) -> Iterator[str]:
 
 def of_backbone(model: Model, backbone: Backbone) -> Iterator[str]:
     """Say where a backbone reads otherwise than the task wants, before any data are read."""
-    attention = model.task.get("attention") or target(model.task).attention
+    attention = model.task.get("attention") or target(model.task, model.trust).attention
     if attention:
         yield from attention_mistakes(backbone, attention)
 
 
 def of_data(model: Model, spec: DataSpec) -> Iterator[str]:
     """Say where data are not for the task, its metrics or its schedules, before a head is made for them."""
-    yield from target(model.task).target_mistakes(spec)
+    yield from target(model.task, model.trust).target_mistakes(spec)
     for name, node in metric_nodes(model, spec).items():
-        if not spec.class_names and accepts(node, "num_classes"):
+        if not spec.class_names and accepts(node, "num_classes", model.trust):
             yield f"Expected no metric of classes where there are none but got task.metrics.{name}; leave it out."
     plateaus = [node for node in model.schedules if str(node.get("_target_", "")).endswith("ReduceLROnPlateau")]
     if plateaus and model.monitor is None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tunesmith.backbone.transformers.lm_head import LMHead
 from tunesmith.backbone.weights import content_hash
+from tunesmith.config.gate import Trust
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import RunError, WeightsError
 from tunesmith.run.assembly.rebuild import rebuild
@@ -114,12 +115,13 @@ class Init:
         )
 
 
-def find(source: str | None, strict: bool) -> Init | None:
+def find(source: str | None, strict: bool, trust: Trust | None = None) -> Init | None:
     """Load the weights that ``init_from`` names.
 
     Args:
         source: A run folder, for the weights that the run tested, or a checkpoint in one; ``None`` for none.
         strict: Refuse a backbone that is not wholly that of the other run.
+        trust: What the command may import.
 
     Raises:
         RunError: There is no such run, or its weights cannot be loaded.
@@ -134,7 +136,7 @@ def find(source: str | None, strict: bool) -> Init | None:
         )
     folder, checkpoint = (path.parents[1], path.stem) if path.suffix == ".ckpt" else (path, "tested")
     with torch.random.fork_rng(devices=[]):
-        found = rebuild(str(folder), checkpoint)
+        found = rebuild(str(folder), checkpoint, trust)
     return Init(source, found.weights, found.spec, found.task.state_dict(), strict)
 
 

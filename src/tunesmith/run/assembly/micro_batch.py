@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch.callbacks import WeightAveraging
 
 from tunesmith.data.image.memory import available_bytes
@@ -24,7 +23,8 @@ from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.record import disk_space
 from tunesmith.run.resume import loop_state
 from tunesmith.task.base import Task
-from tunesmith.task.loss.loss import mean_loss
+from tunesmith.task.joint import stream_terms
+from tunesmith.task.loss.term import objective
 from tunesmith.task.optimization.freeze import frozen_names
 
 SHARE = 0.9
@@ -110,8 +110,11 @@ def find(task: Task, data: TableData, trainer: Trainer) -> int:
     return best
 
 
-def _first(samples: dict[str, Any], share: float) -> dict[str, Any]:
-    return {n: _first(v, share) if isinstance(v, dict) else v[: round(len(v) * share)] for n, v in samples.items()}
+def _first(samples: Any, share: float) -> Any:
+    """The first samples of a batch, and of each of its streams."""
+    if isinstance(samples, Mapping):
+        return {name: _first(part, share) for name, part in samples.items()}
+    return samples[: round(len(samples) * share)]
 
 
 def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device) -> int:
@@ -161,16 +164,15 @@ def _try(task: Task, data: TableData, trainer: Trainer, samples: dict[str, Any])
     twin = cast(Task, precision.convert_module(twin).to(device))
     # What keeps a second set of weights.
     others = [copy.deepcopy(twin) for callback in trainer.callbacks if isinstance(callback, WeightAveraging | L2SP)]
-    batch = data.on_after_batch_transfer(move_data_to_device(samples, device), 0)
+    batch = data.on_after_batch_transfer(data.transfer_batch_to_device(samples, device, 0), 0)
     images, states = precision.convert_input(batch["input"]), []
     for phase in twin.table.phases:
         twin.apply_policy(phase.first_epoch)
         optimizer = twin.optimization.optimizer(twin, twin.table, phase.first_epoch)
         for _ in range(2):
             with precision.forward_context():
-                outputs, target, weight = twin.counted(twin(images), batch)
-                loss = mean_loss(twin.loss, outputs, twin.encode(target), weight, twin.spec.mean_weight)
-                loss = twin.with_texts(loss, batch)
+                terms = twin.terms(twin(images), batch, twin.spec.mean_weight) | stream_terms(twin, batch)
+                loss = objective(terms, twin.term_weights)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         gradients = [p.grad for p in twin.parameters() if p.grad is not None]

@@ -10,29 +10,37 @@ from torch import nn
 from torch.optim import Optimizer
 
 from tunesmith.config.build import Node, accepts, build
+from tunesmith.config.gate import Trust
 
 FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
 """Optimizers of which torch has one kernel for all parameters; that of SGD takes no momentum that began later."""
 
 
-def weight_decay(node: Node) -> float:
+def weight_decay(node: Node, trust: Trust | None = None) -> float:
     """The optimizer's own default where the YAML says nothing; only the optimizer knows it."""
-    probe: Optimizer = build(node, params=[nn.Parameter(torch.zeros(1))])
+    probe: Optimizer = build(node, trust, params=[nn.Parameter(torch.zeros(1))])
     return float(probe.defaults.get("weight_decay", 0.0))
 
 
-def build_optimizer(node: Node, groups: list[dict[str, Any]], own: Mapping[str, Any] | None = None) -> Optimizer:
+def build_optimizer(
+    node: Node,
+    groups: list[dict[str, Any]],
+    own: Mapping[str, Any] | None = None,
+    *,
+    trust: Trust | None = None,
+) -> Optimizer:
     """Build the optimizer of a phase; by one kernel for all parameters, unless the node says how.
 
     Args:
         node: The run's.
         groups: Of parameters.
         own: What the phase has for itself.
+        trust: What the command may import.
     """
     node = _for_phase(node, own)
     # On a CPU torch's own choice takes seven times as long for AdamW, 7 % of a step of MiniLM.
     chosen = node["_target_"] not in FUSED or any(name in node for name in ("fused", "foreach", "differentiable"))
-    optimizer: Optimizer = build(node, params=groups, **({} if chosen else {"fused": True}))
+    optimizer: Optimizer = build(node, trust, params=groups, **({} if chosen else {"fused": True}))
     # Lightning (2.6) takes it for one that undoes the scale of gradients by itself, and would not clip them.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
     return optimizer
@@ -47,7 +55,13 @@ def _for_phase(node: Node, own: Mapping[str, Any] | None) -> Node:
 
 
 def build_scheduler(
-    node: Node, optimizer: Optimizer, total_steps: int, steps_per_epoch: int, own: Mapping[str, Any] | None = None
+    node: Node,
+    optimizer: Optimizer,
+    total_steps: int,
+    steps_per_epoch: int,
+    own: Mapping[str, Any] | None = None,
+    *,
+    trust: Trust | None = None,
 ) -> tuple[Any, Literal["step", "epoch"]]:
     """Build the schedule of a phase; give it with its interval.
 
@@ -57,8 +71,9 @@ def build_scheduler(
         total_steps: Of the phase.
         steps_per_epoch: Of all.
         own: What the phase has for itself.
+        trust: What the command may import.
     """
     node = _for_phase(node, own)
     offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    taken: dict[str, Any] = {k: v for k, v in offered.items() if accepts(node, k)}
-    return build(node, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"
+    taken: dict[str, Any] = {k: v for k, v in offered.items() if accepts(node, k, trust)}
+    return build(node, trust, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config.build import Node, build, resolved
+from tunesmith.config.gate import Trust
 from tunesmith.contract.policy import Policy
 from tunesmith.errors import ConfigError
 
@@ -25,6 +26,7 @@ class Model:
         task: The task, with its metrics.
         optimizer: The optimizer of the run; phases may have others.
         scheduler: Its schedule; empty for none.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
     """
 
     policy: Node
@@ -34,12 +36,13 @@ class Model:
     task: Node
     optimizer: Node
     scheduler: Node
+    trust: Trust | None = field(default=None, repr=False, compare=False)
 
     @staticmethod
-    def of(cfg: DictConfig) -> Model:
+    def of(cfg: DictConfig, trust: Trust | None = None) -> Model:
         """Resolve the part of a configuration that evaluation needs too, and nothing else in it."""
         names = ("policy", "rates", "head", "loss", "task", "optimizer", "scheduler")
-        return Model(**{name: resolved(cfg[name]) for name in names})
+        return Model(**{name: resolved(cfg[name]) for name in names}, trust=trust)
 
     @property
     def monitor(self) -> str | None:
@@ -59,7 +62,7 @@ class Model:
         Raises:
             ConfigError: It does not derive from `Policy`.
         """
-        policy = build(self.policy, _recursive_=False)
+        policy = build(self.policy, self.trust, _recursive_=False)
         if not isinstance(policy, Policy):
             raise ConfigError(
                 "Expected a policy that derives from tunesmith.contract.policy.Policy but got "
@@ -103,12 +106,12 @@ class Plan:
     test: str | None
 
     @staticmethod
-    def of(cfg: DictConfig) -> Plan:
+    def of(cfg: DictConfig, trust: Trust | None = None) -> Plan:
         """Resolve the configuration of a training run."""
         return Plan(
             backbone=resolved(cfg.backbone),
             data=resolved(cfg.data),
-            model=Model.of(cfg),
+            model=Model.of(cfg, trust),
             trainer=resolved(cfg.trainer),
             callbacks={str(name): resolved(node) for name, node in cfg.callback.items() if node},
             loggers={str(name): resolved(node) for name, node in cfg.logger.items()},

@@ -15,6 +15,7 @@ from tunesmith.atomic import write_bytes
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
+from tunesmith.config.gate import Trust
 from tunesmith.config.overlay import overlaid
 from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Backbone
@@ -49,6 +50,7 @@ class Rebuilt:
         spec: What its data were.
         preprocess: How its images, or texts, were prepared.
         task: With the asked weights, and what was fitted for them on validation.
+        trust: What it was built with may import.
     """
 
     folder: Path
@@ -58,15 +60,17 @@ class Rebuilt:
     spec: DataSpec
     preprocess: Preprocess | TextPreprocess
     task: Task
+    trust: Trust
 
 
-def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
+def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) -> Rebuilt:
     """Rebuild a run's task from its folder alone.
 
     Args:
         run: The run folder.
         checkpoint: Which weights, by the name of their checkpoint; ``tested`` for those that the run tested, or would
             have.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Raises:
         RunError: The folder is not a run's, the run never came to a checkpoint or to what it was to fit on validation,
@@ -78,7 +82,7 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     if not record["data"]:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
     saved = renamed.config(yaml_file.read(folder / "config.yaml"))
-    check(saved, recorded=True)
+    trust = check(saved, recorded=True, trust=trust)
     if checkpoint == "tested":
         checkpoint = saved.test or "best"
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
@@ -86,13 +90,13 @@ def rebuild(run: str, checkpoint: str = "tested") -> Rebuilt:
     spec = restore(DataSpec, record["data"])
     images = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
     source = left_out(loaded, str(path)).source
-    saved = overlaid(saved, {"backbone": _node(saved.backbone, source, images, path)})
-    backbone = _backbone(saved.backbone, source, path)
-    task = assemble_task(Model.of(saved), backbone, spec)
+    saved = overlaid(saved, {"backbone": _node(saved.backbone, source, images, path, trust)})
+    backbone = _backbone(saved.backbone, source, path, trust)
+    task = assemble_task(Model.of(saved, trust), backbone, spec)
     task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
-    return Rebuilt(folder, record, saved, checkpoint, spec, images or backbone.preprocess, task)
+    return Rebuilt(folder, record, saved, checkpoint, spec, images or backbone.preprocess, task, trust)
 
 
 def keep_model(folder: Path, task: Task) -> None:
@@ -108,22 +112,22 @@ def keep_model(folder: Path, task: Task) -> None:
         write_bytes(folder / MODEL / file.name, file.read_bytes())
 
 
-def _node(node: DictConfig, source: str | None, images: Preprocess | None, path: Path) -> DictConfig:
+def _node(node: DictConfig, source: str | None, images: Preprocess | None, path: Path, trust: Trust) -> DictConfig:
     """The backbone's node with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
     model, values = path.parents[1] / MODEL, dict[str, Any]()
-    if accepts(node, "weights"):
+    if accepts(node, "weights", trust):
         values["weights"] = source
     if source is None and model.is_dir():
         values["name"] = str(model.absolute())
     # Without its weights a backbone does not know their image size, on which position embeddings depend.
-    if source is None and images and accepts(node, "image_size"):
+    if source is None and images and accepts(node, "image_size", trust):
         values["image_size"] = images.size
     return overlaid(node, values)
 
 
-def _backbone(node: DictConfig, source: str | None, path: Path) -> Backbone:
+def _backbone(node: DictConfig, source: str | None, path: Path, trust: Trust) -> Backbone:
     try:
-        backbone: Backbone = build(node)
+        backbone: Backbone = build(node, trust)
         return backbone
     except TunesmithError as error:
         if source is None:
@@ -146,6 +150,7 @@ def trainer_for(found: Rebuilt, accelerator: str, callbacks: list[Callback]) -> 
     kept = {k: found.cfg.trainer[k] for k in ("_target_", "precision") if k in found.cfg.trainer}
     trainer: Trainer = build(
         OmegaConf.create(kept),
+        found.trust,
         accelerator=accelerator,
         devices=1,
         logger=False,

@@ -165,8 +165,7 @@ class Collect(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a batch on the CPU."""
-        kept = {name: value for name, value in outputs.items() if name != "loss"}
-        self._steps.append(move_data_to_device(kept, "cpu"))
+        self._steps.append(move_data_to_device(outputs, "cpu"))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Bring the ranks' shares together."""

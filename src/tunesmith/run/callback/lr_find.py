@@ -41,6 +41,7 @@ class RateFinder(Callback):
         dirpath: Where ``lr_find.tsv`` and ``plots/lr_find.png`` go: the run folder.
         min_rate: The first ``optimizer.lr``.
         max_rate: The last one, unless the loss diverges before.
+        console: Where the interval is printed; the command's.
 
     Raises:
         ConfigError: The rates do not rise.
@@ -51,13 +52,16 @@ class RateFinder(Callback):
         interval: Lower and upper ``optimizer.lr``; ``None`` where the loss did not fall by a hundredth.
     """
 
-    def __init__(self, dirpath: str, min_rate: float = 1e-6, max_rate: float = 10.0) -> None:
+    def __init__(
+        self, dirpath: str, min_rate: float = 1e-6, max_rate: float = 10.0, console: Console | None = None
+    ) -> None:
         if not 0 < min_rate < max_rate:
             raise ConfigError(
                 f"Expected callback.lr_find.min_rate above 0 and below max_rate but got {min_rate} and {max_rate}."
             )
         self.folder = Path(dirpath)
         self.min_rate, self.max_rate = min_rate, max_rate
+        self.console = console or Console()
         self.rates: list[float] = []
         self.losses: list[float] = []
         self.interval: tuple[float, float] | None = None
@@ -96,10 +100,10 @@ class RateFinder(Callback):
     ) -> None:
         """Note the loss, the same on all processes, and stop where it diverges."""
         mean = trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean")
-        self._micro.append(float(mean) * trainer.accumulate_grad_batches)
+        self._micro.append(float(mean))
         if trainer.global_step < len(self.rates):
             return  # more of this step is to come
-        self.losses.append(sum(self._micro) / len(self._micro))
+        self.losses.append(sum(self._micro))
         self._micro = []
         smooth = smoothed(self.losses)
         trainer.should_stop = bool(not math.isfinite(self.losses[-1]) or smooth[-1] > _DIVERGED * smooth.min())
@@ -133,7 +137,7 @@ class RateFinder(Callback):
             said = (
                 f"Training works at {key} from {low:.1e} to {high:.1e}; in the middle lies {key}={middle(low, high):g}"
             )
-        Console().print(f"{said}\nCurve: {shorten(image)}", highlight=False, soft_wrap=True)
+        self.console.print(f"{said}\nCurve: {shorten(image)}", highlight=False, soft_wrap=True)
 
 
 def smoothed(losses: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 
 _PACKAGES = (
     *("tunesmith", "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "timm"),
@@ -71,14 +70,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def config_dir() -> str | None:
-    """The folder that ``--config-dir`` named; what lies in ``./conf`` is found without."""
-    if not HydraConfig.initialized():
-        return None
-    ours = [s.path for s in HydraConfig.get().runtime.config_sources if s.provider == "tunesmith"]
-    return next((path for path in ours if Path(path) != Path.cwd() / "conf"), None)
 
 
 def changed(record: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

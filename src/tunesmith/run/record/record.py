@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import logging
 import os
@@ -11,34 +10,30 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
-import tunesmith
-from tunesmith import signals
 from tunesmith.atomic import write_text
 from tunesmith.config.check.check import leaves
-from tunesmith.config.redact import Redacted, config_hash, redact, redact_override, redact_text
+from tunesmith.config.redact import Redacted, config_hash, redact, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
-from tunesmith.run.record import job, process
-from tunesmith.run.record.environment import config_dir, git, hardware, packages
+from tunesmith.run.exclusive import announced
+from tunesmith.run.record import process
+from tunesmith.run.record.environment import git, hardware, packages
 from tunesmith.run.record.run_folder import SCHEMA, read, shorten
 from tunesmith.run.resume.changed import ANYWHERE, rewritten
+from tunesmith.run.session import FOLDER_VARIABLE, Session
 
 if TYPE_CHECKING:
     from tunesmith.run.resume.resume import Found
-
-_RUNS = itertools.count()
-
-_FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
 
 
 class Run:
@@ -51,6 +46,7 @@ class Run:
         command: The sub-command, such as ``train``.
         found: A run that has ended early, to go on with in its own folder; ``None`` for a new one.
         repeats: The record of the run that a new one repeats: what was typed for that one counts.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
         RunError: The folder cannot be made, or another process has just gone on with the run.
@@ -62,11 +58,17 @@ class Run:
     """
 
     def __init__(
-        self, cfg: DictConfig, command: str, found: Found | None = None, repeats: Mapping[str, Any] | None = None
+        self,
+        cfg: DictConfig,
+        command: str,
+        found: Found | None = None,
+        repeats: Mapping[str, Any] | None = None,
+        session: Session | None = None,
     ) -> None:
         self.main = is_main()
-        self._logged = contextlib.ExitStack()
-        self.console = Console(quiet=not self.main)
+        self.session = session or Session.read()
+        self._entered = contextlib.ExitStack()
+        self.console = self.session.console if self.main else Console(quiet=True)
         if found is not None:
             self.folder, self.record = found.folder, found.record
             cfg.paths.run = str(self.folder)
@@ -74,9 +76,9 @@ class Run:
                 self._go_on(found)
             return
         config = hash_of(cfg)
-        self.folder = self._make_folder(cfg) if self.main else _shared_folder()
+        self.folder = _make_folder(cfg, self.session.job) if self.main else _shared_folder(self.session)
         cfg.paths.run = str(self.folder)
-        self.record = _new_record(cfg, command, self.folder, repeats) | {"config_hash": config}
+        self.record = _new_record(cfg, command, self.folder, repeats, self.session) | {"config_hash": config}
         if self.main:
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(redact(cfg)))
             write_text(self.folder / "overrides.yaml", OmegaConf.to_yaml(self.record["overrides"]))
@@ -91,7 +93,6 @@ class Run:
         with process.locked(self.folder / "log.txt"):
             if read(self.folder)["updated"] != self.record["updated"]:
                 raise RunError(f"Expected {self.folder} to have ended but another process has just gone on with it.")
-            os.environ[_FOLDER_VARIABLE] = str(self.folder)
             self.record["resumed"].append(
                 {
                     "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -104,43 +105,30 @@ class Run:
             timing = {"fit": round(found.entry.get("seconds", 0.0), 3)}
             self.record |= rewritten(self.folder, found.cfg) if found.changes else {}
             self.update(status="running", error=None, process=process.identity(), timing=timing)
-        self.add_time("import", _import_seconds())
-
-    @staticmethod
-    def _make_folder(cfg: DictConfig) -> Path:
-        if leaves(str(cfg.name)):
-            raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
-        # A random part, because two jobs can start in the same second.
-        now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-        folder = job.folder() or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").resolve()
-        try:
-            folder.mkdir(parents=True, exist_ok=job.folder() is not None)  # killed before it wrote anything
-        except OSError as error:
-            raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
-        os.environ[_FOLDER_VARIABLE] = str(folder)
-        return folder
+        self.add_time("import", _import_seconds(self.session))
 
     def __enter__(self) -> Run:
         self._cpu = _cpu_seconds()
         if self.main:
+            self._entered.enter_context(announced(self.folder))
             handler = logging.FileHandler(self.folder / "log.txt", encoding="utf-8")
             handler.setFormatter(Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
             handler.handleError = lambda record: None  # type: ignore[method-assign]  # nor must the log hide it
             screen = RichHandler(logging.WARNING, self.console, show_time=False, show_path=False)
             screen.setFormatter(Redacted("%(message)s"))  # a sweep keeps what its jobs print
             ours = logging.getLogger("tunesmith")
-            self._logged.callback(ours.setLevel, ours.level)
+            self._entered.callback(ours.setLevel, ours.level)
             ours.setLevel(logging.INFO)
             for each in (handler, screen):
                 logging.getLogger().addHandler(each)
-                self._logged.callback(logging.getLogger().removeHandler, each)
-            self._logged.callback(handler.close)
+                self._entered.callback(logging.getLogger().removeHandler, each)
+            self._entered.callback(handler.close)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with signals.held():
+        with self.session.stop.held():
             if self.main:
                 with contextlib.suppress(OSError):  # a full disk must not hide what filled it
                     self.add_time("cpu", _cpu_seconds() - self._cpu)
@@ -149,8 +137,7 @@ class Run:
             else:
                 self._end_early(error)
             with contextlib.suppress(OSError):
-                self._logged.close()
-            os.environ.pop(_FOLDER_VARIABLE, None)
+                self._entered.close()
 
     def _end_early(self, cause: BaseException) -> None:
         stopped = is_interruption(cause)
@@ -218,8 +205,23 @@ class Run:
         write_text(self.folder / "run.json", json.dumps(self.record, indent=1, default=str) + "\n")
 
 
-def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[str, Any] | None) -> dict[str, Any]:
-    overrides, choices = (repeats["overrides"], repeats["choices"]) if repeats else typed()
+def _make_folder(cfg: DictConfig, job: Path | None) -> Path:
+    if leaves(str(cfg.name)):
+        raise RunError(f"Expected name to stay in paths.logs but got '{cfg.name}'.")
+    # A random part, because two jobs can start in the same second.
+    now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    folder = job or Path(cfg.paths.logs, cfg.name, f"{now}-{secrets.token_hex(4)}").resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=job is not None)  # killed before it wrote anything
+    except OSError as error:
+        raise RunError(f"Expected to make the run folder {folder} but got: {error.strerror}.") from error
+    return folder
+
+
+def _new_record(
+    cfg: DictConfig, command: str, folder: Path, repeats: Mapping[str, Any] | None, session: Session
+) -> dict[str, Any]:
+    typed = asdict(session.typed) if repeats is None else {"config_dir": None, **repeats}
     return {
         "schema": SCHEMA,
         "id": folder.name.rpartition("-")[2],
@@ -229,14 +231,14 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "process": process.identity(),
         "resumed": [],
         "repeats": repeats["id"] if repeats else None,
-        "command": " ".join(["tunesmith", command, *overrides]),
-        "overrides": overrides,
-        "config_dir": repeats.get("config_dir") if repeats else config_dir(),
-        "choices": choices,
+        "command": " ".join(["tunesmith", command, *typed["overrides"]]),
+        "overrides": list(typed["overrides"]),
+        "config_dir": typed["config_dir"],
+        "choices": typed["choices"],
         "config_hash": "",
         "seed": cfg.seed,
         "tags": [redact_text(str(tag)) for tag in cfg.tags],
-        "sweep": job.sweep(),
+        "sweep": session.sweep,
         "git": git(),
         "packages": packages(),
         "hardware": hardware(),
@@ -246,14 +248,14 @@ def _new_record(cfg: DictConfig, command: str, folder: Path, repeats: Mapping[st
         "policy": {},
         "cache": {},
         "metrics": {},
-        "timing": {"import": _import_seconds()},
+        "timing": {"import": _import_seconds(session)},
         "error": None,
     }
 
 
-def _import_seconds() -> float:
+def _import_seconds(session: Session) -> float:
     """Seconds from the start of the process to its first run; later ones import nothing, nor does a sweep's job."""
-    return 0.0 if next(_RUNS) else round(time.monotonic() - tunesmith.STARTED, 3)
+    return 0.0 if session.started is None else round(time.monotonic() - session.started, 3)
 
 
 def _cpu_seconds() -> float:
@@ -268,9 +270,9 @@ def hash_of(cfg: DictConfig) -> str:
     return config_hash(redact(cfg))
 
 
-def run_folder() -> Path | None:
+def joined_folder(session: Session) -> Path | None:
     """The run folder, in a process of a distributed run that is not the first."""
-    return None if is_main() else _shared_folder()
+    return None if is_main() else _shared_folder(session)
 
 
 def is_main() -> bool:
@@ -278,20 +280,10 @@ def is_main() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
-def _shared_folder() -> Path:
-    if _FOLDER_VARIABLE not in os.environ:
+def _shared_folder(session: Session) -> Path:
+    if session.run_folder is None:
         raise RunError(
             "Expected the first process to start the others (trainer=ddp) but got one that something else started: "
-            f"set {_FOLDER_VARIABLE} to one run folder for all of them."
+            f"set {FOLDER_VARIABLE} to one run folder for all of them."
         )
-    return Path(os.environ[_FOLDER_VARIABLE])
-
-
-def typed() -> tuple[list[str], dict[str, Any]]:
-    """What the user typed, and the chosen option of each config group; empty when called from Python."""
-    if not HydraConfig.initialized():
-        return [], {}
-    hydra = HydraConfig.get()
-    chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
-    choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
-    return [redact_override(o) for o in hydra.overrides.task], choices
+    return session.run_folder

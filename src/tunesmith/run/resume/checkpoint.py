@@ -14,11 +14,11 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from torch import nn
 
-from tunesmith import signals
 from tunesmith.atomic import atomic, write_text
 from tunesmith.config import renamed
 from tunesmith.errors import RunError
 from tunesmith.run.record import disk_space
+from tunesmith.signals import Stop
 from tunesmith.task.optimization.delta import complete
 
 MANIFEST = "manifest.json"
@@ -26,7 +26,15 @@ POSITION = "resume"  # where a checkpoint that can be gone on from says where
 
 
 class CheckpointIO(TorchCheckpointIO):
-    """Saves atomically, notes step and digest in ``manifest.json`` beside it, and loads tensors only."""
+    """Saves atomically, notes step and digest in ``manifest.json`` beside it, and loads tensors only.
+
+    Args:
+        stop: The request to stop, which no save is cut short by.
+    """
+
+    def __init__(self, stop: Stop | None = None) -> None:
+        super().__init__()
+        self._stop = stop or Stop()
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Save one checkpoint, then the manifest: a checkpoint that the manifest does not vouch for is not whole.
@@ -35,7 +43,7 @@ class CheckpointIO(TorchCheckpointIO):
             RunError: The disk has too little room, or is read-only; an older checkpoint of that name stays.
         """
         target = confined(Path(path))
-        with signals.held(), disk_space.told(target, target.parent.parent):
+        with self._stop.held(), disk_space.told(target, target.parent.parent):
             disk_space.check(target.parent, disk_space.size_of(checkpoint))
             self._save(checkpoint, target)
 

@@ -9,13 +9,13 @@ from typing import Any, NoReturn, final
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from tunesmith import signals
 from tunesmith.data.module import TableData
 from tunesmith.errors import ConfigError, RunError, StoppedError
 from tunesmith.run.logger.metrics_logger import MetricsLog
 from tunesmith.run.record import disk_space
 from tunesmith.run.resume import loop_state
 from tunesmith.run.resume.checkpoint import POSITION, keep_as
+from tunesmith.signals import Stop
 
 LAST, BEFORE = "last.ckpt", "last-1.ckpt"
 
@@ -25,20 +25,25 @@ class LastCheckpoint(Callback):
     """Keeps the last two states of a run, each of which gives the bits of a run that was never interrupted.
 
     It saves between two batches, when every line about the earlier one is written: at the start of every epoch but the
-    first, at the end of training, and in between where asked or where a signal asks the process to stop; it then stops.
+    first, at the end of training, and in between where that is due or a stop is asked for; it then stops.
     It stands before all other callbacks, so that nothing of a new epoch has happened when its start is saved.
 
     Args:
         dirpath: The folder of checkpoints.
         every_n_train_steps: Also after so many optimizer steps; ``None`` for not.
         every_n_minutes: Also when so many minutes have gone by since the last save; ``None`` for not.
+        stop: The request to stop; the command's.
 
     Raises:
         ConfigError: An interval is not positive.
     """
 
     def __init__(
-        self, dirpath: str, every_n_train_steps: int | None = None, every_n_minutes: float | None = 10.0
+        self,
+        dirpath: str,
+        every_n_train_steps: int | None = None,
+        every_n_minutes: float | None = 10.0,
+        stop: Stop | None = None,
     ) -> None:
         for name, value in (("every_n_train_steps", every_n_train_steps), ("every_n_minutes", every_n_minutes)):
             if value is not None and value <= 0:
@@ -46,6 +51,7 @@ class LastCheckpoint(Callback):
         self.folder = Path(dirpath)
         self.every_n_train_steps = every_n_train_steps
         self.every_n_minutes = every_n_minutes
+        self.stop = stop or Stop()
         self._saved_at, self._saved_step = time.monotonic(), 0
         self._position: loop_state.State | None = None
         self._share: loop_state.State = {}
@@ -61,7 +67,7 @@ class LastCheckpoint(Callback):
         elif trainer.current_epoch > 0:
             self._save(trainer, pl_module, trainer.current_epoch, 0)
         if self._stops(trainer):
-            _stop()
+            self._end()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Go on from the middle of an epoch, or save it where that is due."""
@@ -71,28 +77,33 @@ class LastCheckpoint(Callback):
             self._awaited.discard("batch")
             loop_state.settled_in(trainer, self._share)
             if self._stops(trainer):  # what it has just gone on from is on disk
-                _stop()
+                self._end()
             return
         stops, may_save = self._stops(trainer), batch_idx > 0 and self._may_save_here(trainer, batch_idx)
         if may_save and (stops or self._due(trainer)):
             self._save(trainer, pl_module, trainer.current_epoch, batch_idx)
         if stops and (may_save or not batch_idx or not self._saves_within_epochs(trainer)):
-            _stop()
+            self._end()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end, before averaged weights take the place of the present ones."""
         self._save(trainer, pl_module, trainer.current_epoch, 0, finished=True)
-        signals.now()
-        signals.obey()
+        self.stop.now()
+        self.stop.obey()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Look for signals no more."""
-        signals.now()
+        self.stop.now()
 
     def _stops(self, trainer: Trainer) -> bool:
         """Whether a signal has come, to any of the processes."""
-        asked = signals.asked() is not None
+        asked = self.stop.asked() is not None
         return bool(trainer.strategy.reduce_boolean_decision(asked, all=False)) if trainer.world_size > 1 else asked
+
+    def _end(self) -> NoReturn:
+        """End as the signal asks; it may have come to another process of a distributed run."""
+        signal = self.stop.asked()
+        raise StoppedError(signal.name if signal else "SIGTERM")
 
     def _may_save_here(self, trainer: Any, batch_idx: int) -> bool:
         # Gradients are not in a checkpoint.
@@ -183,7 +194,7 @@ class LastCheckpoint(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lead Lightning into the epoch; from here on, signals wait for the next batch."""
-        signals.later()
+        self.stop.later()
         self._saved_step = trainer.global_step
         if self._awaited:
             loop_state.enter(trainer, self._share)
@@ -193,12 +204,6 @@ class LastCheckpoint(Callback):
         loop_state.settled_in(trainer, self._share)
         loop_state.restore_streams(self._share["streams"], module.device)
         loop_state.restore_metrics(self._share["train_metrics"], module)
-
-
-def _stop() -> NoReturn:
-    """End this process as the signal asks; it may have come to another one of a distributed run."""
-    signal = signals.asked()
-    raise StoppedError(signal.name if signal else "SIGTERM")
 
 
 def _share(module: LightningModule) -> loop_state.State:

@@ -14,15 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.check.check import check
 from tunesmith.config.confine import confine
+from tunesmith.config.gate import Trust
 from tunesmith.config.overlay import overlaid
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
-from tunesmith.run.record import job, process
-from tunesmith.run.record.record import hash_of, run_folder, typed
+from tunesmith.run.record import process
+from tunesmith.run.record.record import hash_of, joined_folder
 from tunesmith.run.record.run_folder import read
 from tunesmith.run.resume import changed
 from tunesmith.run.resume.checkpoint import MANIFEST, holds, read_manifest
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST, relocated
+from tunesmith.run.session import Session
 
 AUTO = "auto"
 log = logging.getLogger(__name__)
@@ -69,11 +71,12 @@ class Found:
         return changed.enforce(self.folder, list(changed.data(self.record, about)), self.forced)
 
 
-def find(cfg: DictConfig) -> Found | None:
+def find(cfg: DictConfig, session: Session | None = None) -> Found | None:
     """Find the run that ``resume`` asks for.
 
     Args:
         cfg: The configuration of the present command line.
+        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Returns:
         ``None`` for a new run.
@@ -82,22 +85,24 @@ def find(cfg: DictConfig) -> Found | None:
         RunError: There is no such run, it is under way, or none of its checkpoints holds.
         ConfigError: The command line changes what is settled for the whole run.
     """
-    joined = run_folder()
+    session = session or Session.read()
+    trust = session.trust
+    joined = joined_folder(session)
     if joined is not None:  # a further process of a distributed run does what the first one decided
-        return _rejoin(joined)
-    own = job.folder()
+        return _rejoin(joined, trust)
+    own = session.job
     if own is not None:
-        return _open(own, cfg.resume_force) if (own / "run.json").is_file() else None
+        return _open(own, cfg.resume_force, trust) if (own / "run.json").is_file() else None
     if cfg.resume is None:
         return None
     if cfg.resume == AUTO:
         folder = _newest_unfinished(cfg)
         if folder is None:
             return None
-        found = _open(folder, cfg.resume_force)
+        found = _open(folder, cfg.resume_force, trust)
         return replace(found, cfg=overlaid(found.cfg, {"paths.cache": cfg.paths.cache}))
     folder = Path(cfg.resume).expanduser().resolve()
-    return _open(folder, cfg.resume_force, changed.asked(cfg, typed()[0]))
+    return _open(folder, cfg.resume_force, trust, changed.asked(cfg, session.typed.overrides))
 
 
 def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
@@ -116,7 +121,7 @@ def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
     return Found(folder, read(folder), cfg, checkpoint, entry, tuple(said))
 
 
-def _open(folder: Path, forced: bool, asked: Mapping[str, Any] = MappingProxyType({})) -> Found:
+def _open(folder: Path, forced: bool, trust: Trust, asked: Mapping[str, Any] = MappingProxyType({})) -> Found:
     record = read(folder)
     if record["status"] == "completed":
         return Found(folder, record, DictConfig({}))
@@ -127,20 +132,20 @@ def _open(folder: Path, forced: bool, asked: Mapping[str, Any] = MappingProxyTyp
     checkpoint, entry, said = choose(folder / "checkpoints")
     if checkpoint is None:
         said.append(f"{folder.name} came to no checkpoint: it begins again.")
-    cfg = _recorded(folder)
+    cfg = _recorded(folder, trust)
     cfg, changes = changed.apply(cfg, asked)
     differences = [*changes, *changed.edited(folder, record), *changed.code(record)]
     said += [*changed.enforce(folder, differences, forced), *changed.machine(record)]
-    check(cfg, recorded=True)
+    check(cfg, recorded=True, trust=trust)
     return Found(folder, record, cfg, checkpoint, entry, tuple(said), forced, tuple(changes))
 
 
-def _rejoin(folder: Path) -> Found | None:
+def _rejoin(folder: Path, trust: Trust) -> Found | None:
     record = read(folder)
     if not record["resumed"]:
         return None
     name = record["resumed"][-1]["checkpoint"]
-    return Found(folder, record, _recorded(folder), folder / "checkpoints" / name if name else None)
+    return Found(folder, record, _recorded(folder, trust), folder / "checkpoints" / name if name else None)
 
 
 def is_live(record: Mapping[str, Any]) -> bool:
@@ -200,20 +205,21 @@ def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
             log.warning(f"Passed over {path.parent.name}: {error}")
 
 
-def _recorded(folder: Path) -> DictConfig:
+def _recorded(folder: Path, trust: Trust) -> DictConfig:
     cfg = renamed.config(yaml_file.read(folder / "config.yaml"))
     plain = OmegaConf.to_container(cfg, resolve=False)
     cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
     # Where this user keeps a cache is not for a recorded run to say.
-    return runnable(overlaid(cfg, {"paths.cache": None}), folder.name)
+    return runnable(overlaid(cfg, {"paths.cache": None}), folder.name, trust)
 
 
-def runnable(cfg: DictConfig, name: str) -> DictConfig:
+def runnable(cfg: DictConfig, name: str, trust: Trust | None = None) -> DictConfig:
     """Check the recorded configuration of a training run before it is run again.
 
     Args:
         cfg: The configuration.
         name: What its run is called.
+        trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Returns:
         The same, to be run from its beginning.
@@ -227,6 +233,6 @@ def runnable(cfg: DictConfig, name: str) -> DictConfig:
             "typed, and typed secrets are not recorded."
         )
     cfg = overlaid(cfg, {"resume": None})
-    check(cfg, recorded=True)
+    check(cfg, recorded=True, trust=trust)
     confine(cfg)
     return cfg

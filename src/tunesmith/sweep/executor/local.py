@@ -98,10 +98,8 @@ def _serve(jobs: list[DictConfig]) -> None:
     targets = sorted({t for job in jobs for t in gate.targets(OmegaConf.to_container(job)) if t in TARGETS})
     modules = sorted({target.rpartition(".")[0] for target in targets if not target.startswith("tunesmith.sweep.")})
     CONTEXT.set_forkserver_preload([*PRELOAD, *modules, warm.__name__])
-    with process.clean_environment():
-        os.environ[warm.VARIABLE] = " ".join(targets)
+    with process.clean_environment({warm.VARIABLE: " ".join(targets)}):
         forkserver.ensure_running()
-        del os.environ[warm.VARIABLE]
 
 
 def _devices(jobs: list[DictConfig]) -> tuple[int, bool]:

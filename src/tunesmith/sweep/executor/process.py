@@ -32,14 +32,21 @@ def inherited() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def clean_environment() -> Iterator[None]:
-    """Take the distributed variables out of this process's environment for a while: Lightning reads them on import."""
+def clean_environment(more: Mapping[str, str]) -> Iterator[None]:
+    """Take the distributed variables out of this process's environment for a while: Lightning reads them on import.
+
+    Args:
+        more: What stands in it meanwhile.
+    """
     before = dict(os.environ)
     for name in before.keys() - inherited().keys():
         del os.environ[name]
+    os.environ.update(more)
     try:
         yield
     finally:
+        for name in more:
+            os.environ.pop(name, None)
         os.environ.update(before)
 
 
@@ -62,14 +69,12 @@ def run(argv: Sequence[str], env: Mapping[str, str], folder: str, log: str, thre
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _limit_threads(threads)
-    import tunesmith
-
-    tunesmith.STARTED = time.monotonic()  # the imports were another's
+    began = time.monotonic()  # the imports were another's
     program = importlib.import_module("tunesmith.__main__")
     # Lightning starts further processes of a distributed run with this module and these words.
     sys.modules["__main__"] = program
     sys.argv = ["tunesmith", *argv]
-    program.main()
+    program.main(began)
 
 
 def _guard() -> None:

@@ -32,8 +32,6 @@ LOOK = 0.2
 SILENT = 2 * STALE
 """Seconds without a sign of life of the launcher after which a job ends; by the worker's clock."""
 
-_current: list[subprocess.Popen[bytes]] = []
-
 
 @dataclass
 class Remote:
@@ -43,11 +41,18 @@ class Remote:
         work: The job.
         folder: The working folder.
         name: The try's own, in the names of its files.
+
+    Attributes:
+        process: The job's, while it runs; it is not sent along.
     """
 
     work: Work
     folder: str = field(default_factory=lambda: str(Path.cwd()))
     name: str = field(default_factory=lambda: secrets.token_hex(4))
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "process": None}
 
     def __call__(self) -> int:
         """Run the job, and give its exit code; negative for a signal."""
@@ -66,7 +71,7 @@ class Remote:
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # the worker itself may be killed
             )
-        _current.append(process)
+        self.process = process
         try:
             while process.poll() is None:
                 watch.live()
@@ -75,7 +80,7 @@ class Remote:
                 time.sleep(LOOK)
         finally:
             _signal(process, "kill")
-            _current.remove(process)
+            self.process = None
             watch.end()
         return process.returncode
 
@@ -83,7 +88,8 @@ class Remote:
         """Let the job save before the queue takes its machine away; submitit then calls the same again elsewhere."""
         from submitit.helpers import DelayedSubmission  # type: ignore[import-not-found,unused-ignore]
 
-        for process in _current:
+        process = self.process
+        if process is not None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(GRACE)

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from tunesmith.task.loss.loss import Loss
 
+DISAGREEMENT = "disagreement"
+"""Its term of a loss."""
+
 
 @final
 class Disagreement(Loss):

@@ -252,7 +252,12 @@ def loss_mistakes(loss: nn.Module, kind: str) -> Iterator[str]:
 
 
 def mean_loss(
-    loss: nn.Module, outputs: Tensor, target: Tensor, weight: Tensor | None, mean_weight: float | None = None
+    loss: nn.Module,
+    outputs: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    mean_weight: float | None = None,
+    views: int = 1,
 ) -> Tensor:
     """Mean of the samples' losses, by their weights where there are any: a scalar; 0 where all weights are.
 
@@ -265,12 +270,12 @@ def mean_loss(
         target: ``(B, …)``, as the loss takes it.
         weight: ``(B,)``.
         mean_weight: Mean over train; ``None`` to divide by the sum of the batch's own weights.
+        views: Number V.
 
     Raises:
         ConfigError: There are weights but the loss cannot give the samples' losses.
     """
-    if outputs.ndim == 3:
-        views = outputs.shape[1]
+    if views > 1:
         outputs, target = outputs.flatten(0, 1), target.repeat_interleave(views, dim=0)
         weight = None if weight is None else weight.repeat_interleave(views)
     if weight is None:

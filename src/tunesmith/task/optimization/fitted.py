@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tunesmith.contract.batch import Batch
+from tunesmith.task.kind import as_tensor
 
 if TYPE_CHECKING:
     from tunesmith.task.base import Task
@@ -34,7 +35,7 @@ class HeadFit:
         """Fit the head, and log what it makes of the training samples."""
         kept, self._kept = self._kept, []
         outputs = task.num_outputs(task.spec)
-        targets = [_as_matrix(task.encode(batch["target"]), outputs) for _, batch in kept]
+        targets = [_as_matrix(task.encode(as_tensor(batch["target"])), outputs) for _, batch in kept]
         weights = [batch["weight"].cpu() for _, batch in kept if "weight" in batch]
         classes = getattr(task.loss, "weight", None) if task.spec.target == "class" else None
         target, weight = by_class(torch.cat(targets), torch.cat(weights) if weights else None, classes)

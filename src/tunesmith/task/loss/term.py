@@ -1,0 +1,87 @@
+"""Terms of a loss, each a sum and a count, and the one place that takes their means over an optimizer batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, distributed
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a loss over a batch: a sum over what counts, and how much counts.
+
+    It is kept as its mean: dividing a loss that is a mean already, such as torch's own, a second time would change its
+    last bits.
+
+    Attributes:
+        mean: The sum divided by the count, a scalar; 0, with a gradient, where nothing counts.
+        count: Samples, tokens or whatever the sum is over.
+    """
+
+    mean: Tensor
+    count: float
+
+    @classmethod
+    def of_sum(cls, total: Tensor, count: float) -> Term:
+        """Make a term of a sum."""
+        return cls(total / max(count, 1), count)
+
+    @property
+    def sum(self) -> Tensor:
+        """The sum, a scalar."""
+        return self.mean * self.count
+
+
+Terms: TypeAlias = Mapping[str, Term]
+
+
+def objective(terms: Terms, weights: Mapping[str, float]) -> Tensor:
+    """Add up the means of a batch's own terms, each times its weight (1 where it has none)."""
+    return _added({name: term.mean for name, term in terms.items()}, weights)
+
+
+def share_of_step(
+    terms: Terms, weights: Mapping[str, float], totals: Mapping[str, float] | None, batches: int, ragged: bool
+) -> Tensor:
+    """Give the loss whose gradients add up to that of the mean over the whole optimizer batch.
+
+    A trainer divides the loss of each batch by ``batches``, adds the gradients of a step's batches up and averages them
+    over processes. Plain means would count a batch with fewer samples, or tokens, too much, and make the step over the
+    last few batches of an epoch too small; each term counts by its share of the step's total here.
+
+    Args:
+        terms: Of one batch.
+        weights: Of the terms, by name; 1 where one has none.
+        totals: Count of each term in all batches of the step, in this process; ``None`` where this batch is all of it.
+        batches: What the trainer divides by.
+        ragged: Whether processes may have different counts.
+    """
+    shares: dict[str, Tensor] = {}
+    for name, term in terms.items():
+        total = term.count if totals is None else totals[name] / batches
+        if ragged:
+            total = mean_of_processes(total, term.mean.device)
+        # Full batches of a step keep their bits.
+        shares[name] = term.mean if total in (0, term.count) else term.mean * (term.count / total)
+    return _added(shares, weights)
+
+
+def mean_of_processes(number: float, device: torch.device) -> float:
+    """The mean over all processes of a number that each of them has."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return number
+    total = torch.tensor(float(number), device=device)
+    distributed.all_reduce(total)
+    return float(total) / distributed.get_world_size()
+
+
+def _added(means: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    weighted = [mean * weights[name] if name in weights else mean for name, mean in means.items()]
+    first, *others = weighted
+    for other in others:
+        first = first + other
+    return first
