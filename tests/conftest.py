@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
-from tunesmith.contract.preprocess import Preprocess
+from tunesmith.modality.image import ImagePreprocess
 from tunesmith.run.train import Result, train
 
 runpy.run_path(str(Path(__file__).with_name("small_models.py")))  # registers them with torchvision
@@ -86,7 +86,7 @@ def random_input() -> Callable[..., Any]:
 
     def make(backbone: Any, count: int = 2) -> Any:
         generator = torch.Generator().manual_seed(1)
-        if isinstance(backbone.preprocess, Preprocess):
+        if isinstance(backbone.preprocess, ImagePreprocess):
             shape = (count, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
             return torch.randn(shape, generator=generator)
         mask = (torch.arange(7) < torch.tensor([7, 5]).repeat(count)[:count, None]).long()

@@ -19,7 +19,7 @@ def test_a_room_has_one_name_in_configuration_code_and_tests(room):
     assert all((ROOT / place / room).is_dir() for place in ("conf", "src/tunesmith", "tests"))
 
 
-@pytest.mark.parametrize("room", PLUG_INS)
+@pytest.mark.parametrize("room", [*PLUG_INS, "target", "modality"])
 def test_tests_mirror_the_room(room):
     modules = {p.relative_to(SOURCE) for p in (SOURCE / room).rglob("*.py") if p.stem != "__init__"}
     found = (p.relative_to(ROOT / "tests") for p in (ROOT / "tests" / room).rglob("test_*.py"))

@@ -72,7 +72,7 @@ def outside(tmp_path):
 
             from tunesmith.backbone.base import Backbone
             from tunesmith.contract.features import Stage
-            from tunesmith.contract.preprocess import Preprocess
+            from tunesmith.modality.image import ImagePreprocess
             from tunesmith.contract.protocols import Weights
             from tunesmith.data.image.module import ImageData
             from tunesmith.data.table import Table
@@ -82,7 +82,8 @@ def outside(tmp_path):
                 def __init__(self, width: int = 4) -> None:
                     net = nn.Sequential(nn.Conv2d(3, width, 3, stride=2), nn.Conv2d(width, width, 3, stride=2))
                     stages = [Stage("first", ("0",)), Stage("second", ("1",))]
-                    super().__init__(net, stages, width, Preprocess(16, mean=(0.5,) * 3, std=(0.5,) * 3), Weights())
+                    preprocess = ImagePreprocess(16, mean=(0.5,) * 3, std=(0.5,) * 3)
+                    super().__init__(net, stages, width, preprocess, Weights())
 
                 def pool(self, x):
                     return x.mean((2, 3))

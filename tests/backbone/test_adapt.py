@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from tunesmith.backbone.adapt import adapt_filters, adapt_input, adapt_preprocess, adapt_source
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
+from tunesmith.modality.image import ImagePreprocess
 
 FILTERS = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
 
@@ -66,10 +66,10 @@ def test_a_network_without_a_convolution_is_refused():
 
 
 def test_preprocess_follows():
-    colour = Preprocess(224, "bicubic", (0.1, 0.2, 0.6), (0.2, 0.3, 0.4))
+    colour = ImagePreprocess(224, "bicubic", (0.1, 0.2, 0.6), (0.2, 0.3, 0.4))
     assert adapt_preprocess(colour, None, 3) == colour
     assert adapt_preprocess(colour, 96, 3).size == 96
-    assert adapt_preprocess(colour, None, 1) == Preprocess(224, "bicubic", (0.3,), (0.3,))
+    assert adapt_preprocess(colour, None, 1) == ImagePreprocess(224, "bicubic", (0.3,), (0.3,))
     assert adapt_preprocess(colour, None, 4).mean == (0.1, 0.2, 0.6, 0.1)
 
 
@@ -82,4 +82,4 @@ def test_preprocess_follows():
 )
 def test_numbers_that_are_not_positive_are_refused(size, channels, sentence):
     with pytest.raises(ConfigError, match=sentence):
-        adapt_preprocess(Preprocess(), size, channels)
+        adapt_preprocess(ImagePreprocess(), size, channels)

@@ -14,10 +14,11 @@ from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.config.build import accepts, build
 from tunesmith.contract.features import Needs, Stage
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.contract.tree import map_tree
 from tunesmith.errors import ConfigError
+from tunesmith.modality.image import ImagePreprocess
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.task.optimization.freeze import apply_trainable, freeze_modes
 
 ROOT = Path(__file__).parents[2]
@@ -246,7 +247,7 @@ class Plugin(Backbone):
             net["tied"] = nn.Linear(2, 2)
             net["tied"].weight = net["a"].weight
         stages = [Stage(m, (m,)) for m in members]
-        super().__init__(net, stages, 2, Preprocess(size=size), Weights())
+        super().__init__(net, stages, 2, ImagePreprocess(size=size), Weights())
 
     def pool(self, x):
         return x
@@ -266,7 +267,7 @@ def test_left_and_doubled_tensors_are_named(members, named):
     assert named in str(caught.value)
 
 
-def test_a_image_needs_a_pixel():
+def test_an_image_needs_a_pixel():
     with pytest.raises(ConfigError, match=r"at least 1 pixel but got 0"):
         Plugin("a", "b", size=0)
 
@@ -276,7 +277,7 @@ class Pairs(Backbone):
 
     def __init__(self):
         net = nn.ModuleDict({"a": nn.Conv2d(3, 4, 3), "b": nn.Conv2d(4, 5, 3)})
-        super().__init__(net, [Stage(name, (name,)) for name in net], 10, Preprocess(size=8), Weights())
+        super().__init__(net, [Stage(name, (name,)) for name in net], 10, ImagePreprocess(size=8), Weights())
 
     def run_stage(self, stage, x):
         return map_tree(self.net[stage.name], x)

@@ -4,8 +4,8 @@ from torch import nn
 from torch.nn import functional
 
 from tunesmith.backbone.mnist_cnn import MnistCnn
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
+from tunesmith.modality.image import ImagePreprocess
 
 
 class Classic(nn.Module):
@@ -32,7 +32,7 @@ def test_weights_of_the_classic_network_give_its_features(tmp_path):
 
 def test_it_is_for_mnist():
     backbone = MnistCnn()
-    assert backbone.preprocess == Preprocess(size=28, mean=(0.1307,), std=(0.3081,))
+    assert backbone.preprocess == ImagePreprocess(size=28, mean=(0.1307,), std=(0.3081,))
     assert [s.name for s in backbone.stages] == ["conv1", "conv2", "fc1"]
     assert sum(p.numel() for p in backbone.parameters()) == 1_198_592
     assert [m.p for m in backbone.modules() if isinstance(m, nn.Dropout)] == [0.25, 0.5]

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from tunesmith.backbone.tiny import Tiny
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
+from tunesmith.modality.image import ImagePreprocess
 
 
 def test_three_stages_for_images_of_any_small_size():
     for size in (8, 32):
         backbone = Tiny(image_size=size).eval()
         assert [s.name for s in backbone.stages] == ["stage1", "stage2", "stage3"]
-        assert backbone.preprocess == Preprocess(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+        assert backbone.preprocess == ImagePreprocess(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         assert backbone(torch.randn(2, 3, size, size)).pooled.shape == (2, 64)
 
 

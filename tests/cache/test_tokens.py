@@ -8,9 +8,9 @@ import torch
 
 from tunesmith.cache.store import Store
 from tunesmith.cache.tokens import TokenCache
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.text.pair_data import PairTokenizer
 from tunesmith.data.text.tokenizer import Tokenizer
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.run.train import train
 
 TEXTS = [("good film",), ("the very good bold film is",), ("bad",)]

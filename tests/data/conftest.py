@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
+from tunesmith.modality.image import ImagePreprocess
 
 
 class Squares(ImageData):
@@ -36,7 +36,7 @@ def squares():
 
     def make(size=8, **arguments):
         data = Squares(**arguments)
-        data.connect(Preprocess(size=size))
+        data.connect(ImagePreprocess(size=size))
         data.setup("fit")
         return data
 

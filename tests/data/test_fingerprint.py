@@ -8,6 +8,7 @@ from tunesmith.data import fingerprint as module
 from tunesmith.data.fingerprint import digest_all, digest_names, fingerprint, shared
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError
+from tunesmith.modality import base as modality
 
 
 def lay(root, contents=("one", "two", "three", "four"), order=slice(None)):
@@ -20,7 +21,7 @@ def lay(root, contents=("one", "two", "three", "four"), order=slice(None)):
 
 
 def of(table, **options):
-    return fingerprint(table, *digest_all(table.samples, **options))
+    return fingerprint(table, *digest_all(table.samples, modality.of(table.modality), **options))
 
 
 def test_place_time_and_order_do_not_count(tmp_path):

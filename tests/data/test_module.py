@@ -2,15 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.contract.tree import leaves
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.text import TextPreprocess
 
 
 def test_images_want_a_backbone_of_images(squares):
-    with pytest.raises(
-        ConfigError, match=r"^Expected a backbone for images, such as backbone=timm, but got one for te"
-    ):
+    with pytest.raises(ConfigError, match=r"^Expected a backbone for images but got one for texts; use backbone=timm"):
         squares().connect(TextPreprocess("x", "x", "x", 8, 8))
 
 

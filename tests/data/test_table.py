@@ -27,6 +27,7 @@ GOOD = Table(np.zeros((4, 2, 2), np.uint8), np.array([0, 1, 0, 1]), ("a", "b"), 
         ({"kind": "value", "targets": np.full((4, 2), np.inf, np.float32)}, "finite number"),
         ({"kind": "multilabel", "targets": np.full((4, 2), 0.5, np.float32)}, "every label to be 0 or 1"),
         ({"channels": 4}, r"1 \(grey\) or 3"),
+        ({"channels": 0}, r"1 \(grey\) or 3"),
         ({k: getattr(GOOD, k)[:0] for k in ("samples", "targets", "names")}, "at least one of the images"),
     ],
 )

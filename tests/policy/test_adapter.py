@@ -12,9 +12,9 @@ from tunesmith.backbone.tiny import Tiny
 from tunesmith.config import find
 from tunesmith.config.build import build
 from tunesmith.contract.features import Stage
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.errors import MissingExtraError, PolicyError
+from tunesmith.modality.image import ImagePreprocess
 from tunesmith.policy.adapter import merge
 from tunesmith.policy.ia3 import IA3
 from tunesmith.policy.lora import LoRA
@@ -65,7 +65,7 @@ class Mixed(Backbone):
         net.attention = nn.MultiheadAttention(4, 2)
         net.linear = nn.Linear(4, 4)
         stages = [Stage("bare", ("token",)), Stage("one", ("grouped", "attention")), Stage("two", ("linear",))]
-        super().__init__(net, stages, 4, Preprocess(size=4), Weights())
+        super().__init__(net, stages, 4, ImagePreprocess(size=4), Weights())
 
     def pool(self, x):
         x = self.net.token.view(1, 4, 1, 1) + self.net.grouped(x.mean(1, keepdim=True).expand(-1, 4, -1, -1))

@@ -1,4 +1,4 @@
-"""A command's own trust: plug-ins of the present folder are built in every part of the run, and end with the command."""
+"""A command's own trust: plug-ins of the present folder are built in every part of a run, and end with it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Watch(Callback):
         self.stop = stop
 
     def on_train_epoch_end(self, trainer, pl_module) -> None:
-        assert self.stop.asked() is None and type(trainer.optimizers[0]).__name__ == self.expected[trainer.current_epoch]
+        assert self.stop.asked() is None
+        assert type(trainer.optimizers[0]).__name__ == self.expected[trainer.current_epoch]
 
     expected = ("Steps", "AdamW")
 """

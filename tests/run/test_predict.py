@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from tunesmith.config.compose import compose
+from tunesmith.data.image.found import find_files
 from tunesmith.errors import DataError
 from tunesmith.run.evaluate import evaluate
-from tunesmith.run.predict import find_files, predict
+from tunesmith.run.predict import predict
 from tunesmith.run.session import Session, Typed
 from tunesmith.run.train import train
 

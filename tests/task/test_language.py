@@ -7,7 +7,8 @@ import torch
 from torchmetrics import MeanSquaredError
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.modality.image import ImagePreprocess
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.task.language import attention_mistakes, metric_mistakes, score_tokens
 
 
@@ -18,7 +19,7 @@ def test_a_target_shorter_than_the_outputs_that_the_cache_padded():
 
 class Of:
     def __init__(self, attention):
-        self.preprocess = TextPreprocess("bert", "", "", 8, 9, attention) if attention else Preprocess()
+        self.preprocess = TextPreprocess("bert", "", "", 8, 9, attention) if attention else ImagePreprocess()
 
 
 @pytest.mark.parametrize(

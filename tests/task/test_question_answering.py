@@ -118,7 +118,7 @@ def test_weights_count_for_both_ends(assembled):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["head=linear"], r"an output a token for span targets but got Linear, .* use head=tokens"),
+        (["head=linear"], r"an output per token for span targets but got Linear, .* use head=tokens"),
         (["task.max_answer=0"], r"task.max_answer to be at least 1 token but got 0"),
         (["loss.label_smoothing=0.1"], r"loss.label_smoothing=0 for answers"),
         (["loss.class_weight=auto"], r"no loss.class_weight"),

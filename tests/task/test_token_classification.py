@@ -112,7 +112,7 @@ def test_the_baseline_says_the_commonest_tag(assembled):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["head=linear"], r"a head with an output a token for tags targets but got Linear, .* use head=tokens"),
+        (["head=linear"], r"a head with an output per token for tags targets but got Linear, .* use head=tokens"),
         (["task=classification"], r"target is class for Classification but got 'tags'"),
         (["loss=bce"], r"a loss for tags targets but got BCE, .* use loss=cross_entropy"),
         (["data.sampler=balanced"], r"data.sampler=shuffled where the targets are no classes but tags"),

@@ -8,13 +8,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
+from tunesmith.modality.image import ImagePreprocess
 
 RGB = 3
 
 
-def adapt_preprocess(preprocess: Preprocess, image_size: int | None, in_channels: int) -> Preprocess:
+def adapt_preprocess(preprocess: ImagePreprocess, image_size: int | None, in_channels: int) -> ImagePreprocess:
     """Say how images of another size or other channels are prepared, as the filters are adapted to them.
 
     Args:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from tunesmith.backbone.aside import MAP, POOLED, STAGE, Aside
 from tunesmith.contract.batch import Activations, Inputs
 from tunesmith.contract.features import Features, MapInfo, Needs, Stage
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.contract.tree import flatten, unflatten
-from tunesmith.errors import ConfigError
 
 DEFAULT = Needs(pooled=True)
 
@@ -47,12 +46,11 @@ class Backbone(nn.Module, ABC):
         net: nn.Module,
         stages: Sequence[Stage],
         feature_dim: int,
-        preprocess: Preprocess | TextPreprocess,
+        preprocess: Preprocess,
         weights: Weights,
     ) -> None:
         super().__init__()
-        if isinstance(preprocess, Preprocess) and preprocess.size < 1:
-            raise ConfigError(f"Expected backbone.image_size to be at least 1 pixel but got {preprocess.size}.")
+        preprocess.check()
         self.net = net
         self.stages = tuple(stages)
         self.feature_dim = feature_dim
@@ -93,10 +91,8 @@ class Backbone(nn.Module, ABC):
         return pooled
 
     def blank(self, count: int = 1) -> Any:
-        """`Inputs` of nothing, on the backbone's device: so many black images ``(B, C, H, W)``."""
-        assert isinstance(self.preprocess, Preprocess)
-        size = self.preprocess.size
-        return next(self.parameters()).new_zeros(count, self.preprocess.channels, size, size)
+        """`Inputs` of nothing, on the backbone's device: so many black images, or texts of two tokens."""
+        return self.preprocess.blank(count, next(self.parameters()))
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
         """The submodules, or parameters, that a stage owns, by their names in ``net``, in the order they run."""
@@ -161,13 +157,9 @@ class Backbone(nn.Module, ABC):
     def _maps(self) -> tuple[tuple[int, MapInfo], ...]:
         """The stages, by number, whose output is a map; found once, by a forward pass on one blank input."""
         if self._map_table is None:
-            found: dict[int, Tensor] = {}
-            if isinstance(self.preprocess, Preprocess):
-                found = self._on_a_blank(lambda blank: self._all_maps(blank))
-            self._map_table = tuple(
-                (i, MapInfo(x.shape[1], self.preprocess.size / x.shape[-1]))  # type: ignore[union-attr]
-                for i, x in found.items()
-            )
+            side = self.preprocess.map_side()
+            found = {} if side is None else self._on_a_blank(self._all_maps)
+            self._map_table = tuple((i, MapInfo(x.shape[1], (side or 0) / x.shape[-1])) for i, x in found.items())
         return self._map_table
 
     def maps_last(self, needs: Needs) -> bool:

@@ -13,8 +13,8 @@ from tunesmith.backbone.base import Backbone, cover
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Stage
 from tunesmith.contract.parameters import HEAD
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
+from tunesmith.modality.image import ImagePreprocess
 
 
 class Custom(Backbone):
@@ -68,7 +68,7 @@ class Custom(Backbone):
             net=net,
             stages=cut,
             feature_dim=0,  # found by the probe below
-            preprocess=Preprocess(image_size, interpolation, tuple(mean), tuple(std)),
+            preprocess=ImagePreprocess(image_size, interpolation, tuple(mean), tuple(std)),
             weights=load_weights(net, weights, strict=strict),
         )
         self.feature_dim = self._probe()

@@ -10,8 +10,8 @@ from tunesmith.backbone.adapt import adapt_preprocess
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Stage
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
+from tunesmith.modality.image import ImagePreprocess
 
 SMALLEST = 6
 """Side in pixels of the smallest image of which two convolutions and the pool leave something."""
@@ -37,7 +37,7 @@ class MnistCnn(Backbone):
     def __init__(
         self, weights: str | None = None, image_size: int = 28, in_channels: int = 1, strict: bool = True
     ) -> None:
-        mnist = Preprocess(size=28, mean=(0.1307,), std=(0.3081,))
+        mnist = ImagePreprocess(size=28, mean=(0.1307,), std=(0.3081,))
         preprocess = adapt_preprocess(mnist, image_size, in_channels)
         if image_size < SMALLEST:
             raise ConfigError(f"Expected backbone.image_size to be at least {SMALLEST} pixels but got {image_size}.")

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Stage
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError
+from tunesmith.modality.image import ImagePreprocess
 
 
 class Tiny(Backbone):
@@ -42,7 +42,7 @@ class Tiny(Backbone):
             net=net,
             stages=[Stage(name, (name,)) for name, _ in net.named_children()],
             feature_dim=4 * width,
-            preprocess=Preprocess(size=image_size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+            preprocess=ImagePreprocess(size=image_size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             weights=load_weights(net, weights, strict=strict),
         )
 

@@ -20,6 +20,7 @@ from tunesmith.cache.frozen import Cut, Frozen
 from tunesmith.data.image.decode import Decode
 from tunesmith.data.module import TableData
 from tunesmith.data.text.tokenizer import Tokenizer
+from tunesmith.target.base import of
 
 FORMAT = 2
 
@@ -54,8 +55,7 @@ def of_activations(
         "channels": data.spec.channels,
         "preprocess": _preprocess(data.preprocess),
         "view": None if view is None else _view(data, rows, view),
-        # What is learnt of texts themselves is read with other ends, or together with what is to be written.
-        **({"target": data.spec.target} if data.spec.target in ("text", "tokens") else {}),
+        **of(data.spec.target).cache_key(),
         "precision": [precision, dtype, torch.get_float32_matmul_precision()],
         "device": frozen.task.device.type,
         "memory_format": str(frozen.task._memory_format),

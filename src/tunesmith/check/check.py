@@ -17,6 +17,7 @@ from tunesmith.compare.runs import find
 from tunesmith.config.build import build
 from tunesmith.data.image.module import ImageData
 from tunesmith.errors import ConfigError, DataError, RunError
+from tunesmith.modality import base as modalities
 from tunesmith.run.session import Session
 
 
@@ -33,7 +34,7 @@ def check(cfg: DictConfig, session: Session | None = None) -> Report:
     """
     session = session or Session.read()
     data = build(cfg.data, session.trust)
-    if not isinstance(data, ImageData):
+    if not modalities.of(data.modality).listed:
         raise ConfigError("Expected data of images but got another kind.")
     data.setup()
     seen = image.see_all(data.table.samples)

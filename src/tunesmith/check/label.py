@@ -38,9 +38,9 @@ def findings(table: Table, indices: dict[str, Ints], alike: Sequence[tuple[int, 
 
 
 def _rare(table: Table) -> Iterator[Item]:
-    if table.kind == "value":
+    of = table.target.occurrences(table.targets, table.class_names)
+    if of is None:
         return
-    of = table.targets[:, None] == np.arange(len(table.class_names)) if table.classes else table.targets
     for number, name in enumerate(table.class_names):
         rows = np.flatnonzero(of[:, number])
         if len(rows) < FEW:
@@ -59,12 +59,7 @@ def _leaking(table: Table, indices: dict[str, Ints]) -> Iterator[Item]:
 
 def said(table: Table, row: int) -> str:
     """The label of a row, in words."""
-    target = table.targets[row]
-    if table.classes:
-        return table.class_names[int(target)]
-    if table.kind == "multilabel":
-        return "; ".join(np.array(table.class_names)[target.astype(bool)]) or "no label"
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(table.class_names, target, strict=True))
+    return table.target.in_words(table.targets[row], table.class_names) or "no label"
 
 
 def balance(table: Table, indices: dict[str, Ints]) -> list[tuple[str, ...]]:
@@ -86,7 +81,7 @@ def suspected(table: Table, folders: Sequence[Path]) -> Finding | None:
         DataError: The targets are no classes, or the predictions are not of these data.
         MissingExtraError: cleanlab is not installed.
     """
-    if not table.classes:
+    if not table.target.exclusive:
         raise DataError(f"Expected classes to look for wrong labels but got targets of kind {table.kind}.")
     try:
         from cleanlab.filter import find_label_issues  # takes seconds to import

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +13,7 @@ import pyarrow.parquet
 from tunesmith.compare.group import Group
 from tunesmith.compare.runs import Recorded
 from tunesmith.errors import RunError
-
-CLASSES = ("class", "ordinal")
+from tunesmith.target.base import of
 
 
 def with_out_of_fold(group: Group) -> tuple[Group, str]:
@@ -52,14 +51,14 @@ def _pooled(runs: Sequence[Recorded]) -> dict[str, float]:
         raise RunError("Expected each sample in one fold but some are tested in several.")
     if len(names) < samples:
         raise RunError(f"Expected all folds but the {len(runs)} there are test {len(names)} of {samples} samples.")
-    return _METRICS[runs[0].data["target"]](table, runs[0].data["class_names"])
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    return of(runs[0].data["target"]).pooled(columns, runs[0].data["class_names"])
 
 
 def _predictions(run: Recorded) -> pa.Table:
-    names, kind = run.data["class_names"], run.data["target"]
-    if kind not in _METRICS:
+    columns = of(run.data["target"]).pooled_columns(run.data["class_names"])
+    if columns is None:
         raise RunError("Expected classes or values; other targets are not put together.")
-    columns = ["target", "label"] if kind in CLASSES else [f"target_{n}" for n in names] + list(names)
     return read_columns(run.folder, ["file", *columns])
 
 
@@ -73,33 +72,3 @@ def read_columns(folder: Path, columns: Sequence[str]) -> pa.Table:
         return pyarrow.parquet.read_table(folder / "predictions.parquet", columns=list(columns))
     except (OSError, pa.ArrowException) as error:
         raise RunError(f"Expected {folder.name} to have its predictions.parquet but got: {error}.") from error
-
-
-def _classes(table: pa.Table, names: Sequence[str]) -> dict[str, float]:
-    from sklearn.metrics import accuracy_score, f1_score  # takes seconds to import
-
-    truth, said = (table[column].to_numpy() for column in ("target", "label"))
-    return {
-        "accuracy": float(accuracy_score(truth, said)),
-        "macro_f1": float(f1_score(truth, said, labels=list(names), average="macro", zero_division=0)),
-    }
-
-
-def _values(table: pa.Table, names: Sequence[str]) -> dict[str, float]:
-    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-
-    truth, said = (
-        np.stack([table[f"{prefix}{name}"].to_numpy() for name in names], axis=1) for prefix in ("target_", "")
-    )
-    return {
-        "mae": float(mean_absolute_error(truth, said)),
-        "rmse": float(root_mean_squared_error(truth, said)),
-        "r2": float(r2_score(truth, said)),
-    }
-
-
-_METRICS: Mapping[str, Callable[[pa.Table, Sequence[str]], dict[str, float]]] = {
-    "class": _classes,
-    "ordinal": _classes,
-    "value": _values,
-}

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tunesmith.compare.group import Comparison, Group
-from tunesmith.compare.out_of_fold import CLASSES, read_columns
+from tunesmith.compare.out_of_fold import read_columns
 from tunesmith.compare.parallel import draw_parallel
 from tunesmith.compare.statistics import Floats
 from tunesmith.errors import RunError
 from tunesmith.run.record import metrics_log
+from tunesmith.target.base import of
 
 MOST_CURVES = 8
 MOST_MATRICES = 4
@@ -153,7 +154,7 @@ def confusion(group: Group) -> Floats | None:
     """
     first = group.runs[0].data
     names = first.get("class_names", ())
-    if first.get("target") not in CLASSES or len(names) > MOST_CLASSES:
+    if "target" not in first or not of(first["target"]).exclusive or len(names) > MOST_CLASSES:
         return None
     place = {name: i for i, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), int)

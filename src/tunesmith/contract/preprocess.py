@@ -1,51 +1,44 @@
-"""How a backbone wants its inputs prepared."""
+"""How a backbone wants its inputs prepared, whatever the modality."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tunesmith.contract.batch import Inputs
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """How images must be prepared for a backbone, taken from its weights.
+class Preprocess(Protocol):
+    """How samples must be prepared: a frozen dataclass of plain values, which run.json records.
 
-    Attributes:
-        size: Height and width in pixels of what the backbone sees.
-        interpolation: ``bilinear``, ``bicubic`` or ``nearest``, as torchvision names them.
-        mean: Mean of each channel, on the scale 0 to 1.
-        std: Standard deviation of each channel, on the scale 0 to 1.
-    """
-
-    size: int = 224
-    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-
-    @property
-    def channels(self) -> int:
-        """Channels that the backbone expects."""
-        return len(self.mean)
-
-
-@dataclass(frozen=True)
-class TextPreprocess:
-    """How texts must be prepared for a backbone.
+    Each modality has its own, such as `tunesmith.modality.image.ImagePreprocess`.
 
     Attributes:
-        tokenizer: Name of the model whose tokenizer it is; as the user named it.
-        folder: Where its files are on this machine.
-        digest: Of these files.
-        max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
-        vocabulary: Number of tokens that the backbone knows.
-        attention: Whether a token sees all others, only those before it, or what stands in another stack as well.
-        languages: Codes of the languages that are read and written, where the tokenizer marks texts with them.
+        modality: Name of the modality.
     """
 
-    tokenizer: str
-    folder: str
-    digest: str
-    max_length: int
-    vocabulary: int
-    attention: Literal["bidirectional", "causal", "encoder_decoder"] = "bidirectional"
-    languages: tuple[str, ...] = ()
+    modality: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def check(self) -> None:
+        """Refuse what no backbone can want.
+
+        Raises:
+            ConfigError: A number is out of range.
+        """
+        ...
+
+    def blank(self, count: int, like: Tensor) -> Inputs:
+        """Inputs of nothing, so many, on the device of a tensor and, where they are no indices, of its dtype."""
+        ...
+
+    def map_side(self) -> int | None:
+        """Height and width of what unpooled maps are of; ``None`` for a modality without maps."""
+        ...
+
+    def backbone_options(self) -> Mapping[str, Any]:
+        """Arguments of a backbone that a file of weights does not say."""
+        ...

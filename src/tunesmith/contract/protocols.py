@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from tunesmith.contract.features import Features, MapInfo, Needs, Stage
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,7 +41,7 @@ class Backbone(Protocol):
     net: Any
     feature_dim: int
     stages: tuple[Stage, ...]
-    preprocess: Preprocess | TextPreprocess
+    preprocess: Preprocess
     weights: Weights
 
     @property

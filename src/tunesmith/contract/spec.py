@@ -3,14 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-Target: TypeAlias = Literal["class", "multilabel", "value", "ordinal", "tags", "span", "text", "tokens"]
-"""Kinds of target; see `DataSpec`."""
-
-
-RAGGED: tuple[Target, ...] = ("tags", "span", "text", "tokens")
-"""Those with an output a token: a sample has as many of them as it has tokens."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +10,10 @@ class DataSpec:
     """What the data is, published by a data module after `setup`; saved whole in run.json.
 
     Attributes:
-        target: The kind of target: one ``class`` of several, any number of labels (``multilabel``), ``value`` (one or
-            more real numbers), or classes in an order (``ordinal``); a class for each word (``tags``), begin and end of
-            an answer in a text (``span``), a ``text`` that is to be written, the text's own ``tokens``.
+        target: Name of the kind of target, such as ``class``; what it means is in the module of that name in
+            `tunesmith.target`.
         class_names: One name a class, label or value, in the order of the indices.
-        input: The kind of input.
+        input: Name of the modality, such as ``image``.
         channels: Channels of a decoded image: 1 (grey) or 3 (RGB); 0 for texts.
         fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
         split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
@@ -41,8 +32,8 @@ class DataSpec:
     fingerprint: str
     split_unit: str
     group: str | None = None
-    target: Target = "class"
-    input: Literal["image", "text"] = "image"
+    target: str = "class"
+    input: str = "image"
     train_counts: tuple[int, ...] = ()
     train_size: int = 0
     mean_weight: float = 1.0
@@ -50,8 +41,3 @@ class DataSpec:
     target_std: tuple[float, ...] = ()
     truncated: float = 0.0
     unlabelled: str | None = None
-
-    @property
-    def ragged(self) -> bool:
-        """Whether there is an output a token, of which a sample has any number."""
-        return self.target in RAGGED

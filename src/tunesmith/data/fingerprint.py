@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tunesmith.data.image.memory import cores
 from tunesmith.data.progress import track
-from tunesmith.data.table import Images, Ints, Pixels, Table, Text
+from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError
+from tunesmith.modality.base import Modality
 
 MAX_BYTES = 4 * 2**30
 """Files that are larger together are not read whole: some minutes on a network disk."""
@@ -47,48 +45,34 @@ def digest_names(names: Iterable[str]) -> str:
 
 def labels(table: Table) -> list[Any]:
     """Class name, labels, values or what else is said of each sample; with its weight where the data have weights."""
-    if table.ragged:
-        found = list(table.targets)
-    else:
-        found = [table.class_names[t] for t in table.targets] if table.classes else table.targets.tolist()
+    found = table.target.plain(table.targets, table.class_names)
     return found if table.weights is None else list(zip(found, table.weights.tolist(), strict=True))
 
 
-def digest_all(images: Images | Sequence[Text], max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
-    """Digest the content of each image or text.
+def digest_all(samples: Sequence[Any], modality: Modality, max_bytes: int = MAX_BYTES) -> tuple[list[bytes], bool]:
+    """Digest the content of each sample.
 
     Args:
-        images: Files, pixels or texts.
+        samples: Files, pixels or texts.
+        modality: Theirs.
         max_bytes: Size of all files together up to which they are read whole.
 
     Returns:
-        One digest an image, and whether they are over whole files.
+        One digest per sample, and whether they are over whole files.
 
     Raises:
         DataError: A file cannot be read.
     """
     try:
-        files = [image for image in images if isinstance(image, Path)]
-        whole = sum(file.stat().st_size for file in files) <= max_bytes
+        whole = sum(file.stat().st_size for file in modality.files(samples)) <= max_bytes
 
-        def digest(image: Path | Pixels | Text) -> bytes:
-            return hashlib.blake2b(_content(image, whole), digest_size=16).digest()
+        def digest(sample: Any) -> bytes:
+            return hashlib.blake2b(modality.content(sample, whole, HEAD_BYTES), digest_size=16).digest()
 
         with ThreadPoolExecutor(cores()) as pool:
-            return list(track(pool.map(digest, images), "Fingerprinting", len(images))), whole
+            return list(track(pool.map(digest, samples), "Fingerprinting", len(samples))), whole
     except OSError as err:
         raise DataError(f"Expected a readable image but got {err.filename}: {err.strerror}.") from err
-
-
-def _content(image: Path | Pixels | Text, whole: bool) -> bytes:
-    if isinstance(image, tuple):
-        return repr(image).encode()
-    if isinstance(image, np.ndarray):
-        return repr(image.shape).encode() + image.tobytes()
-    if whole:
-        return image.read_bytes()
-    with image.open("rb") as file:
-        return image.stat().st_size.to_bytes(8, "little") + file.read(HEAD_BYTES)
 
 
 def shared(digests: Sequence[bytes], indices: dict[str, Ints]) -> list[tuple[int, int]]:

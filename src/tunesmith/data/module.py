@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
 
+from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import Batch, Inputs
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import CachedSamples, Decoded, SplitDataset
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
@@ -28,6 +29,7 @@ from tunesmith.data.text.tokenizer import Keep
 from tunesmith.data.window import Counts, Steps
 from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
+from tunesmith.modality import base as modalities
 
 
 class TableData(LightningDataModule, ABC):
@@ -64,7 +66,7 @@ class TableData(LightningDataModule, ABC):
     bad_files: BadFiles
     duplicates: list[tuple[int, int]]
     spec: DataSpec
-    preprocess: Preprocess | TextPreprocess
+    preprocess: Preprocess
     mixing: Mixing
     test_views: str = "none"
 
@@ -99,12 +101,15 @@ class TableData(LightningDataModule, ABC):
         self._predicted: Sequence[Any] | None = None
         self._counts: Counts | None = None
 
+    modality: ClassVar[str]
+    """Name of the modality of the samples."""
+
     @abstractmethod
     def load(self) -> Table:
         """Read what there is, without decoding it."""
 
     @abstractmethod
-    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
+    def connect(self, preprocess: Preprocess) -> None:
         """Take over how the backbone wants its samples; call it before the loaders.
 
         Raises:
@@ -113,6 +118,20 @@ class TableData(LightningDataModule, ABC):
 
     def keep_tokens(self, keep: Keep | None) -> None:
         """Take over what keeps the tokens of texts, before `setup`; images have none."""
+
+    @abstractmethod
+    def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
+        """Find the samples that ``input`` of a prediction means; call it after `connect`.
+
+        Args:
+            source: What was typed.
+            trained: The ``data`` of the run's configuration.
+            spec: Of the training run.
+            skip: Whether samples that cannot be read are left out.
+
+        Raises:
+            DataError: There are none, or one cannot be read and none is to be skipped, or none can be.
+        """
 
     @abstractmethod
     def plain(self, rows: Ints) -> SplitDataset:
@@ -150,14 +169,14 @@ class TableData(LightningDataModule, ABC):
             return
         table, self.bad_files = self.usable(self.load())
         self.indices = self.split(table)
-        self.digests = digests, whole = digest_all(table.samples)
+        self.digests = digests, whole = digest_all(table.samples, modalities.of(table.modality))
         self.duplicates = shared(digests, self.indices)
         warn_of_duplicates(table, self.duplicates)
         warn_of_contradictions(table, digests)
         self.spec = data_spec(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
         warn_of_gaps(table, self.indices)
         self.mixing.check(self.spec)
-        if self.balanced and not table.classes:
+        if self.balanced and not table.target.exclusive:
             raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
         self.table = table
 

@@ -11,6 +11,7 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.data.fingerprint import digest_names
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError
+from tunesmith.modality import base as modalities
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,9 @@ def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_un
         DataError: A value is the same for all of train, or every weight is 0.
     """
     rows = indices["train"]
-    values = table.targets[rows] if table.kind == "value" else np.zeros((1, 0))
-    mean, std = values.mean(0, dtype=np.float64), values.std(0, dtype=np.float64)
-    if not std.all():
-        name = table.class_names[int(std.argmin())]
-        raise DataError(
-            f"Expected '{name}' to differ between the {table.what} of train but it is {mean[std.argmin()]:g}."
-        )
+    targets = table.targets_of(rows)
+    mean, std = table.target.moments(targets, table.class_names, table.what)
+    counts = table.target.counts(targets, table.class_names)
     weight = 1.0 if table.weights is None else float(table.weights[rows].mean(dtype=np.float64))
     if not weight:
         raise DataError(
@@ -40,35 +37,24 @@ def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_un
         )
     return DataSpec(
         class_names=table.class_names,
-        channels=table.channels,
+        channels=modalities.of(table.modality).channels(table.channels),
         fingerprint=fingerprint,
         split_unit=split_unit,
         group=table.group_unit,
         target=table.kind,
-        input="image" if table.channels else "text",
-        train_counts=tuple(count(table, rows).values()) if _countable(table) else (),
+        input=table.modality,
+        train_counts=() if counts is None else tuple(counts.tolist()),
         train_size=len(rows),
         mean_weight=weight,
-        target_mean=tuple(mean.tolist()),
-        target_std=tuple(std.tolist()),
+        target_mean=mean,
+        target_std=std,
     )
 
 
 def count(table: Table, rows: Ints) -> dict[str, int]:
     """Number of samples by class, by label (a sample may have several, or none), of words by tag; or of ``samples``."""
-    if not _countable(table):
-        return {SAMPLES: len(rows)}
-    names = table.class_names
-    if table.kind == "multilabel":
-        numbers = table.targets[rows].sum(0).astype(np.int64)
-    else:
-        found = table.targets[rows] if table.classes else [i for row in rows for i in table.indices_of(row)]
-        numbers = np.bincount(found, minlength=len(names))
-    return dict(zip(names, numbers.tolist(), strict=True))
-
-
-def _countable(table: Table) -> bool:
-    return table.classes or table.kind in ("multilabel", "tags", "span")
+    counts = table.target.counts(table.targets_of(rows), table.class_names)
+    return {SAMPLES: len(rows)} if counts is None else dict(zip(table.class_names, counts.tolist(), strict=True))
 
 
 def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
@@ -95,7 +81,7 @@ def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
         one, other = (table.names[row] for row in found[0])
         log.warning(
             f"{len(found)} {table.what} have the content of another and a different label, such as {one} and {other}"
-            f"{': tunesmith check lists them' if table.channels else ''}."
+            f"{modalities.of(table.modality).listed}."
         )
 
 
@@ -104,8 +90,7 @@ def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
     for split, rows in indices.items():
         absent = [name for name, number in count(table, rows).items() if not number]
         if absent and len(rows) > 1:  # one image is what leave-one-out tests
-            what = {"multilabel": "label", "tags": "tag"}.get(table.kind, "class")
             log.warning(
-                f"Split {split} has no {table.what[:-1]} of {what} {', '.join(absent)}: its metrics say nothing about "
-                "that."
+                f"Split {split} has no {table.what[:-1]} of {table.target.unit} {', '.join(absent)}: its metrics say "
+                "nothing about that."
             )

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from tunesmith.contract.features import Features, Needs
 from tunesmith.errors import ConfigError, DataError, nearest
 
-Kind = Literal["class", "multilabel", "value", "ordinal"]
 FEATURES = ("pooled", "stage_features")
 
 
@@ -51,7 +50,7 @@ class Fitted(nn.Module, ABC):
         feature_dim: int,
         num_outputs: int,
         stage_dims: Sequence[int] = (),
-        target: Kind = "class",
+        target: str = "class",
         alpha: float | Literal["auto"] = "auto",
         features: Literal["pooled", "stage_features"] = "pooled",
     ) -> None:

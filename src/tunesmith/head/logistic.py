@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tunesmith.head.fitted import Fitted, Solution, rotated
+from tunesmith.target.base import of
 
 GRID = tuple(10.0**exponent for exponent in range(5, -4, -1))
 """Strengths that ``auto`` tries in turn: a hundred thousand to 0.001."""
@@ -37,7 +38,7 @@ class Logistic(Fitted):
     def solve(self, x: Tensor, target: Tensor, weight: Tensor, alpha: float | None) -> Solution:
         """Solve by L-BFGS; see `Fitted.solve`."""
         scores, axes = rotated(x)  # the penalty does not see a rotation, and directions without data stay 0
-        problem = _Problem(scores, target, weight, self.target == "multilabel")
+        problem = _Problem(scores, target, weight, of(self.target).independent)
         chosen = _choose(problem) if alpha is None else alpha
         inner, bias = minimise(problem, chosen)
         return Solution(axes @ inner, bias, chosen)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.head.fitted import Fitted, Solution, rotated
+from tunesmith.target.base import of
 
 GRID = tuple(10 ** (exponent / 4) for exponent in range(-12, 25))
 """Strengths that ``auto`` chooses from: 0.001 to a million, in quarter decades."""
@@ -35,7 +36,7 @@ class Ridge(Fitted):
 
     def solve(self, x: Tensor, target: Tensor, weight: Tensor, alpha: float | None) -> Solution:
         """Solve in closed form; see `Fitted.solve`."""
-        y = target if self.target == "value" else 2 * target - 1
+        y = of(self.target).regressed(target)
         share, root = (weight / weight.sum()).unsqueeze(1), weight.sqrt().unsqueeze(1)
         bias = (share * y).sum(dim=0)  # x is centred
         y = root * (y - bias)

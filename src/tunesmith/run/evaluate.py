@@ -22,6 +22,7 @@ from tunesmith.run.exclusive import exclusive
 from tunesmith.run.record import report
 from tunesmith.run.resume.changed import regrouped
 from tunesmith.run.session import Session
+from tunesmith.target.base import of
 
 
 def evaluate(cfg: DictConfig, session: Session | None = None) -> Outcome:
@@ -102,9 +103,7 @@ def _share(data: Any, split: str) -> Iterator[str]:
 
 
 def _compare(expected: DataSpec, got: DataSpec) -> None:
-    words = {"class": "classes", "multilabel": "labels", "value": "values", "ordinal": "classes in an order"}
-    words |= {"tags": "tags", "span": "answers", "text": "texts to be written", "tokens": "plain texts"}
-    kinds = [words[spec.target] for spec in (expected, got)]
+    kinds = [of(spec.target).plural for spec in (expected, got)]
     if expected.target != got.target:
         raise DataError(f"Expected data with {kinds[0]}, as the run was trained on, but got {kinds[1]}.")
     if expected.class_names != got.class_names:

@@ -14,7 +14,6 @@ from torch import Tensor
 from tunesmith.atomic import atomic, write_text
 from tunesmith.backbone.weights import OWN_HEAD, content_hash
 from tunesmith.config.build import accepts
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild
 from tunesmith.run.exclusive import exclusive
@@ -81,8 +80,7 @@ def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str,
     spec, backbone = found.spec, found.cfg.backbone.copy()
     if accepts(backbone, "weights", found.trust):
         backbone.weights = file
-    if isinstance(found.preprocess, Preprocess) and accepts(backbone, "image_size", found.trust):
-        backbone.image_size = found.preprocess.size  # a file of weights does not say it
+    backbone.update({k: v for k, v in found.preprocess.backbone_options().items() if accepts(backbone, k, found.trust)})
     preprocess = asdict(found.preprocess)
     preprocess.pop("folder", None)  # of a tokenizer, on this machine
     calibration = {"calibration": asdict(found.task.calibration)} if found.task.calibrates else {}

@@ -236,7 +236,7 @@ def finish(run: Run, parts: Parts, outcome: Outcome | None, plots: bool) -> None
     if outcome:
         run.update(metrics=outcome.metrics, majority=outcome.majority)
         report.save(outcome, run.folder)
-        wandb_logger.log_outcome(outcome, images, show_mistakes(parts.data, outcome))
+        wandb_logger.log_outcome(outcome, images, show_mistakes(parts.data, outcome), parts.data.modality)
         run.say(*report.tables(outcome, parts.task.calibration))
     wandb_logger.summarise(run.record["metrics"])
     run.say(report.places({"run folder": run.folder, "W&B run": wandb_logger.address()}, images))

@@ -17,6 +17,7 @@ from tunesmith.contract.protocols import Backbone, FittedHead, Head
 from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import fold, leaves, map_tree
 from tunesmith.errors import raise_together
+from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.joint import LM, lm_loss_weight_mistakes, stream_counts, stream_terms
 from tunesmith.task.kind import Kind, head_mistakes, without_padding
@@ -256,7 +257,9 @@ class Task(LightningModule, Kind):
         own = objective(terms, self.term_weights)
         self.log("train/loss_step", own.detach(), on_step=True, on_epoch=False, prog_bar=True)
         totals, batches = batch.get("totals"), self.trainer.accumulate_grad_batches
-        return share_of_step(terms | stream_terms(self, batch), self.term_weights, totals, batches, self.spec.ragged)
+        return share_of_step(
+            terms | stream_terms(self, batch), self.term_weights, totals, batches, of(self.spec.target).per_token
+        )
 
     def training_terms(self, batch: Batch) -> dict[str, Term]:
         """The terms of the loss of a training batch's own samples."""

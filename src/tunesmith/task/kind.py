@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
@@ -13,6 +13,7 @@ from tunesmith.contract.batch import Batch, Outputs
 from tunesmith.contract.protocols import Head, HeadTraits
 from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import Tree, select
+from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.metric.metric import update
 
@@ -39,9 +40,11 @@ class Kind(ABC):
 
     Attributes:
         calibration: How outputs become labels; the plain way until `calibrate` was asked and its answer put here.
+        spec: What the data are.
     """
 
     calibration: Calibration
+    spec: DataSpec
 
     targets: ClassVar[tuple[str, ...]] = ("class",)
     """Kinds of target, as `DataSpec` has them, that the task is for."""
@@ -110,6 +113,28 @@ class Kind(ABC):
             update(metrics, predictions, self.labels(predictions) if own else predictions, truth)
         return {"predictions": predictions, "target": truth, "outputs": outputs}
 
+    def baseline(self, metrics: MetricCollection, found: Mapping[str, Any]) -> str | None:
+        """Update metrics with what would be said without a model.
+
+        Args:
+            metrics: On the CPU.
+            found: What `score` kept of a test, all of it.
+
+        Returns:
+            That in words; ``None`` where there is nothing of the kind.
+        """
+        common = of(self.spec.target).always(self.spec)
+        if common is None:
+            return None
+        constant, name = common
+        metrics.update(constant.expand(found["predictions"].shape).contiguous(), found["target"])
+        return name
+
+    @property
+    def scheme(self) -> str | None:
+        """How tags say where an entity begins, as the metrics have it; ``None`` where none is of entities."""
+        return None
+
     @property
     def calibrates(self) -> bool:
         """Whether a calibration is to be fitted on validation when training is over."""
@@ -144,14 +169,7 @@ def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
             f"Expected {type(head).__name__} to say which features it takes but it has no attribute 'needs'; give it "
             "one, such as needs = Needs(pooled=True), with Needs from tunesmith.contract.features."
         )
-    per_token = traits.per_token
-    if per_token != spec.ragged:
-        fits = {"tags": "head=tokens", "span": "head=tokens"}.get(spec.target, "head=language_model")
-        yield (
-            f"Expected a head with an output a {'token' if spec.ragged else 'sample'} for {spec.target} targets but "
-            f"got {type(head).__name__}, which has one a {'token' if per_token else 'sample'}; use "
-            f"{fits if spec.ragged else 'head=linear'}."
-        )
+    yield from of(spec.target).head_mistakes(type(head).__name__, traits.per_token)
 
 
 def as_tensor(target: Tree) -> Tensor:

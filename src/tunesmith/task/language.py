@@ -11,8 +11,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.contract.protocols import Backbone
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.task.metric.perplexity import Perplexity, TokenAccuracy, mean_of_texts
 from tunesmith.task.sequence import aligned
 

@@ -49,15 +49,7 @@ class SequenceTask(Task, ABC):
         return {}
 
     def baseline(self, metrics: MetricCollection, found: Mapping[str, Any]) -> str | None:
-        """Update metrics with what would be said without a model.
-
-        Args:
-            metrics: On the CPU.
-            found: What `score` kept of a test, all of it.
-
-        Returns:
-            That in words; ``None`` where there is nothing of the kind.
-        """
+        """There is nothing of the kind."""
         return None
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import IGNORED, Batch
+from tunesmith.task.metric.entity import EntityScore
 from tunesmith.task.metric.metric import OfSequences, takes_labels
 from tunesmith.task.sequence import SequenceTask, parted, whole
 
@@ -52,6 +53,12 @@ class TokenClassification(SequenceTask):
         said[:, common] = 1
         _update(metrics, said, truth, text)
         return self.spec.class_names[common]
+
+    @property
+    def scheme(self) -> str | None:
+        """How tags say where an entity begins; see `Kind.scheme`."""
+        scores = (metric for metric in self.test_metrics.values(copy_state=False) if isinstance(metric, EntityScore))
+        return next((metric.scheme for metric in scores), None)
 
     def _of_words(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Probabilities of all words ``(M, K)``, 0 where there is no token, and the number of words of each text."""

@@ -8,8 +8,8 @@ import yaml
 
 from tunesmith.backbone.timm import weights
 from tunesmith.backbone.timm.timm import Timm
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
+from tunesmith.modality.image import ImagePreprocess
 
 LISTED = yaml.safe_load((Path(__file__).parents[2] / "families.yaml").read_text())
 SMALL = {o["name"]: o["image_size"] for family, o in LISTED.items() if family.startswith("timm/")}
@@ -68,8 +68,8 @@ def test_stages(name, stages):
 
 def test_preprocess_is_the_weights_own():
     half = (0.5, 0.5, 0.5)
-    assert Timm("tf_efficientnet_lite0", weights=None).preprocess == Preprocess(224, "bicubic", half, half)
-    imagenet = Preprocess(224, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert Timm("tf_efficientnet_lite0", weights=None).preprocess == ImagePreprocess(224, "bicubic", half, half)
+    imagenet = ImagePreprocess(224, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert Timm("resnet26d", weights=None).preprocess == imagenet
     assert Timm("resnet26d", weights=None, image_size=96).preprocess.size == 96
 

@@ -9,8 +9,8 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from tunesmith.backbone.torchvision import torchvision as adapter
 from tunesmith.backbone.torchvision.torchvision import Torchvision
 from tunesmith.contract.features import Needs
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, WeightsError
+from tunesmith.modality.image import ImagePreprocess
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -82,7 +82,7 @@ def test_penultimate_features_are_the_librarys_own(name, size, ignored, tmp_path
 
 @torch.no_grad()
 def test_inception_is_normalised_as_its_weights_want():
-    """What the library does within the network (`transform_input`), our `Preprocess` does before it."""
+    """What the library does within the network (`transform_input`), our `ImagePreprocess` does before it."""
     torch.manual_seed(0)
     library = torchvision.models.get_model("small_inception", transform_input=True, init_weights=True).eval()
     backbone = Torchvision("small_inception", weights=None, image_size=75).eval()
@@ -128,11 +128,11 @@ def test_the_classifier_is_gone_and_passed_over(saved):
 
 
 def test_preprocess_is_the_weights_own():
-    assert Torchvision("resnet18", weights=None).preprocess == Preprocess(224, "bilinear", **IMAGENET)
+    assert Torchvision("resnet18", weights=None).preprocess == ImagePreprocess(224, "bilinear", **IMAGENET)
     assert Torchvision("resnet18", weights=None, image_size=96).preprocess.size == 96
-    assert Torchvision("small_efficientnet", weights=None).preprocess == Preprocess(224, "bicubic", **IMAGENET)
+    assert Torchvision("small_efficientnet", weights=None).preprocess == ImagePreprocess(224, "bicubic", **IMAGENET)
     half = (0.5, 0.5, 0.5)
-    assert Torchvision("small_inception", weights=None).preprocess == Preprocess(299, "bilinear", half, half)
+    assert Torchvision("small_inception", weights=None).preprocess == ImagePreprocess(299, "bilinear", half, half)
 
 
 def test_one_channel_sees_a_grey_image_as_three_did(tmp_path):

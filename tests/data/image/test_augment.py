@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.augment import AtRandom, Augment, InTurn, QuarterTurn, ScaledCrop, augmentation
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 PRESETS = ("none", "light", "rotations", "slight", "auto", "randaugment")
 
@@ -58,7 +58,7 @@ def test_a_image_of_the_size_is_not_changed_by_the_crop():
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_is_erased_is_nothing_once_it_is_normalised(channels):
     torch.manual_seed(0)
-    preprocess = Preprocess(size=32, mean=(0.2, 0.4, 0.6), std=(0.5, 0.5, 0.5))
+    preprocess = ImagePreprocess(size=32, mean=(0.2, 0.4, 0.6), std=(0.5, 0.5, 0.5))
     augment = Augment("none", erase=1.0).build(preprocess, channels).steps
     white = torch.full((channels, 32, 32), 255, dtype=torch.uint8)
     erased = augment(white)
@@ -72,10 +72,10 @@ def test_what_is_erased_is_nothing_once_it_is_normalised(channels):
 
 def test_erasing_happens_as_often_as_asked():
     torch.manual_seed(0)
-    augment = Augment("none", erase=0.25).build(Preprocess(size=16), 3).steps
+    augment = Augment("none", erase=0.25).build(ImagePreprocess(size=16), 3).steps
     white = torch.full((3, 16, 16), 255, dtype=torch.uint8)
     assert 60 < sum(bool((augment(white) != 255).any()) for _ in range(400)) < 140
-    assert Augment("none").build(Preprocess(size=16), 3) is None
+    assert Augment("none").build(ImagePreprocess(size=16), 3) is None
 
 
 def test_magnitude_is_the_strength_of_randaugment():
@@ -103,7 +103,7 @@ def test_strengths_out_of_range(arguments):
 
 def test_a_batch_gets_what_each_of_its_images_would_get_alone():
     """Whatever its company, and images of any size beside each other."""
-    augment = Augment("auto").build(Preprocess(size=16), 3)
+    augment = Augment("auto").build(ImagePreprocess(size=16), 3)
     assert isinstance(augment, AtRandom)
     images = [torch.randint(0, 256, (3, 18, width), dtype=torch.uint8) for width in (18, 30, 36)]
     draws = [augment.draw(0, 4, row, 0) for row in range(3)]
@@ -115,7 +115,7 @@ def test_a_batch_gets_what_each_of_its_images_would_get_alone():
 
 @pytest.mark.parametrize(("preset", "count"), [("flips_in_turn", 2), ("symmetries_in_turn", 8)])
 def test_every_view_comes_in_its_turn(preset, count):
-    augment = Augment(preset).build(Preprocess(size=3), 1)
+    augment = Augment(preset).build(ImagePreprocess(size=3), 1)
     assert isinstance(augment, InTurn) and augment.views == count
     image = torch.arange(9, dtype=torch.uint8).view(1, 3, 3)
     symmetries = [torch.rot90(p, k, (1, 2)) for p in (image, image.flip(2)) for k in range(4)]

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.bad_files import leave_out
 from tunesmith.data.image.decode import Decode
 from tunesmith.data.image.image_folder import ImageFolder
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 
 def digests(root):
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 def data(folder, **options):
     module = ImageFolder(root=str(folder), split=Split(val=0.2), **options)
-    module.connect(Preprocess(size=8))
+    module.connect(ImagePreprocess(size=8))
     module.setup()
     return module
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.batch_transform import collate
 from tunesmith.data.sampler import Key
+from tunesmith.modality.image import ImagePreprocess
 
 
 def sample(height, width, **more):
@@ -44,7 +44,7 @@ def test_a_batch_is_augmented_by_what_its_samples_drew(squares, augment):
 
 def test_without_augmentation_images_are_only_normalised(squares):
     data = squares(augment="none")
-    data.connect(Preprocess(size=8, mean=(0.5,) * 3, std=(0.25,) * 3))
+    data.connect(ImagePreprocess(size=8, mean=(0.5,) * 3, std=(0.25,) * 3))
     image = data.plain(np.arange(1))[0]
     batch = data.on_after_batch_transfer(collate([image]), 0)
     assert torch.allclose(batch["input"][0], (image["input"] / 255 - 0.5) / 0.25, atol=1e-6)

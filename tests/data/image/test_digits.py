@@ -1,14 +1,14 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.digits import Digits
 from tunesmith.data.split.split import Split
+from tunesmith.modality.image import ImagePreprocess
 
 
 def test_digits():
     data = Digits(split=Split(), augment="none")
-    data.connect(Preprocess(size=32))
+    data.connect(ImagePreprocess(size=32))
     data.setup("fit")
     assert sum(sum(n.values()) for n in data.counts().values()) == 1797
     assert (len(data.spec.class_names), data.spec.channels) == (10, 1)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.image_folder import ImageFolder
 from tunesmith.data.split.split import Split
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 
 def lay(root, *folders, count=8, suffix="png"):
@@ -54,7 +54,7 @@ def test_a_run_from_files_to_a_batch_in_grey_and_in_colour(tmp_path):
     lay(tmp_path, "cat", "dog")
     for channels in (1, 3):
         module = data(tmp_path, channels=channels, split=Split(val=0), augment="rotations")
-        module.connect(Preprocess(size=8))
+        module.connect(ImagePreprocess(size=8))
         module.setup()
         batch = next(iter(module.train_dataloader()))
         assert batch["input"].shape == (12, channels, 8, 8)

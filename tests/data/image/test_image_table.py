@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.image_table import ImageTable
 from tunesmith.data.spec import members
 from tunesmith.data.split.split import Split
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 COUNT = 40
 
@@ -33,7 +33,7 @@ def table(photos):
         file = photos / f"labels.{suffix}"
         frame.to_csv(file, index=False) if suffix == "csv" else frame.to_parquet(file)
         data = ImageTable(**{"file": str(file), "channels": 1, "split": Split(by="auto", val=0.2)} | options)
-        data.connect(Preprocess(size=size))
+        data.connect(ImagePreprocess(size=size))
         return data
 
     return make

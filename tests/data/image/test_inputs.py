@@ -2,8 +2,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.inputs import normalise, views
+from tunesmith.modality.image import ImagePreprocess
 
 IMAGES = torch.arange(2 * 3 * 4 * 4).float().view(2, 3, 4, 4)
 
@@ -11,7 +11,7 @@ IMAGES = torch.arange(2 * 3 * 4 * 4).float().view(2, 3, 4, 4)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_normalising_equals_torchvisions(channels):
     images = torch.randint(0, 256, (4, channels, 6, 6), dtype=torch.uint8)
-    p = Preprocess()
+    p = ImagePreprocess()
     expected = v2.functional.normalize(images.expand(-1, 3, -1, -1) / 255, p.mean, p.std)
     result = normalise(images, p)
     assert result.dtype == torch.float32

@@ -8,10 +8,10 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.split.split import Split
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 # Python 3.12 warns of every fork of a process with threads; a torch loader with workers is one.
 FORK = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -175,7 +175,7 @@ def test_images_are_decoded_once_a_run(squares):
     data = squares(in_memory=True)
     assert data.train_dataloader().dataset is data.train_dataloader().dataset
     before = data.train_dataloader().dataset
-    data.connect(Preprocess(size=10))
+    data.connect(ImagePreprocess(size=10))
     assert data.train_dataloader().dataset is not before
     assert next(iter(data.train_dataloader()))["input"].shape == (30, 3, 11, 18)  # still to be cropped to 10 x 10
 
@@ -190,7 +190,7 @@ def test_grey_images_travel_as_one_channel(squares):
 def test_a_one_channel_backbone_takes_no_colour(squares):
     data, grey = squares(), squares(channels=1, augment="rotations")
     for d in (data, grey):
-        d.connect(Preprocess(size=8, mean=(0.5,), std=(0.2,)))
+        d.connect(ImagePreprocess(size=8, mean=(0.5,), std=(0.2,)))
     batch = next(iter(grey.train_dataloader()))
     assert grey.on_after_batch_transfer(batch, 0)["input"].shape == (30, 1, 8, 8)
     with pytest.raises(DataError, match=r"use backbone.in_channels=3, or data.channels=1 with data=image_folder or im"):
@@ -200,7 +200,7 @@ def test_a_one_channel_backbone_takes_no_colour(squares):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_backbone_of_other_channels_is_told_what_the_images_have(squares, channels):
     data = squares(channels=channels, augment="none")
-    data.connect(Preprocess(size=8, mean=(0.5,) * 4, std=(0.2,) * 4))
+    data.connect(ImagePreprocess(size=8, mean=(0.5,) * 4, std=(0.2,) * 4))
     with pytest.raises(DataError, match=rf"^Expected images of 4 .* use backbone.in_channels={channels}\.$"):
         data.train_dataloader()
 

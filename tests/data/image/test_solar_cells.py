@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.solar_cells import SolarCells, blocks
 from tunesmith.data.split.split import Split
 from tunesmith.errors import DataError, MissingExtraError
+from tunesmith.modality.image import ImagePreprocess
 
 
 def test_the_real_set_splits_as_the_published_numbers_do():
@@ -21,7 +21,7 @@ def test_the_real_set_splits_as_the_published_numbers_do():
     assert data.spec.channels == 1
     assert data.spec.class_names == ("functional", "defective")
     assert data.duplicates == []
-    data.connect(Preprocess(size=32))
+    data.connect(ImagePreprocess(size=32))
     data.in_memory = False
     batch = next(iter(data.test_dataloader()))
     assert batch["input"].shape == (32, 1, 32, 32)
@@ -78,7 +78,7 @@ def lay(root, lines, size=20):
 def test_a_folder_of_the_same_layout(tmp_path):
     lines = ["0.0 mono", "0.3333333333333333 mono", "0.6666666666666666 poly", "1.0 poly"] * 5
     data = SolarCells(root=str(lay(tmp_path, lines)), split=Split(), augment="rotations")
-    data.connect(Preprocess(size=8))
+    data.connect(ImagePreprocess(size=8))
     data.setup()
     assert data.table.targets.tolist() == [0, 0, 1, 1] * 5
     assert data.table.names[3] == "images/cell0003.png"

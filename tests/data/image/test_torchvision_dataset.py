@@ -7,10 +7,10 @@ import torch
 from PIL import Image, ImageFile
 from torchvision import datasets
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.torchvision_dataset import TorchvisionDataset
 from tunesmith.data.split.split import Split
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 RNG = np.random.default_rng(0)
 
@@ -41,7 +41,7 @@ UNSPLIT = ("EuroSAT", "Caltech101", "Caltech256")
 def module(name, root, **options):
     split = Split(by="auto", val=VAL.get(name, 0.1))
     data = TorchvisionDataset(**{"name": name, "root": str(root), "split": split, "augment": "none"} | options)
-    data.connect(Preprocess(size=SETS[name][2][1] if name in SETS else 16))
+    data.connect(ImagePreprocess(size=SETS[name][2][1] if name in SETS else 16))
     return data
 
 

@@ -3,15 +3,15 @@ import pytest
 import torch
 from torch import nn
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.synthetic.synthetic import Synthetic
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 
 def make(**arguments):
     data = Synthetic(**{"split": Split(val=0, test=0.25)} | arguments)
-    data.connect(Preprocess(size=32))
+    data.connect(ImagePreprocess(size=32))
     data.setup("fit")
     return data
 

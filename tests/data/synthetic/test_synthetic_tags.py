@@ -3,7 +3,7 @@ import pytest
 from tunesmith.data.split.split import Split
 from tunesmith.data.synthetic.synthetic_tags import SyntheticTags
 from tunesmith.errors import DataError
-from tunesmith.task.metric.entity import entities
+from tunesmith.target.result.entity import entities
 
 
 @pytest.fixture

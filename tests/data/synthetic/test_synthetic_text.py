@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from tunesmith.backbone.transformers.source import digest, find_model
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.synthetic.synthetic_text import SyntheticText
 from tunesmith.errors import DataError
+from tunesmith.modality.text import TextPreprocess
 
 
 def ready(data, name, reads):

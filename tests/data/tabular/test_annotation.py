@@ -12,7 +12,7 @@ CELLS = {"label": ["a", "b"], "split": ["train", "Valid"], "group": ["x", "x"], 
 
 def table(cells=CELLS, sources=(), **options):
     columns = Columns("t.csv", cells)
-    return Annotation(**options).table(columns, [("one",), ("two",)], np.array(["1", "2"]), 0, sources)
+    return Annotation(**options).table(columns, [("one",), ("two",)], np.array(["1", "2"]), sources, "text")
 
 
 def test_usual_columns_are_taken_where_they_are():

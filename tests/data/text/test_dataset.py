@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.sampler import Key
 from tunesmith.data.text.dataset import Encoded, TextDataset
 from tunesmith.data.text.language import Hiding
 from tunesmith.data.text.tokenizer import Tokenizer
 from tunesmith.data.text.unlabelled import Unlabelled
+from tunesmith.modality.text import TextPreprocess
 
 TEXTS = [("good film",), ("a very dull film",), ("dull",)]
 

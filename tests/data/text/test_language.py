@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.text.language import Hiding, begun, continued, following, pack
 from tunesmith.data.text.tokenizer import Tokenizer
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.text import TextPreprocess
 
 LONG = torch.arange(5, 1005, dtype=torch.int32)[None]
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
 from tunesmith.data.text.module import TextData
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.image import ImagePreprocess
+from tunesmith.modality.text import TextPreprocess
 
 
 class Words(TextData):
@@ -18,7 +19,7 @@ class Words(TextData):
 
     def load(self):
         texts = [(" ".join(["good", "bad"][i % 2] for _ in range(1 + i * 5 % 8)),) for i in range(160)]
-        return Table(texts, np.arange(160) % 2, ("a", "b"), np.array([f"t{i}" for i in range(160)]), channels=0)
+        return Table(texts, np.arange(160) % 2, ("a", "b"), np.array([f"t{i}" for i in range(160)]), modality="text")
 
 
 @pytest.fixture
@@ -138,4 +139,4 @@ def test_mistakes(words):
     with pytest.raises(DataError, match=r"data.max_length to be at least 1"):
         words(max_length=0)
     with pytest.raises(ConfigError, match=r"^Expected a backbone for texts but got one for images; use backbone=tra"):
-        Words(split=Split()).connect(Preprocess())
+        Words(split=Split()).connect(ImagePreprocess())

@@ -9,10 +9,10 @@ import transformers
 from transformers import AutoTokenizer
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.text.pair_table import PairTable
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.text import TextPreprocess
 
 WORDS = ["good", "bad", "dull", "fine"]
 ROWS = [{"source": " ".join(["the"] * (1 + i % 5)), "target": " ".join(WORDS[: 1 + i % 4])} for i in range(40)]

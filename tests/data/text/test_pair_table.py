@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.text.pair_table import PairTable
 from tunesmith.errors import DataError
+from tunesmith.modality.text import TextPreprocess
 
 WORDS = ["good", "bad", "dull", "fine"]
 ROWS = [{"source": " ".join(["the"] * (1 + i % 5)), "target": " ".join(WORDS[: 1 + i % 4])} for i in range(40)]

@@ -5,11 +5,11 @@ import logging
 import numpy as np
 import pytest
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Table
 from tunesmith.data.text.questions import QuestionData, span_of
 from tunesmith.errors import DataError
+from tunesmith.modality.text import TextPreprocess
 
 LONG = "the film is so very good, bold film, not a dull or poor film; fine"  # 18 words and marks
 
@@ -23,7 +23,7 @@ class Asked(QuestionData):
         targets = [*answers, (("good film", 0), ("good", 0)), (), ()]
         names = np.array([f"q{i}" for i in range(6)])
         groups = np.array([0, 0, 0, 1, 2, 2])
-        return Table(samples, targets, ("answer", "no answer"), names, channels=0, kind="span", groups=groups)
+        return Table(samples, targets, ("answer", "no answer"), names, modality="text", kind="span", groups=groups)
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.text.token_table import TokenTable
+from tunesmith.modality.text import TextPreprocess
 
 SENTENCES = "good B-X\nfilm I-X\nis O\n\nbad B-Y\n\nthe O\nfilm B-X\n"
 
@@ -19,7 +19,7 @@ def test_a_batch_has_a_tag_for_the_first_token_of_each_word(tmp_path, small_text
     data.connect(TextPreprocess("bert", small_text("bert"), "x", 64, 18))
     data.setup("fit")
     assert data.counts() == {"train": {"B-X": 2, "B-Y": 1, "I-X": 1, "O": 2}}
-    assert data.spec.ragged and data.spec.train_counts == (2, 1, 1, 2)
+    assert data.spec.target == "tags" and data.spec.train_counts == (2, 1, 1, 2)
     batch = data.plain(data.indices["train"]).collate([data.plain(data.indices["train"])[i] for i in range(3)])
     no = IGNORED
     assert batch["target"].tolist() == [[no, 0, 2, 3, no], [no, 1, no, no, no], [no, 3, 0, no, no]]

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.text.text_files import TextFiles
 from tunesmith.errors import DataError
+from tunesmith.modality.text import TextPreprocess
 
 TEXT = "the film is good\nso bad\n\n" * 12
 

@@ -27,7 +27,7 @@ def test_texts_and_what_is_said_of_them(table):
     found = table(ROWS, group="author")
     assert found.samples == [("good",), ("bad",)]
     assert (found.targets.tolist(), found.class_names, found.names.tolist()) == ([0, 1], ("a", "b"), ["row 1", "row 2"])
-    assert (found.channels, found.what, found.groups.tolist(), found.group_unit) == (0, "texts", [0, 1], "author")
+    assert (found.modality, found.what, found.groups.tolist(), found.group_unit) == ("text", "texts", [0, 1], "author")
 
 
 def test_pairs_labels_and_values(table):

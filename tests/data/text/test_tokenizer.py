@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.text.tokenizer import Tokenizer
 from tunesmith.errors import ConfigError
+from tunesmith.modality.text import TextPreprocess
 
 
 @pytest.fixture

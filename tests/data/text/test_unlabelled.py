@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.split.split import Split
 from tunesmith.data.text.text_table import TextTable
 from tunesmith.errors import DataError
+from tunesmith.modality.text import TextPreprocess
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from PIL import Image
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.run.evaluate import evaluate
-from tunesmith.run.predict import predict, summary
+from tunesmith.run.predict import predict
 from tunesmith.run.train import train
 
 KINDS = {
@@ -111,7 +111,7 @@ def test_evaluate_and_predict_say_the_same(run, images, tmp_path, capsys):
     for column in table.columns[1:]:
         got = table.loc[before["file"], column].to_list()
         assert got == (before[column].to_list() if column == "label" else pytest.approx(before[column], abs=1e-4))
-    assert all(line in capsys.readouterr().out for line in summary(found)[:1])
+    assert all(line in capsys.readouterr().out for line in found.summary()[:1])
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from torch import nn
 
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.contract.parameters import HEAD
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.head.ridge import Ridge
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.policy.chain import Chain
 from tunesmith.policy.gradual import Gradual
 from tunesmith.policy.phases import Phases

@@ -122,7 +122,7 @@ class Shown:
     [
         (["task=masked_lm", "backbone.name={gpt2}"], r"an encoder, such as BERT for this task but got a decoder"),
         (["task=causal_lm", "backbone.name={t5}"], r"a decoder, such as GPT-2 for this task but got an encoder-dec"),
-        (["task=causal_lm", "backbone.name={gpt2}", "head=linear"], r"a head with an output a token for tokens"),
+        (["task=causal_lm", "backbone.name={gpt2}", "head=linear"], r"a head with an output per token for tokens"),
         (["task=causal_lm", "backbone.name={gpt2}", f"+task.metrics.x={{_target_: {AUROC}}}"], r"no metric of classes"),
         (["task=causal_lm", "backbone.name={gpt2}", "trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known"),
         (

@@ -7,11 +7,9 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 
-from tunesmith.run.evaluation.predictions import Predictions
-from tunesmith.run.logger.wandb_logger import charts, flat
+from tunesmith.run.logger.wandb_logger import flat
 from tunesmith.run.logger.wandb_record import comparable, read_file
 from tunesmith.run.logger.wandb_run import LAST, PATIENCE, begin
 from tunesmith.run.train import train
@@ -78,23 +76,6 @@ def test_choices_and_overrides_are_a_key_each():
         "override/trainer.limit_val_batches": "2",
         "override/optimizer.lr": "1e-2",
     }
-
-
-@pytest.mark.parametrize(
-    ("kind", "keys"),
-    [
-        ("class", {"confusion_matrix", "roc", "precision_recall"}),
-        ("ordinal", {"confusion_matrix", "roc", "precision_recall"}),
-        ("multilabel", {"f1", "average_precision"}),
-        ("value", {"predicted/a", "predicted/b"}),
-    ],
-)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of wandb's own dependencies
-def test_every_kind_of_target_has_its_charts(kind, keys):
-    p = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], np.float32)
-    labels = {"multilabel": (p > 0.5).astype(int), "value": p}.get(kind, p.argmax(1))
-    found = Predictions(list("xyz"), p, labels, ("a", "b"), labels[::-1].copy(), kind)
-    assert set(charts(found)) == keys
 
 
 @pytest.mark.parametrize(("key", "found"), [("api_key", False), ("note", True)])

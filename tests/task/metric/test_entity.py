@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunesmith.errors import ConfigError
-from tunesmith.task.metric.entity import EntityScore, WordAccuracy, entities
+from tunesmith.task.metric.entity import EntityScore, WordAccuracy
 
 NAMES = ("B-LOC", "B-PER", "I-LOC", "I-PER", "O")
 
@@ -64,11 +64,6 @@ def test_a_word_of_which_nothing_is_said_is_wrong():
     recall.update(said, target, text)
     assert accuracy.compute() == pytest.approx(1 / 3)
     assert recall.compute() == 0  # the entity has two words
-
-
-def test_strictly_what_does_not_begin_is_none():
-    assert entities(("I-PER", "O", "B-PER", "I-PER", "I-LOC")) == {("PER", 2, 4)}
-    assert entities(("I-PER", "I-PER"), "IOE2") == frozenset()
 
 
 @pytest.mark.parametrize("names", [("NOUN", "VERB"), ("O", "IN"), ("O", "E-PER")])

@@ -14,8 +14,8 @@ from tunesmith.backbone.timm.families import FAMILIES, Family
 from tunesmith.backbone.timm.weights import CLASSIFIERS, download, fit
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Stage
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
+from tunesmith.modality.image import ImagePreprocess
 
 
 class Timm(Backbone):
@@ -114,11 +114,11 @@ def _find_family(name: str) -> Family:
     raise ConfigError(f"Expected backbone.name to be {what} ({titles}) but got '{name}'.{hint}")
 
 
-def _preprocess(name: str) -> Preprocess:
+def _preprocess(name: str) -> ImagePreprocess:
     """Read what timm keeps with the weights.
 
     Its ``crop_pct`` (resize to more than the size, then crop) is left out: the data's transforms resize the shorter
     side to the size itself and crop the centre, so nothing but the longer side's ends is lost.
     """
     cfg: Any = timm.models.resolve_pretrained_cfg(name)
-    return Preprocess(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))
+    return ImagePreprocess(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))

@@ -18,8 +18,8 @@ from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.torchvision.stages import EMBEDDING, FAMILIES, Cut, embed
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Stage
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
+from tunesmith.modality.image import ImagePreprocess
 
 POSITIONS = "encoder.pos_embedding"
 RENAMED = (
@@ -162,7 +162,7 @@ def _known_weights(name: str) -> dict[str, Any]:
 
 
 def _make(kind: type[nn.Module], name: str) -> Any:
-    # The normalisation that `transform_input` undoes is in our Preprocess: the same numbers, for any channels.
+    # The normalisation that `transform_input` undoes is in our ImagePreprocess: the same numbers, for any channels.
     inception = {"aux_logits": False, "transform_input": False, "init_weights": True}
     options = inception if kind is torchvision.models.Inception3 else {}
     return torchvision.models.get_model(name, weights=None, **options)
@@ -213,7 +213,7 @@ def _download(weights: Any) -> Mapping[str, Tensor]:
     return tensors
 
 
-def _preprocess(kind: type[nn.Module], transforms: Any) -> Preprocess:
+def _preprocess(kind: type[nn.Module], transforms: Any) -> ImagePreprocess:
     """Read the evaluation transforms that torchvision keeps with the weights.
 
     Their resize before the crop (232 px for a crop of 224) is left to the data's transforms, which resize the shorter
@@ -222,7 +222,7 @@ def _preprocess(kind: type[nn.Module], transforms: Any) -> Preprocess:
     Inception v3's weights come from a network for images from -1 to 1; torchvision normalises by ImageNet's numbers
     and has the network put that right (``transform_input``). Here the images are normalised right at once.
     """
-    preprocess = Preprocess(
+    preprocess = ImagePreprocess(
         size=transforms.crop_size[0],
         interpolation=transforms.interpolation.value,
         mean=tuple(transforms.mean),

@@ -16,9 +16,9 @@ from tunesmith.backbone.transformers.source import digest, find_model, tokenizer
 from tunesmith.backbone.weights import content_hash, load_weights
 from tunesmith.contract.batch import Activations, Inputs
 from tunesmith.contract.features import Features, Needs, Stage
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
+from tunesmith.modality.text import TextPreprocess
 
 HEADS = ("cls.", "pooler.", "lm_head.", "classifier.", "score.", "qa_outputs.", "classification_head.", "generator_")
 """How the names of what is not the backbone's begin: heads of pretraining and of other tasks."""
@@ -85,8 +85,7 @@ class Transformers(Backbone):
     @property
     def files(self) -> list[Path]:
         """The model's configuration, what it says of writing, and its tokenizer's files."""
-        assert isinstance(self.preprocess, TextPreprocess)
-        folder = Path(self.preprocess.folder)
+        folder = self._folder
         return [folder / "config.json", *folder.glob(SAID), *tokenizer_files(folder)]
 
     @property
@@ -143,11 +142,6 @@ class Transformers(Backbone):
         counted = mask.unsqueeze(2).to(hidden.dtype)
         mean: Tensor = (hidden * counted).sum(1) / counted.sum(1)
         return mean
-
-    def blank(self, count: int = 1) -> Mapping[str, Tensor]:
-        """Texts of two tokens."""
-        ones = torch.ones(count, 2, dtype=torch.int64, device=next(self.parameters()).device)
-        return {"input_ids": ones, "attention_mask": ones}
 
 
 def _counted(x: Any) -> Tensor:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.inputs import views
 from tunesmith.data.randomness import derive, preserved, seed_streams
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 Preset = Literal["none", "light", "rotations", "slight", "auto", "randaugment", "flips_in_turn", "symmetries_in_turn"]
 
@@ -81,7 +81,7 @@ class Augment:
         """Whether a random crop is cut, which needs an image larger than what the backbone sees."""
         return self.preset in ("light", "auto", "randaugment")
 
-    def build(self, preprocess: Preprocess, channels: Literal[1, 3]) -> Augmentation | None:
+    def build(self, preprocess: ImagePreprocess, channels: Literal[1, 3]) -> Augmentation | None:
         """Build it for images of 1 or 3 channels; ``None`` where there is nothing to do."""
         if self.preset in IN_TURN:
             return InTurn(IN_TURN[self.preset])

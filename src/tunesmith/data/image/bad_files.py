@@ -8,6 +8,7 @@ broken meanwhile is noticed (the data's fingerprint is another then).
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,6 +38,28 @@ def why_unreadable(images: Images, decoder: Decode) -> list[str | None]:
 
     with ThreadPoolExecutor(cores()) as pool:
         return list(track(pool.map(attempt, images), "Checking images", len(images)))
+
+
+def unreadable(files: Sequence[Path], decoder: Decode, skip: bool) -> dict[int, str]:
+    """Positions of the files that cannot be read, and why.
+
+    Args:
+        files: What to predict on.
+        decoder: Decodes.
+        skip: Whether these are to be left out.
+
+    Raises:
+        DataError: There are some and none is to be left out, or none can be read.
+    """
+    bad = {i: why for i, why in enumerate(why_unreadable(files, decoder)) if why is not None}
+    if bad and (not skip or len(bad) == len(files)):
+        first, why = next(iter(bad.items()))
+        way_out = "" if skip else "; on_bad_file=skip predicts on the others"
+        raise DataError(
+            f"Expected {'some' if skip else 'only'} readable images but {len(bad)} of {len(files)} are not, "
+            f"first {files[first]}: {why}{way_out}."
+        )
+    return bad
 
 
 def leave_out(table: Table, decoder: Decode) -> tuple[Table, BadFiles]:

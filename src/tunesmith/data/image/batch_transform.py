@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from tunesmith.contract.batch import Batch
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.inputs import Views, normalise, views
 from tunesmith.data.image.mixing import Mixing
+from tunesmith.modality.image import ImagePreprocess
 
 
 def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class BatchTransform:
     def __call__(
         self,
         batch: dict[str, Any],
-        preprocess: Preprocess,
+        preprocess: ImagePreprocess,
         augmentation: Augmentation | None,
         spec: DataSpec,
         trainer: Any,

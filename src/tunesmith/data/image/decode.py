@@ -15,11 +15,11 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data import workers
 from tunesmith.data.table import Pixels
 from tunesmith.errors import DataError
+from tunesmith.modality.image import ImagePreprocess
 
 FORMATS = {
     "JPEG": (".jpg", ".jpeg"),
@@ -124,7 +124,7 @@ class Decode:
         return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
-def channels_for(preprocess: Preprocess, spec: DataSpec) -> Literal[1, 3]:
+def channels_for(preprocess: ImagePreprocess, spec: DataSpec) -> Literal[1, 3]:
     """Channels to decode to.
 
     Raises:

@@ -77,7 +77,7 @@ class ImageTable(ImageData):
         images = [self.root / name for name in names.tolist()]
         if self.on_bad_file == "error":
             self._check_files(images)
-        return self.annotation.table(columns, images, names, self.channels, [self.path])
+        return self.annotation.table(columns, images, names, [self.path], self.modality, self.channels)
 
     def _check_files(self, images: list[Path]) -> None:
         missing = [image for image in images if not image.is_file()]

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from tunesmith.contract.preprocess import Preprocess
+from tunesmith.modality.image import ImagePreprocess
 
 Views = Literal["none", "flips", "symmetries", "five_crops"]
 
 
-def normalise(images: Tensor, preprocess: Preprocess) -> Tensor:
+def normalise(images: Tensor, preprocess: ImagePreprocess) -> Tensor:
     """Scale, centre and expand uint8 ``(B, C, H, W)``, C 1 or 3, to float ``(B, 3, H, W)``.
 
     One channel becomes three by broadcasting against the mean, without a copy in between.

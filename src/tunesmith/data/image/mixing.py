@@ -16,6 +16,7 @@ from tunesmith.contract.batch import Batch
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.randomness import derive, preserved, seed_streams
 from tunesmith.errors import DataError
+from tunesmith.target.base import of
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,8 @@ class Mixing:
 
     def check(self, spec: DataSpec) -> None:
         """Refuse a kind of target of which there are no mixtures."""
-        if self.wanted and spec.target == "ordinal":
-            raise DataError(
-                "Expected data.mixup=0 and data.cutmix=0 for classes in an order, since between two of them lie others."
-            )
+        if self.wanted:
+            of(spec.target).check_mixed()
 
     @property
     def wanted(self) -> bool:

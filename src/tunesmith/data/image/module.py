@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import Batch
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import CachedSamples, Decoded, ImageDataset
 from tunesmith.data.image.augment import Augment, Augmentation
-from tunesmith.data.image.bad_files import BadFiles, leave_out
+from tunesmith.data.image.bad_files import BadFiles, leave_out, unreadable
 from tunesmith.data.image.batch_transform import BatchTransform
 from tunesmith.data.image.decode import MARGIN, Decode, channels_for
+from tunesmith.data.image.found import find_files
 from tunesmith.data.image.inputs import Views, normalise
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.data.loader import fits
 from tunesmith.data.module import TableData
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Ints, Table
-from tunesmith.errors import ConfigError
+from tunesmith.modality.image import MODALITY, ImagePreprocess
 
 
 class ImageData(TableData, ABC):
@@ -58,7 +60,8 @@ class ImageData(TableData, ABC):
         drop_last: Whether a last training batch that is not full is left out.
     """
 
-    preprocess: Preprocess
+    preprocess: ImagePreprocess
+    modality = MODALITY.name
 
     def __init__(
         self,
@@ -99,15 +102,25 @@ class ImageData(TableData, ABC):
         self.test_views: Views = test_views
         self.on_bad_file = on_bad_file
         self.in_memory = in_memory
-        self.preprocess = Preprocess()
+        self.preprocess = ImagePreprocess()
         self._datasets: dict[tuple[str, bool, Decode], ImageDataset] = {}
 
-    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
+    def connect(self, preprocess: Preprocess) -> None:
         """Take over how the backbone wants its images; call it before the loaders."""
-        if not isinstance(preprocess, Preprocess):
-            raise ConfigError("Expected a backbone for images, such as backbone=timm, but got one for texts.")
-        self.preprocess = preprocess
+        self.preprocess = MODALITY.own(preprocess)
         self._datasets.clear()
+
+    def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
+        """Find files, and decode each once: before the model runs, so that nothing is lost by those that are damaged.
+
+        See `TableData.find`, and `found.find_files` for what ``source`` may be.
+        """
+        everything = find_files(source, trained, skip)
+        decoder = Decode(self.preprocess.size, channels_for(self.preprocess, spec), self.preprocess.interpolation)
+        bad = unreadable(everything, decoder, skip)
+        files = [file for i, file in enumerate(everything) if i not in bad]
+        skipped = {i: (str(everything[i]), why) for i, why in bad.items()}
+        return Asked(files, list(map(str, files)), MODALITY.column, skipped)
 
     def usable(self, table: Table) -> tuple[Table, BadFiles]:
         """The table without files that cannot be decoded, where they are to be skipped."""

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tunesmith.data.image.module import ImageData
-from tunesmith.data.table import Floats, Ints, Kind, Strings, Table
+from tunesmith.data.table import Floats, Ints, Strings, Table
 from tunesmith.errors import DataError, MissingExtraError
 
 NAMES = {
@@ -30,7 +30,7 @@ NAMES = {
 }
 """Names of the classes, in the order of the defect probability (``binary`` parts at 0.5), or of the value."""
 
-KINDS: dict[str, Kind] = {"binary": "class", "four": "class", "ordinal": "ordinal", "probability": "value"}
+KINDS = {"binary": "class", "four": "class", "ordinal": "ordinal", "probability": "value"}
 """Kind of target."""
 
 

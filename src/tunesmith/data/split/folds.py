@@ -56,7 +56,7 @@ def _drawn(table: Table, number: int, fold: int, by: By, seed: int) -> Ints:
 
     rows = np.arange(len(table))
     labels = strata(table, rows, len(rows) // number)
-    if by != "random" and table.classes:
+    if by != "random" and table.target.exclusive:
         _check_classes(table, labels, number)
     kinds: dict[str, Any] = {"random": KFold, "stratified": StratifiedKFold, "group": StratifiedGroupKFold}
     splitter = kinds[by](n_splits=number, shuffle=True, random_state=seed)
@@ -80,7 +80,7 @@ def few(table: Table, rows: Ints, shots: int, seed: int) -> Ints:
     Raises:
         DataError: The targets are no classes, or a class has fewer.
     """
-    if not table.classes:
+    if not table.target.exclusive:
         raise DataError(f"Expected no data.split.shots where the targets are no classes but {table.kind}.")
     if shots < 1:
         raise DataError(f"Expected data.split.shots to be at least 1 but got {shots}.")

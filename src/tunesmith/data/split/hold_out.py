@@ -43,7 +43,7 @@ def hold_out(table: Table, rows: Ints, name: str, count: int, by: By, seed: int)
     from sklearn.model_selection import train_test_split  # takes 1.6 s to import
 
     labels = strata(table, rows, min(count, len(rows) - count)) if by == "stratified" else None
-    if labels is not None and table.classes:
+    if labels is not None and table.target.exclusive:
         _check_stratifiable(table, labels, name, count)
     rest, held = train_test_split(rows, test_size=count, stratify=labels, random_state=seed)
     return rest, held

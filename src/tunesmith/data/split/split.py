@@ -141,8 +141,4 @@ def _check_groups(table: Table, groups: Ints, parts: dict[str, Ints]) -> None:
 
 def _check_classes(table: Table, parts: dict[str, Ints]) -> None:
     absent = [name for name, number in count(table, parts["train"]).items() if not number]
-    if absent and not table.ragged:  # of tags that train lacks there is a warning: see `publish.warn_of_gaps`
-        raise DataError(
-            f"Expected {table.what} of every class in train but got none of {', '.join(absent)}; "
-            "add some, leave the class out, or split otherwise (data.split)."
-        )
+    table.target.check_train(absent, table.what)

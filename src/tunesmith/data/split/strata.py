@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.data.table import Ints, Table
-
-BINS = 10
-"""Strata that values are cut into at the most."""
 
 
 def strata(table: Table, rows: Ints, smallest: int) -> Ints:
@@ -29,52 +24,9 @@ def strata(table: Table, rows: Ints, smallest: int) -> Ints:
     Returns:
         Stratum of each row ``(R,)``; classes are not merged.
     """
-    if table.classes:
-        classes: Ints = table.targets[rows].astype(np.int64)
-        return classes
-    labels = table.occurrences(rows)
-    if labels is None and table.ragged:
-        return np.zeros(len(rows), np.int64)
-    found = _tenths(table.targets[rows][:, 0]) if labels is None else _rarest(labels)
-    return _merged(found, max(1, smallest))
+    return table.target.strata(table.targets_of(rows), table.class_names, smallest)
 
 
 def composition(table: Table, rows: Ints) -> npt.NDArray[np.float64]:
     """What whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
-    labels = table.occurrences(rows)
-    if labels is not None:
-        return np.column_stack([labels, np.ones(len(rows))]).astype(np.float64)
-    if table.classes:
-        found: npt.NDArray[np.float64] = np.eye(len(table.class_names))[table.targets[rows].astype(np.int64)]
-        return found
-    parts = strata(table, rows, BINS)
-    return np.eye(int(parts.max()) + 1)[parts]
-
-
-def _rarest(labels: npt.NDArray[Any]) -> Ints:
-    frequency = labels.sum(0)
-    order = np.argsort(frequency, kind="stable")
-    first = labels[:, order].argmax(1)
-    rarest: Ints = np.where(labels.any(1), order[first], labels.shape[1])
-    return rarest
-
-
-def _tenths(values: npt.NDArray[Any]) -> Ints:
-    different = np.unique(values)
-    edges = different[1:] if len(different) <= BINS else np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
-    found: Ints = np.digitize(values, edges)
-    return found
-
-
-def _merged(found: Ints, most: int) -> Ints:
-    names, inverse, sizes = np.unique(found, return_inverse=True, return_counts=True)
-    by_size = np.argsort(-sizes, kind="stable")
-    kept = [s for s in by_size[:most] if sizes[s] >= 2]
-    if len(kept) < len(names) and len(kept) == most:
-        kept = kept[:-1]
-    rest = np.setdiff1d(np.arange(len(names)), kept)
-    stratum = np.zeros(len(names), np.int64)
-    stratum[kept] = np.arange(len(kept))
-    # What is too rare for a stratum of its own shares one; a single row goes with the commonest.
-    stratum[rest] = len(kept) if sizes[rest].sum() >= 2 else 0
-    return stratum[inverse]
+    return table.target.composition(table.targets_of(rows), table.class_names)

@@ -54,4 +54,4 @@ class SyntheticPairs(PairData):
             pairs = [document(draw) for _ in range(self.samples)]
         texts = [(self.prefix + " ".join(read), " ".join(written)) for read, written in pairs]
         names = np.array([f"pair{row:05d}" for row in range(len(texts))])
-        return Table(texts, [text[1] for text in texts], (), names, channels=0, kind="text")
+        return Table(texts, [text[1] for text in texts], (), names, modality=self.modality, kind="text")

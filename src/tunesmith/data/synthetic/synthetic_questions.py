@@ -58,7 +58,7 @@ class SyntheticQuestions(QuestionData):
             targets=[answers for _, _, answers in drawn],
             class_names=CLASSES if any(not answers for _, _, answers in drawn) else CLASSES[:1],
             names=np.array([f"question{i:05d}" for i in range(len(drawn))]),
-            channels=0,
+            modality=self.modality,
             groups=np.arange(len(drawn)) // 4,
             group_unit="report",
             kind="span",

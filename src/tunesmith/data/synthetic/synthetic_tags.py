@@ -60,7 +60,7 @@ class SyntheticTags(TaggedData):
             targets=[tuple(map(classes.index, tags)) for tags in drawn.values()],
             class_names=tuple(classes),
             names=np.array([f"sentence{i:05d}" for i in range(self.samples)]),
-            channels=0,
+            modality=self.modality,
             kind="tags",
         )
 

@@ -42,4 +42,4 @@ class SyntheticText(TextData):
             (" ".join(word for _ in range(self.sentences) for word in sentence(draw)),) for _ in range(self.samples)
         ]
         names = np.array([f"text{row:05d}" for row in range(len(texts))])
-        return Table(texts, [0] * len(texts), (), names, channels=0, kind="tokens")
+        return Table(texts, [0] * len(texts), (), names, modality=self.modality, kind="tokens")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
-from tunesmith.data.tabular.columns import Columns, Found, Target
+from tunesmith.data.tabular.columns import Columns
 from tunesmith.errors import DataError, nearest
+from tunesmith.target.table.cells import Found
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Annotation:
     """
 
     labels: str | Sequence[str] = "label"
-    target: Target = "auto"
+    target: str = "auto"
     separator: str | None = None
     classes: Sequence[str | int] | None = None
     split: str | None = "auto"
@@ -44,8 +45,9 @@ class Annotation:
         columns: Columns,
         samples: Sequence[Any],
         names: Strings,
-        channels: Literal[0, 1, 3],
         sources: Sequence[str],
+        modality: str,
+        channels: int = 3,
         found: Found | None = None,
     ) -> Table:
         """Make the table of samples.
@@ -54,8 +56,9 @@ class Annotation:
             columns: The user's table.
             samples: As `Table` has them, a row of the user's each.
             names: Of the samples.
-            channels: As `Table` has them.
             sources: Columns that the samples were made of.
+            modality: As `Table` has it.
+            channels: As `Table` has them.
             found: The targets, where they are none of labels.
 
         Raises:
@@ -63,8 +66,8 @@ class Annotation:
         """
         labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
         classes = None if self.classes is None else [str(name) for name in self.classes]
-        left = set(columns.names) - {*(labels if found is None else ()), *sources}
         found = found or columns.target(labels, self.target, self.separator, classes)
+        left = set(columns.names) - {*found.columns, *sources}
         group = _optional(left, self.group, "group")
         weight = _optional(left, self.weight, "weight")
         split = _optional(left, self.split, "split")
@@ -75,6 +78,7 @@ class Annotation:
             class_names=found.names,
             names=names,
             channels=channels,
+            modality=modality,
             groups=None if group is None else _numbered(columns, group),
             group_unit=group,
             folders=None if split is None else _splits(columns, split),

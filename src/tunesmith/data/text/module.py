@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import UNLABELLED, Batch, Inputs
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import SplitDataset
 from tunesmith.data.image.mixing import Mixing
@@ -22,12 +23,15 @@ from tunesmith.data.randomness import private
 from tunesmith.data.sampler import Lengths, Stream
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Floats, Ints, Strings, Text
+from tunesmith.data.tabular.found import find_texts
 from tunesmith.data.text import language
 from tunesmith.data.text.dataset import Encoded, TextDataset
 from tunesmith.data.text.language import Hiding
 from tunesmith.data.text.tokenizer import Keep, Tokenizer
 from tunesmith.data.text.unlabelled import TRAIN, Unlabelled, read, warn_of_tested
-from tunesmith.errors import ConfigError, DataError
+from tunesmith.errors import DataError
+from tunesmith.modality.text import MODALITY, TextPreprocess
+from tunesmith.target.base import of
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ class TextData(TableData, ABC):
         DataError: A number is out of range.
     """
 
+    modality = MODALITY.name
     preprocess: TextPreprocess
     between: ClassVar[str] = "\t"
     """What people see between the parts of a sample."""
@@ -106,20 +111,23 @@ class TextData(TableData, ABC):
         self._grouped = batch_size if group_by_length else None
         self.mixing = Mixing(0.0, 0.0, 0)
 
-    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
+    def connect(self, preprocess: Preprocess) -> None:
         """Take over how the backbone wants its texts; call it before `setup`."""
-        if not isinstance(preprocess, TextPreprocess):
-            raise ConfigError(
-                "Expected a backbone for texts but got one for images; use backbone=transformers, such as "
-                "backbone.name=package:minilm."
-            )
-        most = preprocess.max_length
-        self.preprocess = replace(preprocess, max_length=min(self.max_length or most, most))
+        own = MODALITY.own(preprocess)
+        most = own.max_length
+        self.preprocess = replace(own, max_length=min(self.max_length or most, most))
         self.tokenizer = Tokenizer(self.preprocess)
 
     def keep_tokens(self, keep: Keep | None) -> None:
         """See `TableData.keep_tokens`."""
         self.tokenizer.keep = keep
+
+    def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
+        """Find texts; see `TableData.find`, and `found.find_texts` for what ``source`` may be."""
+        return self._asked(find_texts(source, trained))
+
+    def _asked(self, texts: Sequence[Text]) -> Asked:
+        return Asked(texts, ["\t".join(parts) for parts in texts], MODALITY.column)
 
     def setup(self, stage: str | None = None) -> None:
         """Load, split, tokenise and publish `spec`; a second call does nothing, nor does one before prediction.
@@ -166,7 +174,7 @@ class TextData(TableData, ABC):
             targets: Theirs, likewise; ``None`` where they are to be predicted.
         """
         nothing = np.full(len(samples), -1)
-        if self.spec.target == "tokens" and self.preprocess.attention == "causal":
+        if of(self.spec.target).written and self.preprocess.attention == "causal":
             tokens, cut = (language.begun if targets is None else language.continued)(self.tokenizer, samples)
             return Encoded(tokens, nothing if targets is None else [language.following(t) for t in tokens], cut)
         tokens, cut = self.tokenizer(samples)
@@ -236,7 +244,9 @@ class TextData(TableData, ABC):
 
     def _hiding(self) -> Hiding | None:
         """How words are hidden, where they are to be found again."""
-        if self.spec.target != "tokens" or self.preprocess.attention != "bidirectional" or not hasattr(self, "table"):
+        if self.preprocess.attention != "bidirectional" or not hasattr(self, "table"):
+            return None
+        if not of(self.spec.target).written:
             return None
         return Hiding.of(self.tokenizer, self.mlm_probability, self.seed)
 

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.text.dataset import Encoded
 from tunesmith.data.text.module import TextData
 from tunesmith.data.text.tokenizer import Columns, Tokenizer, int32
 from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.text import TextPreprocess
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class PairData(TextData, ABC):
         self.prefix, self.languages = prefix, tuple(languages or ())
         self.max_target_length = max_target_length
 
-    def connect(self, preprocess: Preprocess | TextPreprocess) -> None:
+    def connect(self, preprocess: Preprocess) -> None:
         """Take over how the backbone wants its texts; see `TextData.connect`."""
         super().connect(preprocess)
         self.preprocess = replace(self.preprocess, languages=self.languages)

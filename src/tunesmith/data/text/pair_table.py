@@ -9,8 +9,9 @@ import numpy as np
 
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.annotation import Annotation
-from tunesmith.data.tabular.columns import Columns, Found, texts_of
+from tunesmith.data.tabular.columns import Columns, texts_of
 from tunesmith.data.text.pair_data import PairData
+from tunesmith.target.table.cells import Found
 
 
 @final
@@ -55,4 +56,4 @@ class PairTable(PairData):
         names = np.array([f"row {row}" for row in range(1, len(pairs) + 1)])
         texts = [(self.prefix + source, target) for source, target in pairs]
         found = Found("text", [target for _, target in pairs], ())
-        return self.annotation.table(columns, texts, names, 0, self.columns, found)
+        return self.annotation.table(columns, texts, names, self.columns, self.modality, found=found)

@@ -45,7 +45,7 @@ class QaTable(QuestionData):
             targets=[question.answers for _, question in found],
             class_names=CLASSES if impossible else CLASSES[:1],
             names=np.array(names),
-            channels=0,
+            modality=self.modality,
             groups=np.unique([str(q.title) for _, q in found], return_inverse=True)[1] if grouped else None,
             group_unit="title" if grouped else None,
             folders=folders_of(files, [(file, question.split) for file, question in found], names),

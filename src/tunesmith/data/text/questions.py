@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from tunesmith.contract.asked import Asked
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.table import Ints, Text
+from tunesmith.data.tabular.found import find_questions
 from tunesmith.data.tabular.qa_file import Answer
 from tunesmith.data.text.dataset import Encoded
 from tunesmith.data.text.module import TextData
@@ -113,6 +115,10 @@ class QuestionData(TextData, ABC):
             "answers": [tuple(text for text, _ in answers[row]) for row in rows],
         }
         return Encoded(tokens, wanted, cut, meta)
+
+    def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
+        """Find questions, each with the text that it is asked of; see `found.find_questions`."""
+        return self._asked(find_questions(source))
 
     def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
         """Make `predict_dataloader` serve questions, which `asked` then holds."""

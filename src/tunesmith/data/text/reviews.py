@@ -15,6 +15,7 @@ import numpy as np
 from tunesmith.data.table import Table
 from tunesmith.data.text.module import TextData
 from tunesmith.errors import DataError
+from tunesmith.target.base import of
 
 FILE = "rotten_tomatoes_corpus_full.csv.bz2"
 CLASSES = ("fresh", "rotten")
@@ -50,13 +51,14 @@ class Reviews(TextData):
             raise DataError(f"Expected columns category, text and movie_name in {path} but got no {missing.pop()}.")
         frame = frame[frame["category"].isin(CLASSES)]
         labels = np.array([CLASSES.index(word) for word in frame["category"]], dtype=np.int64)
+        found = of(self.target).given(labels, CLASSES)
         return Table(
             samples=[(str(text),) for text in frame["text"]],
-            targets=labels if self.target == "class" else [0] * len(labels),
-            class_names=CLASSES if self.target == "class" else (),
-            kind=self.target,
+            targets=found.targets,
+            class_names=found.names,
+            kind=found.kind,
             names=np.array([f"review{row:05d}" for row in frame.index]),
-            channels=0,
+            modality=self.modality,
             groups=np.unique(frame["movie_name"].to_numpy(str), return_inverse=True)[1].astype(np.int64),
             group_unit="film",
         )

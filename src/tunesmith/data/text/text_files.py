@@ -57,7 +57,7 @@ class TextFiles(TextData):
             names=np.array(
                 [f"{name}:{place}" for name, part in zip(named, parts, strict=True) for place, _, _ in part]
             ),
-            channels=0,
+            modality=self.modality,
             groups=numbers if len(files) > 1 else None,
             group_unit="file" if len(files) > 1 else None,
             folders=np.array(folders)[numbers] if all(folders) else None,

@@ -9,7 +9,7 @@ import numpy as np
 
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.annotation import Annotation
-from tunesmith.data.tabular.columns import Columns, Found, texts_of
+from tunesmith.data.tabular.columns import Columns, texts_of
 from tunesmith.data.text.module import TextData
 
 
@@ -63,6 +63,5 @@ class TextTable(TextData):
 
     def table_of(self, columns: Columns) -> Table:
         """Make the table of samples of the user's."""
-        names = np.array([f"row {row}" for row in range(1, len(next(iter(columns.cells.values()))) + 1)])
-        found = Found("tokens", [0] * len(names), ()) if self.annotation.target == "tokens" else None
-        return self.annotation.table(columns, texts_of(columns, self.columns), names, 0, self.columns, found)
+        names = np.array([f"row {row}" for row in range(1, len(columns) + 1)])
+        return self.annotation.table(columns, texts_of(columns, self.columns), names, self.columns, self.modality)

@@ -80,7 +80,7 @@ class TokenTable(TaggedData):
             targets=[tuple(number[tag] for tag in own) for own in tags],
             class_names=tuple(classes),
             names=np.array(names),
-            channels=0,
+            modality=self.modality,
             groups=np.unique([str(d) for d in documents], return_inverse=True)[1] if grouped else None,
             group_unit="document" if grouped else None,
             folders=folders_of(files, [(file, sentence.split) for file, sentence in found], names),

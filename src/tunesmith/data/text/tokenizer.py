@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tunesmith.contract.preprocess import TextPreprocess
 from tunesmith.data.progress import track
 from tunesmith.data.table import Ints, Text
 from tunesmith.errors import ConfigError, MissingExtraError
+from tunesmith.modality.text import TextPreprocess
 
 ROWS = ("input_ids", "token_type_ids")
 """What is kept of a text, a row each: its tokens and, where the model wants it, which part of a pair each is of."""

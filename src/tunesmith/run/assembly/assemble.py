@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tunesmith.cache.callback import ActivationCache
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contract.parameters import ParameterTable
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.module import TableData
@@ -147,7 +147,7 @@ def assemble(
 
 def assemble_data(
     node: DictConfig | Mapping[str, Any],
-    preprocess: Preprocess | TextPreprocess,
+    preprocess: Preprocess,
     stage: str = "fit",
     keep: Keep | None = None,
     session: Session | None = None,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -17,10 +15,12 @@ from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
 from tunesmith.config.gate import Trust
 from tunesmith.config.overlay import overlaid
-from tunesmith.contract.preprocess import Preprocess, TextPreprocess
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
+from tunesmith.contract.restore import restore
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import RunError, TunesmithError
+from tunesmith.modality import base as modalities
 from tunesmith.policy.adapter import merge
 from tunesmith.run.assembly.assemble import assemble_task
 from tunesmith.run.assembly.plan import Model
@@ -34,8 +34,6 @@ from tunesmith.task.optimization.freeze import frozen_names
 
 MODEL = "model"
 """The folder in a run's that holds what its backbone is built from besides weights."""
-
-T = TypeVar("T", DataSpec, Preprocess)
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ class Rebuilt:
     cfg: DictConfig
     weights: str
     spec: DataSpec
-    preprocess: Preprocess | TextPreprocess
+    preprocess: Preprocess
     task: Task
     trust: Trust
 
@@ -88,15 +86,15 @@ def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) ->
     path = folder / "checkpoints" / f"{checkpoint}.ckpt"
     loaded = load(path)
     spec = restore(DataSpec, record["data"])
-    images = restore(Preprocess, record["data"]["preprocess"]) if spec.input == "image" else None
+    recorded_preprocess = modalities.of(spec.input).restored(record["data"]["preprocess"])
     source = left_out(loaded, str(path)).source
-    saved = overlaid(saved, {"backbone": _node(saved.backbone, source, images, path, trust)})
+    saved = overlaid(saved, {"backbone": _node(saved.backbone, source, recorded_preprocess, path, trust)})
     backbone = _backbone(saved.backbone, source, path, trust)
     task = assemble_task(Model.of(saved, trust), backbone, spec)
     task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
-    return Rebuilt(folder, record, saved, checkpoint, spec, images or backbone.preprocess, task, trust)
+    return Rebuilt(folder, record, saved, checkpoint, spec, recorded_preprocess or backbone.preprocess, task, trust)
 
 
 def keep_model(folder: Path, task: Task) -> None:
@@ -112,7 +110,7 @@ def keep_model(folder: Path, task: Task) -> None:
         write_bytes(folder / MODEL / file.name, file.read_bytes())
 
 
-def _node(node: DictConfig, source: str | None, images: Preprocess | None, path: Path, trust: Trust) -> DictConfig:
+def _node(node: DictConfig, source: str | None, preprocess: Preprocess | None, path: Path, trust: Trust) -> DictConfig:
     """The backbone's node with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
     model, values = path.parents[1] / MODEL, dict[str, Any]()
     if accepts(node, "weights", trust):
@@ -120,8 +118,8 @@ def _node(node: DictConfig, source: str | None, images: Preprocess | None, path:
     if source is None and model.is_dir():
         values["name"] = str(model.absolute())
     # Without its weights a backbone does not know their image size, on which position embeddings depend.
-    if source is None and images and accepts(node, "image_size", trust):
-        values["image_size"] = images.size
+    if source is None and preprocess is not None:
+        values |= {k: v for k, v in preprocess.backbone_options().items() if accepts(node, k, trust)}
     return overlaid(node, values)
 
 
@@ -136,13 +134,6 @@ def _backbone(node: DictConfig, source: str | None, path: Path, trust: Trust) ->
             f"Expected the weights that the run began with ({source}), since {path} holds only what it changed, but "
             f"they cannot be had: {error}"
         ) from error
-
-
-def restore(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Make a frozen dataclass of what JSON kept of it: lists become tuples again, what is not its own is left out."""
-    own = {field.name for field in dataclasses.fields(kind)}
-    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in own}
-    return kind(**kept)
 
 
 def trainer_for(found: Rebuilt, accelerator: str, callbacks: list[Callback]) -> Trainer:

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tunesmith.contract.spec import DataSpec
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.callback.callback import Collect
-from tunesmith.run.evaluation import sequences
-from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.record import metrics_log
 from tunesmith.run.resume.checkpoint import load_weights
+from tunesmith.target.base import of
+from tunesmith.target.result.predictions import Predictions
 from tunesmith.task.calibration import Calibration
 
 
@@ -30,6 +27,7 @@ class Outcome:
     Attributes:
         split: ``train``, ``val`` or ``test``.
         weights: Which weights were tested, by the name of their checkpoint.
+        target: Name of the kind of target.
         predictions: Of every sample.
         metrics: Flat, under the split's name: ``test/accuracy``, ``test/loss``, …
         majority: The same metrics of always saying what is commonest in the training split: its commonest class, each
@@ -39,7 +37,8 @@ class Outcome:
 
     split: str
     weights: str
-    predictions: Predictions | Sequences
+    target: str
+    predictions: Predictions
     metrics: dict[str, float]
     majority: dict[str, float]
     majority_class: str | None
@@ -85,34 +84,13 @@ def test_split(data: Any, task: Any, trainer: Trainer, collect: Collect, weights
     metrics = task.test_metrics.clone(prefix=f"{split}/").to("cpu")
     metrics.reset()
     names = np.asarray(data.table.names)[found["index"].numpy()].tolist()
-    predictions: Predictions | Sequences
-    if task.spec.ragged:
-        predictions, name = sequences.tested(task, names, found), task.baseline(metrics, found)
-        majority = {} if name is None else metrics.compute()
-    else:
-        constant, name = always(task.spec)
-        majority = metrics(constant.expand(found["predictions"].shape).contiguous(), found["target"])
-        predictions = Predictions(
-            names,
-            found["predictions"].numpy(),
-            task.labels(found["predictions"]).numpy(),
-            task.spec.class_names,
-            found["target"].numpy(),
-            task.spec.target,
-        )
+    name = task.baseline(metrics, found)
+    majority = {} if name is None else metrics.compute()
+    predictions = of(task.spec.target).tested(task, names, found)
     values = {f"{split}/{key.rpartition('/')[2]}": value for key, value in logged.items()}
-    return Outcome(split, weights, predictions, values, {k: v.item() for k, v in majority.items()}, name)
-
-
-def always(spec: DataSpec) -> tuple[Tensor, str]:
-    """What is commonest in train, as a prediction ``(K,)``, and its name."""
-    if spec.target == "value":
-        return torch.tensor(spec.target_mean, dtype=torch.float32), "the mean"
-    counts = torch.tensor(spec.train_counts)
-    if spec.target == "multilabel":
-        return (2 * counts > spec.train_size).float(), "each label's majority"
-    common = int(counts.argmax())
-    return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
+    return Outcome(
+        split, weights, task.spec.target, predictions, values, {k: v.item() for k, v in majority.items()}, name
+    )
 
 
 def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
@@ -127,8 +105,7 @@ def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
     dataset = data.test_dataloader().dataset
-    places = (isinstance(found, Sequences) and found.places) or range(len(wrongness))
-    return [(found.caption(i), dataset.shown(places[i])) for i in worst]
+    return [(found.caption(i), dataset.shown(found.place(i))) for i in worst]
 
 
 def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyLogger
 from omegaconf import OmegaConf
 
+from tunesmith.modality.base import of
 from tunesmith.run.evaluation.outcome import Outcome
-from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.logger.wandb_run import begin, end, log_tables
 from tunesmith.run.record.record import is_main
 
@@ -90,7 +89,7 @@ def _finish(exit_code: int) -> None:
         end(run, exit_code)
 
 
-def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, Any]]) -> None:
+def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, Any]], modality: str) -> None:
     """Log what a table of numbers cannot show, where the process has a W&B run.
 
     Args:
@@ -98,6 +97,7 @@ def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tup
             F1 and average precision of labels, predicted against true values; and the table by class.
         images: The plots.
         mistakes: Caption and image (uint8, ``(H, W, C)``), or text, of the worst mistakes.
+        modality: Name of the samples' modality.
     """
     run = _run()
     if run is None:
@@ -106,20 +106,13 @@ def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tup
     log_tables(
         run,
         {
-            **charts(outcome.predictions),
+            **outcome.predictions.charts(wandb.plot, wandb.Table),
             "per_class": wandb.Table(dataframe=outcome.predictions.by_class()),
             **{f"plots/{path.stem}": wandb.Image(str(path)) for path in images},
-            "mistakes": _shown(wandb, mistakes),
+            "mistakes": of(modality).gallery(mistakes, wandb) if mistakes else [],
         },
     )
     run.summary.update({f"majority/{k}": v for k, v in outcome.majority.items()})
-
-
-def _shown(wandb: Any, mistakes: Sequence[tuple[str, Any]]) -> Any:
-    """Images with captions; of texts a table."""
-    if mistakes and isinstance(mistakes[0][1], str):
-        return wandb.Table(columns=["text", "mistake"], data=[[text, caption] for caption, text in mistakes])
-    return [wandb.Image(image, caption=caption) for caption, image in mistakes]
 
 
 def summarise(metrics: Mapping[str, float]) -> None:
@@ -127,32 +120,6 @@ def summarise(metrics: Mapping[str, float]) -> None:
     run = _run()
     if run is not None:
         run.summary.update(dict(metrics))
-
-
-def charts(found: Predictions | Sequences) -> dict[str, Any]:
-    """W&B's own charts for a kind of target."""
-    plot, table = sys.modules["wandb"].plot, sys.modules["wandb"].Table
-    if isinstance(found, Sequences):
-        rows = found.by_class()
-        return {"f1": plot.bar(table(dataframe=rows), rows.columns[0], "f1", title="f1")} if len(rows) else {}
-    assert found.targets is not None
-    names = list(found.class_names)
-    if found.kind == "value":
-        pairs = {n: np.stack([found.targets[:, i], found.values[:, i]], axis=1) for i, n in enumerate(names)}
-        columns = ["true", "predicted"]
-        return {
-            f"predicted/{n}": plot.scatter(table(columns, xy.tolist()), *columns, title=n) for n, xy in pairs.items()
-        }
-    if found.kind == "multilabel":
-        rows = found.by_class()
-        scores = {key: table(dataframe=rows[["label", key]]) for key in ("f1", "average_precision")}
-        return {key: plot.bar(data, "label", key, title=key) for key, data in scores.items()}
-    matrix = plot.confusion_matrix(preds=found.labels.tolist(), y_true=found.targets.tolist(), class_names=names)
-    return {
-        "confusion_matrix": matrix,
-        "roc": plot.roc_curve(found.targets, found.values, labels=names),
-        "precision_recall": plot.pr_curve(found.targets, found.values, labels=names),
-    }
 
 
 def address() -> Path | str | None:

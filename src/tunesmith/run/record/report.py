@@ -13,8 +13,9 @@ from tunesmith.atomic import write_text
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.spec import DataSpec
 from tunesmith.run.evaluation.outcome import Outcome
-from tunesmith.run.evaluation.predictions import Predictions, Sequences
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.target.base import of
+from tunesmith.target.result.predictions import Predictions
 from tunesmith.task.calibration import Calibration
 
 FEW = 20
@@ -31,11 +32,8 @@ def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
     """Samples by class or label, words by tag, and split; only their number where there is nothing to count."""
     unit = spec.group if spec.split_unit == "group" else spec.split_unit
     table = Table(title=f"Data, split by {unit}")
-    table.add_column(
-        {"multilabel": "label", "class": "class", "ordinal": "class", "tags": "tag", "span": "questions"}.get(
-            spec.target, ""
-        )
-    )
+    kind = of(spec.target)
+    table.add_column(kind.title)
     for split in counts:
         table.add_column(split, justify="right")
     table.add_column("all", justify="right")
@@ -47,10 +45,10 @@ def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
         table.add_row(name, *map(str, [*numbers, sum(numbers)]))
     if len(shown) < len(names):
         table.add_row(f"… {len(names) - len(shown)} more", *[""] * (len(counts) + 1))
-    if spec.target in ("class", "ordinal", "tags"):  # a sample may have several labels
+    if kind.total is not None:  # a sample may have several labels
         totals = [sum(split.values()) for split in counts.values()]
         table.add_section()
-        table.add_row("all words" if spec.target == "tags" else "all", *map(str, [*totals, sum(totals)]))
+        table.add_row(kind.total, *map(str, [*totals, sum(totals)]))
     return table
 
 
@@ -96,7 +94,7 @@ def tables(outcome: Outcome, calibration: Calibration) -> list[Table | str]:
     """All that is said of a tested split: metrics, classes where they are few, and what was fitted on validation."""
     said: list[Table | str] = [metric_table(outcome)]
     number = len(outcome.predictions.by_class())
-    if 0 < number <= FEW and not (outcome.predictions.kind == "value" and number == 1):
+    if outcome.predictions.least_rows <= number <= FEW:
         said.append(class_table(outcome.predictions))
     fitted = [f"temperature {calibration.temperature:.3f}"] if calibration.temperature != 1 else []
     if calibration.threshold:
@@ -110,10 +108,8 @@ def metric_table(outcome: Outcome) -> Table:
     table = Table(title=f"{outcome.split}, {len(found.files):,} samples, {outcome.weights} weights")
     table.add_column("metric")
     table.add_column("this model", justify="right", style="bold")
-    a_class = found.kind in ("class", "ordinal", "tags")
     if outcome.majority_class is not None:
-        always = f"“{outcome.majority_class}”" if a_class else outcome.majority_class
-        table.add_column(f"always {always}", justify="right")
+        table.add_column(f"always {of(outcome.target).quoted(outcome.majority_class)}", justify="right")
     for key, value in outcome.metrics.items():
         name = key.rpartition("/")[2]
         baseline = outcome.majority.get(key)
@@ -125,7 +121,7 @@ def metric_table(outcome: Outcome) -> Table:
     return table
 
 
-def class_table(predictions: Predictions | Sequences) -> Table:
+def class_table(predictions: Predictions) -> Table:
     """Precision, recall and F1 of each class or label, or the errors of each value."""
     rows = predictions.by_class()
     table = Table(title=f"By {rows.columns[0]}")

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tunesmith.contract.spec import RAGGED
 from tunesmith.errors import ConfigError
+from tunesmith.target.base import PER_TOKEN, of
 
 Weighting = Literal["auto"] | Sequence[float] | None
 
@@ -25,7 +25,7 @@ class Loss(nn.Module, ABC):
     """
 
     targets: ClassVar[tuple[str, ...]]
-    """Kinds of target, as `DataSpec` has them, that the loss is for."""
+    """Kinds of target, as `DataSpec` has them, that the loss is for; `PER_TOKEN` for all with an output per token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class CrossEntropy(Loss):
         ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
     """
 
-    targets = ("class", *RAGGED)
+    targets = ("class", PER_TOKEN)
     weight: Tensor | None
     shift: Tensor | None
 
@@ -214,17 +214,8 @@ def _given(weights: Sequence[float] | str | None, number: int, name: str) -> Ten
 
 # ── what every loss can be asked ────────────────────────────────────────────────────────────────────────────────────
 
-OURS: dict[str, str] = {
-    "class": "cross_entropy",
-    "multilabel": "bce",
-    "value": "mse",
-    "ordinal": "ordinal",
-    **dict.fromkeys(RAGGED, "cross_entropy"),
-}
-"""The first choice of loss for each kind of target."""
-
 _TORCH: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.CrossEntropyLoss: ("class", *RAGGED),
+    nn.CrossEntropyLoss: ("class", PER_TOKEN),
     nn.BCEWithLogitsLoss: ("multilabel",),
     nn.MultiLabelSoftMarginLoss: ("multilabel",),
     **dict.fromkeys((nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss), ("value",)),
@@ -239,13 +230,13 @@ def loss_mistakes(loss: nn.Module, kind: str) -> Iterator[str]:
         loss: Ours, torch's, or anything, which is believed to fit.
         kind: Of the target.
     """
-    name, use = type(loss).__name__, f"use loss={OURS[kind]}"
+    name, use = type(loss).__name__, f"use loss={of(kind).loss}"
     if type(loss) in _OF_PROBABILITIES:
         takes = _OF_PROBABILITIES[type(loss)]
         yield f"Expected a loss of a head's plain outputs but got {name}, which takes {takes}; {use}."
     targets = loss.targets if isinstance(loss, Loss) else ()
     targets = targets or _TORCH.get(type(loss), (kind,))
-    if kind not in targets:
+    if not of(kind).fits(targets):
         yield (
             f"Expected a loss for {kind} targets but got {name}, which is for {' or '.join(targets)} targets; {use}."
         )

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 
-from tunesmith.errors import ConfigError, MissingExtraError
+from tunesmith.errors import ConfigError
+from tunesmith.target.result.entity import OUTSIDE, Entity, Scheme, entities, load_scheme, tags_of
 from tunesmith.task.metric.metric import OfSequences
-
-Scheme = Literal["IOB2", "IOB1", "IOE2", "IOE1", "IOBES", "BILOU"]
-Entity = tuple[str, int, int]
-"""Its type, its first word, and the one behind its last."""
-
-OUTSIDE = "O"
-
-
-def load_scheme(name: str) -> Any:
-    """The class of a scheme, of seqeval's.
-
-    Raises:
-        MissingExtraError: seqeval is not installed.
-    """
-    try:
-        import seqeval.scheme as library
-    except ImportError as error:
-        raise MissingExtraError("seqeval", "text") from error
-    return getattr(library, name)
-
-
-# The truth is asked for again in every epoch, and by every metric.
-@functools.lru_cache(maxsize=100_000)
-def entities(tags: tuple[str, ...], scheme: str = "IOB2") -> frozenset[Entity]:
-    """Find the entities of a text, strictly: what does not begin as the scheme says is none."""
-    from seqeval.scheme import Tokens
-
-    return frozenset((e.tag, e.start, e.end) for e in Tokens(list(tags), load_scheme(scheme)).entities)
-
-
-def tags_of(labels: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the tags of a text's words; ``O`` where nothing was said."""
-    return tuple(OUTSIDE if label < 0 else names[label] for label in labels)
 
 
 @final

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tunesmith.contract.batch import Batch
+from tunesmith.target.base import of
 from tunesmith.task.kind import as_tensor
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class HeadFit:
         outputs = task.num_outputs(task.spec)
         targets = [_as_matrix(task.encode(as_tensor(batch["target"])), outputs) for _, batch in kept]
         weights = [batch["weight"].cpu() for _, batch in kept if "weight" in batch]
-        classes = getattr(task.loss, "weight", None) if task.spec.target == "class" else None
+        classes = getattr(task.loss, "weight", None) if of(task.spec.target).class_weights else None
         target, weight = by_class(torch.cat(targets), torch.cat(weights) if weights else None, classes)
         task.head.fit(torch.cat([v for v, _ in kept]), target, weight)
         for vectors, batch in kept:

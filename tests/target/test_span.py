@@ -14,7 +14,7 @@ from tunesmith.run.evaluate import evaluate
 from tunesmith.run.evaluation.outcome import show_mistakes
 from tunesmith.run.predict import predict
 from tunesmith.run.train import train
-from tunesmith.task.metric.answer import exact_match, f1
+from tunesmith.target.result.answer import exact_match, f1
 
 
 @pytest.fixture(scope="module")

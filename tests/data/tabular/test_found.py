@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from tunesmith.config.compose import compose
+from tunesmith.data.tabular.found import find_texts
 from tunesmith.errors import DataError
 from tunesmith.run.evaluate import evaluate
 from tunesmith.run.evaluation.outcome import show_mistakes
-from tunesmith.run.evaluation.texts import find_texts
 from tunesmith.run.predict import predict
 from tunesmith.run.train import train
 

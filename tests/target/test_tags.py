@@ -12,7 +12,7 @@ from tunesmith.run.evaluate import evaluate
 from tunesmith.run.evaluation.outcome import show_mistakes
 from tunesmith.run.predict import predict
 from tunesmith.run.train import train
-from tunesmith.task.metric.entity import entities
+from tunesmith.target.result.entity import entities
 
 MODEL = ["backbone=transformers", "backbone.weights=null", "optimizer.lr=0.01", "data.batch_size=8"]
 

@@ -1,0 +1,109 @@
+"""Images: files, or arrays of pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, final
+
+import numpy as np
+from torch import Tensor
+
+from tunesmith.contract.restore import restore
+from tunesmith.errors import ConfigError, DataError
+from tunesmith.modality.base import Modality
+
+
+@final
+@dataclass(frozen=True)
+class ImagePreprocess:
+    """How images must be prepared for a backbone, taken from its weights.
+
+    Attributes:
+        size: Height and width in pixels of what the backbone sees.
+        interpolation: ``bilinear``, ``bicubic`` or ``nearest``, as torchvision names them.
+        mean: Mean of each channel, on the scale 0 to 1.
+        std: Standard deviation of each channel, on the scale 0 to 1.
+    """
+
+    modality: ClassVar[str] = "image"
+
+    size: int = 224
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    @property
+    def channels(self) -> int:
+        """Channels that the backbone expects."""
+        return len(self.mean)
+
+    def check(self) -> None:
+        """Refuse a size that is not positive."""
+        if self.size < 1:
+            raise ConfigError(f"Expected backbone.image_size to be at least 1 pixel but got {self.size}.")
+
+    def blank(self, count: int, like: Tensor) -> Tensor:
+        """So many black images ``(B, C, H, W)``."""
+        return like.new_zeros(count, self.channels, self.size, self.size)
+
+    def map_side(self) -> int:
+        """Return the height and width of an image in pixels."""
+        return self.size
+
+    def backbone_options(self) -> dict[str, Any]:
+        """The image size, on which position embeddings depend."""
+        return {"image_size": self.size}
+
+
+@final
+class ImageModality(Modality):
+    """Samples are paths of images, or pixels ``(H, W)`` or ``(H, W, 3)``, uint8."""
+
+    name = "image"
+    plural = "images"
+    column = "file"
+    backbone = "backbone=timm, for example"
+    listed = ": tunesmith check lists them"
+
+    def own(self, preprocess: Any) -> ImagePreprocess:
+        """What a backbone says of preparing images.
+
+        Raises:
+            ConfigError: It is for another modality.
+        """
+        self.check_backbone(preprocess)
+        assert isinstance(preprocess, ImagePreprocess)
+        return preprocess
+
+    def channels(self, channels: int) -> int:
+        """1 (grey) or 3 (RGB)."""
+        if channels not in (1, 3):
+            raise DataError(f"Expected channels to be 1 (grey) or 3 (RGB) but got {channels}.")
+        return channels
+
+    def files(self, samples: Sequence[Any]) -> list[Path]:
+        """Those that are files."""
+        return [sample for sample in samples if isinstance(sample, Path)]
+
+    def content(self, sample: Any, whole: bool, head: int) -> bytes:
+        """Shape and pixels, or bytes of a file; see `Modality.content`."""
+        if isinstance(sample, np.ndarray):
+            return repr(sample.shape).encode() + sample.tobytes()
+        path: Path = sample
+        if whole:
+            return path.read_bytes()
+        with path.open("rb") as file:
+            return path.stat().st_size.to_bytes(8, "little") + file.read(head)
+
+    def restored(self, values: Mapping[str, Any]) -> ImagePreprocess:
+        """As recorded."""
+        return restore(ImagePreprocess, values)
+
+    def gallery(self, mistakes: Sequence[tuple[str, Any]], wandb: Any) -> Any:
+        """Images ``(H, W, C)``, uint8, with captions."""
+        return [wandb.Image(image, caption=caption) for caption, image in mistakes]
+
+
+MODALITY = ImageModality()

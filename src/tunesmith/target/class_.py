@@ -1,0 +1,40 @@
+"""One class of several."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, final
+
+from numpy.typing import NDArray
+
+from tunesmith.target.result.predictions import Drawings
+from tunesmith.target.result.samples import SamplePredictions
+from tunesmith.target.shared.one_class import OneClass
+
+
+@final
+class ClassTarget(OneClass):
+    """Classes without an order; where samples were mixed, a batch has class probabilities ``(B, K)``."""
+
+    name = "class"
+    plural = "classes"
+    loss = "cross_entropy"
+    class_weights = True
+    ranked = False
+
+    def off(self, found: SamplePredictions) -> NDArray[Any]:
+        """Whether each sample is wrong ``(N,)``."""
+        different: NDArray[Any] = found.labels != found.targets
+        return different
+
+    def drawings(self, found: SamplePredictions) -> Drawings:
+        """The confusion matrix and the reliability diagram."""
+        from tunesmith.target.result import plot  # imports matplotlib
+
+        return {
+            "confusion_matrix": partial(plot.draw_confusion_matrix, found),
+            "reliability": partial(plot.draw_reliability, found),
+        }
+
+
+TARGET = ClassTarget()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tunesmith.errors import ConfigError
+from tunesmith.target import base
+from tunesmith.target.base import PER_TOKEN, Target, kinds, of
+
+
+def test_a_kind_is_a_module_and_nothing_else():
+    files = {p.stem for p in Path(base.__file__).parent.glob("*.py")} - {"__init__", "base"}
+    assert set(kinds()) == {name.removesuffix("_") for name in files} and len(files) >= 8
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_every_kind_says_what_people_are_shown(name):
+    target = of(name)
+    assert isinstance(target, Target) and target.name == name
+    assert target.plural and target.loss and target.head
+    assert of(name) is target
+
+
+def test_there_is_no_other_kind():
+    with pytest.raises(ConfigError, match=r"Expected a kind of target but got 'clas'.*class"):
+        of("clas")
+    for name in ("base", "table", "class_", "os"):
+        with pytest.raises(ConfigError):
+            of(name)
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_a_head_has_an_output_per_token_where_the_target_has(name):
+    target = of(name)
+    assert not list(target.head_mistakes("Mine", target.per_token))
+    (sentence,) = target.head_mistakes("Mine", not target.per_token)
+    assert re.search(f"for {name} targets but got Mine, which has one per .*; use head=", sentence)
+
+
+@pytest.mark.parametrize("name", kinds())
+def test_a_loss_of_tokens_is_for_every_kind_with_an_output_per_token(name):
+    target = of(name)
+    assert target.fits((name,)) and not target.fits(())
+    assert target.fits((PER_TOKEN,)) == target.per_token
