@@ -65,7 +65,7 @@ ALLOWED = {
     "data/randomness.py: random.setstate": "what `preserved` puts back",
     "data/randomness.py: torch.default_generator.manual_seed": "a sample's own draws",
     "data/randomness.py: torch.default_generator.set_state": "what `preserved` puts back",
-    "check/image.py: warnings.simplefilter": "put back once all files are decoded",
+    "check/image.py: warnings.simplefilter": "put back once all files are decoded, in its turn",
     "compat/hub.py: constants.HF_HUB_OFFLINE": "put back once weights are looked for, in its turn",
     # Handlers of signals are the main thread's, and put back.
     "data/workers.py: signal.signal": "a worker's own; and torch's, put back",

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from tunesmith.config.compose import compose
-from tunesmith.data.image.found import find_files
 from tunesmith.errors import DataError
 from tunesmith.run.evaluate import evaluate
 from tunesmith.run.predict import predict
@@ -84,58 +83,11 @@ def test_the_training_data_may_be_gone(run, images, tmp_path, monkeypatch):
     assert len(call(run, images / "red" / "*.png", tmp_path / "out.csv").files) == 10
 
 
-def test_a_table_names_files_from_its_own_folder_in_its_own_order(images):
-    table = images / "list.csv"
-    pd.DataFrame({"file": ["red/01.png", "blue/00.jpg"]}).to_csv(table, index=False)
-    try:
-        assert find_files(str(table)) == [images / "red/01.png", images / "blue/00.jpg"]
-    finally:
-        table.unlink()
-
-
-def test_a_image_may_be_called_like_a_pattern_or_a_number(tmp_path):
-    for name in ("cell[1].png", "001"):
-        Image.new("L", (4, 4)).save(tmp_path / name, format="png")
-    pd.DataFrame({"file": ["001"]}).to_csv(tmp_path / "list.csv", index=False)
-    assert find_files(str(tmp_path / "cell[1].png")) == [tmp_path / "cell[1].png"]
-    assert find_files(str(tmp_path / "list.csv")) == [tmp_path / "001"]
-
-
-def test_one_image_is_enough(images):
-    assert find_files(str(images / "red" / "01.png")) == [images / "red" / "01.png"]
-
-
-@pytest.mark.parametrize(
-    ("source", "sentence"),
-    [("nowhere/*.png", "found none"), ("empty", "found none"), ("bad.csv", "column 'file'"), ("gone.csv", "are not")],
-)
-def test_bad_input_is_one_sentence(tmp_path, monkeypatch, source, sentence):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "bad.csv").write_text("path\na.png\n")
-    (tmp_path / "gone.csv").write_text("file\na.png\n")
-    with pytest.raises(DataError, match=sentence):
-        find_files(source)
-
-
 @pytest.mark.parametrize(("output", "sentence"), [("out.txt", "csv or .parquet"), ("no/out.csv", "folder of output")])
 def test_a_bad_output_is_refused_before_anything_is_loaded(tmp_path, monkeypatch, output, sentence):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=sentence):
         call("nowhere", "nothing", output)
-
-
-def test_the_table_that_was_trained_on_can_be_predicted_on(images):
-    table = images / "trained.csv"
-    pd.DataFrame({"photo": ["01.png"], "label": ["red"]}).to_csv(table, index=False)
-    try:
-        assert find_files(str(table), {"path": "photo", "root": str(images / "red")}) == [images / "red/01.png"]
-        with pytest.raises(DataError, match="are not, first"):
-            find_files(str(table), {"path": "photo", "root": None})
-        with pytest.raises(DataError, match="column 'file' or 'path'"):
-            find_files(str(table), {"path": "path"})
-    finally:
-        table.unlink()
 
 
 def test_broken_images_are_skipped_where_asked(run, images, tmp_path, capsys):

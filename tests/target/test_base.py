@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import tunesmith.target
 from tunesmith.errors import ConfigError
 from tunesmith.target import base
 from tunesmith.target.base import PER_TOKEN, Target, kinds, of
@@ -44,3 +45,15 @@ def test_a_loss_of_tokens_is_for_every_kind_with_an_output_per_token(name):
     target = of(name)
     assert target.fits((name,)) and not target.fits(())
     assert target.fits((PER_TOKEN,)) == target.per_token
+
+
+def test_a_new_kind_is_one_file(tmp_path, monkeypatch):
+    (tmp_path / "tone.py").write_text("class Tone:\n    name = 'tone'\n\n\nTARGET = Tone()\n")
+    monkeypatch.setattr(tunesmith.target, "__path__", [*tunesmith.target.__path__, str(tmp_path)])
+    for cached in (kinds, of):
+        cached.cache_clear()
+    try:
+        assert "tone" in kinds() and of("tone").name == "tone"
+    finally:
+        for cached in (kinds, of):
+            cached.cache_clear()

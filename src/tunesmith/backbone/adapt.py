@@ -1,4 +1,4 @@
-"""Fitting a network to other images than its weights were trained on: other channels, another size."""
+"""Adapt a pretrained network to images with other channels or of another size than its weights were trained on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def adapt_preprocess(preprocess: ImagePreprocess, image_size: int | None, in_cha
     """Say how images of another size or other channels are prepared, as the filters are adapted to them.
 
     Args:
-        preprocess: The weights' own.
+        preprocess: The weights' own preprocessing.
         image_size: Height and width in pixels; ``None`` keeps the weights'.
-        in_channels: 1 takes the average over R, G and B of mean and std; other counts repeat them.
+        in_channels: 1 averages mean and std over R, G and B; other numbers repeat them.
 
     Raises:
         ConfigError: A number is not positive.
@@ -38,11 +38,11 @@ def adapt_preprocess(preprocess: ImagePreprocess, image_size: int | None, in_cha
 
 
 def adapt_filters(weight: Tensor, in_channels: int) -> Tensor:
-    """Make filters for RGB ``(O, 3, kH, kW)`` into filters for other channels ``(O, in_channels, kH, kW)``.
+    """Convert filters for RGB ``(O, 3, kH, kW)`` to other channels ``(O, in_channels, kH, kW)``.
 
-    One channel gets the sum over R, G and B, which is exact for a grey image written three times. Other counts repeat
-    R, G, B, R, … times 3 / ``in_channels``, so that the response to the same input in every channel keeps its size:
-    exactly for multiples of three, on average for the rest. Both are timm's practice (``adapt_input_conv``).
+    For one channel, filters are summed over R, G and B, which is exact for a grey image copied to all three. Otherwise
+    R, G, B, R, … are repeated and scaled by 3 / ``in_channels``, so that the response to equal channels keeps its
+    scale: exactly for multiples of three, on average for the rest. This is timm's method (``adapt_input_conv``).
     """
     if in_channels == 1:
         return weight.sum(dim=1, keepdim=True)
@@ -50,14 +50,14 @@ def adapt_filters(weight: Tensor, in_channels: int) -> Tensor:
 
 
 def adapt_input(net: nn.Module, in_channels: int) -> None:
-    """Make the first convolution of a network for RGB take other channels; its filters are adapted, the rest stays.
+    """Make the first convolution of an RGB network accept other channels; adapts its filters and nothing else.
 
     Args:
-        net: Whose first convolution, in the order of registration, takes the images; changed in place.
+        net: Network whose first convolution, in order of registration, takes the images; modified in place.
         in_channels: Channels of the images.
 
     Raises:
-        ConfigError: The network has no convolution that takes three channels.
+        ConfigError: The network has no ungrouped convolution.
     """
     if in_channels == RGB:
         return
@@ -68,13 +68,13 @@ def adapt_input(net: nn.Module, in_channels: int) -> None:
 
 
 def adapt_source(net: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Adapt the first convolution in weights for RGB to a network that `adapt_input` changed; the rest stays.
+    """Adapt RGB weights' first convolution to a network that `adapt_input` changed; the rest stays.
 
-    Weights that were saved from a network with the same channels stay as they are.
+    Weights saved from a network with the same channels are returned unchanged.
 
     Args:
         net: The network that the weights are for.
-        tensors: Weights under the network's own names.
+        tensors: Weights by the network's own names.
     """
     name, convolution = first_convolution(net)
     weight = tensors.get(name)

@@ -1,4 +1,4 @@
-"""The backbone that all adapters derive from: a library's network, cut into named stages."""
+"""Run a library's network as named stages: the base class of all backbones."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Backbone(nn.Module, ABC):
     two of them.
 
     Args:
-        net: The library's module, its classifier removed; parameter names and state dict keys stay the library's own.
+        net: The library's module, without its classifier; parameters and state dict keys keep the library's names.
         stages: The stages, shallow to deep.
         feature_dim: Width D of the pooled features.
-        preprocess: How images, or texts, must be prepared.
+        preprocess: How to prepare images or texts.
         weights: Where the weights came from.
 
     Raises:
         ConfigError: The image size is not positive.
-        ValueError: The stages do not cover every parameter and buffer exactly once (a mistake in the adapter).
+        ValueError: The stages do not cover every parameter and buffer exactly once (a bug in the adapter).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Backbone(nn.Module, ABC):
 
     @property
     def files(self) -> Sequence[Path]:
-        """Small files without which it cannot be built, besides weights, such as a tokenizer's; none of most."""
+        """Small files, besides weights, needed to rebuild the backbone, such as a tokenizer's; usually none."""
         return ()
 
     @property
@@ -86,7 +86,7 @@ class Backbone(nn.Module, ABC):
         return x if isinstance(x, Tensor) and x.ndim == 4 else None
 
     def pool_stage(self, x: Any) -> Tensor:
-        """Pool a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``, by its mean; ``(B, C)`` stays."""
+        """Average a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``; ``(B, C)`` stays unchanged."""
         pooled: Tensor = x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
         return pooled
 
@@ -95,12 +95,12 @@ class Backbone(nn.Module, ABC):
         return self.preprocess.blank(count, next(self.parameters()))
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
-        """The submodules, or parameters, that a stage owns, by their names in ``net``, in the order they run."""
-        # Resolved at each call: an adapter may have put another module in a member's place.
+        """Return the submodules and parameters that a stage owns, by their names in ``net``, in execution order."""
+        # Resolved on each call, since an adapter may have replaced a member by another module.
         return {name: _resolve(self.net, name) for name in stage.members}
 
     def run_stage(self, stage: Stage, x: Any) -> Any:
-        """Run one stage; by default its submodules, in order. Takes and gives `Inputs`."""
+        """Run one stage on `Inputs` and return `Inputs`; by default, run its submodules in order."""
         for member in self.members(stage).values():
             if isinstance(member, nn.Module):
                 x = member(x)
@@ -110,7 +110,8 @@ class Backbone(nn.Module, ABC):
         """Map images or texts to features.
 
         Args:
-            x: As `preprocess` says, such as ``(B, C, H, W)``; or what `activations` made of it, to go on from.
+            x: Prepared as `preprocess` describes, such as ``(B, C, H, W)``; or the result of `activations`, to continue
+                from.
             frozen: Number of stages, from the shallowest, that run without gradients.
             needs: Which features are wanted.
         """
@@ -179,12 +180,12 @@ class Backbone(nn.Module, ABC):
         return tuple(there[place] for place in needs.maps if -len(there) <= place < len(there))
 
     def stage_dims(self) -> tuple[int, ...]:
-        """Widths ``D_i`` of the stage_features, found by a forward pass on one blank input."""
+        """Return the widths ``D_i`` of the stage features, from a forward pass on one blank input."""
         features = self._on_a_blank(lambda blank: self(blank, needs=Needs(stage_features=True)))
         return tuple(pooled.shape[1] for pooled in features.stage_features)
 
     def called(self) -> set[str]:
-        """Names of the modules of ``net`` that a forward pass calls, found with one blank input."""
+        """Return the names of the modules of ``net`` that a forward pass calls, from one blank input."""
         called: set[str] = set()
         hooks = [m.register_forward_hook(lambda *_, name=n: called.add(name)) for n, m in self.net.named_modules()]
         self._on_a_blank(self)
@@ -202,7 +203,7 @@ class Backbone(nn.Module, ABC):
         return found
 
     def prefix(self, k: int) -> Callable[[Inputs], Inputs]:
-        """Give the function that runs the first ``k`` stages, 0 to the number of stages, on an input."""
+        """Return the function that runs the first ``k`` stages on an input, with k from 0 to the number of stages."""
         return partial(self._run, begin=0, end=self._checked(k))
 
     def suffix(self, k: int, needs: Needs = DEFAULT) -> Callable[[Inputs], Features]:
@@ -254,9 +255,9 @@ def _resolve(net: nn.Module, name: str) -> nn.Module | nn.Parameter:
 
 
 def cover(net: nn.Module, stages: Sequence[Stage]) -> tuple[list[str], list[str]]:
-    """Name the parameters and buffers that no stage owns, and those that several own.
+    """List the parameters and buffers that no stage owns, and those that several own.
 
-    By identity, so that tensors shared between stages are found too.
+    Compares by identity, so that tensors shared between stages are found too.
     """
     members = [_resolve(net, name) for stage in stages for name in stage.members]
     owned = Counter(

@@ -1,4 +1,4 @@
-"""A backbone made of any module of the user's."""
+"""Use any module of the user's as a backbone."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from tunesmith.modality.image import ImagePreprocess
 
 
 class Custom(Backbone):
-    """A module of the user's, cut into stages by the names of its parts.
+    """A user's module, cut into stages by the names of its parts.
 
-    The parts run one after another, stage by stage: what happens between them in the module's own ``forward``, such as
-    an activation or a skip, must be a part too. Whether they give what ``forward`` gives is tried on one image, as
-    far as the shapes can be compared.
+    The parts run one after another, stage by stage: anything that happens between them in the module's own ``forward``,
+    such as an activation or a skip connection, must be a part too. The result is compared with that of ``forward`` on
+    one image, as far as the shapes can be compared.
 
     Args:
-        net: The network without its classifier, made from the class that ``net._target_`` names.
-        stages: The stages by name, shallow to deep; each lists submodules, or bare parameters, in the order they run.
+        net: The network without its classifier, an instance of the class that ``net._target_`` names.
+        stages: The stages by name, shallow to deep; each lists submodules or bare parameters in execution order.
         image_size: Height and width of the images in pixels.
-        mean: Mean of each channel, on the scale 0 to 1; as many as the network takes channels.
-        std: Standard deviation of each channel, on the scale 0 to 1.
-        interpolation: How images are resized.
-        pool: ``auto`` takes the mean of a map ``(B, D, H, W)`` or of tokens ``(B, T, D)`` and leaves vectors ``(B, D)``
-            as they are; ``class_token`` takes the first token.
-        weights: A file of weights under the network's own names, or ``None`` to keep those that it was made with.
-        strict: Refuse a weights file with unknown or missing tensors.
+        mean: Mean per channel, on the scale 0 to 1; one for each channel of the network's input.
+        std: Standard deviation per channel, on the scale 0 to 1.
+        interpolation: How to resize images.
+        pool: ``auto`` averages a map ``(B, D, H, W)`` or tokens ``(B, T, D)`` and keeps vectors ``(B, D)``;
+            ``class_token`` takes the first token.
+        weights: A file of weights by the network's own names, or ``None`` to keep those it was built with.
+        strict: Reject a weights file with unknown or missing tensors.
 
     Raises:
-        ConfigError: The stages do not own every parameter and buffer once, or do not run in a row, or give something
-            else than the network does.
+        ConfigError: The stages do not own every parameter and buffer exactly once, cannot run in sequence, or do not
+            give the network's output.
         WeightsError: The weights cannot be read or do not fit.
     """
 
@@ -74,7 +74,7 @@ class Custom(Backbone):
         self.feature_dim = self._probe()
 
     def pool(self, x: Tensor) -> Tensor:
-        """Pool a map ``(B, D, H, W)`` or tokens ``(B, T, D)``; vectors ``(B, D)`` stay as they are."""
+        """Pool a map ``(B, D, H, W)`` or tokens ``(B, T, D)``; vectors ``(B, D)`` stay unchanged."""
         if x.ndim == 4:
             return x.mean((2, 3))
         if x.ndim == 3:
@@ -86,7 +86,7 @@ class Custom(Backbone):
         return (x if x.ndim == 3 else None), None
 
     def _probe(self) -> int:
-        """Run one image stage by stage, and through the network's own forward pass; gives the features' width."""
+        """Run one image stage by stage and through the network's own forward pass; return the features' width."""
         modes = {module: module.training for module in self.modules()}
         image = torch.rand(self.blank().shape, generator=torch.Generator().manual_seed(0))
         self.eval()
@@ -103,7 +103,7 @@ class Custom(Backbone):
             before = tuple(x.shape)
             try:
                 x = self.run_stage(stage, x)
-            except Exception as error:  # whatever the user's module raises
+            except Exception as error:  # the user's module may raise anything
                 raise ConfigError(
                     f"Expected the parts of stage '{stage.name}' to run one after another but failed on an input of "
                     f"shape {before} ({_first_line(error)}): check their order, backbone.image_size and the channels "
@@ -119,10 +119,10 @@ class Custom(Backbone):
 
 
 def _compare(net: nn.Module, image: Tensor, outputs: Sequence[Tensor]) -> None:
-    """Hold the stages' outputs against the network's own, of the same shape; nothing where it gives something else."""
+    """Compare the stages' outputs with the network's own of the same shape; skip it if there is none."""
     try:
         whole = net(image)
-    except Exception:  # a container without a forward pass of its own, or one that takes more than images
+    except Exception:  # a container without a forward pass of its own, or one that takes more arguments
         return
     for output in outputs:
         if isinstance(whole, Tensor) and whole.shape == output.shape:
@@ -136,7 +136,7 @@ def _compare(net: nn.Module, image: Tensor, outputs: Sequence[Tensor]) -> None:
 
 
 def _check_stages(net: nn.Module, stages: Sequence[Stage]) -> None:
-    """Hold the user's stages to what `cover` and the policies need, with the way out in each sentence."""
+    """Check that the user's stages satisfy `cover` and the policies; each error says the way out."""
     if not stages:
         raise ConfigError("Expected backbone.stages to name at least one stage but got none.")
     _check_names(net, stages)

@@ -1,4 +1,4 @@
-"""The classic network for handwritten digits: two convolutions and a hidden layer."""
+"""Provide the classic network for handwritten digits: two convolutions and a hidden layer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tunesmith.errors import ConfigError
 from tunesmith.modality.image import ImagePreprocess
 
 SMALLEST = 6
-"""Side in pixels of the smallest image of which two convolutions and the pool leave something."""
+"""Smallest image side in pixels that leaves a map after two convolutions and the pooling."""
 
 
 class MnistCnn(Backbone):
     """Two 3×3 convolutions (32 and 64 channels), max-pooling, dropout, and a hidden layer of 128 units with dropout.
 
-    The network that PyTorch's own MNIST example trains; its weights fit, since the layers have the same names. The
+    This is the network of PyTorch's own MNIST example; its weights fit, since the layers have the same names. The
     stages are ``conv1``, ``conv2`` (with pool and dropout) and ``fc1``.
 
     Args:
         weights: A file of weights saved from the same network, or ``None``.
         image_size: Height and width of the images in pixels.
         in_channels: Channels of the images.
-        strict: Refuse a weights file with unknown or missing tensors.
+        strict: Reject a weights file with unknown or missing tensors.
 
     Raises:
         ConfigError: A number is out of range.
@@ -69,5 +69,5 @@ class MnistCnn(Backbone):
         )
 
     def pool(self, x: Tensor) -> Tensor:
-        """Take the hidden layer ``(B, 128)`` as it is."""
+        """Return the hidden layer ``(B, 128)`` unchanged."""
         return x

@@ -1,4 +1,4 @@
-"""Where weights come from: the library's download, an installed package, or a file of tensors."""
+"""Read weights from the library's download, an installed package, or a file of tensors."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tunesmith.errors import MissingExtraError, WeightsError, nearest
 PRETRAINED = "pretrained"
 PACKAGE = "package:"
 WRAPPERS = ("state_dict", "model")
-"""Keys under which training scripts keep the weights beside other things."""
+"""Keys under which training scripts store the weights beside other things."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """An installed package that carries weights.
+    """An installed package that contains weights.
 
     Attributes:
-        module: What to import.
-        locator: The class in it whose ``get_model_file_path()`` gives the file.
+        module: Module to import.
+        locator: Its class whose ``get_model_file_path()`` returns the file.
         fits: The model that the weights are for, in words.
         classifier: Names of the old classifier's entries.
     """
@@ -39,7 +39,7 @@ class Package:
 
     @property
     def distribution(self) -> str:
-        """Its name on the package index."""
+        """Name of the package on the package index."""
         return self.module.replace("_", "-")
 
 
@@ -54,7 +54,7 @@ PACKAGES: Mapping[str, Package] = {
 
 
 def find_package(source: str) -> Package:
-    """Look up the package that ``package:<name>`` names.
+    """Look up the package in ``package:<name>``.
 
     Raises:
         WeightsError: No such package is known.
@@ -66,7 +66,7 @@ def find_package(source: str) -> Package:
 
 
 def read_package(package: Package) -> dict[str, Tensor]:
-    """Read the tensors that an installed package carries, in its own order and under its own names.
+    """Read the tensors of an installed package, in its own order and by its own names.
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -80,10 +80,10 @@ def read_package(package: Package) -> dict[str, Tensor]:
 
 
 def read_pretrained(download: Callable[[], Mapping[str, Tensor]] | None) -> dict[str, Tensor]:
-    """Fetch the library's own weights.
+    """Download the library's own weights.
 
     Args:
-        download: The library's normal download; ``None`` where there is none.
+        download: The library's own download; ``None`` if it has none.
 
     Raises:
         WeightsError: There are none, or they could not be downloaded.
@@ -95,7 +95,7 @@ def read_pretrained(download: Callable[[], Mapping[str, Tensor]] | None) -> dict
         )
     try:
         return dict(download())
-    except Exception as error:  # each library fails through another HTTP client, with that client's own exceptions
+    except Exception as error:  # each library uses another HTTP client, with that client's own exceptions
         raise WeightsError(
             f"Expected to download the pretrained weights but failed ({_first_line(error)}): connect to the network, "
             "or download them elsewhere and give the file with backbone.weights=<path>."
@@ -103,17 +103,17 @@ def read_pretrained(download: Callable[[], Mapping[str, Tensor]] | None) -> dict
 
 
 def read_file(source: str, words: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Read a file that holds tensors and nothing else; a file that could run code is refused.
+    """Read a file that contains only tensors; a file that could run code is rejected.
 
     Args:
         source: Path of a ``.safetensors``, ``.pth`` or ``.pt`` file.
-        words: What else the user could have written, for the error where there is no such file.
+        words: Other valid values of the option, for the error message if the file does not exist.
 
     Returns:
-        The tensors by name, taken out of a ``{"state_dict": …}`` wrapper where there is one.
+        The tensors by name, taken out of a ``{"state_dict": …}`` wrapper if there is one.
 
     Raises:
-        WeightsError: The path is a network address, a folder or no such file, or the file is not one of tensors only.
+        WeightsError: The path is a network address, a folder or missing, or the file contains more than tensors.
     """
     path = _checked_path(source, words)
     try:
@@ -132,7 +132,7 @@ def read_file(source: str, words: Sequence[str] = ()) -> dict[str, Tensor]:
 
 
 def _unpickle(path: Path) -> object:
-    # weights_only is passed although it is the default: an environment variable can change the default.
+    # Pass weights_only although it is the default, since an environment variable can change the default.
     return torch.load(path, map_location="cpu", weights_only=True)
 
 

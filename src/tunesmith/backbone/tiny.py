@@ -1,4 +1,4 @@
-"""A backbone that is small enough to train from nothing in seconds."""
+"""Provide a backbone small enough to train from scratch in seconds."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tunesmith.modality.image import ImagePreprocess
 class Tiny(Backbone):
     """Three stages of convolution, BatchNorm and ReLU, each of which halves the map.
 
-    Halving from the first stage on was measured on enlarged digits, 32 px, 5 epochs: 95 % of the test digits right, at
-    0.03 ms an image and core; with a first stage at full size 85 %, at 0.14 ms.
+    Halving from the first stage on was measured on enlarged digits, 32 px, 5 epochs: 95 % test accuracy at 0.03 ms per
+    image and core; with a first stage at full size, 85 % at 0.14 ms.
 
     For tests, first steps and images of 8 to 64 pixels. There are no pretrained weights.
 
@@ -25,7 +25,7 @@ class Tiny(Backbone):
         weights: A file of weights saved from a `Tiny` of the same width, or ``None``.
         image_size: Height and width of the images in pixels.
         width: Channels of the first stage; each later stage doubles them.
-        strict: Refuse a weights file with unknown or missing tensors.
+        strict: Reject a weights file with unknown or missing tensors.
 
     Raises:
         ConfigError: The width or the image size is not positive.

@@ -1,4 +1,4 @@
-"""Loading weights into a network: everything must match by name and shape, or it is refused."""
+"""Load weights into a network: every tensor must match by name and shape."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from tunesmith.contract.protocols import Weights
 from tunesmith.errors import WeightsError
 
 CLASSIFIERS = ("fc.", "classifier.", "head.")
-"""How the libraries' classifiers are named; a backbone has none, so theirs are passed over."""
+"""Prefixes of the libraries' classifiers, which are ignored because a backbone has none."""
 
 OWN_HEAD = "tunesmith.head."
-"""How the head's tensors are named in files that `tunesmith export` writes; passed over for the same reason."""
+"""Prefix of the head's tensors in files that `tunesmith export` writes; ignored for the same reason."""
 
 WRAPPED = ("module.", "model.")
-"""What DistributedDataParallel and training scripts put in front of every name."""
+"""Prefixes that DistributedDataParallel and training scripts add to every name."""
 
 
 @dataclass
 class _Match:
-    """What of a source fits a network.
+    """The match between a source and a network.
 
     Attributes:
-        fits: Tensors by the network's own names.
-        ignored: Names that are passed over by design.
+        fits: Matching tensors by the network's own names.
+        ignored: Names ignored by design.
         surplus: Other names that the network does not have.
         missing: Names that the source does not have.
-        misshapen: Names of another shape, each with both shapes.
+        misshapen: Names with another shape, each with both shapes.
     """
 
     fits: dict[str, Tensor] = field(default_factory=dict)
@@ -55,25 +55,25 @@ def load_weights(
 ) -> Weights:
     """Load weights into a network without classifier.
 
-    The classifier's entries in the source are passed over, and so are counters of BatchNorm batches that it lacks: old
+    The classifier's entries in the source are ignored, and missing counters of BatchNorm batches are accepted: old
     checkpoints have none, and nothing that we compute depends on them.
 
     Args:
-        net: The network, changed in place.
+        net: The network, modified in place.
         source: ``pretrained``, ``package:<name>``, the path of a file, or ``None`` to keep the random weights.
-        pretrained: The library's own download of its weights; ``None`` where it has none.
-        named: Further downloads of the library's, by the words that they are asked for with.
-        classifier: How the names of the classifier's entries begin.
+        pretrained: The library's own download of its weights; ``None`` if it has none.
+        named: Further downloads of the library, by the values of ``source`` that select them.
+        classifier: Prefixes of the classifier's entries.
         adapt: Fits a source's tensors, by the network's names, to another number of channels or image size.
-        strict: Refuse unknown and missing tensors. Tensors of another shape, or a source of which nothing fits, are
-            refused in any case.
+        strict: Reject unknown and missing tensors. Tensors of another shape, and a source without any match, are always
+            rejected.
 
     Returns:
-        What was loaded, for the record.
+        What was loaded, for the run's record.
 
     Raises:
         WeightsError: The source cannot be found or read, or does not fit the network.
-        MissingExtraError: The package that carries the weights is not installed.
+        MissingExtraError: The package that contains the weights is not installed.
     """
     if source is None:
         return Weights()
@@ -99,7 +99,7 @@ def load_weights(
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
-    """Digest names, types, shapes and bytes of tensors, whatever their order, device and memory layout."""
+    """Hash names, types, shapes and bytes of tensors, independent of their order, device and memory layout."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -109,7 +109,7 @@ def content_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _unwrapped(tensors: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what stands in front of every name, unless the network's own names begin so."""
+    """Remove a common prefix of all names, unless the network's own names match already."""
     while not any(name in own for name in tensors):
         prefix = next((p for p in WRAPPED if all(name.startswith(p) for name in tensors)), None)
         if prefix is None:
@@ -136,7 +136,7 @@ def _match_positions(
     source: str,
     adapt: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None,
 ) -> _Match:
-    """Match by position, where only the names differ; shapes and the last parts of the names must still agree."""
+    """Match by position, for sources with other names; shapes and the last parts of the names must still agree."""
     match = _Match(ignored=[name for name in tensors if name in package.classifier])
     theirs = [name for name in tensors if name not in package.classifier]
     same_kind = [ours.rpartition(".")[2] == name.rpartition(".")[2] for ours, name in zip(own, theirs, strict=False)]
@@ -175,7 +175,7 @@ def _refuse_misfits(match: _Match, source: str, strict: bool) -> None:
 
 
 def _some(what: str, names: Iterable[str]) -> str:
-    """Count names and give the first three; nothing for none."""
+    """Return the number of names and the first three; empty for none."""
     listed = list(names)
     if not listed:
         return ""

@@ -1,4 +1,4 @@
-"""What an entry of activations holds: what frozen stages give of images."""
+"""Compute an entry of activations: the outputs of frozen stages for a set of samples."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ DTYPES = {"exact": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of numbers to keep, by name; ``None`` for that of the computation."""
 
 LOOKED_AT = 4
-"""Images that are run to see what comes out, and to compare with what is kept of them."""
+"""Number of samples run to learn the output's form, and to compare with what the cache holds."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a run would like to be kept.
+    """A set of activations that a run would like to cache.
 
     Attributes:
-        stages: Number of stages in front of the cut.
+        stages: Number of stages before the cut.
         rows: Rows of the data's table, in order.
-        view: The epoch whose augmented training images are meant; ``None`` for images as in evaluation.
+        view: Epoch whose augmented training images are cached; ``None`` for images as in evaluation.
         asked: Whether the user asked for it.
     """
 
@@ -43,17 +43,17 @@ class Wanted:
 
 @final
 class Activation:
-    """Activations of images; see `fill.Recipe`.
+    """Recipe for activations of samples; see `fill.Recipe`.
 
     Args:
         frozen: The frozen part.
         data: The data module.
-        wanted: Which.
-        precision: The trainer's.
-        dtype: Type of numbers to keep; ``exact`` for that of the computation.
+        wanted: The activations to compute.
+        precision: The trainer's precision.
+        dtype: Type in which numbers are stored; ``exact`` for that of the computation.
 
     Attributes:
-        dtypes: Type of numbers that each tensor was computed in, which may be wider than what is kept.
+        dtypes: Type in which each tensor was computed, which may be wider than the stored one.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Activation:
         self.asked = wanted.asked
 
     def seconds(self) -> float:
-        """Of one batch, after the first few images have warmed it up."""
+        """Measure the seconds per sample on one batch, after the first few samples have warmed it up."""
         (probe,) = self.source.batches([range(min(BATCH, self.count))])
         return self.frozen.seconds(probe, self.cut)
 

@@ -1,4 +1,4 @@
-"""What is served in place of images: rows of an entry, chosen by epoch."""
+"""Serve cached rows in place of samples, chosen by epoch."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tunesmith.cache.store import Layout
 from tunesmith.contract.batch import Activations
 
 LET_GO = 256 * 2**20
-"""Bytes after which the pages of an entry that is too large for memory are given back."""
+"""Bytes read after which the pages of an entry too large for memory are released."""
 
 
 @final
 class OpenEntry:
-    """An entry that is open, all of it.
+    """A complete, opened entry.
 
     Args:
         shards: All its files.
-        layout: How its rows lie in them.
-        rows: Row of the data's table of each of its rows ``(N,)``.
+        layout: How its rows are distributed over the files.
+        rows: Row of the data's table for each of its rows ``(N,)``.
         frugal: Whether it is too large to stay in memory.
     """
 
@@ -38,11 +38,11 @@ class OpenEntry:
         self._read = 0
 
     def locate(self, row: int) -> tuple[int, int]:
-        """File and offset in it of a row of the table."""
+        """Return the file of a row of the table, and the offset in it."""
         return divmod(int(self.place[row]), self.layout.per_shard)
 
     def touch(self, size: int) -> None:
-        """Count bytes that are read, and give memory back now and then where it is short."""
+        """Count bytes that were read, and release memory from time to time if it is short."""
         if not self.frugal:
             return
         self._read += size
@@ -54,11 +54,11 @@ class OpenEntry:
 
 @final
 class Rows:
-    """Activations, read by rows of the data's table.
+    """Activations by row of the data's table.
 
     Args:
         opened: The entry.
-        dtypes: Type of numbers that each tensor was computed in, which may be wider than what is kept.
+        dtypes: Type in which each tensor was computed, which may be wider than the stored one.
     """
 
     def __init__(self, opened: OpenEntry, dtypes: Mapping[str, torch.dtype]) -> None:
@@ -75,16 +75,16 @@ class Rows:
 
 @final
 class CachedSplit:
-    """What is kept of a split.
+    """The cached part of a split.
 
     Args:
-        firsts: First epoch of each phase ``(P,)``, int64. In shared memory, since a phase may begin ahead of its time
-            when worker processes that outlive an epoch are there already.
-        phases: The views that are kept for each phase; none where it needs the images themselves. Epoch e takes view
-            e modulo their number.
+        firsts: First epoch of each phase ``(P,)``, int64. In shared memory, because a phase may begin early while
+            persistent worker processes are running.
+        phases: Cached views per phase; empty if the phase needs the samples themselves. Epoch e takes view e modulo
+            their number.
 
     Attributes:
-        complete: Whether no image is needed.
+        complete: Whether no sample itself is needed.
     """
 
     def __init__(self, firsts: Tensor, phases: Sequence[Sequence[Rows]]) -> None:
@@ -93,10 +93,10 @@ class CachedSplit:
         self.complete = all(phases)
 
     def find(self, epoch: int, row: int) -> Activations | None:
-        """What is kept of a row of the table for an epoch; ``None`` where the image itself is needed."""
+        """Return the cached row of the table for an epoch; ``None`` if the sample itself is needed."""
         views = self.views(epoch)
         return views[epoch % len(views)][row] if views else None
 
     def views(self, epoch: int) -> Sequence[Rows]:
-        """The views that an epoch can be served from."""
+        """Return the views that serve an epoch."""
         return self.phases[int((self.firsts <= epoch).sum()) - 1]

@@ -1,4 +1,4 @@
-"""The cache in a run: at the start of the fit it decides what is kept, fills it, and lets the data serve it."""
+"""Connect the cache to a run: at the start of the fit, decide what to cache, fill it, and let the data serve it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from tunesmith.task.base import Task
 
 @final
 class ActivationCache(Callback):
-    """Runs the frozen stages once for every image and serves what they gave, to this run and to later ones.
+    """Runs the frozen stages once per sample, and serves the outputs to this run and later ones.
 
-    Images that are needed all the same are decoded once.
+    Images that are needed nevertheless are decoded once.
 
     Args:
         mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
@@ -51,9 +51,9 @@ class ActivationCache(Callback):
         ConfigError: A number is negative.
 
     Attributes:
-        tokens: Keeps tokens of texts, which are made before anything else.
-        seconds: Seconds that deciding and filling took.
-        record: For run.json: images that were there already, images that were computed, and what was decided.
+        tokens: Caches the tokens of texts, which are made before anything else.
+        seconds: Seconds spent on deciding and filling.
+        record: For run.json: images found, images computed, and what was decided.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class ActivationCache(Callback):
         self._firsts = torch.zeros(0, dtype=torch.int64)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Decide and fill, before the optimizer asks for its number of steps, for which the loaders are made.
+        """Decide and fill before the optimizer asks for its number of steps, for which Lightning builds the loaders.
 
-        The task is brought to where Lightning is about to bring it. A resumed run has not taken up its checkpoint yet:
-        what is in front of a cut is as it was when the run began, and as it still is.
+        The task is moved to the device that Lightning is about to move it to. A resumed run has not loaded its
+        checkpoint yet, but the stages before a cut are still as they were when the run began.
         """
         task = cast(Task, pl_module)
-        run: Any = trainer  # some attributes are set by its connectors, unseen by type checkers
+        run: Any = trainer  # its connectors set some attributes that type checkers do not see
         data, limited = run.datamodule, run.fast_dev_run or run.overfit_batches
         if stage != "fit" or self.mode == "off" or limited or not isinstance(data, TableData):
             return
@@ -111,18 +111,18 @@ class ActivationCache(Callback):
                 self.console.print(f"Cache: {sentence}", highlight=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Serve by the phases as a resumed run came to them; its loaders are about to read ahead."""
+        """Serve by the phases that a resumed run has reached, before its loaders read ahead."""
         self._keep_time(cast(Task, pl_module))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Serve by the phase that begins, which may be ahead of its time; loaders go on after this."""
+        """Serve by the phase that begins, which may be early; loaders continue after this."""
         self._keep_time(cast(Task, pl_module))
 
     def _keep_time(self, task: Task) -> None:
         self._firsts.copy_(torch.tensor([phase.first_epoch for phase in task.table.phases[: len(self._firsts)]]))
 
     def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, CachedSplit]:
-        """Open what is worth it for each cut; give what is kept of each split."""
+        """Open what pays for each cut, and return the cached part of each split."""
         data, views = trainer.datamodule, self._views(trainer.datamodule)
         if data.uncacheable_reason is not None:
             opener.say(data.uncacheable_reason)
@@ -136,13 +136,13 @@ class ActivationCache(Callback):
             )
         by_cut = {n: self._of_cut(opener, spans, n, frozen, trainer) for n in {span.stages for span in spans}}
         found = {s: CachedSplit(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}
-        # Tested with the weights of whatever epoch was best: the last cut holds for all of them.
+        # The test uses the weights of the best epoch, whichever it is: the last phase's cut holds for all of them.
         return found | {"test": CachedSplit(torch.zeros(1), [by_cut[spans[-1].stages].get("test", [])])}
 
     def _of_cut(
         self, opener: Opener, spans: list[Span], stages: int, frozen: Frozen, trainer: Any
     ) -> dict[str, list[Rows]]:
-        """Views of each split at one cut; no split where they are not to be had."""
+        """Return the cached views of each split at one cut, without splits that cannot be cached."""
         if not stages:
             return {}
         data, sizes = trainer.datamodule, _sizes(trainer.datamodule, trainer)
@@ -153,11 +153,11 @@ class ActivationCache(Callback):
             opened = opener.open(recipe, wanted.rows, spared)
             return Rows(opened, recipe.dtypes) if opened else None
 
-        viewed = data.test_views != "none"  # then a test is of views, which nobody keeps
+        viewed = data.test_views != "none"  # then the test is of views, which are not cached
         plain = [s for s in data.indices if not (s == "train" and varied) and not (s == "test" and viewed)]
         found: dict[str, list[Rows]] = {}
         if plain:
-            # In an order of the table, and all of it where training is not augmented: another split selects other rows.
+            # In table order, and all rows if training is not augmented: another split then only selects other rows.
             rows = data.length_sorted(np.sort(np.concatenate([data.indices[split] for split in plain])), BATCH)
             spared = plan.served(spans, stages, **{split: sizes[split] if split in plain else 0 for split in SPLITS})
             opened = rows_of(Wanted(stages, rows), spared)
@@ -172,14 +172,14 @@ class ActivationCache(Callback):
         return found
 
     def _views(self, data: TableData) -> int:
-        """How many views of training images to keep: as asked, or all that there are where nothing is drawn."""
+        """Return the number of training views to cache: as requested, or all of them if none is random."""
         augmentation = data.augmentation()
         return 0 if augmentation is None or data.mixing.wanted else self.views or augmentation.views
 
     def _decoded(
         self, opener: Opener, spans: list[Span], kept: dict[str, CachedSplit], trainer: Any
     ) -> dict[Decode, Decoded]:
-        """Open decoded images of each kind that the run needs and that are files; of all splits, as others differ."""
+        """Open the decoded images that the run needs from files; of all splits, so that other splits reuse them."""
         data = trainer.datamodule
         needed: dict[Decode, int] = {}
         for split, size in _sizes(data, trainer).items():
@@ -199,24 +199,24 @@ class ActivationCache(Callback):
 
 
 def place(folder: str | None) -> Path:
-    """The folder of entries.
+    """Return the folder of the entries.
 
     Args:
-        folder: Of all that runs share; ``None`` for what the environment variable ``TUNESMITH_CACHE`` says, or else for
-            the platform's place for caches.
+        folder: Folder shared by all runs; ``None`` for the environment variable ``TUNESMITH_CACHE``, or else the
+            platform's cache folder.
     """
     named = folder or os.environ.get("TUNESMITH_CACHE") or platformdirs.user_cache_dir("tunesmith")
     return Path(named).expanduser() / "activations"
 
 
 def _epochs(trainer: Trainer) -> int:
-    """Epochs of the run; many where it is limited otherwise."""
+    """Return the number of epochs of the run; a very large number if it is limited otherwise."""
     epochs = trainer.max_epochs
     return epochs if epochs is not None and epochs >= 0 else 10**6
 
 
 def _sizes(data: TableData, trainer: Any) -> dict[str, int]:
-    """Images of each split that an epoch, or the test, goes through."""
+    """Return the number of samples per split in an epoch, or in the test."""
     sizes = dict.fromkeys(SPLITS, 0)
     limits = dict(
         zip(SPLITS, (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches), strict=True)

@@ -1,4 +1,4 @@
-"""What an entry of decoded images holds, and how it is read."""
+"""Compute and read an entry of decoded images."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from tunesmith.data.image.decode import Decode
 from tunesmith.data.module import TableData
 
 LOOKED_AT = 4
-"""Images that are decoded to see how long it takes, and to compare with what is kept of them."""
+"""Number of images decoded to measure the time, and to compare with what the cache holds."""
 
 SHAPE = "shape"
 
 
 @final
 class Decoding:
-    """Images, decoded and brought to size; see `fill.Recipe`.
+    """Recipe for images, decoded and resized; see `fill.Recipe`.
 
-    They may differ in size, so they lie one after another, with a table of shapes beside them.
+    They may differ in size, so their pixels are concatenated, with a table of shapes beside them.
 
     Args:
         data: The data module.
         rows: Rows of its table, in order.
-        decoder: How they are decoded.
+        decoder: How to decode them.
     """
 
     asked = False
@@ -52,7 +52,7 @@ class Decoding:
         self.sample = _laid_out(few)
 
     def seconds(self) -> float:
-        """Of one thread."""
+        """Return the seconds per image on one thread."""
         return self._seconds
 
     def parts(self, spans: Sequence[range]) -> Iterator[dict[str, Tensor]]:
@@ -68,7 +68,7 @@ def _laid_out(images: Sequence[Tensor]) -> dict[str, Tensor]:
 
 @final
 class Decoded:
-    """Reads decoded images by row of the data's table.
+    """Decoded images by row of the data's table.
 
     Args:
         opened: The entry.
@@ -80,7 +80,7 @@ class Decoded:
         self.ends = [shard.tensors[SHAPE].long().prod(1).cumsum(0).tolist() for shard in opened.shards]
 
     def __getitem__(self, row: int) -> Tensor:
-        """The image, uint8 ``(C, H, W)``."""
+        """Return the image, uint8 ``(C, H, W)``."""
         shard, offset = self.opened.locate(row)
         begin, end = self.ends[shard][offset - 1] if offset else 0, self.ends[shard][offset]
         self.opened.touch(end - begin)

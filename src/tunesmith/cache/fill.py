@@ -1,4 +1,4 @@
-"""Filling an entry: every row made once, file by file, shared with whoever else is at it."""
+"""Fill an entry: compute every row once, file by file, sharing the work with other processes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tunesmith.data.progress import track
 
 
 class Recipe(Protocol):
-    """What an entry holds, and how it is made.
+    """The content of an entry, and how to compute it.
 
     Attributes:
-        about: All that its content depends on; see `key`.
-        what: It in words, for people.
-        doing: How it is made, in words.
-        sample: What the first rows are, as they are kept.
-        row_bytes: Bytes that a row takes, at most.
-        asked: Whether the user asked for it: then it need not pay in this run.
+        about: Everything that the content depends on; see `key`.
+        what: The content in words.
+        doing: The computation in words.
+        sample: The first rows, as stored.
+        row_bytes: Bytes per row, at most.
+        asked: Whether the user asked for it: then it need not pay within this run.
     """
 
     about: dict[str, Any]
@@ -35,25 +35,25 @@ class Recipe(Protocol):
     asked: bool
 
     def seconds(self) -> float:
-        """Seconds that a row takes, measured."""
+        """Measure the seconds per row."""
         ...
 
     def parts(self, spans: Sequence[range]) -> Iterator[dict[str, Tensor]]:
-        """Make rows: for each span, tensors that are put one after another along their first axis."""
+        """Compute rows: for each span, tensors that are concatenated along their first axis."""
         ...
 
 
 def fill(entry: Entry, layout: Layout, missing: Sequence[int], recipe: Recipe) -> dict[int, Shard]:
-    """Make and write the files of an entry that are missing.
+    """Compute and write the missing files of an entry.
 
-    Each process begins with another file and leaves out those that have appeared meanwhile: so several share the work
-    without a lock, and where two do the same, the first one wins.
+    Each process starts with a random file and skips those that have appeared meanwhile: so several share the work
+    without a lock, and if two compute the same file, the first one wins.
 
     Args:
         entry: The entry.
-        layout: Of its rows.
-        missing: Numbers of the files.
-        recipe: Makes the rows.
+        layout: Layout of its rows.
+        missing: Numbers of the missing files.
+        recipe: Computes the rows.
 
     Raises:
         OSError: A file cannot be written.
@@ -82,7 +82,7 @@ def fill(entry: Entry, layout: Layout, missing: Sequence[int], recipe: Recipe) -
         if opened is None:
             raise OSError(f"{entry.path(shard)} does not hold what was just written")
         done[shard] = opened
-    _advance(progress, 1)  # past the end, where the bar is taken down
+    _advance(progress, 1)  # past the end, which removes the bar
     return done
 
 

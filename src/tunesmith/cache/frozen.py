@@ -1,4 +1,4 @@
-"""The frozen part of a task: samples in, what is worth keeping out, with the bits that training would compute."""
+"""Run the frozen part of a task on samples, with the bits that training would compute."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from tunesmith.errors import PolicyError
 from tunesmith.task.base import Task
 
 BATCH = 32
-"""Samples that run together, always so many: a short batch is filled up.
+"""Samples per batch, always this many: a short batch is padded.
 
-A CPU's libraries choose their way by the shape, and with it the last bit. Measured with Tiny, ResNet-18 and
-EfficientNet-Lite0 on 1 and 2 threads (AMD Zen 4, torch 2.15): the outputs of a sample were bit-equal in batches of 16,
-31, 32 and 64 in whatever company, and differed by up to 2e-5 in batches of 1 to 5.
+A CPU's libraries choose their kernels by the shape, and with it the last bit. Measured with Tiny, ResNet-18 and
+EfficientNet-Lite0 on 1 and 2 threads (AMD Zen 4, torch 2.15): a sample's outputs were bit-equal in batches of 16, 31,
+32 and 64 with any other samples, and differed by up to 2e-5 in batches of 1 to 5.
 """
 
 
 PLAIN = (bool, int, float, str, type(None))
-"""Types of attributes that say what a module does, and say it the same in every process."""
+"""Types of attributes that determine what a module does, and are the same in every process."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a backbone is cut, and what is kept of what comes out.
+    """Where a backbone is cut, and which outputs are kept.
 
     Attributes:
         stages: Number of stages in front.
@@ -46,13 +46,13 @@ class Cut:
 
 
 class Frozen:
-    """Runs the stages in front of a cut on batches of samples.
+    """Runs the stages before a cut on batches of samples.
 
     Args:
         task: The task, on its device.
         trainer: Its trainer, for the precision.
-        prepare: Makes the backbone's input of samples as the data hold them, such as uint8 images ``(C, H, W)``, as
-            the data modules' ``prepare`` does: on a device, and with one shape for all batches where that is asked for.
+        prepare: Converts samples as the data store them, such as uint8 images ``(C, H, W)``, to the backbone's input,
+            as the data modules' ``prepare`` does: on a device and, if requested, with the same shape for all batches.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Frozen:
 
     @torch.no_grad()
     def run(self, samples: Sequence[Tensor], cut: Cut) -> dict[str, Tensor]:
-        """Run samples, at most `BATCH`; give `Activations` on the CPU.
+        """Run samples, at most `BATCH`, and return `Activations` on the CPU.
 
         Raises:
-            PolicyError: Something in front of the cut trains.
+            PolicyError: Something before the cut trains.
         """
         self._check(cut.stages)
         with self.precision.forward_context():
@@ -85,7 +85,7 @@ class Frozen:
         return kept
 
     def seconds(self, samples: Sequence[Tensor], cut: Cut) -> float:
-        """Seconds that a sample takes."""
+        """Measure the seconds per sample."""
         start = time.perf_counter()
         self.run(samples, cut)
         return (time.perf_counter() - start) / len(samples)
@@ -99,7 +99,7 @@ class Frozen:
         return Cut(stages, needs.tokens or self.backbone.maps_last(needs), replace(needs, tokens=False))
 
     def tensors(self, stages: int) -> dict[str, Tensor]:
-        """Parameters and buffers in front of a cut, by name."""
+        """Return the parameters and buffers before a cut, by name."""
         return {
             name: tensor
             for unit, module in self._members(stages)
@@ -111,12 +111,12 @@ class Frozen:
         }
 
     def structure(self, stages: int) -> str:
-        """Everything in front of a cut that is no tensor, as far as it can be seen."""
+        """Describe everything before a cut that is not a tensor, as far as it is visible."""
         members = [(name, repr(module), _settings(module)) for name, module in self._members(stages)]
         return f"{type(self.backbone)} {members}"
 
     def classes(self, stages: int) -> set[type]:
-        """Every class whose code runs in front of a cut: of the modules and of the backbone, with those they extend."""
+        """Return every class whose code runs before a cut: modules and backbone, with their base classes."""
         parts = [part for _, unit in self._members(stages) if isinstance(unit, nn.Module) for part in unit.modules()]
         return {base for module in (self.backbone, *parts) for base in type(module).__mro__}
 
@@ -141,7 +141,7 @@ class Frozen:
 
 
 def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Plain attributes of a module and of all in it, such as a scale, which its text need not show."""
+    """Return the plain attributes of a module and its submodules, such as a scale, which its repr may omit."""
     parts = module.named_modules() if isinstance(module, nn.Module) else ()
     return [
         (name, {k: v for k, v in sorted(vars(part).items()) if k != "training" and _is_plain(v)})

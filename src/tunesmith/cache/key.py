@@ -1,4 +1,4 @@
-"""All that the content of an entry depends on: any change is another entry."""
+"""Collect everything that the content of an entry depends on: any change makes another entry."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ FORMAT = 2
 def of_activations(
     frozen: Frozen, cut: Cut, data: TableData, rows: npt.NDArray[np.int64], precision: str, dtype: str, view: int | None
 ) -> dict[str, Any]:
-    """What activations depend on, as plain values; some of it is there for people.
+    """Return what activations depend on, as plain values; some are only informative.
 
     Args:
         frozen: The frozen part.
-        cut: What is kept of it.
+        cut: Which outputs are kept.
         data: The data module.
-        rows: Rows of its table that are kept.
-        precision: The trainer's.
-        dtype: How numbers are kept.
-        view: The epoch whose augmentation is kept; ``None`` for images as in evaluation.
+        rows: Cached rows of its table.
+        precision: The trainer's precision.
+        dtype: Type in which numbers are stored.
+        view: Epoch whose augmentation is cached; ``None`` for images as in evaluation.
     """
     net = type(frozen.backbone.net)
     after = frozen.backbone.stages[cut.stages - 1].name
@@ -64,11 +64,11 @@ def of_activations(
 
 
 def of_images(data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> dict[str, Any]:
-    """What decoded images depend on: their content and what is done to it.
+    """Return what decoded images depend on: their content and the decoding.
 
     Args:
         data: The data module.
-        rows: Rows of its table that are kept.
+        rows: Cached rows of its table.
         decoder: How they are decoded.
     """
     return {
@@ -84,12 +84,12 @@ def of_images(data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> 
 
 
 def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[Any]) -> dict[str, Any]:
-    """What tokens depend on: the texts, the tokenizer, and what it is asked for.
+    """Return what tokens depend on: the texts, the tokenizer, and how it is called.
 
     Args:
-        tokenizer: Makes them.
-        how: What it is asked for.
-        texts: N, each of one or more parts.
+        tokenizer: The tokenizer.
+        how: Description of the call.
+        texts: N texts, each of one or more parts.
     """
     digest = hashlib.blake2b(digest_size=16)
     for text in texts:
@@ -109,12 +109,12 @@ def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[Any]) -> dict[str,
 
 
 def _preprocess(how: Any) -> dict[str, Any]:
-    """How inputs are prepared; where the files of a tokenizer lie is nothing to what it does."""
+    """Return how inputs are prepared, without the location of the tokenizer's files, which does not matter."""
     return {k: v for k, v in asdict(how).items() if k != "folder"}
 
 
 def _view(data: TableData, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
-    """What an augmented view depends on besides the images: their places in the table too."""
+    """Return what an augmented view depends on besides the images, including their rows in the table."""
     augmentation = data.augmentation()
     assert augmentation is not None  # else there were no views
     return [view, data.seed if augmentation.seeded else None, repr(augmentation), _digest(repr(rows.tolist()))]
@@ -123,16 +123,16 @@ def _view(data: TableData, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
 def _images(data: TableData, rows: npt.NDArray[np.int64]) -> str:
     digests, whole = data.digests
     total = hashlib.blake2b(b"".join(digests[row] for row in rows), digest_size=16)
-    if not whole:  # only the first bytes of each file were read: the time of its last change stands for the rest
+    if not whole:  # only the first bytes of each file were hashed: its modification time covers the rest
         files: list[Path] = [data.table.samples[row] for row in rows]
         total.update(repr([file.stat().st_mtime_ns for file in files]).encode())
     return total.hexdigest()
 
 
 def _sources(classes: Iterable[type]) -> str:
-    """Digest of the files that define classes: the user's own code has no version, nor has a package being edited.
+    """Hash the files that define classes: the user's own code has no version, nor has a package under development.
 
-    What these files import is not seen, nor is a class that was made in no file.
+    Imports of these files, and classes not defined in a file, are not covered.
     """
     modules = {name: getattr(sys.modules.get(name), "__file__", None) for name in {c.__module__ for c in classes}}
     total = hashlib.blake2b(digest_size=16)
@@ -148,7 +148,7 @@ def _versions(*names: str) -> dict[str, str]:
         package = name.partition(".")[0]
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # a module of the user's own
+        except PackageNotFoundError:  # a module of the user's
             continue
     return found
 

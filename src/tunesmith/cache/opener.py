@@ -1,4 +1,4 @@
-"""Opening an entry: found and compared, or computed where that pays; or not to be had, and then why."""
+"""Open an entry: find and verify it, or compute it if that pays; otherwise explain why not."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tunesmith.data.image.memory import available_bytes
 log = logging.getLogger(__name__)
 
 TOLERANCE = 0.01
-"""How far these may differ, as a share of the largest: another machine rounds otherwise; other code differs by more."""
+"""Allowed difference as a share of the largest value: machines round differently, other code differs by more."""
 
 
 class Opener:
     """Opens entries for a run.
 
     Args:
-        store: Where they are.
-        mode: As `ActivationCache` has it.
-        max_bytes: Most bytes of all entries.
+        store: The entries.
+        mode: As in `ActivationCache`.
+        max_bytes: Size limit of all entries.
 
     Attributes:
-        said: What was decided, a sentence each.
-        hits: Images that were there already.
-        computed: Images that were computed.
-        seconds: Seconds that finding and reading took (``look``), and computing and writing (``fill``).
+        said: Decisions, one sentence each.
+        hits: Number of images found.
+        computed: Number of images computed.
+        seconds: Seconds spent on finding and reading (``look``), and on computing and writing (``fill``).
     """
 
     def __init__(self, store: Store, mode: Literal["auto", "refresh", "read_only"], max_bytes: int) -> None:
@@ -50,12 +50,12 @@ class Opener:
         self.seconds = {"look": 0.0, "fill": 0.0}
 
     def open(self, recipe: Recipe, rows: npt.NDArray[np.int64], spared: int) -> OpenEntry | None:
-        """Open an entry, or make it; ``None`` where it is not to be had, which `said` explains.
+        """Open an entry, or compute it; ``None`` if neither is possible or pays, which `said` explains.
 
         Args:
-            recipe: What it holds.
-            rows: Row of the data's table of each of its rows.
-            spared: Rows that the run need not make then.
+            recipe: The entry's content.
+            rows: Row of the data's table for each of its rows.
+            spared: Number of row computations that the entry saves this run.
         """
         layout = Layout.plan(len(rows), recipe.row_bytes, BATCH)
         entry = self.store.entry(recipe.about)
@@ -123,13 +123,13 @@ class Opener:
         return done
 
     def say(self, text: str) -> None:
-        """Note a decision."""
+        """Record a decision."""
         log.info(text)
         self.said.append(text)
 
 
 def _agree(shard: Shard, sample: Mapping[str, Tensor], first: bool) -> bool:
-    """Whether a file holds tensors as they should be and, where it holds the first rows, about their values."""
+    """Return whether a file has the right tensors and, if it holds the first rows, about the right values."""
     if {n: (t.dtype, t.shape[1:]) for n, t in shard.tensors.items()} != {
         n: (t.dtype, t.shape[1:]) for n, t in sample.items()
     }:

@@ -1,4 +1,4 @@
-"""What to keep, and whether it pays: the cut of each phase, and time and space from a probe."""
+"""Plan what to cache and estimate whether it pays: the cut of each phase, and time and space from a probe."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from tunesmith.contract.parameters import ParameterTable
 
 AT_ONCE = 1.0
-"""Seconds of reading data that are not worth a word, nor a file."""
+"""Seconds of data preparation below which neither a message nor a file is worthwhile."""
 
 READ = 1e9
-"""Bytes per second that are read from memory maps where all of an entry stays in memory; on the safe side."""
+"""Bytes per second read from memory maps if the whole entry stays in memory; a conservative estimate."""
 
 READ_DISK = 1e8
-"""The same where it does not: rows of some 100 KB in random order from a disk."""
+"""The same if it does not fit into memory: rows of about 100 KB in random order from a disk."""
 
 WORTH = 2.0
-"""How many times as fast reading must be as computing."""
+"""How many times faster than computing, at least, reading must be."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The epochs of a phase and its cut.
+    """The epochs of a phase, and its cut.
 
     Attributes:
-        first: The first of them.
-        end: The first that is none of them; no more than ``first`` where the run is over by then.
-        stages: Number of stages in front of the cut; 0 where nothing can be kept.
+        first: First epoch.
+        end: Epoch after the last; at most ``first`` if the run ends before the phase.
+        stages: Number of stages before the cut; 0 if nothing can be cached.
     """
 
     first: int
@@ -36,15 +36,15 @@ class Span:
 
     @property
     def epochs(self) -> int:
-        """How many epochs are planned for it."""
+        """Planned number of epochs."""
         return max(0, self.end - self.first)
 
 
 def spans(table: ParameterTable, epochs: int) -> list[Span]:
-    """The cut of each phase that may come, with its epochs as they are planned.
+    """Return the cut of each phase that may occur, with its planned epochs.
 
-    What is kept are the outputs of the weights that the run began with. So a stage counts until it first trains, also
-    where a later phase freezes it again: it is another one by then.
+    Cached outputs are those of the weights that the run began with. So a stage counts only until it first trains, even
+    if a later phase freezes it again: its weights have changed by then.
 
     Args:
         table: What trains when.
@@ -56,19 +56,19 @@ def spans(table: ParameterTable, epochs: int) -> list[Span]:
         deepest = min(deepest, table.boundary(phase.first_epoch))
         if phase.first_epoch < epochs or early:
             found.append(Span(phase.first_epoch, min(end, epochs), deepest))
-        early = early or phase.plateau is not None  # what follows may begin ahead of its time
+        early = early or phase.plateau is not None  # later phases may begin early
     return found
 
 
 def served(found: Sequence[Span], stages: int, train: int, val: int, test: int) -> int:
-    """Images that are served from one cut.
+    """Count the samples served from one cut.
 
     Args:
-        found: As `spans` gives them.
-        stages: Number of stages in front of the cut.
-        train: Training images of an epoch, where they are served from it.
-        val: Validation images of an epoch.
-        test: Test images.
+        found: Result of `spans`.
+        stages: Number of stages before the cut.
+        train: Training samples per epoch served from it.
+        val: Validation samples per epoch.
+        test: Test samples.
     """
     epochs = sum(span.epochs for span in found if span.stages == stages)
     return epochs * (train + val) + (test if found[-1].stages == stages else 0)
@@ -76,15 +76,15 @@ def served(found: Sequence[Span], stages: int, train: int, val: int, test: int) 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What keeping would cost and save.
+    """The cost and the saving of an entry.
 
     Attributes:
-        images: Images to compute now.
-        spared: Images that the run would compute without.
-        row_bytes: Bytes that one of them takes.
-        rows: Rows that are read from.
-        seconds: Seconds that computing one takes.
-        asked: Whether the user asked for it: then it need not pay in this run.
+        images: Number of samples to compute now.
+        spared: Number of computations that the run would make without the entry.
+        row_bytes: Bytes per row.
+        rows: Number of rows of the entry.
+        seconds: Seconds to compute one row.
+        asked: Whether the user asked for it: then it need not pay within this run.
     """
 
     images: int
@@ -96,15 +96,15 @@ class Estimate:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole."""
+        """Size of the entry in bytes."""
         return self.rows * self.row_bytes
 
     def objection(self, room: int, memory: int) -> str | None:
-        """Why it does not pay or fit, in words; ``None`` where it does both.
+        """Return the reason why the entry does not pay or fit; ``None`` if it does both.
 
         Args:
-            room: Bytes that may be taken on the disk.
-            memory: Bytes that are free in memory.
+            room: Bytes that may be used on the disk.
+            memory: Bytes of free memory.
         """
         read = self.row_bytes / (READ if self.size < memory else READ_DISK)
         if self.spared < self.images and not self.asked:
@@ -117,7 +117,7 @@ class Estimate:
 
 
 def in_bytes(size: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
@@ -125,7 +125,7 @@ def in_bytes(size: int) -> str:
 
 
 def in_time(seconds: float) -> str:
-    """Seconds for people."""
+    """Format a duration."""
     for unit, factor in (("h", 3600), ("min", 60)):
         if seconds >= 2 * factor:
             return f"{seconds / factor:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""One file of kept tensors: safetensors that carry their own digest, whole or not there, read through a memory map."""
+"""Store tensors in one file: safetensors with a digest, written atomically, read through a memory map."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from tunesmith.atomic import atomic
 
 PIXELS = "pixels"
-"""Name of the one tensor whose rows differ in size, and lie one after another."""
+"""Name of the one tensor whose rows differ in size and are concatenated."""
 
 _DTYPES = {
     "F64": torch.float64,
@@ -33,21 +33,21 @@ _BLOCK = 2**20
 
 
 class BrokenShardError(Exception):
-    """A file that is missing, cut short, altered, or of another make."""
+    """Raised for a file that is missing, truncated, altered, or of another format."""
 
 
 class Shard:
-    """The tensors of a file, mapped into memory: pages are read when they are touched, and shared by all processes.
+    """The tensors of a file, mapped into memory: pages are read on access, and shared by all processes.
 
     Args:
-        path: As `write` wrote it.
+        path: File written by `write`.
         verify: Whether to read the whole file and compare its digest.
 
     Raises:
-        BrokenShardError: The file is missing, or not what was written.
+        BrokenShardError: The file is missing, or differs from what was written.
 
     Attributes:
-        tensors: By name.
+        tensors: Tensors by name.
     """
 
     def __init__(self, path: Path, verify: bool = True) -> None:
@@ -57,20 +57,20 @@ class Shard:
                 length = int.from_bytes(file.read(8), "little")
                 header: dict[str, Any] = json.loads(file.read(length))
                 expected = header.pop(_META)["digest"]
-                # Copy on write, since torch takes no memory that is read-only; nobody writes.
+                # Copy-on-write, since torch rejects read-only memory; nobody writes.
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
                 spans = {n: [8 + length + offset for offset in e["data_offsets"]] for n, e in header.items()}
                 if len(self._map) != max(end for _, end in spans.values()):
                     raise ValueError("its length is another")
                 self.tensors = {n: self._view(e["dtype"], e["shape"], *spans[n]) for n, e in header.items()}
-                # From the file that was mapped: the name may stand for a newer one by now.
+                # Hash the mapped file itself: by now, the name may refer to a newer one.
                 if verify and _digest(file, self.tensors, spans) != expected:
                     raise ValueError("its content is not what was written")
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
             raise BrokenShardError(f"{path.name}: {error}") from error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shard, (self.path, False)  # a map cannot be sent to another process
+        return Shard, (self.path, False)  # a memory map cannot be pickled
 
     def _view(self, dtype: str, shape: list[int], begin: int, end: int) -> Tensor:
         kind = _DTYPES[dtype]
@@ -80,21 +80,21 @@ class Shard:
 
     @property
     def lengths(self) -> set[int]:
-        """Numbers of rows of its tensors: one, where it is what it should be."""
+        """Numbers of rows of its tensors: exactly one in a valid file."""
         return {len(tensor) for name, tensor in self.tensors.items() if name != PIXELS}
 
     def let_go(self) -> None:
-        """Give back the pages that were touched; the system may well hold them for the next time."""
+        """Release the pages that were read; the system may still keep them in its page cache."""
         if hasattr(mmap, "MADV_DONTNEED"):
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
 def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors to a file that appears whole.
+    """Write tensors to a file atomically.
 
     Args:
-        path: Where it appears.
-        tensors: By name, each contiguous and on the CPU.
+        path: The file.
+        tensors: Tensors by name, each contiguous and on the CPU.
 
     Raises:
         OSError: The folder cannot be written to, or the disk is full.
@@ -105,12 +105,12 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> None:
     with atomic(path) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata={"digest": digest.hexdigest()})
-        except SafetensorError as error:  # what it makes of a full disk
+        except SafetensorError as error:  # raised when the disk is full
             raise OSError(f"{path.name}: {error}") from error
 
 
 def _digest(file: BinaryIO, tensors: Mapping[str, Tensor], spans: Mapping[str, list[int]]) -> str:
-    """Digest a file by reading it: the pages of a map that are only looked through would count as this process's."""
+    """Hash a file by reading it: reading through the map would count its pages as this process's memory."""
     digest = hashlib.blake2b(_outline(tensors), digest_size=16)
     for _, (begin, end) in sorted(spans.items()):
         file.seek(begin)

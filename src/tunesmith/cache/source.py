@@ -1,4 +1,4 @@
-"""Samples in the order of an entry's rows, decoded ahead of whoever takes them."""
+"""Provide samples in the order of an entry's rows, decoded ahead."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.memory import cores
 
 AHEAD = 2
-"""Batches that are decoded ahead, by threads, while the backbone runs."""
+"""Number of batches decoded ahead by threads while the backbone runs."""
 
 
 class Source(Protocol):
     """Samples in the order of an entry's rows."""
 
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Give samples, such as uint8 images ``(C, H, W)``, a list for each span of rows."""
+        """Yield a list of samples, such as uint8 images ``(C, H, W)``, for each span of rows."""
         ...
 
 
 class Plain:
-    """Samples as they are decoded.
+    """Samples as decoded, without augmentation.
 
     Args:
-        dataset: Its samples are the rows.
+        dataset: Dataset whose samples are the rows.
     """
 
     def __init__(self, dataset: SplitDataset) -> None:
         self.dataset = dataset
 
     def batches(self, spans: Sequence[range]) -> Iterator[list[Tensor]]:
-        """Decode ahead with one thread a core (Pillow lets go of the interpreter lock)."""
+        """Decode ahead with one thread per core (Pillow releases the interpreter lock)."""
         waiting: deque[list[Future[Tensor]]] = deque()
         with ThreadPoolExecutor(cores()) as pool:
             try:
@@ -51,11 +51,11 @@ class Plain:
 
 
 class View:
-    """Training images augmented as they are in one epoch.
+    """Training images, augmented as in one epoch.
 
     Args:
-        dataset: The images of train.
-        augmentation: What is done to them.
+        dataset: The training images.
+        augmentation: Their augmentation.
         epoch: The epoch.
     """
 

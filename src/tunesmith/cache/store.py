@@ -1,4 +1,4 @@
-"""Where activations are kept: a folder an entry, named by the digest of what went into it; a file for some rows."""
+"""Store entries: one folder per entry, named by the digest of what it depends on, with one file per block of rows."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ log = logging.getLogger(__name__)
 
 ABOUT = "entry.json"
 LEFT_OVER = 15 * 60
-"""Seconds after which a temporary file is taken for a killed writer's: a file is written in seconds."""
+"""Age in seconds at which a temporary file counts as left by a killed writer; writing a file takes seconds."""
 
 SHARD_BYTES = 64 * 2**20
-"""Most bytes of a file: what a writer holds in memory."""
+"""Maximum bytes per file, which is what a writer holds in memory."""
 
 FEWEST_FILES = 64
-"""Files that a large entry has at least, so that processes can share the work, and a killed one loses little."""
+"""Minimum number of files of a large entry, so that processes can share the work and a killed one loses little."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of an entry lie in its files.
+    """The distribution of an entry's rows over its files.
 
     Attributes:
-        rows: Rows N.
-        per_shard: Rows of each file but the last.
+        rows: Number of rows N.
+        per_shard: Rows per file, except the last.
     """
 
     rows: int
@@ -46,7 +46,7 @@ class Layout:
 
     @classmethod
     def plan(cls, rows: int, row_bytes: int, batch: int) -> Layout:
-        """Cut rows into files of whole batches; the same in whatever process."""
+        """Divide rows into files of whole batches, identically in every process."""
         most = max(SHARD_BYTES // max(row_bytes, 1), batch)
         wanted = min(most, max(8 * batch, rows // FEWEST_FILES))
         return cls(rows, max(wanted // batch, 1) * batch)
@@ -57,16 +57,16 @@ class Layout:
         return -(-self.rows // self.per_shard)
 
     def span(self, shard: int) -> range:
-        """Rows of a file."""
+        """Return the rows of a file."""
         return range(shard * self.per_shard, min((shard + 1) * self.per_shard, self.rows))
 
 
 class Entry:
-    """What is kept of some images at one cut through one backbone.
+    """The cached values of some samples at one cut through one backbone.
 
     Args:
-        folder: Its folder, which may not be there yet.
-        about: All that its content depends on.
+        folder: Its folder, which may not exist yet.
+        about: Everything that its content depends on.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
@@ -74,14 +74,14 @@ class Entry:
         self.about = about
 
     def path(self, shard: int) -> Path:
-        """The file of some rows."""
+        """Return the path of a file."""
         return self.folder / f"{shard:05d}.safetensors"
 
     def load(self, layout: Layout) -> tuple[dict[int, Shard], list[int]]:
-        """Open the files that are there, each read once and compared with its digest.
+        """Open the existing files; each is read once and compared with its digest.
 
         Returns:
-            The files that hold, and the numbers of those that are missing or do not hold: these must be written.
+            The valid files, and the numbers of those that are missing or invalid and must be written.
         """
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             opened = list(pool.map(lambda i: self.open(i, layout), range(layout.shards)))
@@ -89,7 +89,7 @@ class Entry:
         return whole, [i for i in range(layout.shards) if i not in whole]
 
     def open(self, shard: int, layout: Layout) -> Shard | None:
-        """Open one file as `load` does; ``None`` where it is missing or does not hold."""
+        """Open one file like `load`; ``None`` if it is missing or invalid."""
         path = self.path(shard)
         if not path.exists():
             return None
@@ -103,33 +103,33 @@ class Entry:
         return found
 
     def prepare(self) -> None:
-        """Make the folder, and write down what the entry depends on.
+        """Create the folder, and record what the entry depends on.
 
         Raises:
-            OSError: Nothing can be written there.
+            OSError: The folder cannot be written to.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / ABOUT, json.dumps(self.about, indent=1) + "\n")
 
     def save(self, shard: int, tensors: Mapping[str, Tensor]) -> None:
-        """Write the rows of one file.
+        """Write one file of rows.
 
         Raises:
-            OSError: Nothing can be written there, or the disk is full.
+            OSError: The folder cannot be written to, or the disk is full.
         """
         write(self.path(shard), tensors)
 
     def used(self) -> None:
-        """Note the time, for whoever clears up."""
+        """Update the time of last use, which pruning goes by."""
         try:
             os.utime(self.folder / ABOUT)
-        except OSError:  # a folder that is only to be read
+        except OSError:  # a read-only folder
             return
 
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry as a list shows it: its folder, what it depends on, bytes, and seconds since it was last used."""
+    """An entry in a listing: folder, what it depends on, bytes, and seconds since its last use."""
 
     folder: Path
     about: dict[str, Any]
@@ -138,34 +138,34 @@ class Listed:
 
 
 class Store:
-    """The folder that all entries are in.
+    """The folder of all entries.
 
     Args:
-        folder: It may not be there yet.
+        folder: The folder, which may not exist yet.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def entry(self, about: Mapping[str, Any]) -> Entry:
-        """The entry for exactly this content."""
+        """Return the entry for exactly this content."""
         text = json.dumps(about, sort_keys=True)
         return Entry(self.folder / hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), about)
 
     def entries(self) -> Iterator[Listed]:
-        """All entries, the one that was used last first."""
+        """Yield all entries, the most recently used first."""
         found = []
         for path in self.folder.glob(f"*/{ABOUT}"):
             try:
                 about, used = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
                 size = sum(file.stat().st_size for file in path.parent.iterdir())
-            except (OSError, ValueError):  # just pruned by another process, or no entry of ours
+            except (OSError, ValueError):  # just pruned by another process, or not one of our entries
                 continue
             found.append(Listed(path.parent, about, size, time.time() - used))
         yield from sorted(found, key=lambda listed: listed.age)
 
     def remove(self, listed: Listed) -> None:
-        """Remove an entry; a run that reads it keeps what it has open.
+        """Remove an entry; a run that reads it keeps its open files.
 
         Raises:
             OSError: It cannot be removed.
@@ -173,23 +173,23 @@ class Store:
         shutil.rmtree(listed.folder)
 
     def size(self, but: Entry | None = None) -> int:
-        """Bytes of all entries, or of all but one."""
+        """Return the bytes of all entries, optionally without one."""
         return sum(listed.size for listed in self.entries() if but is None or listed.folder != but.folder)
 
     def room(self, max_bytes: int, but: Entry | None = None) -> int:
-        """Bytes that may be added where all entries, or all but one, may take so many, and the disk is to stay free."""
+        """Return how many bytes may be added within the size limit while leaving a tenth of the free disk."""
         return min(max_bytes - self.size(but), int(0.9 * self.free()))
 
     def free(self) -> int:
-        """Bytes that are free on the disk."""
+        """Return the free bytes on the disk."""
         there = next(p for p in (self.folder, *self.folder.parents) if p.exists())
         return shutil.disk_usage(there).free
 
     def sweep_up(self) -> None:
-        """Remove what killed writers left behind."""
+        """Remove temporary files of killed writers."""
         for path in self.folder.glob("*/.*.tmp"):
             try:
                 if time.time() - path.stat().st_mtime > LEFT_OVER:
                     path.unlink()
-            except OSError:  # another process was faster, or nothing may be removed here
+            except OSError:  # another process removed it first, or removal is not permitted
                 continue

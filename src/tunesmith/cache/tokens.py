@@ -1,4 +1,4 @@
-"""Tokens of texts, kept between runs where they take long to make."""
+"""Cache the tokens of texts between runs, if they take long to make."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 
 @final
 class TokenCache:
-    """Keeps what a tokenizer makes of texts; see `data.tokens.Keep`.
+    """Caches the output of a tokenizer; see `data.text.tokenizer.Keep`.
 
-    An entry is one file. Whoever makes it does so whole: the first of several processes to end wins.
+    An entry is one file, which a process makes as a whole: the first of several processes to finish wins.
 
     Args:
-        store: Where entries are.
-        mode: As `ActivationCache` has it.
-        max_bytes: Most bytes of all entries.
+        store: The entries.
+        mode: As in `ActivationCache`.
+        max_bytes: Size limit of all entries.
 
     Attributes:
-        said: What was decided, a sentence each.
+        said: Decisions, one sentence each.
     """
 
     def __init__(self, store: Store, mode: Literal["auto", "off", "refresh", "read_only"], max_bytes: int) -> None:
@@ -41,7 +41,7 @@ class TokenCache:
         self.said: list[str] = []
 
     def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
-        """Find what was made of the same texts in the same way, or make it."""
+        """Return the tokens of these texts from the cache, or make them."""
         if self.mode == "off":
             return make()
         entry = self.store.entry(key.of_tokens(tokenizer, how, texts))
@@ -81,7 +81,7 @@ def _counted(texts: Sequence[Any]) -> str:
 
 
 def _read(entry: Entry) -> Columns | None:
-    """What an entry holds; ``None`` where it is missing or damaged."""
+    """Return the content of an entry; ``None`` if it is missing or damaged."""
     path = entry.path(0)
     if not path.exists():
         return None
@@ -93,7 +93,7 @@ def _read(entry: Entry) -> Columns | None:
 
 
 def _packed(columns: Columns) -> dict[str, Tensor]:
-    """The numbers of each column one after another, and a table of shapes beside them."""
+    """Concatenate the numbers of each column, with a table of shapes beside them."""
     found = {}
     for name, column in columns.items():
         if column:

@@ -1,4 +1,4 @@
-"""Look at data before training: files, copies, labels, classes, groups; a report with the images."""
+"""Check data before training: files, duplicates, labels, classes and groups, in a report with the images."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tunesmith.config.build import build
 from tunesmith.data.image.module import ImageData
 from tunesmith.errors import ConfigError, DataError, RunError
 from tunesmith.modality import base as modalities
+from tunesmith.run.exclusive import exclusive
 from tunesmith.run.session import Session
 
 
@@ -29,15 +30,18 @@ def check(cfg: DictConfig, session: Session | None = None) -> Report:
         session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Raises:
-        DataError: The data cannot be read at all, or hold more copies than ``max_duplicates``; the report is written.
+        ConfigError: The data are not images.
+        DataError: The data cannot be read at all, or hold more copies than ``max_duplicates``; in the latter case the
+            report is written first.
         RunError: The report cannot be written.
     """
     session = session or Session.read()
-    data = build(cfg.data, session.trust)
-    if not modalities.of(data.modality).listed:
-        raise ConfigError("Expected data of images but got another kind.")
-    data.setup()
-    seen = image.see_all(data.table.samples)
+    with exclusive(session.stop):
+        data = build(cfg.data, session.trust)
+        if not modalities.of(data.modality).listed:
+            raise ConfigError("Expected data of images but got another kind.")
+        data.setup()
+        seen = image.see_all(data.table.samples)
     digests, whole = data.digests
     alike = copies.exact(seen, digests)
     pairs = copies.near(seen, digests) if cfg.near else []
@@ -50,7 +54,7 @@ def check(cfg: DictConfig, session: Session | None = None) -> Report:
         *label.findings(data.table, data.indices, alike),
         *_suspected(data, cfg.predictions),
     ]
-    found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable: kinds stay in their order
+    found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable sort: kinds keep their order
     title = f"{len(data.table):,} images, split by {data.spec.split_unit}"
     balance = label.balance(data.table, data.indices)
     report = Report(title, tuple(sentences), balance, tuple(found), data.table, seen)
@@ -81,7 +85,7 @@ def _written(report: Report, folder: Path) -> list[Path]:
 
 
 def show(report: Report, paths: Sequence[Path], console: Console) -> None:
-    """Print what was found, a line a kind, and where all of it is."""
+    """Print one line per kind of finding, and where the full report is."""
     console.print(report.title, *report.sentences, sep="\n", highlight=False)
     if report.findings:
         table = Shown("", "found", "number", "such as")

@@ -1,4 +1,4 @@
-"""Copies: of the same bytes, or of the same image saved again."""
+"""Find duplicate images: byte-identical files, and the same image saved again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tunesmith.data.progress import track
 from tunesmith.data.table import Ints
 
 DISTANCE = 10
-"""Bits of 64 by which the hashes of candidates differ at most."""
+"""Largest Hamming distance between the 64-bit hashes of two candidates."""
 
 CORRELATION = 0.997
-"""Least correlation of two thumbnails that are of one image; `CONTRIBUTING.md` has what was measured."""
+"""Smallest correlation between the thumbnails of one image saved twice; `CONTRIBUTING.md` has the measurements."""
 
 CHUNK = 512
-"""Hashes that are compared with all others at a time."""
+"""Number of hashes compared with all others at a time, which bounds the memory."""
 
 Pair = tuple[int, int]
 
 
 def exact(seen: Sequence[Seen], digests: Sequence[bytes]) -> list[tuple[int, ...]]:
-    """Rows of each content that can be read and occurs more than once."""
+    """Return the rows of each readable content that occurs more than once."""
     rows: dict[bytes, list[int]] = {}
     for row, digest in enumerate(digests):
         if seen[row].thumbnail is not None:
@@ -36,17 +36,18 @@ def exact(seen: Sequence[Seen], digests: Sequence[bytes]) -> list[tuple[int, ...
 
 
 def near(seen: Sequence[Seen], digests: Sequence[bytes]) -> list[Pair]:
-    """Pairs of images that look the same but are not of the same bytes.
+    """Find pairs of images that look the same but differ in their bytes.
 
-    Candidates by perceptual hash (the low frequencies of a cosine transform, as `imagehash.phash` takes them), then
-    those whose thumbnails agree: hashes alone take neighbouring cells of one solar module for copies.
+    Candidates have similar perceptual hashes (the low frequencies of a discrete cosine transform against their median;
+    Krawetz 2011, "Looks Like It", by `imagehash.phash`); of these, pairs are kept whose thumbnails correlate. Hashes
+    alone would take neighbouring cells of one solar module for copies.
 
     Args:
-        seen: What each image is.
-        digests: Of each image's content; of several with one content the first stands for all.
+        seen: Properties of each image.
+        digests: Digest of each image's content; among equal contents, the first represents all.
 
     Returns:
-        Rows, the earlier one first.
+        Pairs of rows, the earlier one first.
     """
     first = {digest: row for row, digest in reversed(list(enumerate(digests)))}
     rows = np.array(sorted(row for row in first.values() if not seen[row].blank), dtype=np.int64)
@@ -75,7 +76,7 @@ def _hash(thumbnail: npt.NDArray[np.uint8]) -> int:
 def findings(
     alike: Sequence[tuple[int, ...]], near_pairs: Sequence[Pair], indices: dict[str, Ints]
 ) -> Iterator[Finding]:
-    """Copies across splits, which make a test easier than the world is, and within one."""
+    """Yield copies across splits, which make test metrics optimistic, and copies within one split."""
     split = {int(row): name for name, rows in indices.items() for row in rows}
     for groups, what in ((alike, "copies"), (near_pairs, "near copies")):
         items = [Item(rows, ", ".join(split.get(row, "in no split") for row in rows)) for rows in groups]
@@ -89,5 +90,5 @@ def findings(
 
 
 def number(alike: Sequence[tuple[int, ...]], near_pairs: Sequence[Pair]) -> int:
-    """Images that are a copy of an earlier one, exact or near."""
+    """Count the images that are a copy of an earlier one, exact or near."""
     return len({row for rows in alike for row in rows[1:]} | {row for _, row in near_pairs})

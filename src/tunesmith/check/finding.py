@@ -1,4 +1,4 @@
-"""What is found in data: a kind, how bad it is, one sentence, and the images it is about."""
+"""Describe a finding in the data: its kind, its level, one sentence, and the images concerned."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Literal
 
 Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-"""From what stops a training run, over what makes its numbers doubtful, to what one should know."""
+"""In order: stops a training run; makes its numbers doubtful; worth knowing."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that was found.
+    """One occurrence of a finding.
 
     Attributes:
-        rows: The images it is about, as rows of the table; the first is shown first.
-        detail: What is found of them, in a few words.
+        rows: Images concerned, as rows of the table; the first is shown first.
+        detail: What was found, in a few words.
     """
 
     rows: tuple[int, ...]
@@ -25,13 +25,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """All that was found of one kind.
+    """All occurrences of one kind.
 
     Attributes:
-        kind: In one or two words, such as ``truncated``.
-        level: How bad it is.
-        text: What it means and what can be done, in one sentence.
-        items: One or more.
+        kind: One or two words, such as ``truncated``.
+        level: How serious it is.
+        text: What it means and what to do about it, in one sentence.
+        items: Occurrences, at least one.
     """
 
     kind: str

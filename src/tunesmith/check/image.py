@@ -1,4 +1,4 @@
-"""One image at a time: whether it can be read, what is unusual of it, and what it looks like from afar."""
+"""Inspect single images: whether they can be read, what is unusual about them, and a thumbnail."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tunesmith.data.progress import track
 from tunesmith.data.table import Images, Pixels
 
 THUMBNAIL = 32
-"""Side in pixels of what an image looks like from afar."""
+"""Side of a thumbnail in pixels."""
 
 BLANK = 1.0
-"""Standard deviation of grey values, of 255, under which a thumbnail shows nothing."""
+"""Standard deviation of a thumbnail's grey values, on the scale 0 to 255, below which the image counts as blank."""
 
 MEANING: dict[str, tuple[Level, str]] = {
     "unreadable": ("error", "Training stops at them; mend them, or leave them out with data.on_bad_file=skip."),
@@ -39,7 +39,7 @@ MEANING: dict[str, tuple[Level, str]] = {
     "grey": ("note", "They are grey where most others have colours: a model may learn that instead of the content."),
     "coloured": ("note", "They have colours where most others are grey."),
 }
-"""How bad each kind is, and what it means."""
+"""Level and meaning of each kind of finding."""
 
 _MODES = {"CMYK": "CMYK", "P": "palette", "PA": "palette", "RGBA": "alpha", "LA": "alpha", "La": "alpha"}
 _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
@@ -47,13 +47,13 @@ _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 
 @dataclass(frozen=True)
 class Seen:
-    """What one image is.
+    """The properties of one image.
 
     Attributes:
         kinds: Keys of `MEANING`, each with a detail.
-        size: Width and height in pixels; ``None`` where even the header cannot be read.
-        grey: Whether it has no colours; ``None`` where it cannot be read.
-        thumbnail: Grey values ``(32, 32)``, uint8; ``None`` where it cannot be read.
+        size: Width and height in pixels; ``None`` if even the header cannot be read.
+        grey: Whether it has no colours; ``None`` if it cannot be read.
+        thumbnail: Grey values ``(32, 32)``, uint8; ``None`` if it cannot be read.
     """
 
     kinds: tuple[tuple[str, str], ...] = ()
@@ -63,19 +63,19 @@ class Seen:
 
     @property
     def blank(self) -> bool:
-        """Whether it shows one colour, or cannot be read."""
+        """Whether it has a single colour, or cannot be read."""
         return self.thumbnail is None or float(self.thumbnail.std()) < BLANK
 
 
 def see_all(images: Images) -> list[Seen]:
-    """Decode every image once, in its whole length, with one thread a core."""
+    """Decode every image completely, with one thread per core."""
     with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, about files that are about to be listed
+        warnings.simplefilter("ignore")  # Pillow warns about the very files that the report lists
         return list(track(pool.map(see, images), "Looking at images", len(images)))
 
 
 def see(source: Path | Pixels) -> Seen:
-    """Decode an image and say what is unusual of it; nothing about a file raises."""
+    """Decode an image and describe what is unusual about it; never raises for a bad file."""
     if isinstance(source, np.ndarray):
         return _look(Image.fromarray(source), [])
     size = None
@@ -88,12 +88,12 @@ def see(source: Path | Pixels) -> Seen:
             image.draft("RGB" if image.mode == "RGB" else None, (4 * THUMBNAIL, 4 * THUMBNAIL))
             image.load()
             return _look(image, kinds, size)
-    except Exception as error:  # a damaged file makes Pillow raise nearly anything
+    except Exception as error:  # Pillow raises almost any exception on a damaged file
         return Seen(((_why(source, error, size), reason(error)),), size)
 
 
 def _why(source: Path, error: Exception, size: tuple[int, int] | None) -> str:
-    """Tell a file that ends too early from one that never was an image."""
+    """Distinguish a truncated file from one that never was an image."""
     cut = size is not None and ("truncated" in str(error) or "not enough" in str(error) or isinstance(error, EOFError))
     return "truncated" if cut and not isinstance(error, UnidentifiedImageError) else "unreadable"
 
@@ -111,17 +111,17 @@ def _of_the_file(image: Image.Image, path: Path) -> Iterator[tuple[str, str]]:
 
 def _look(image: Image.Image, kinds: list[tuple[str, str]], size: tuple[int, int] | None = None) -> Seen:
     grey = image.mode in _GREY
-    if image.mode.startswith("I") or image.mode == "F":  # Pillow would clip what is over 255
+    if image.mode.startswith("I") or image.mode == "F":  # Pillow would clip values above 255
         values = np.asarray(image, dtype=np.float32)
         image = Image.fromarray((255 * values / max(1.0, float(values.max()))).astype(np.uint8))
-    # A box filter would turn fine lines into moiré, another in each size that an image is saved in.
+    # A box filter would turn fine lines into moiré patterns that differ with the size an image is saved in.
     small = np.asarray(image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC))
     seen = Seen(tuple(kinds), size or image.size, grey, small)
     return Seen((*seen.kinds, ("blank", "one colour")), seen.size, grey, small) if seen.blank else seen
 
 
 def findings(seen: Sequence[Seen]) -> Iterator[Finding]:
-    """What single images are, a kind at a time, those first that stop a run."""
+    """Yield the findings about single images by kind, those that stop a run first."""
     items: dict[str, list[Item]] = {kind: [] for kind in MEANING}
     for row, one in enumerate(seen):
         for kind, detail in one.kinds:
@@ -135,14 +135,14 @@ def findings(seen: Sequence[Seen]) -> Iterator[Finding]:
 
 
 def _odd_ones(seen: Sequence[Seen]) -> list[int]:
-    """Rows of the images that are grey among coloured ones, or the other way round."""
+    """Return the rows of the grey images among mostly coloured ones, or the other way round."""
     number = Counter(one.grey for one in seen if one.grey is not None)
     rarer = number[True] <= number[False]
     return [row for row, one in enumerate(seen) if one.grey is rarer] if min(number[True], number[False]) else []
 
 
 def sizes(seen: Sequence[Seen]) -> str:
-    """Smallest, median and largest width and height, in one sentence."""
+    """Summarise smallest, median and largest width and height in one sentence."""
     found = np.array([one.size for one in seen if one.size is not None])
     if not len(found):
         return "No image could be read."

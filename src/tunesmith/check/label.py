@@ -1,4 +1,4 @@
-"""Labels: of one content that are not the same, of classes that are rare, of groups in two splits, suspected errors."""
+"""Check labels: contradictions between copies, rare classes, groups in two splits, and suspected label errors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError, MissingExtraError
 
 FEW = 10
-"""Images of a class under which no score of it can be trusted."""
+"""Images per class below which its scores cannot be trusted."""
 
 
 def findings(table: Table, indices: dict[str, Ints], alike: Sequence[tuple[int, ...]]) -> Iterator[Finding]:
-    """What labels, classes and groups are."""
+    """Yield the findings about labels, classes and groups."""
     contradictions = tuple(
         Item(rows, " against ".join(dict.fromkeys(said(table, row) for row in rows)))
         for rows in alike
@@ -58,27 +58,27 @@ def _leaking(table: Table, indices: dict[str, Ints]) -> Iterator[Item]:
 
 
 def said(table: Table, row: int) -> str:
-    """The label of a row, in words."""
+    """Return the label of a row as text."""
     return table.target.in_words(table.targets[row], table.class_names) or "no label"
 
 
 def balance(table: Table, indices: dict[str, Ints]) -> list[tuple[str, ...]]:
-    """Number of images by class and split: a header, then a row a class."""
+    """Count images per class and split: a header, then one row per class."""
     counts = [count(table, rows) for rows in indices.values()]
     return [("class", *indices), *((name, *(str(c[name]) for c in counts)) for name in counts[0])]
 
 
 def suspected(table: Table, folders: Sequence[Path]) -> Finding | None:
-    """Labels that out-of-fold predictions speak against, the most doubtful first.
+    """Find labels that out-of-fold predictions contradict, the most doubtful first.
 
-    By confident learning (Northcutt et al. 2021), with ``cleanlab``.
+    Uses confident learning (Northcutt et al. 2021), as implemented by ``cleanlab``.
 
     Args:
-        table: Of classes.
-        folders: Run folders; together they predict each sample at most once, by a model that did not see it.
+        table: Table with class labels.
+        folders: Run folders; together they predict each sample at most once, by a model that did not train on it.
 
     Raises:
-        DataError: The targets are no classes, or the predictions are not of these data.
+        DataError: The targets are not classes, or the predictions do not belong to these data.
         MissingExtraError: cleanlab is not installed.
     """
     if not table.target.exclusive:
@@ -88,7 +88,7 @@ def suspected(table: Table, folders: Sequence[Path]) -> Finding | None:
     except ImportError as error:
         raise MissingExtraError("cleanlab", "check") from error
     rows, probabilities = _predicted(table, folders)
-    # Its worker processes rely on being forked.
+    # cleanlab's worker processes rely on the fork start method, hence one job.
     order = find_label_issues(table.targets[rows], probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     items = tuple(
         Item(
@@ -103,7 +103,7 @@ def suspected(table: Table, folders: Sequence[Path]) -> Finding | None:
 
 
 def _predicted(table: Table, folders: Sequence[Path]) -> tuple[Ints, np.ndarray]:
-    """Rows of the table that are predicted, and their probabilities ``(N, K)``."""
+    """Return the predicted rows of the table, and their probabilities ``(N, K)``."""
     columns = [f"p_{name}" for name in table.class_names]
     try:
         parts = [pyarrow.parquet.read_table(f / "predictions.parquet", columns=["file", *columns]) for f in folders]

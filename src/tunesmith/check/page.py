@@ -1,4 +1,4 @@
-"""What was found, as Markdown and as one HTML file with the images."""
+"""Write the report as Markdown, and as one HTML file with the images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tunesmith.data.image.decode import FORMATS
 from tunesmith.data.table import Table
 
 SHOWN = 24
-"""Items of a finding that the page shows; the Markdown names all."""
+"""Items per finding shown on the page; the Markdown lists all."""
 
 SIDE = 120
-"""Pixels of an image's longer side on the page."""
+"""Longer side of an image on the page, in pixels."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222; }
@@ -38,15 +38,15 @@ img { margin-right: 4px; }
 
 @dataclass(frozen=True)
 class Report:
-    """All that is said of the data.
+    """A report on data.
 
     Attributes:
-        title: What was looked at.
-        sentences: On all images together.
-        balance: Header, then a row a class.
-        findings: Those that are worst come first.
+        title: What was checked.
+        sentences: Remarks on all images together.
+        balance: Header, then one row per class.
+        findings: Findings, the most serious first.
         table: The images.
-        seen: What each of them is.
+        seen: Properties of each image.
     """
 
     title: str
@@ -57,13 +57,13 @@ class Report:
     seen: Sequence[Seen]
 
     def named(self, item: Item) -> str:
-        """The names of an item's images."""
+        """Return the names of an item's images."""
         names = self.table.names
         return " = ".join(str(names[row]) for row in item.rows[:4]) + (" = …" if len(item.rows) > 4 else "")
 
 
 def as_markdown(report: Report) -> str:
-    """Write everything down, every image by name."""
+    """Write the full report, with every image by name."""
     header, *rows = report.balance
     lines = [f"# {report.title}", "", *report.sentences, "", _line(header), _line(["---"] * len(header))]
     lines += [_line(row) for row in rows]
@@ -78,7 +78,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def as_html(report: Report) -> str:
-    """Write one page that needs nothing else, with the first images of each finding."""
+    """Write one self-contained page with the first images of each finding."""
     header, *rows = report.balance
     parts = [
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(report.title)}</title>',
@@ -107,7 +107,7 @@ def _figure(report: Report, item: Item) -> str:
 
 
 def _image(report: Report, row: int) -> str:
-    """An image in small, from the source again; from its thumbnail where that fails, or nothing."""
+    """Return a small image, reread from the source; its thumbnail if that fails, else an empty string."""
     thumbnail = report.seen[row].thumbnail
     if thumbnail is None:
         return ""

@@ -1,4 +1,4 @@
-"""Compare runs: groups by what differs, mean and spread, rank, cost, and whether the best two differ."""
+"""Compare runs: group them by what differs, report mean, spread, rank and cost, and test the best two groups."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def compare(cfg: DictConfig, session: Session | None = None) -> Comparison:
 
 
 def with_folds(found: Comparison) -> Comparison:
-    """Add metrics over the samples of all folds together, where runs are folds."""
+    """Add metrics over the samples of all folds together, if the runs are folds."""
     if not any(run.replicate.fold is not None for each in found.groups for run in each.runs):
         return found
-    from tunesmith.compare.out_of_fold import with_out_of_fold  # reads predictions, with libraries that take seconds
+    from tunesmith.compare.out_of_fold import with_out_of_fold  # its libraries take seconds to import
 
     pairs = [with_out_of_fold(each) for each in found.groups]
     reasons = [reason for _, reason in pairs if reason]
@@ -59,11 +59,11 @@ def write(found: Comparison, outputs: Sequence[Path], plots: Path | None) -> lis
 
     Args:
         found: The comparison.
-        outputs: Files, by their ending ``.csv``, ``.md`` or ``.html``.
-        plots: Folder for the images; ``None`` for none.
+        outputs: Files, in the format of their suffix ``.csv``, ``.md`` or ``.html``.
+        plots: Folder for the plots; ``None`` for none.
 
     Returns:
-        What was written.
+        The files written.
 
     Raises:
         RunError: A folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Why numbers of different runs may not be comparable: other data, another split, other code or another machine."""
+"""Find reasons why runs may not be comparable: other data, another split, other code or another machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOT_COMPARABLE = "NOT COMPARABLE: "
 
 
 def doubts(runs: Sequence[Recorded]) -> Iterator[str]:
-    """Say what differs between runs that should be alike; what makes the numbers worthless first."""
+    """Yield what differs between runs that should be alike, starting with what invalidates the numbers."""
     yield from _data(runs)
     yield from _split(runs)
     yield from _surroundings(runs)
@@ -28,7 +28,7 @@ def _data(runs: Sequence[Recorded]) -> Iterator[str]:
 
 
 def _split(runs: Sequence[Recorded]) -> Iterator[str]:
-    """Runs on the same data, with the same split seed and fold, must test on the same images."""
+    """Check that runs on the same data, with the same split seed and fold, test on the same images."""
     tested: dict[tuple[Any, ...], dict[str, Recorded]] = {}
     for run in runs:
         key = (run.data.get("fingerprint"), run.replicate.split_seed, run.replicate.fold)
@@ -44,7 +44,7 @@ def _split(runs: Sequence[Recorded]) -> Iterator[str]:
 
 
 def tested_part(data: Mapping[str, Any]) -> str:
-    """Digest of the names of the tested images; what it was counted as, of runs that did not record it."""
+    """Return the digest of the test images' names, or their number for runs that did not record it."""
     members = data.get("members") or {}
     return str(members.get("test") or (data.get("splits") or {}).get("test"))
 

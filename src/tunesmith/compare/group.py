@@ -1,4 +1,4 @@
-"""Group runs by what differs between them, rank the groups, and say whether the best two can be told apart."""
+"""Group runs by what differs between them, rank the groups, and test whether the best two differ."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tunesmith.compare.statistics import Floats, Paired, importance, paired, spr
 from tunesmith.errors import RunError, nearest
 
 FEW = 3
-"""Shared replicates below which nothing is tested: by two, a difference would have to be 13 of its standard errors."""
+"""Fewest shared replicates for a test: with two, a difference would have to be 13 times its standard error."""
 
 ERRORS = ("loss", "error", "mae", "rmse", "distance")
-"""Ends of the names of metrics of which less is better."""
+"""Suffixes of the metrics for which lower is better."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Group:
     """The runs of one setting.
 
     Attributes:
-        settings: The value of each key that differs between groups.
-        runs: Completed runs, one a replicate.
-        values: The metric of each ``(N,)``.
-        best: The run with the best value.
-        out_of_fold: Metrics over the samples of all folds together, where the runs are folds.
+        settings: Value of each key that differs between groups.
+        runs: Completed runs, one per replicate.
+        values: The metric per run ``(N,)``.
+        best: Run with the best value.
+        out_of_fold: Metrics over the samples of all folds together, if the runs are folds.
     """
 
     settings: Mapping[str, str]
@@ -48,33 +48,33 @@ class Group:
 
     @property
     def spread(self) -> float:
-        """Standard deviation over replicates; NaN for one."""
+        """Sample standard deviation over replicates; NaN for one."""
         return spread(self.values)
 
     @property
     def seconds(self) -> float:
-        """Mean seconds a run."""
+        """Mean seconds per run."""
         return float(np.mean([run.seconds for run in self.runs]))
 
     @property
     def label(self) -> str:
-        """The settings in words; of a single group, that there is one."""
+        """Return the settings as text, or ``all runs`` if nothing differs."""
         return ", ".join(f"{key}={value}" for key, value in self.settings.items()) or "all runs"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What runs come to beside each other.
+    """A comparison of runs.
 
     Attributes:
-        metric: The metric that they are ranked by.
-        mode: Whether the largest or the least is best.
-        keys: What differs between groups.
-        groups: Best first.
-        left_out: Runs that have no value, with the reason.
+        metric: Metric that ranks the groups.
+        mode: Whether the largest (``max``) or the smallest (``min``) value is best.
+        keys: Keys that differ between groups.
+        groups: Groups, best first.
+        left_out: Runs without a value, with the reason.
         doubts: Why the numbers may not be comparable.
-        notes: What else there is to know.
-        test: Of the best against the second; ``None`` where there are too few shared replicates.
+        notes: Further remarks.
+        test: Test of the best group against the second; ``None`` with too few shared replicates.
         verdict: The test in words.
         importance: Share of the variance that each key explains.
     """
@@ -95,9 +95,9 @@ def group(runs: Sequence[Recorded], metric: str | None, mode: Literal["max", "mi
     """Compare runs.
 
     Args:
-        runs: In the order they were started.
-        metric: Such as ``test/macro_f1``, or ``macro_f1`` for the same; ``None`` for the one that most runs monitor.
-        mode: ``None`` for min where the metric is an error or a loss, else max.
+        runs: In the order in which they started.
+        metric: Such as ``test/macro_f1``, or ``macro_f1`` for short; ``None`` for the one that most runs monitor.
+        mode: ``None`` for min if the metric is an error or a loss, else max.
 
     Raises:
         RunError: No run is completed, or none has the metric.
@@ -136,10 +136,10 @@ def group(runs: Sequence[Recorded], metric: str | None, mode: Literal["max", "mi
 def chosen(
     runs: Iterable[Recorded], metric: str | None, mode: Literal["max", "min"] | None
 ) -> tuple[str, Literal["max", "min"]]:
-    """Settle the metric and which way it is better.
+    """Choose the metric and its direction.
 
     Raises:
-        RunError: None is given, and none is recorded.
+        RunError: No metric is given, and no run records one.
     """
     monitors = Counter(run.monitor for run in runs if run.monitor).most_common(1)
     if metric is None:
@@ -167,7 +167,7 @@ def _nothing(runs: Sequence[Recorded], left_out: Sequence[tuple[Recorded, str]],
 
 
 def _with_data(runs: Sequence[Recorded]) -> list[Recorded]:
-    """Make the data a setting where they are not the same in all runs: no mean is taken over different data."""
+    """Make the data a setting if they differ between runs, so that no mean mixes different data."""
     prints = sorted({str(run.data.get("fingerprint")) for run in runs})
     if len(prints) == 1:
         return list(runs)
@@ -179,10 +179,10 @@ def _with_data(runs: Sequence[Recorded]) -> list[Recorded]:
 
 
 def one_a_replicate(runs: Sequence[Recorded]) -> tuple[list[Recorded], int]:
-    """Keep the last of the runs with equal settings, seed and fold: the same run twice tells nothing new.
+    """Keep the last run per settings, seed and fold: repeating a run adds no information.
 
     Returns:
-        Those kept, and the number of the others.
+        The runs kept, and the number dropped.
     """
     kept = {(frozenset(run.settings.items()), run.replicate): run for run in runs}
     return list(kept.values()), len(runs) - len(kept)
@@ -205,7 +205,7 @@ def _grouped(runs: Sequence[Recorded], metric: str, mode: Literal["max", "min"])
 
 
 def compare_best(groups: Sequence[Group], metric: str) -> tuple[Paired | None, str]:
-    """Test the best against the second over the replicates that both have, and say in words what comes out."""
+    """Test the best group against the second, paired over the replicates that both have, and put it into words."""
     if len(groups) < 2:
         return None, "There is one setting, so there is nothing to tell apart."
     first, second = (dict(zip([r.replicate for r in g.runs], g.values, strict=True)) for g in groups[:2])
@@ -223,7 +223,7 @@ def compare_best(groups: Sequence[Group], metric: str) -> tuple[Paired | None, s
 
 
 def _same_images(one: Group, other: Group, shared: Sequence[Replicate]) -> bool:
-    """Whether two groups were tested on the same images of the same data in every replicate that they share."""
+    """Return whether two groups tested on the same images of the same data in every shared replicate."""
     parts = [
         {run.replicate: (run.data.get("fingerprint"), tested_part(run.data)) for run in each.runs}
         for each in (one, other)
@@ -232,7 +232,7 @@ def _same_images(one: Group, other: Group, shared: Sequence[Replicate]) -> bool:
 
 
 def _told_apart(one: Group, other: Group) -> tuple[str, str]:
-    """The labels of two groups, without what is the same in both."""
+    """Return the labels of two groups, reduced to the keys that differ."""
     keys = [key for key in one.settings if one.settings[key] != other.settings[key]]
     first, second = (", ".join(f"{key}={group.settings[key]}" for key in keys) for group in (one, other))
     return first, second
@@ -251,12 +251,16 @@ def _in_words(test: Paired, names: str, metric: str) -> str:
 
 
 def _cautions(shared: Sequence[Replicate], groups: int, test: Paired) -> list[str]:
-    """What makes a p-value too small."""
+    """Return reasons why the p-value or the bootstrap interval is too small.
+
+    Replicates that share training images are dependent, and the t-test's variance is too small (Nadeau & Bengio 2003,
+    "Inference for the generalization error"); their correction needs the split sizes and is not applied here.
+    """
     said = []
     if groups > 2 and test.p < 0.05:
         said.append(f"The two were picked as the best of {groups} by the same numbers, so p is somewhat too small.")
     if len({(r.split_seed, r.fold) for r in shared}) > 1:
         said.append("Folds and split seeds share training images, so p is too small (Nadeau & Bengio 2003).")
-    if test.pairs < 10:  # it holds the truth in 76 % of cases with 3 pairs, 83 % with 5, 91 % with 10 (simulated)
+    if test.pairs < 10:  # it covers the true mean in 76 % of cases with 3 pairs, 83 % with 5, 91 % with 10 (simulated)
         said.append(f"With {test.pairs} pairs the bootstrap interval is too narrow; go by Student's t.")
     return said

@@ -1,4 +1,4 @@
-"""Fewer columns: what differs only between runs of different names stands under the name."""
+"""Save columns: replace the settings that only differ between runs of different names by the name."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tunesmith.compare.runs import DEFAULT, Recorded
 NAME = "name"
 
 FEW = 3
-"""Keys below which a column each says more than the name."""
+"""Number of keys below which one column each says more than the name."""
 
 
 def under_names(runs: Sequence[Recorded]) -> tuple[list[Recorded], tuple[str, ...]]:
-    """Put one setting, the name, in the place of all that are the same in every run of a name.
+    """Replace all settings that are constant within every run name by one setting, the name.
 
-    Two experiments may differ in the data, the backbone, the policy and a dozen values; a table of theirs needs a
-    column for what was swept, and one for which of the two it was. The groups stay the same: names with equal settings
-    share their label.
+    Two experiments may differ in the data, the backbone, the policy and a dozen values, but their table only needs a
+    column for what was swept and one for the experiment. The groups stay the same: names with equal settings share
+    their label.
 
     Args:
         runs: The runs.
 
     Returns:
-        The runs, with other settings where that saves columns; and the keys that the name stands for.
+        The runs, with fewer settings if that saves columns; and the keys that the name replaces.
     """
     every = sorted({key for run in runs for key in run.settings})
     by_name: dict[str, list[Recorded]] = {}

@@ -1,4 +1,4 @@
-"""Predictions of all folds together: each sample is predicted once, by a model that did not see it."""
+"""Pool the predictions of all folds: each sample is predicted once, by a model that did not train on it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tunesmith.target.base import of
 
 
 def with_out_of_fold(group: Group) -> tuple[Group, str]:
-    """Give a group whose runs are folds its metrics over the samples of all folds.
+    """Compute metrics over the samples of all folds, for a group whose runs are folds.
 
-    Several cross-validations, by run seed and split seed, are averaged.
+    Several cross-validations, one per run seed and split seed, are averaged.
 
     Returns:
-        The group, and why it has no such metrics; empty where it has, or where its runs are no folds.
+        The group, and why it has no such metrics; empty if it has them, or if its runs are not folds.
     """
     sets: dict[tuple[str, str | None], list[Recorded]] = {}
     for run in group.runs:
@@ -39,10 +39,10 @@ def with_out_of_fold(group: Group) -> tuple[Group, str]:
 
 
 def _pooled(runs: Sequence[Recorded]) -> dict[str, float]:
-    """Metrics of the predictions of one cross-validation.
+    """Compute the metrics of the predictions of one cross-validation.
 
     Raises:
-        RunError: A fold is missing, predictions are missing, or a sample stands in two folds.
+        RunError: A fold or its predictions are missing, or a sample is tested in two folds.
     """
     samples = sum(sum(split.values()) for split in runs[0].data["splits"].values())
     table = pa.concat_tables([_predictions(run) for run in runs])
@@ -66,7 +66,7 @@ def read_columns(folder: Path, columns: Sequence[str]) -> pa.Table:
     """Read columns of a run's predictions.
 
     Raises:
-        RunError: They are not there.
+        RunError: The file or a column is missing.
     """
     try:
         return pyarrow.parquet.read_table(folder / "predictions.parquet", columns=list(columns))

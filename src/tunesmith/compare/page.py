@@ -1,4 +1,4 @@
-"""The comparison as one HTML file that needs nothing else."""
+"""Write a comparison as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ div.wide { overflow-x: auto; }
 
 
 def as_html(found: Comparison, figures: Mapping[str, Figure]) -> str:
-    """Write tables, sentences and images as one page.
+    """Write tables, sentences and plots as one page.
 
     Args:
         found: The comparison.
-        figures: By name; they are put into the page as PNG.
+        figures: Plots by name, embedded as PNG.
     """
     runs = sum(len(group.runs) for group in found.groups)
     header, cells = columns(found)
@@ -57,7 +57,7 @@ def as_html(found: Comparison, figures: Mapping[str, Figure]) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """Draw a figure as PNG."""
+    """Render a figure as PNG."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=120)
     return file.getvalue()

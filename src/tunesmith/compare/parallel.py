@@ -1,4 +1,4 @@
-"""Parallel coordinates: an axis a key, a line a setting, coloured by what it came to."""
+"""Draw parallel coordinates: one axis per key, one line per setting, coloured by the metric (Inselberg 1985)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tunesmith.compare.statistics import Floats, numbers
 Ticks = list[tuple[float, str]]
 
 APART = 0.04
-"""Of the axis: the height of a tick's text."""
+"""Height of a tick's text, as a fraction of the axis."""
 
 
 def draw_parallel(found: Comparison) -> Figure | None:
-    """Draw the settings as lines over one axis a key, with the metric as the last; the best lie on top."""
+    """Draw the settings as lines over one axis per key, with the metric as the last axis and the best on top."""
     if not found.keys or len(found.groups) < 2:
         return None
     means = np.array([group.mean for group in found.groups])
@@ -50,11 +50,11 @@ def draw_parallel(found: Comparison) -> Figure | None:
 def scale(labels: Sequence[str]) -> tuple[Floats, Ticks]:
     """Place the values of a key on an axis from 0 to 1.
 
-    Numbers lie where they are, on a logarithmic axis where they are positive and span a factor of ten; words, and a
-    mixture, lie one above the other.
+    Numbers are placed by value, on a logarithmic scale if they are positive and span a factor of ten; words, and
+    mixtures of both, are spaced evenly.
 
     Returns:
-        The height of each label, and the ticks with their texts.
+        Height of each label, and the ticks with their texts.
     """
     found = numbers(labels)
     if found is None:
@@ -68,7 +68,7 @@ def scale(labels: Sequence[str]) -> tuple[Floats, Ticks]:
 
 
 def legible(ticks: Ticks) -> Ticks:
-    """Leave out ticks that would lie over the one below, but neither the lowest nor the highest."""
+    """Drop ticks that would overlap the one below, but keep the lowest and the highest."""
     kept = ticks[:1]
     for tick in ticks[1:-1]:
         if tick[0] - kept[-1][0] >= APART <= ticks[-1][0] - tick[0]:
@@ -77,6 +77,6 @@ def legible(ticks: Ticks) -> Ticks:
 
 
 def _between(values: Floats) -> Floats:
-    """From 0 to 1; all in the middle where they are equal."""
+    """Scale to 0 to 1; everything to 0.5 if all values are equal."""
     span = values.max() - values.min()
     return np.asarray((values - values.min()) / span if span > 0 else np.full(len(values), 0.5))

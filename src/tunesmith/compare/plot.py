@@ -1,4 +1,4 @@
-"""Images of a comparison: learning curves, cost, importance and confusion matrices, the best settings first."""
+"""Plot a comparison: learning curves, cost, importance and confusion matrices, the best settings first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLOURS = matplotlib.color_sequences["tab10"]
 
 
 def draw_all(found: Comparison) -> dict[str, Figure]:
-    """Draw what there is to draw, by name; an image without content is left out."""
+    """Draw all plots by name; a plot without content is left out."""
     drawings: Mapping[str, Callable[[], Figure | None]] = {
         "learning_curves": partial(draw_curves, found),
         "cost": partial(draw_cost, found),
@@ -39,7 +39,7 @@ def draw_all(found: Comparison) -> dict[str, Figure]:
 
 
 def draw_curves(found: Comparison) -> Figure | None:
-    """The metric on validation by epoch: the mean of each setting's runs, and a band from the least to the largest."""
+    """Plot the validation metric per epoch: the mean of each setting's runs, with a band from minimum to maximum."""
     name = f"val/{found.metric.rpartition('/')[2]}"
     groups = [(g, curve) for g in found.groups[:MOST_CURVES] if (curve := _curve(g, name))]
     if not groups:
@@ -60,7 +60,7 @@ def draw_curves(found: Comparison) -> Figure | None:
 
 
 def _curve(group: Group, name: str) -> dict[float, list[float]]:
-    """Values of a metric by epoch, one a run that came so far."""
+    """Return the values of a metric per epoch, one per run that reached it."""
     curve: dict[float, list[float]] = {}
     for run in group.runs:
         for epoch, value in zip(*metrics_log.series(run.folder, name), strict=True):
@@ -69,7 +69,7 @@ def _curve(group: Group, name: str) -> dict[float, list[float]]:
 
 
 def pareto(costs: Floats, gains: Floats) -> list[int]:
-    """Indices of the points that no other beats in both: least cost first, each with a larger gain than the last."""
+    """Return the indices of the Pareto front, by rising cost: no other point is at least as cheap and better."""
     front: list[int] = []
     for i in np.lexsort((-gains, costs)):
         if not front or gains[i] > gains[front[-1]]:
@@ -78,7 +78,7 @@ def pareto(costs: Floats, gains: Floats) -> list[int]:
 
 
 def draw_cost(found: Comparison) -> Figure:
-    """The metric against seconds: a point a setting with its standard deviation, and the Pareto front."""
+    """Plot the metric against seconds: one point per setting with its standard deviation, and the Pareto front."""
     sign = 1 if found.mode == "max" else -1
     means, costs = (np.array([getattr(g, name) for g in found.groups]) for name in ("mean", "seconds"))
     spreads = np.nan_to_num([g.spread for g in found.groups])
@@ -99,7 +99,7 @@ def draw_cost(found: Comparison) -> Figure:
 
 
 def draw_importance(found: Comparison) -> Figure | None:
-    """Bars of the variance that each key explains."""
+    """Plot the share of the variance that each key explains, as bars."""
     if not found.importance:
         return None
     names, shares = list(found.importance), list(found.importance.values())
@@ -114,7 +114,7 @@ def draw_importance(found: Comparison) -> Figure | None:
 
 
 def draw_matrices(groups: Sequence[Group]) -> Figure | None:
-    """Confusion matrices side by side, over all replicates of each setting; shaded by the share of the true class."""
+    """Draw confusion matrices side by side, over all replicates of each setting, shaded by share of the true class."""
     found = [(group, counts) for group in groups if (counts := confusion(group)) is not None]
     if not found:
         return None
@@ -148,9 +148,9 @@ def _draw_matrix(axes: Axes, counts: Floats, names: Sequence[str]) -> matplotlib
 
 
 def confusion(group: Group) -> Floats | None:
-    """Counts by true and predicted class ``(K, K)`` over all runs; ``None`` where there are none to draw.
+    """Count true against predicted classes ``(K, K)`` over all runs; ``None`` if there is no matrix to draw.
 
-    Classes are few and the same in all runs; several labels a sample, and values, have no such matrix.
+    All runs must have the same, few classes; multi-label and numeric targets have no such matrix.
     """
     first = group.runs[0].data
     names = first.get("class_names", ())

@@ -1,4 +1,4 @@
-"""Find run folders and read of each run.json what a comparison needs: a thousand of them in a fraction of a second."""
+"""Find run folders and read from each run.json what a comparison needs: a thousand in a fraction of a second."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tunesmith.run.record import process
 from tunesmith.run.record.run_folder import read, shorten
 
 ASIDE = frozenset({"name", "tags", "resume", "logger", "paths", "hydra"})
-"""Groups and keys that say where a run goes and what it is called; they change no result."""
+"""Groups and keys that set where a run goes and how it is named; they do not affect results."""
 
 DEFAULT = "default"
-"""What stands for the value of a key that a run left alone where others set it."""
+"""Value shown for a key that a run left at its default while others set it."""
 
 
 class Replicate(NamedTuple):
-    """What differs between runs of one setting: runs of two settings are paired by it.
+    """What differs between runs of one setting; runs of two settings are paired by it.
 
     Attributes:
-        seed: Of the run.
-        split_seed: ``data.split.seed`` as given; ``None`` where it was left alone.
-        fold: ``data.split.fold`` as given.
+        seed: Seed of the run.
+        split_seed: ``data.split.seed`` as given; ``None`` if it was not.
+        fold: ``data.split.fold`` as given; ``None`` if it was not.
     """
 
     seed: str
@@ -40,21 +40,21 @@ _FIRST = Replicate("0", None, None)
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one run folder says.
+    """The content of one run folder.
 
     Attributes:
         folder: The run folder.
-        status: Of run.json.
-        name: What the run was called: its experiment's name or that of its data, unless another was given.
-        started: Time in ISO 8601.
-        settings: Choices of groups, and the value of every other key that was given; as text.
+        status: Status in run.json.
+        name: Name of the run: that of its experiment or its data, unless another was given.
+        started: Start time in ISO 8601.
+        settings: Option per config group, and the value of every other key that was given; as text.
         replicate: Which replicate of these settings it is.
         metrics: Flat: ``test/accuracy``, …
-        monitor: The metric that chose the best epoch, and whether the largest (``max``) or the least is best.
-        seconds: To assemble, train and test; importing is left out.
-        data: What run.json says of the data.
-        made_with: Commit, versions of packages, processor and accelerators.
-        reason: Why it cannot be compared; empty where it can.
+        monitor: Metric that chose the best epoch, and whether the largest (``max``) or smallest (``min``) is best.
+        seconds: Time to assemble, train and test, without imports.
+        data: The section ``data`` of run.json.
+        made_with: Commit, package versions, processor and accelerators.
+        reason: Why it cannot be compared; empty if it can.
     """
 
     folder: Path
@@ -75,18 +75,18 @@ def find(places: Sequence[str]) -> list[Path]:
     """Find run folders.
 
     Args:
-        places: Run folders, folders with run folders at any depth, or globs of them.
+        places: Run folders, folders that contain run folders at any depth, or globs of either.
 
     Returns:
-        Folders with a run.json, each once, sorted by path.
+        Folders with a run.json, without duplicates, sorted by path.
 
     Raises:
-        RunError: A place does not exist, or there is no run in any.
+        RunError: A place does not exist, or none contains a run.
     """
     found: set[Path] = set()
     for place in places:
         name = str(Path(place).expanduser())
-        # A folder may have brackets in its name.
+        # A folder's name may contain brackets, so only treat it as a glob if it does not exist.
         matched = [name] if Path(name).exists() else glob.glob(name, recursive=True)  # noqa: PTH207 - absolute patterns too
         if not matched:
             raise RunError(f"Expected folders of runs but there is nothing at {place}.")
@@ -98,7 +98,7 @@ def find(places: Sequence[str]) -> list[Path]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    """Run folders in a folder, itself included; nothing is looked for inside a run."""
+    """Yield the run folders below a folder, itself included, without searching inside runs."""
     if not Path(folder).is_dir():
         return
     with os.scandir(folder) as entries:
@@ -112,12 +112,12 @@ def _below(folder: str) -> Iterator[str]:
 
 
 def read_all(folders: Sequence[Path]) -> list[Recorded]:
-    """Read runs, in the order they were started."""
+    """Read runs, in the order in which they started."""
     return sorted(map(read_run, folders), key=lambda run: (run.started, run.folder))
 
 
 def read_run(folder: Path) -> Recorded:
-    """Read one run; one that cannot be read says so as its reason."""
+    """Read one run; if that fails, return it with the reason."""
     try:
         return _recorded(folder, read(folder))
     except RunError as error:
@@ -149,14 +149,14 @@ _REPLICATE = frozenset({"seed", "data.split.seed", "data.split.fold"})
 
 
 def settings_of(choices: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str]:
-    """What a run was told: the option of each group, and each key that was given.
+    """Return what a run was told: the option of each group, and each key that was given.
 
     Args:
         choices: Option of each config group.
-        overrides: As typed.
+        overrides: Overrides as typed.
 
     Returns:
-        Text by group or key; numbers in one way of writing, so that 1e-3 is 0.001.
+        Text by group or key, with numbers in one notation, so that 1e-3 equals 0.001.
     """
     found = {group: _as_text(option) for group, option in choices.items() if group not in ASIDE}
     for word in overrides:
@@ -185,7 +185,7 @@ def _made_with(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reason(record: Mapping[str, Any]) -> str:
-    """Why a run has no result; the error of one that failed."""
+    """Explain why a run has no result: its error, or its state."""
     status, error = record["status"], record.get("error") or {}
     if status == "completed":
         return ""
@@ -197,5 +197,5 @@ def _reason(record: Mapping[str, Any]) -> str:
 
 
 def place(run: Recorded) -> str:
-    """Where a run lies, from the current folder."""
+    """Return a run's path relative to the current folder."""
     return shorten(run.folder)

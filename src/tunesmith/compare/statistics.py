@@ -1,4 +1,4 @@
-"""Mean, spread, a paired test, a bootstrap interval, and how much of the variance a key explains."""
+"""Compute mean, spread, a paired test, a bootstrap interval, and the share of variance that a key explains."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-"""Of all intervals."""
+"""Confidence level of all intervals."""
 
 RESAMPLES = 10_000
-"""Of the bootstrap; its ends then vary by about 1 % of the interval's width."""
+"""Number of bootstrap resamples; the ends then vary by about 1 % of the interval's width."""
 
 BINS = 4
-"""Parts, equally filled, that a numeric key with more values than that is cut into for `importance`."""
+"""Number of quantile bins for a numeric key with more distinct values than that, in `importance`."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Paired:
     """A paired comparison of two settings.
 
     Attributes:
-        difference: Mean of the differences.
-        t: Student's t of the differences.
+        difference: Mean difference.
+        t: Student's t of the differences, with N - 1 degrees of freedom.
         p: Two-sided p-value.
         interval: 95 % interval of the mean difference by Student's t.
-        bootstrap: The same by the percentile bootstrap.
-        pairs: How many.
+        bootstrap: 95 % interval of the mean difference by the percentile bootstrap.
+        pairs: Number of pairs, N.
     """
 
     difference: float
@@ -42,21 +42,21 @@ class Paired:
 
 
 def spread(values: Floats) -> float:
-    """Standard deviation of a sample, with n - 1; NaN for one value."""
+    """Return the sample standard deviation, with divisor N - 1 (Bessel's correction); NaN for one value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
 def paired(one: Floats, other: Floats) -> Paired:
-    """Student's paired t-test, and a bootstrap over the pairs.
+    """Compare two settings by Student's paired t-test (1908) and by a bootstrap over the pairs.
 
     Args:
         one: Values ``(N,)``, N at least 2.
         other: Values of the same replicates ``(N,)``.
 
     Returns:
-        The comparison. Where all differences are equal, p is 0, or 1 where they are all 0.
+        The comparison. If all differences are equal, p is 0; if they are all 0, p is 1.
     """
-    from scipy.special import stdtr, stdtrit  # half a second to import; scipy.stats takes two
+    from scipy.special import stdtr, stdtrit  # Student's t distribution: half a second to import; scipy.stats takes two
 
     differences = one - other
     pairs, mean = len(differences), float(np.mean(differences))
@@ -71,11 +71,11 @@ def paired(one: Floats, other: Floats) -> Paired:
 
 
 def bootstrap(values: Floats, seed: int = 0) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean (Efron, 1979).
+    """Return the percentile bootstrap interval of the mean (Efron 1979).
 
     Args:
         values: ``(N,)``.
-        seed: Of the resamples, so that the same runs give the same interval.
+        seed: Seed of the resamples, so that the same runs give the same interval.
     """
     rng = np.random.default_rng(seed)
     means = values[rng.integers(0, len(values), (RESAMPLES, len(values)))].mean(axis=1)
@@ -84,20 +84,21 @@ def bootstrap(values: Floats, seed: int = 0) -> tuple[float, float]:
 
 
 def importance(values: Floats, settings: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Share of the variance that each key explains: epsilon squared of its main effect (Kelley, 1935).
+    """Return the share of the variance that each key explains: epsilon squared of its main effect (Kelley 1935).
 
-    It is the variance between the means by the key's values, less what chance would give, over the whole variance.
-    Chance is what an additive model of all keys leaves unexplained, so that a key with a small but steady effect shows
-    beside one with a large effect. A numeric key with more than `BINS` values is cut into as many parts of equal
-    numbers first, since a value that occurs once would explain itself.
+    Epsilon squared is the sum of squares between the means per value of the key, less what chance would give, over the
+    total sum of squares. It corrects eta squared, which rewards keys with many values. Chance is the residual variance
+    of an additive model of all keys, so that a key with a small but steady effect is visible beside one with a large
+    effect. A numeric key with more than `BINS` distinct values is first cut at its quantiles, since a value that occurs
+    once would explain itself.
 
     Args:
-        values: Metric of each run ``(N,)``.
-        settings: Each key's value in each run.
+        values: Metric per run ``(N,)``.
+        settings: Each key's value per run.
 
     Returns:
-        0 (nothing) to 1 by key, largest first; without keys of which no value occurs twice, and empty where there are
-        too few runs to tell chance from effect.
+        Share from 0 to 1 per key, largest first, without keys of which no value repeats; empty if there are too few
+        runs to tell chance from effect.
     """
     parts = {key: np.unique(_binned(labels), return_inverse=True)[1] for key, labels in settings.items()}
     parts = {key: index for key, index in parts.items() if index.max() + 1 < len(values)}
@@ -109,14 +110,17 @@ def importance(values: Floats, settings: Mapping[str, Sequence[str]]) -> dict[st
 
 
 def _between(values: Floats, index: NDArray[np.intp]) -> float:
-    """Sum of squares between the means of parts."""
+    """Return the sum of squares between the means of the parts."""
     counts = np.bincount(index)
     means = np.bincount(index, values) / counts
     return float((counts * (means - values.mean()) ** 2).sum())
 
 
 def _noise(values: Floats, parts: Sequence[NDArray[np.intp]]) -> float | None:
-    """Variance that an additive model of all keys leaves; ``None`` where it has as many parameters as runs."""
+    """Return the residual variance of an additive model of all keys, fitted by least squares.
+
+    ``None`` if the model has as many parameters as there are runs.
+    """
     columns = [np.ones((len(values), 1)), *(np.eye(index.max() + 1)[index] for index in parts)]
     design = np.concatenate(columns, axis=1)
     found, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
@@ -133,7 +137,7 @@ def _binned(labels: Sequence[str]) -> NDArray[np.generic]:
 
 
 def numbers(labels: Sequence[str]) -> Floats | None:
-    """The labels as numbers, where all are finite numbers."""
+    """Parse the labels as numbers; ``None`` unless all are finite numbers."""
     try:
         found = np.array([float(label) for label in labels])
     except ValueError:

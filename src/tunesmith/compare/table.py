@@ -1,4 +1,4 @@
-"""The table of groups: for the terminal, as CSV and as Markdown."""
+"""Write the table of groups, for the terminal, as CSV and as Markdown."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tunesmith.compare.group import Comparison, Group
 from tunesmith.compare.runs import place
 
 SHOWN = 40
-"""Groups that are printed; files hold all."""
+"""Number of groups printed on the terminal; files hold all."""
 
 WIDE = 24
-"""Characters of a setting's value that are printed; files hold all."""
+"""Number of characters of a setting's value printed on the terminal; files hold all."""
 
 Row = dict[str, Any]
 
 
 def rows(found: Comparison) -> list[Row]:
-    """One row a group, best first: rank, settings, the metric, seconds, metrics of all folds, best run."""
+    """Return one row per group, best first: rank, settings, metric, seconds, metrics of all folds, best run."""
     return [_row(rank, group, found.mode) for rank, group in enumerate(found.groups, 1)]
 
 
@@ -46,7 +46,7 @@ def _row(rank: int, group: Group, mode: str) -> Row:
 
 
 def as_csv(found: Comparison) -> str:
-    """Write the rows with all digits; what is unknown is empty."""
+    """Write the rows with all digits; unknown values are empty."""
     listed = rows(found)
     file = io.StringIO()
     writer = csv.DictWriter(file, list(dict.fromkeys(name for row in listed for name in row)), lineterminator="\n")
@@ -57,7 +57,7 @@ def as_csv(found: Comparison) -> str:
 
 
 def columns(found: Comparison) -> tuple[list[str], list[list[str]]]:
-    """The table for people: its header, and its cells with mean and spread in one."""
+    """Return header and cells of the readable table, with mean and spread in one cell."""
     over = list(dict.fromkeys(name for group in found.groups for name in group.out_of_fold))
     header = [
         "rank",
@@ -78,7 +78,7 @@ def columns(found: Comparison) -> tuple[list[str], list[list[str]]]:
 
 
 def sentences(found: Comparison) -> list[str]:
-    """What there is to say below the table: the best, the test, importance and notes."""
+    """Return the sentences below the table: the best group, the test, importance and notes."""
     best = found.groups[0]
     said = [f"Best: {best.label}; its best run is {place(best.best)}.", found.verdict]
     if found.importance:
@@ -88,7 +88,7 @@ def sentences(found: Comparison) -> list[str]:
 
 
 def left_out(found: Comparison) -> list[tuple[str, str, str]]:
-    """Runs that no mean holds: where, status, reason."""
+    """List place, status and reason of the runs that are in no mean."""
     return [(place(run), run.status, reason) for run, reason in found.left_out]
 
 
@@ -108,7 +108,7 @@ def _markdown_table(header: Sequence[str], cells: Sequence[Sequence[str]]) -> st
 
 
 def on_terminal(found: Comparison) -> list[RenderableType]:
-    """What is printed: doubts first, then the tables and sentences."""
+    """Return what to print: doubts first, then tables and sentences."""
     header, cells = columns(found)
     title = f"{sum(len(g.runs) for g in found.groups)} runs by {found.metric}, {found.mode} is best"
     table = Table(title=title)
@@ -132,7 +132,7 @@ def on_terminal(found: Comparison) -> list[RenderableType]:
 
 
 def _shortened(value: str) -> str:
-    """A value in as much as tells it from others: a path by its end, anything else by its beginning."""
+    """Shorten a value to its distinctive part: the end of a path, the beginning of anything else."""
     if len(value) <= WIDE:
         return value
     return f"…{value[1 - WIDE :]}" if "/" in value else f"{value[: WIDE - 1]}…"

@@ -1,4 +1,4 @@
-"""Build what a configuration names: the one place where a name becomes an object, behind the gate."""
+"""Build the objects that a configuration describes: the one place where a name becomes an object, behind the gate."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def resolved(node: DictConfig | Mapping[str, Any] | None) -> Node:
 def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **supplied: Any) -> Any:
     """Build the object that a node describes, as Hydra's `instantiate` would.
 
-    Every reference is resolved first; the gate and the building then see the same plain data, in which nothing is left
-    that could turn into another node. (Hydra resolves as it builds: an escaped reference becomes one on the way.)
+    All interpolations are resolved first, so that the gate checks exactly the plain data that is then built, and
+    nothing in it can turn into another node. (Hydra resolves while building, which can bring an escaped interpolation
+    to life.)
 
     Args:
         node: With ``_target_`` and its arguments; interpolations are resolved in its configuration.
@@ -51,10 +52,10 @@ def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = Non
             containers.
 
     Returns:
-        What the target returns; a partial where the node says ``_partial_: true``; ``None`` for an empty node.
+        The target's result; a partial if the node has ``_partial_: true``; ``None`` for an empty node.
 
     Raises:
-        ConfigError: A target, at whatever depth, does not pass the gate.
+        ConfigError: A target at any depth does not pass the gate.
     """
     if not node:
         return None
@@ -65,7 +66,7 @@ def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = Non
 
 
 def _plain(node: DictConfig | Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
-    """A node as plain data, its references resolved, without the arguments that code supplies."""
+    """Convert a node to plain data, with references resolved and without the arguments that code supplies."""
     if isinstance(node, Node):
         return copy.deepcopy({name: value for name, value in node.items() if name not in without})
     config = node if isinstance(node, DictConfig) else OmegaConf.create(dict(node))
@@ -96,19 +97,19 @@ def _make(value: Any, supplied: Mapping[str, Any] = MappingProxyType({})) -> Any
 
 
 def accepts(node: DictConfig | Mapping[str, Any] | None, name: str, trust: Trust | None = None) -> bool:
-    """Whether the target of a node names an argument ``name``; read from its source, without importing it."""
+    """Return whether a node's target has an argument ``name``, read from its source without importing it."""
     if not node:
         return False
     return name in signature.read(node["_target_"], trust or gate.trust()).parameters
 
 
 def build_accepted(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **offered: Any) -> Any:
-    """Build as `build` does, supplying of what is offered only the arguments that the target names."""
+    """Build like `build`, supplying only those offered arguments that the target accepts."""
     return build(node, trust, **{name: value for name, value in offered.items() if accepts(node, name, trust)})
 
 
 def target(node: DictConfig | Mapping[str, Any], trust: Trust | None = None) -> Any:
-    """Import what a node's ``_target_`` names, without calling it.
+    """Import a node's ``_target_`` without calling it.
 
     Raises:
         ConfigError: It does not pass the gate.

@@ -1,4 +1,4 @@
-"""Shell completion: the commands are completed here, what follows them by Hydra's plugins."""
+"""Complete commands in the shell; Hydra's plugins complete the words after them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHELLS = ("bash", "fish", "zsh")
 
 
 def complete(request: str) -> None:
-    """Answer ``--shell-completion <request>``.
+    """Handle ``--shell-completion <request>``.
 
     Args:
         request: ``install=bash``, ``uninstall=bash`` or, from the script that these print, ``query=bash``.
@@ -41,7 +41,7 @@ def _application(command: str, config_dirs: Sequence[str] = ()) -> Hydra:
 
 
 def _query(shell: str) -> None:
-    """Print what may come next on the line ``COMP_LINE``; a line that makes no sense completes to nothing."""
+    """Print the completions of the line ``COMP_LINE``; an invalid line has none."""
     line = os.environ.get("COMP_LINE", "")
     words = line.split()
     typing_command = len(words) < 2 or (len(words) == 2 and not line[-1:].isspace())

@@ -20,13 +20,13 @@ def compose(command: str, changes: Sequence[str] = (), config_dirs: Sequence[str
     Args:
         command: Such as ``train``.
         changes: Overrides as on the command line.
-        config_dirs: Folders to look in first, as ``--config-dir`` names them.
+        config_dirs: Folders to search first, as given by ``--config-dir``.
 
     Returns:
-        The configuration without Hydra's node; nothing in it needs Hydra any more.
+        The configuration without Hydra's node and without any dependence on Hydra.
 
     Raises:
-        ConfigError: An override names what does not exist, or Hydra cannot compose it.
+        ConfigError: An override names something that does not exist, or Hydra cannot compose it.
     """
     find.require_command(command)
     dirs = find.conf_dirs(config_dirs)

@@ -1,4 +1,4 @@
-"""Keep what a recorded run writes in its own folder: it may have come from anybody."""
+"""Confine a recorded run's output to its own folder: the recording may come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.errors import ConfigError
 
 WRITERS = ("callback", "logger", "trainer")
-"""Groups whose targets write files where their arguments say."""
+"""Groups whose targets write files to places given by their arguments."""
 
 PLACES = ("dir", "dirpath", "folder", "path")
-"""What the name of an argument that is a folder ends with."""
+"""Last words of the names of arguments that are folders."""
 
 
 def confine(cfg: DictConfig) -> None:
-    """Make sure that nothing that a configuration names writes outside of its run folder.
+    """Check that nothing in a configuration writes outside of its run folder.
 
     Args:
-        cfg: As recorded, with ``paths.run`` where it is to run again; null for a folder that is still to be made.
+        cfg: Configuration as recorded; ``paths.run`` is the run folder, or null if it does not exist yet.
 
     Raises:
-        ConfigError: An argument of a callback, a logger or the trainer leads out of it, or a link in it does.
+        ConfigError: An argument of a callback, a logger or the trainer, or a link in the folder, leads out of it.
     """
     cfg = cfg.copy()
     if cfg.paths.run is None:
@@ -46,7 +46,7 @@ def confine(cfg: DictConfig) -> None:
 
 
 def _is_wandbs(link: Path) -> bool:
-    """Whether it is the link that W&B leaves beside a run's file to its service's log; nothing is written through."""
+    """Return whether it is W&B's link to its service's log, which nothing is written through."""
     return link.name == "debug-core.log" and link.readlink().name.startswith("core-debug-")
 
 

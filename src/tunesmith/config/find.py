@@ -1,4 +1,4 @@
-"""Where configurations are found: in front what the user has, behind it what the package ships."""
+"""Find configurations: the user's own come first, those of the package last."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tunesmith.errors import ConfigError, nearest
 
 
 def package_conf() -> Path:
-    """The configurations that tunesmith ships: ``tunesmith/conf`` in a wheel, the top-level ``conf`` in a checkout."""
+    """Return the package's configurations: ``tunesmith/conf`` in a wheel, the top-level ``conf`` in a checkout."""
     here = Path(__file__).resolve()
     installed = here.parents[1] / "conf"
     return installed if installed.is_dir() else here.parents[3] / "conf"
 
 
 def conf_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
-    """List the folders that configurations are looked for in; the first that has a file wins.
+    """List the folders searched for configurations; the first that has a file wins.
 
     Args:
-        config_dirs: Folders named by ``--config-dir``.
+        config_dirs: Folders given by ``--config-dir``.
 
     Returns:
-        Those folders, then ``./conf`` if the present folder has one of its own, then the package's.
+        Those folders, then ``./conf`` if it exists, then the package's.
 
     Raises:
         ConfigError: A folder of ``config_dirs`` does not exist.
@@ -37,18 +37,18 @@ def conf_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
 
 
 def group_names(dirs: Iterable[Path]) -> set[str]:
-    """Names of the top-level config groups in the given folders."""
+    """Return the names of the top-level config groups in the given folders."""
     return {p.name for d in dirs for p in d.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))}
 
 
 def commands() -> dict[str, str]:
-    """The commands: one root file each, described by the first sentence of its header."""
+    """Return the commands, one per root file, with the first sentence of the file's header."""
     roots = sorted(package_conf().glob("*.yaml"))
     return {p.stem: headline(p) for p in roots}
 
 
 def headline(path: Path) -> str:
-    """The first sentence of a file's header comment."""
+    """Return the first sentence of a file's header comment."""
     with path.open(encoding="utf-8") as lines:
         comments = (line.lstrip("#").strip() for line in lines if line.startswith("#") and "@package" not in line)
         first = next(comments, "")

@@ -1,8 +1,9 @@
-"""The gate: which class a ``_target_`` may name, decided before anything is imported.
+"""Decide which classes a ``_target_`` may name, before importing anything.
 
-Three kinds pass. What `config/known.py` lists, by exact name. What the user allowed, with ``--allow``, in the variable
-``TUNESMITH_ALLOW`` or in their own settings: a class defined in an allowed module, or anything by its exact name. And
-for a training run that the user composes: a class or function defined in a module that lies in the present folder.
+Three kinds pass. First, what `config/known.py` lists, by exact name. Second, what the user allowed, with ``--allow``,
+in the variable ``TUNESMITH_ALLOW`` or in their own settings: classes defined in an allowed module, or anything by its
+exact name. Third, for a training run that the user composes: classes and functions defined in a module in the current
+folder.
 
 The third is for plug-ins, and it ends with the command: a recorded configuration may have come from anywhere, together
 with modules that lie beside it, so it may name only the first two kinds, and what the same command trains with.
@@ -93,7 +94,7 @@ def trust(names: Sequence[str] = ()) -> Trust:
 
 
 def settings_file() -> Path:
-    """The user's own settings, such as ``~/.config/tunesmith/settings.yaml`` with a line ``allow: [my_backbone]``."""
+    """Return the user's settings file, such as ``~/.config/tunesmith/settings.yaml``, with ``allow: [my_backbone]``."""
     return user_config_path("tunesmith") / "settings.yaml"
 
 
@@ -109,7 +110,7 @@ def _settings() -> list[str]:
 
 
 def refusal(target: str) -> str:
-    """The end of a sentence about a target that does not pass: what was expected, and the way out."""
+    """Return the end of a message about a target that does not pass: what was expected, and the way out."""
     definition = _definition(target)
     name = target.rpartition(".")[0] if definition and isinstance(definition.node, ast.ClassDef) else target
     near = nearest(target, TARGETS)
@@ -121,7 +122,7 @@ def refusal(target: str) -> str:
 
 
 def targets(node: Any) -> Iterator[Any]:
-    """Every ``_target_`` in plain data."""
+    """Yield every ``_target_`` in plain data."""
     if isinstance(node, dict):
         if "_target_" in node:
             yield node["_target_"] if isinstance(node["_target_"], str) else str(node["_target_"])
@@ -156,7 +157,7 @@ def _is_allowed(target: str, names: frozenset[str]) -> bool:
     found = _definition(target) if modules else None
     if found is None or not isinstance(found.node, ast.ClassDef):
         return False
-    # An allowed module lets through what it defines, and not what it happens to import.
+    # An allowed module admits only what it defines itself, not what it happens to import.
     return any(f"{found.module.name}.".startswith(f"{module}.") for module in modules)
 
 
@@ -170,13 +171,13 @@ def _is_plug_in(target: str) -> bool:
     except (ImportError, ValueError):
         return False
     if spec is None or not spec.origin or not Path(spec.origin).exists() or not files[0].samefile(spec.origin):
-        return False  # another module of that name comes first
+        return False  # another module of that name comes first on the path
     found = _definition(target)
     return found is not None and found.module.name.partition(".")[0] == top
 
 
 def _definition(target: str) -> Found | None:
-    """The class or function that a target names, read from its source; ``None`` for a method or what cannot be read."""
+    """Return the class or function that a target names, from its source; ``None`` for methods and unreadable code."""
     try:
         found, owner = source.resolve(target)
     except (AbsentError, UnreadableError, RecursionError):

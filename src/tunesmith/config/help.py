@@ -1,4 +1,4 @@
-"""The pages that `tunesmith` and `tunesmith <command> --help` print; plain text, so that they come at once."""
+"""Print the pages of `tunesmith` and `tunesmith <command> --help`, as plain text so that they appear at once."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ FLAGS = (
 
 
 def overview() -> None:
-    """Print the commands with one line each."""
+    """Print the commands, one line each."""
     _print(f"tunesmith {__version__}: fine-tune pretrained models as composed, reproducible experiments.\n")
     _print("Usage: tunesmith <command> [-m] [group=option …] [key=value …]\n")
     _section("Commands", ((f"tunesmith {name}", text) for name, text in find.commands().items()))
@@ -102,7 +102,7 @@ def page(hydra: Hydra, command: str, choices: Mapping[Any, Any], dirs: Sequence[
     Args:
         hydra: Hydra's application, which knows all options.
         command: The command.
-        choices: The option that each group has, as composed.
+        choices: Composed option of each group.
         dirs: Folders of configurations.
     """
     root = next(d / f"{command}.yaml" for d in dirs if (d / f"{command}.yaml").is_file())
@@ -129,7 +129,7 @@ def _groups(hydra: Hydra, choices: Mapping[Any, Any], root: str) -> Iterator[tup
 
 
 def _root_keys(root: str) -> Iterator[tuple[str, str]]:
-    """The root file's own keys, with the comment that stands behind each."""
+    """Yield the root file's own keys, with the comment behind each."""
     for match in re.finditer(r"^(\w+):[ ]*([^#\n]+?)[ ]*(?:#[ ]*(.*))?$", root, re.MULTILINE):
         yield f"{match[1]}={match[2]}".replace("???", "…"), match[3] or ""
 

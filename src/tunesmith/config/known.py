@@ -1,8 +1,8 @@
 """List the classes and functions that any configuration may name as a ``_target_``, by exact name.
 
-Of tunesmith's own these are what the shipped configurations name; of other libraries, what stands in `OTHERS`. No
-configuration of a user's extends either: they hold only what does no more than its purpose when a stranger chooses the
-arguments. What belongs to the user, or is missing here, passes by ``--allow``: see `config/gate.py`.
+Tunesmith's own are those that the shipped configurations name; those of other libraries are in `OTHERS`. A user's
+configuration extends neither list: they hold only targets that stay harmless when a stranger chooses the arguments.
+Targets that belong to the user, or are missing here, pass by ``--allow``: see `config/gate.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OTHERS: Mapping[str, str] = {
         ConstantLR CosineAnnealingLR CosineAnnealingWarmRestarts CyclicLR ExponentialLR LinearLR MultiStepLR OneCycleLR
         PolynomialLR ReduceLROnPlateau StepLR
         """,
-    # Losses, then the parts of which `backbone=custom` can be made: modules that compute and do nothing else.
+    # Losses, then building blocks for `backbone=custom`: modules that only compute.
     "torch.nn": """
         BCELoss BCEWithLogitsLoss CrossEntropyLoss GaussianNLLLoss HuberLoss KLDivLoss L1Loss MSELoss
         MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss PoissonNLLLoss SmoothL1Loss SoftMarginLoss
@@ -56,22 +56,22 @@ OTHERS: Mapping[str, str] = {
         OnExceptionCheckpoint RichModelSummary RichProgressBar StochasticWeightAveraging TQDMProgressBar
         ThroughputMonitor Timer
         """,
-    # Those that talk to a server of the configuration's choice are left out.
+    # Loggers that send data to a server named in the configuration are left out.
     "lightning.pytorch.loggers": "CSVLogger TensorBoardLogger",
     "lightning.pytorch.profilers": "AdvancedProfiler PassThroughProfiler PyTorchProfiler SimpleProfiler",
     "lightning.pytorch.strategies": "DDPStrategy",
 }
-"""Of other libraries, by the module that they are imported from: classes alone."""
+"""Classes of other libraries, by the module they are imported from."""
 
 OWN = frozenset(
     target
     for path in package_conf().rglob("*.yaml")
     for target in re.findall(r"_target_: *(tunesmith(?:\.\w+)+)", path.read_text(encoding="utf-8"))
 )
-"""Of tunesmith, as dotted names: a new option is a .py and a .yaml, and nothing here."""
+"""Tunesmith's own targets, as dotted names; a new option needs a .py and a .yaml, and nothing here."""
 
 TARGETS = OWN | {f"{module}.{name}" for module, names in OTHERS.items() for name in names.split()}
-"""All of them, as dotted names."""
+"""All known targets, as dotted names."""
 
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "backbone": (),
@@ -93,7 +93,7 @@ SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "sweep.searcher": ("space", "folder"),
     "sweep.executor": ("slots", "jobs", "folder"),
 }
-"""Arguments that `run/assembly/assemble.py` passes to the target at a config path, over and above its YAML.
+"""Arguments that `run/assembly/assemble.py` passes to the target at a config path, beyond its YAML.
 
-They never stand in a YAML: a width, a class count or a parameter list is derived. A target takes those it names.
+They never appear in a YAML: a width, a class count or a parameter list is derived. A target gets those that it names.
 """

@@ -1,4 +1,4 @@
-"""Look at the folder that a command will write to, before anything heavy is imported."""
+"""Check the folder that a command will write to, before importing anything heavy."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.errors import RunError
 
 LEAST = 16 * 2**20
-"""Bytes without which not even a small run comes to its end."""
+"""Bytes of free disk that even a small run needs."""
 
 
 def check_output(cfg: DictConfig, command: str) -> None:
-    """Make sure that files can be written where a command will write them.
+    """Check that a command can write its files.
 
     Args:
-        cfg: Its configuration, checked.
+        cfg: Its checked configuration.
         command: The command.
 
     Raises:
-        RunError: The folder cannot be made or written to, or its disk is full.
+        RunError: The folder cannot be created or written to, or its disk is full.
     """
     folder = _folder(cfg, command)
     if folder is None:

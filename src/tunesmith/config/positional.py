@@ -1,6 +1,6 @@
-"""Words on the command line that Hydra's grammar is not for: those without a key, and texts of the user's.
+"""Translate words that Hydra's grammar does not cover: those without a key, and free text.
 
-``tunesmith compare logs/a logs/b`` is ``runs=['logs/a','logs/b']``.
+``tunesmith compare logs/a logs/b`` becomes ``runs=['logs/a','logs/b']``.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 from tunesmith.errors import ConfigError
 
 KEYS: Mapping[str, str] = {"compare": "runs"}
-"""The key that words without one belong to, by command."""
+"""The key of positional words, by command."""
 
 PLAIN: Mapping[str, str] = {"predict": "input"}
-"""The key whose value is taken as it was typed, by command: a text, or the name of a file, holds what it wants."""
+"""The key whose value is taken literally, by command: a text or a file name may contain any character."""
 
 
 def with_keys(command: str, words: Sequence[str]) -> list[str]:
-    """Put words without a key under the key that the command has for them, and quote what is to be taken as it is.
+    """Assign positional words to the command's key for them, and quote values that are taken literally.
 
     Args:
-        command: The command; most have no such key, and their words stay as they are.
-        words: What was typed, flags left out.
+        command: The command; most have no such key, and their words stay unchanged.
+        words: The words typed, without flags.
 
     Raises:
         ConfigError: The key is given as well.
@@ -45,11 +45,11 @@ def _plain(word: str, key: str | None) -> str:
 
 
 def _quoted(word: str) -> str:
-    # OmegaConf would look up what stands in ${}; in Hydra's grammar a backslash is one, except in front of a quote.
+    # OmegaConf would interpolate ${}; in Hydra's grammar a backslash is literal, except before a quote.
     word = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + "\\${", word)
     return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), word) + "'"
 
 
 def _is_bare(word: str) -> bool:
-    # The name of a folder may hold an equals sign.
+    # A folder's name may contain an equals sign.
     return "=" not in word or Path(word).exists()

@@ -1,4 +1,4 @@
-"""Take secrets out of what is saved, logged and shown."""
+"""Remove secrets from everything that is saved, logged or shown."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def redact(cfg: DictConfig) -> dict[str, Any]:
     """Resolve a configuration into plain data that may be saved.
 
     Args:
-        cfg: Any configuration; it is left as it is.
+        cfg: Any configuration; it is not modified.
 
     Returns:
-        Plain containers. A text under a secret's key is replaced, wherever it is referred to; user names and passwords
-        are cut out of URLs; what reads the environment stays ``${oc.env:…}``, and everything else is resolved.
+        Plain containers. A secret's text is replaced wherever it is referred to; user names and passwords are removed
+        from URLs; values from the environment stay ``${oc.env:…}``, and everything else is resolved.
     """
     cfg = cfg.copy()
     held: dict[str, str] = {}
@@ -54,9 +54,9 @@ def redact(cfg: DictConfig) -> dict[str, Any]:
 
 
 def redact_override(override: str) -> str:
-    """Take the secret out of one override as typed, ``key=value``: all of the value, however it is written.
+    """Hide the secret in one override as typed, ``key=value``: the whole value, in any notation.
 
-    Within a dict, a secret's key hides the whole dict: its grammar is not worth reading for what may be shown of it.
+    A dict with a secret's key is hidden completely: parsing its grammar to show the rest is not worth it.
     """
     key, equals, value = override.partition("=")
     inner = [word for word in re.findall(r"[\w-]+(?=\s*:)", value) if is_secret(word)]
@@ -65,7 +65,7 @@ def redact_override(override: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """Take secrets out of a line of text: ``key=value`` where the key is a secret's, and user names in URLs."""
+    """Hide secrets in a line of text: the value of ``key=value`` if the key is a secret's, and user names in URLs."""
 
     def replaced(match: re.Match[str]) -> str:
         key, value = match["key"], match["value"]
@@ -77,7 +77,7 @@ def redact_text(text: str) -> str:
 
 
 def is_secret(key: str) -> bool:
-    """Whether a key holds a secret, by its last word: ``api_key`` does, ``cls_token`` and ``num_tokens`` do not."""
+    """Return whether a key holds a secret, by its last word: ``api_key`` does; ``cls_token``, ``num_tokens`` do not."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key)
     words = [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
     if not words:
@@ -89,20 +89,20 @@ def is_secret(key: str) -> bool:
 
 
 def config_hash(container: Mapping[str, Any]) -> str:
-    """Digest of a configuration's content, independent of the order of keys and of where it runs.
+    """Return a digest of a configuration's content, independent of key order and of where it runs.
 
     Args:
-        container: Plain data, as `redact` gives it.
+        container: Plain data, as returned by `redact`.
 
     Returns:
-        Hex digest (SHA-256) of everything but ``paths``, ``resume`` and ``resume_force``.
+        Hex digest (SHA-256) of everything except ``paths``, ``resume`` and ``resume_force``.
     """
     content = {k: v for k, v in container.items() if k not in ("paths", "resume", "resume_force")}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
-    """Every text, and every number under a secret's key: its container, its key, and whether it is under one."""
+    """Yield container, key and secrecy of every text, and of every number under a secret's key."""
     if node._is_none() or node._is_missing() or node._is_interpolation():
         return
     keys = list(node) if isinstance(node, DictConfig) else range(len(node))
@@ -136,13 +136,13 @@ def _without_user(text: str) -> str:
 
 
 def _is_plain(value: str) -> bool:
-    """Whether a value is true, false or null, which hide nothing."""
+    """Return whether a value is true, false or null, which cannot be a secret."""
     return value.lower() in ("true", "false", "null")
 
 
 class Redacted(logging.Formatter):
-    """Keeps secrets out of messages and tracebacks."""
+    """A log formatter that hides secrets in messages and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The message and its traceback, without them."""
+        """Return the message and its traceback without secrets."""
         return redact_text(super().format(record))

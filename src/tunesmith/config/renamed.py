@@ -1,7 +1,7 @@
 """Load what older versions recorded: classes that moved, and keys, values and tensors that were renamed.
 
-Recorded configurations, run.json and checkpoints load for ever; keys that are typed are accepted for one release, with
-a line that names the new one.
+Recorded configurations, run.json and checkpoints stay loadable for good; typed keys are accepted for one release, with
+a warning that gives the new name.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ _MOVED: Mapping[str, str] = {
 }
 
 TARGETS: Mapping[str, str] = {f"tunesmith.{old}": f"tunesmith.{new}" for old, new in _MOVED.items()}
-"""Classes that moved or were renamed, by the ``_target_`` of older versions."""
+"""New location of classes that moved or were renamed, by the ``_target_`` of older versions."""
 
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     "head": {"multi_level": "multi_stage", "weighted_levels": "weighted_stages"},
 }
-"""Options of config groups."""
+"""New names of options, by config group."""
 
 KEYS: Mapping[str, str] = {
     "trainer.batch_size": "trainer.micro_batch_size",
@@ -93,13 +93,13 @@ KEYS: Mapping[str, str] = {
     "task.reads": "task.attention",
     "data.hidden": "data.mlm_probability",
 }
-"""Keys of configurations."""
+"""New names of configuration keys."""
 
 VALUES: Mapping[str, Mapping[str, str]] = {
     "task.attention": {"both_ways": "bidirectional", "forward": "causal"},
     "head.features": {"levels": "stage_features"},
 }
-"""Values, by the new name of their key."""
+"""New values, by the new name of their key."""
 
 _ATTENTION = {"both_ways": "bidirectional", "forward": "causal", "in_two_stacks": "encoder_decoder"}
 
@@ -109,11 +109,11 @@ _IN_CHECKPOINTS: Sequence[tuple[str, str]] = (
     (r"^train/images_per_second$", "train/samples_per_second"),
     (r"^train_pretraining_loss\b", "train_lm_loss"),
 )
-"""Names of tensors and metrics, as patterns, wherever they are keys or items of a checkpoint."""
+"""Patterns of renamed tensors and metrics, wherever they are keys or items of a checkpoint."""
 
 
 def typed(words: Sequence[str]) -> list[str]:
-    """Give overrides that a user types, such as ``trainer.batch_size=4``, the names of this version, and say so."""
+    """Translate typed overrides, such as ``trainer.batch_size=4``, to this version's names, and warn."""
     found = overrides(words)
     for old, new in zip(words, found, strict=True):
         if old != new:
@@ -122,7 +122,7 @@ def typed(words: Sequence[str]) -> list[str]:
 
 
 def overrides(words: Sequence[str]) -> list[str]:
-    """Give recorded overrides the names of this version."""
+    """Translate recorded overrides to this version's names."""
     return [_override(word) for word in words]
 
 
@@ -136,22 +136,22 @@ def _override(word: str) -> str:
 
 
 def config(cfg: DictConfig) -> DictConfig:
-    """Give a recorded configuration the names of this version.
+    """Translate a recorded configuration to this version's names.
 
     Args:
-        cfg: As it was saved; it stays as it is.
+        cfg: The saved configuration; it is not modified.
     """
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
     return OmegaConf.create(plain_config(plain))
 
 
 def plain_config(plain: dict[str, Any]) -> dict[str, Any]:
-    """Give a recorded configuration, as plain containers, the names of this version."""
+    """Translate a recorded configuration, given as plain containers, to this version's names."""
     found: dict[str, Any] = _targets(plain)
     for old, new in KEYS.items():
         group, _, key = old.partition(".")
         node = found.get(group)
-        # A node of another class may have a key of that name that means something else.
+        # A node of another class may have a key of that name with another meaning.
         if isinstance(node, dict) and key in node and (group != "data" or "max_length" in node):
             found[group] = {new.partition(".")[2] if k == key else k: v for k, v in node.items()}
     for path, values in VALUES.items():
@@ -171,7 +171,7 @@ def _targets(node: Any) -> Any:
 
 
 def record(found: dict[str, Any]) -> dict[str, Any]:
-    """Give a run.json the names of this version; it stays as it is."""
+    """Translate a run.json to this version's names; the original is not modified."""
     found = dict(found)
     if isinstance(words := found.get("overrides"), list):
         found["overrides"] = [_override(word) if isinstance(word, str) else word for word in words]
@@ -192,7 +192,7 @@ def record(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def checkpoint(found: dict[str, Any]) -> dict[str, Any]:
-    """Give a checkpoint the names of this version."""
+    """Translate a checkpoint to this version's names."""
     renamed: dict[str, Any] = _renamed(found)
     phases = renamed.get("phases")
     if isinstance(phases, dict) and "decisions" in phases:

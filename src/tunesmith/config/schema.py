@@ -1,4 +1,4 @@
-"""The root keys of each command that are no config group, with their types: one class a command."""
+"""Declare the root keys of each command that are not config groups, with their types: one class per command."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 @dataclass
 class Paths:
-    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the present run's, known once it is made.
+    """The node ``paths``: ``logs`` is the folder of all runs, ``run`` the current run's, set once it exists.
 
-    ``cache`` is the folder of what all runs share; ``None`` for ``TUNESMITH_CACHE``, or the
-    platform's place for caches.
+    ``cache`` is the folder that all runs share; ``None`` for ``TUNESMITH_CACHE``, or the platform's cache folder.
     """
 
     logs: str
@@ -49,7 +48,7 @@ class Train:
     resume: str | None
     resume_force: bool
     paths: Paths
-    sweep: Sweep = None  # type: ignore[assignment]  # a run alone has none
+    sweep: Sweep = None  # type: ignore[assignment]  # a single run has none
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""YAML files, bounded before they are parsed: a bomb of 230 bytes takes OmegaConf 5 s, and ten times that a level."""
+"""Read YAML files within bounds: an alias bomb of 230 bytes takes OmegaConf 5 s, and ten times that per level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunesmith.errors import ConfigError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 MAX_ALIASES = 16
-"""At most 400 times as much comes of this many, however they are nested."""
+"""With this many aliases, content grows at most 400-fold, however they are nested."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -22,7 +22,7 @@ def read(path: Path) -> DictConfig:
     """Read a file that holds a mapping.
 
     Raises:
-        ConfigError: It is missing, is no YAML, holds something else, or is beyond the bounds.
+        ConfigError: It is missing, is not YAML, is not a mapping, or exceeds the bounds.
     """
     require_bounds(path)
     try:
@@ -35,10 +35,10 @@ def read(path: Path) -> DictConfig:
 
 
 def require_bounds(path: Path) -> None:
-    """Check a file's size, depth and number of aliases, from its stream of events: nothing is built of it.
+    """Check a file's size, depth and number of aliases from its parse events, without building anything.
 
     Raises:
-        ConfigError: It is missing, is no YAML, or is beyond the bounds.
+        ConfigError: It is missing, is not YAML, or exceeds the bounds.
     """
     try:
         size = path.stat().st_size
@@ -60,7 +60,7 @@ def _unreadable(path: Path, error: Exception) -> ConfigError:
 
 
 def _measure(text: str) -> tuple[int, int]:
-    """Depth and number of aliases, not counted up beyond the bounds; a node inside itself is bottomless."""
+    """Return depth and number of aliases, counting no further than the bounds; a self-reference has infinite depth."""
     deepest = aliases = 0
     above: list[str | None] = []  # anchors of the nodes that are open
     for event in yaml.parse(text, Loader=_LOADER):

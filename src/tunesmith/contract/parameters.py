@@ -1,4 +1,4 @@
-"""The parameter table: every parameter of a model once, when it trains and how fast; policies and rates make it."""
+"""Describe when and how fast each parameter trains: the parameter table, which policies and rates fill."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from tunesmith.errors import PolicyError
 
 HEAD = "head"
-"""The stage name that the head's parameters carry in the parameter table."""
+"""Stage name of the head's parameters in the parameter table."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What policies and rates see of one parameter.
+    """The properties of a parameter that policies and rates use.
 
     Attributes:
         name: Full name in the task, such as ``backbone.net.layer4.0.conv1.weight``.
@@ -23,10 +23,10 @@ class Parameter:
         depth: Index of its stage from the shallowest, 0; the head's is the number of stages.
         norm: Whether it belongs to a normalisation layer.
         bias: Whether it is a bias.
-        ndim: Number of its dimensions.
-        numel: Number of its elements.
-        embedding: Whether it is added or scales, and multiplies no layer's inputs: position embeddings, tokens, tables
-            of position biases, scales of layers.
+        ndim: Number of dimensions.
+        numel: Number of elements.
+        embedding: Whether it is added or scales, rather than multiplying a layer's inputs: position embeddings, tokens,
+            position bias tables, layer scales.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Plateau:
-    """When a phase ends ahead of its time: the monitored metric has stopped improving.
+    """Ends a phase early once the monitored metric has stopped improving.
 
     Attributes:
-        patience: After so many validations in a row that do not beat the best of the phase.
-        min_delta: By how much a validation must beat it.
+        patience: Number of validations in a row without beating the phase's best.
+        min_delta: Improvement by which a validation must beat it.
 
     Raises:
         PolicyError: A number is out of range.
@@ -66,22 +66,21 @@ class Plateau:
 
     @staticmethod
     def after(patience: int | None, min_delta: float) -> Plateau | None:
-        """Make one, where there is a patience."""
+        """Return a plateau if there is a patience, else ``None``."""
         return None if patience is None else Plateau(patience, min_delta)
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of epochs and the parameters that train in it.
+    """A range of epochs, and the parameters that train in it.
 
     Attributes:
-        first_epoch: The epoch the phase begins with, counted from 0; at the latest, where one before it may end ahead
-            of its time.
+        first_epoch: First epoch of the phase, from 0; the latest possible one if an earlier phase may end early.
         trainable: Full names of the parameters that train.
-        optimizer: The optimizer that the phase has for itself, as configured; ``None`` for the run's.
-        scheduler: The schedule that the phase has for itself, as configured; ``None`` for the run's.
-        plateau: When it ends ahead of its time; ``None`` for never. The phase after it begins with its best weights.
-        ahead: Epochs by which it began before it would have at the latest.
+        optimizer: The phase's own optimizer, as configured; ``None`` for the run's.
+        scheduler: The phase's own schedule, as configured; ``None`` for the run's.
+        plateau: When it ends early; ``None`` for never. The next phase starts from its best weights.
+        ahead: Number of epochs by which it began earlier than planned.
     """
 
     first_epoch: int
@@ -93,20 +92,20 @@ class Phase:
 
     @property
     def apart(self) -> bool:
-        """Whether the phase has an optimizer and a schedule of its own, built when it begins."""
+        """Whether the phase has its own optimizer or schedule, built when it begins."""
         return self.optimizer is not None or self.scheduler is not None
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast one parameter trains.
+    """The training speed of one parameter.
 
     Attributes:
         multiplier: Factor on the optimizer's learning rate.
         decay: Factor on the optimizer's weight decay.
-        start: Share of that rate with which it begins the run, above 0, at most 1.
-        ramp: Share of the run over which it comes to the whole.
-        warmup: Epochs over which it rises from nothing when it thaws; not where it trains from the start.
+        start: Share of that rate at the start of the run, above 0, at most 1.
+        ramp: Share of the run over which the rate reaches its full value.
+        warmup: Epochs over which the rate rises from zero after unfreezing; unused if it trains from the start.
     """
 
     multiplier: float = 1.0
@@ -116,15 +115,15 @@ class Rate:
     warmup: float = 0.0
 
     def gate(self, step: int, total_steps: int, since_thaw: float | None) -> float:
-        """Share of the schedule's present rate, above 0 and never above 1: a pure function of the step.
+        """Return the share of the schedule's current rate, above 0 and at most 1: a pure function of the step.
 
         Args:
-            step: The optimizer step, counted from 0.
-            total_steps: Those of the whole run.
-            since_thaw: Epochs since it thawed, those of this step included; ``None`` where it trains from the start.
+            step: Optimizer step, from 0.
+            total_steps: Number of steps of the whole run.
+            since_thaw: Epochs since it was unfrozen, including this step; ``None`` if it trains from the start.
         """
         left = 1 - min(1.0, step / (self.ramp * total_steps)) if self.ramp else 0.0
-        # In the exponent, so that a decay by depth stays one: decay**depth becomes (decay**left)**depth.
+        # Geometric, so that a decay by depth keeps its form: decay**depth becomes (decay**left)**depth.
         share = float(self.start**left)
         if since_thaw is None or since_thaw >= self.warmup:
             return share
@@ -132,10 +131,10 @@ class Rate:
 
 
 class Rates(Protocol):
-    """How fast each parameter trains, whatever the policy."""
+    """Sets how fast each parameter trains, whatever the policy."""
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
-        """Give every parameter its rate, keyed by full name."""
+        """Return the rate of every parameter by full name."""
         ...
 
 
@@ -145,9 +144,9 @@ class Row:
 
     Attributes:
         parameter: The parameter.
-        first_epoch: The epoch from which it trains, or its phase's latest; ``None`` for never.
-        rate: How fast, with whatever optimizer.
-        weight_decay: With the run's own optimizer.
+        first_epoch: Epoch from which it trains, at the latest; ``None`` for never.
+        rate: Its rate, with any optimizer.
+        weight_decay: Its weight decay with the run's own optimizer.
     """
 
     parameter: Parameter
@@ -163,12 +162,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """One group of every optimizer of a run, from step 0 to the end.
+    """A parameter group, which every optimizer of a run has, from the first step to the last.
 
     Attributes:
-        name: Its name, which no other group has: the stage, and what tells it from others of the stage.
-        rate: The rate of all its parameters.
-        thaw: The epoch in which they begin to train, where they warm up then; else 0.
+        name: Unique name: the stage, and what distinguishes it from the stage's other groups.
+        rate: Rate of all its parameters.
+        thaw: Epoch in which they begin to train, if they warm up then; else 0.
         parameters: Their full names, in the table's order.
     """
 
@@ -180,13 +179,13 @@ class Group:
 
 @dataclass(frozen=True)
 class ParameterTable:
-    """Every parameter of the model, exactly once: what trains, when, and how fast.
+    """Every parameter of the model exactly once: what trains, when, and how fast.
 
-    It is what policy and rates laid out and, where phases end on a plateau, the epochs in which others began instead:
-    `beginning` makes a new table of each such decision, and what trains is a pure function of table and epoch.
+    The table holds what policy and rates planned and, if phases end on a plateau, the epochs in which later ones really
+    began: `beginning` makes a new table for each such decision, so what trains is a pure function of table and epoch.
 
     Attributes:
-        rows: One row a parameter, shallow to deep, the head last.
+        rows: One row per parameter, shallow to deep, the head last.
         phases: The policy's phases.
     """
 
@@ -194,15 +193,15 @@ class ParameterTable:
     phases: tuple[Phase, ...] = field(repr=False)
 
     def phase(self, epoch: int) -> int:
-        """Index of the phase that ``epoch`` falls in."""
+        """Return the index of the phase that contains ``epoch``."""
         return max(i for i, p in enumerate(self.phases) if p.first_epoch <= epoch)
 
     def beginning(self, index: int, epoch: int) -> ParameterTable:
-        """The table in which a phase begins with another epoch, and all later ones as long after it as before.
+        """Return a table in which a phase begins earlier, and all later ones by the same number of epochs.
 
         Args:
-            index: Of the phase, which has not begun.
-            epoch: At most its present first one.
+            index: Index of the phase, which has not begun.
+            epoch: Its new first epoch, at most the planned one.
         """
         ahead = self.phases[index].first_epoch - epoch
         later = [replace(phase, first_epoch=phase.first_epoch - ahead) for phase in self.phases[index:]]
@@ -212,13 +211,13 @@ class ParameterTable:
         return replace(self, rows=tuple(rows), phases=phases)
 
     def trainable(self, epoch: int) -> frozenset[str]:
-        """Full names of the parameters that train in ``epoch``."""
+        """Return the full names of the parameters that train in ``epoch``."""
         return self.phases[self.phase(epoch)].trainable
 
     def optimizer_phase(self, epoch: int) -> int:
-        """Index of the phase whose optimizer and schedule are at work in ``epoch``.
+        """Return the index of the phase whose optimizer and schedule are used in ``epoch``.
 
-        Neighbouring phases without any of their own share the run's: it is the first of them.
+        Neighbouring phases without their own share the run's; the index is that of the first.
         """
         index = self.phase(epoch)
         while index and not self.phases[index].apart and not self.phases[index - 1].apart:
@@ -226,12 +225,12 @@ class ParameterTable:
         return index
 
     def span(self, index: int) -> tuple[int, int | None]:
-        """First epoch of the optimizer of a phase and the epoch after its last; ``None`` where the run ends first.
+        """Return the first epoch of a phase's optimizer, and the epoch after its last; ``None`` if that ends the run.
 
-        The last is what it was when the phase began: a schedule keeps its length when phases end ahead of their time.
+        A schedule keeps the length it was built for when phases end early, so ``ahead`` is added back.
 
         Args:
-            index: As `optimizer_phase` gives it.
+            index: Result of `optimizer_phase`.
         """
         begin = self.phases[index].first_epoch
         for end in range(index + 1, len(self.phases)):
@@ -241,19 +240,23 @@ class ParameterTable:
         return begin, None
 
     def boundary(self, epoch: int) -> int:
-        """Number of stages, from the shallowest, in which nothing trains in ``epoch``."""
+        """Return the number of stages, from the shallowest, in which nothing trains in ``epoch``.
+
+        Backpropagation ends here: these stages run without gradients and can be cached. A frozen stage behind a
+        trainable one does not count, since gradients pass through it.
+        """
         trainable = self.trainable(epoch)
         return min((r.parameter.depth for r in self.rows if r.parameter.name in trainable), default=0)
 
     def counts(self, epoch: int) -> dict[str, int]:
-        """Number of trainable and of frozen parameter elements in ``epoch``."""
+        """Return the numbers of trainable and frozen parameter elements in ``epoch``."""
         trainable = self.trainable(epoch)
         total = sum(r.parameter.numel for r in self.rows)
         trains = sum(r.parameter.numel for r in self.rows if r.parameter.name in trainable)
         return {"trainable": trains, "frozen": total - trains}
 
     def groups(self) -> list[Group]:
-        """The optimizer groups, in the table's order; every parameter is in one."""
+        """Return the optimizer groups in the table's order; every parameter is in exactly one."""
         members: dict[tuple[str, Rate, int], list[str]] = {}
         for row in self.rows:
             thaw = row.first_epoch or 0 if row.rate.warmup else 0
@@ -267,7 +270,7 @@ class ParameterTable:
         ]
 
     def _name(self, stage: str, rate: Rate, thaw: int, kinds: Sequence[tuple[Rate, int]]) -> str:
-        """The stage, with what differs within it; by numbers of phases, since their epochs may move."""
+        """Name a group by its stage and what differs within it; by phase number, since epochs may move."""
         name = stage
         if len({kind.multiplier for kind, _ in kinds}) > 1:
             name += f"/x{rate.multiplier!r}"
@@ -278,7 +281,7 @@ class ParameterTable:
         return name + ("" if rate.decay else "/no_decay")
 
     def as_tsv(self) -> str:
-        """The whole table as tab-separated text, for params.tsv."""
+        """Format the whole table as tab-separated text, for params.tsv."""
         lines = ["name\tstage\telements\ttrains_from_epoch\trate_multiplier\tweight_decay"]
         for row in self.rows:
             when = "never" if row.first_epoch is None else str(row.first_epoch)

@@ -11,7 +11,7 @@ from tunesmith.contract.protocols import Backbone
 
 
 class Policy(ABC):
-    """Which parameters train, when: a pure function of the epoch, and of where phases ended ahead of their time.
+    """Selects which parameters train when: a pure function of the epoch, and of where phases ended early.
 
     Every policy derives from this class, also a user's own.
 
@@ -25,7 +25,7 @@ class Policy(ABC):
 
     @abstractmethod
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out the phases, ordered by first epoch, beginning with epoch 0."""
+        """Return the phases, ordered by first epoch, beginning with epoch 0."""
 
     def adapt(self, backbone: Backbone) -> None:  # noqa: B027
         """Put adapters into a backbone before the table is laid out; by default none."""

@@ -1,4 +1,4 @@
-"""The order of samples: a pure function of (seed, epoch), whatever the number of workers and processes."""
+"""Order the samples of an epoch: a pure function of (seed, epoch) for any number of workers and processes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tunesmith.data.randomness import private
 
 
 class Key(NamedTuple):
-    """What the sampler asks the dataset for.
+    """A sampler's request to the dataset.
 
     It carries the epoch, so that workers, which may outlive an epoch, need no state that could fall behind.
 
     Attributes:
-        epoch: Counted from 0.
+        epoch: Epoch, from 0.
         position: Position in the split.
         padding: Whether the sample only fills a distributed batch and must not be counted.
         round: How often the epoch has had the sample before, in the balanced order; it is augmented anew each time.
@@ -35,11 +35,11 @@ class Key(NamedTuple):
 
 
 class Lengths(NamedTuple):
-    """Lengths of samples, for batches of samples about as long as each other, which need little padding.
+    """Lengths of samples, for batches of similar length, which need little padding.
 
     Attributes:
         of: Length of each sample of the split ``(count,)``.
-        batch: Samples a step and process.
+        batch: Samples per step and process.
     """
 
     of: Tensor
@@ -47,13 +47,12 @@ class Lengths(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Samples that training goes through besides, over and over, without heed to where its epochs end.
+    """Samples that training draws in addition, pass after pass, independently of where its epochs end.
 
     Attributes:
         size: Number of samples.
-        per_sample: How many go with each sample of an epoch.
-        lengths: By which they are put together, see `by_length`, in batches of training samples; ``None`` for any with
-            any.
+        per_sample: Number drawn per sample of an epoch.
+        lengths: Groups them by length in batches of training samples, see `by_length`; ``None`` for random batches.
     """
 
     size: int
@@ -64,9 +63,10 @@ class Stream(NamedTuple):
 class EpochSampler(Sampler[Key]):
     """Deals one global order to all processes, like cards.
 
-    Process r of W takes every W-th sample, beginning with the r-th, so W processes with batches of B see, step by step,
+    Process r of W takes every W-th sample, starting with the r-th, so W processes with batches of B see, step by step,
     what one process sees with batches of ``W * B``. All get the same number: training wraps around to fill up,
-    evaluation fills up with samples marked as padding.
+    evaluation pads with samples marked as padding. (torch's `DistributedSampler` deals the same way, but counts the
+    samples that it adds in evaluation.)
 
     Args:
         count: Number of samples in the split.
@@ -101,7 +101,7 @@ class EpochSampler(Sampler[Key]):
         self._skipped = (epoch, skip)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration; Lightning calls this."""
+        """Set the epoch of the next iteration; called by Lightning."""
         self.epoch = epoch
 
     @property
@@ -111,7 +111,7 @@ class EpochSampler(Sampler[Key]):
         return skip if self.epoch == epoch else 0
 
     def __len__(self) -> int:
-        """Number of samples of this process in a whole epoch, equal for all of them."""
+        """Return the number of samples of this process in a whole epoch, equal for all processes."""
         return -(-self.count // _world()[1])
 
     def __iter__(self) -> Iterator[Key]:
@@ -159,17 +159,18 @@ class EpochSampler(Sampler[Key]):
 
 
 def balanced(classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw an epoch with as many samples as there are, and equally many of each class, to within one.
+    """Draw an epoch of the usual size with equally many samples per class, to within one (class-balanced resampling).
 
-    A class is gone through in a new random order as often as it takes: the samples of a rare class come several times,
-    all of them equally often to within one; of a common class a part is left out.
+    Each class is passed through in new random orders as often as needed: samples of a rare class are drawn several
+    times (oversampling), all equally often to within one; of a common class some are left out (undersampling). Drawing
+    with replacement, as torch's `WeightedRandomSampler` does, would repeat and miss samples within a pass too.
 
     Args:
         classes: Class of each sample ``(N,)``.
-        generator: What it is drawn with.
+        generator: Source of randomness.
 
     Returns:
-        Positions ``(N,)``, shuffled, and how often each had come before ``(N,)``.
+        Positions ``(N,)``, shuffled, and how often each was drawn before ``(N,)``.
     """
     total, present = len(classes), sorted(set(classes.tolist()))
     shares = torch.full((len(present),), total // len(present))
@@ -185,19 +186,19 @@ def balanced(classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tenso
 
 
 POOL = 50
-"""Batches that are sorted by length together: each is drawn from 50 batches of chance."""
+"""Batches per pool that is sorted by length: sorting more would pad less, but make the batches less random."""
 
 
 def by_length(lengths: Tensor, batch: int, generator: torch.Generator) -> Tensor:
-    """Bring a shuffled epoch into batches of samples about as long as each other.
+    """Group a shuffled epoch into batches of similar length (length bucketing), to save padding.
 
-    Samples are sorted within pools of `POOL` batches, and the batches, but for a last one that is not full, then come
-    in random order.
+    Samples are sorted within pools of `POOL` batches, and the full batches are then shuffled; an incomplete one stays
+    last. Hugging Face's `LengthGroupedSampler` also sorts within pools of 50 batches, but does not shuffle the batches.
 
     Args:
-        lengths: Of the samples in their shuffled order ``(N,)``.
-        batch: Samples a step, of all processes together.
-        generator: What the order of the batches is drawn with.
+        lengths: Lengths of the samples in their shuffled order ``(N,)``.
+        batch: Samples per step, over all processes.
+        generator: Draws the order of the batches.
 
     Returns:
         Places in that order ``(N,)``.

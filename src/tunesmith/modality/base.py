@@ -83,12 +83,12 @@ def of(name: str) -> Modality:
     """
     if name not in modalities():
         raise ConfigError(f"Expected a modality but got '{name}'.{nearest(name, modalities())}")
-    found: Modality = importlib.import_module(f"{__package__}.{name}").MODALITY
+    found: Modality = importlib.import_module(f"tunesmith.modality.{name}").MODALITY
     return found
 
 
 @functools.cache
 def modalities() -> tuple[str, ...]:
     """The names of all modalities: of the modules beside this one."""
-    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    modules = pkgutil.iter_modules(importlib.import_module("tunesmith.modality").__path__)
     return tuple(module.name for module in modules if not module.ispkg and module.name != "base")

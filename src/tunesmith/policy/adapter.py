@@ -1,4 +1,4 @@
-"""Small trainable layers beside frozen ones: what all adapters share."""
+"""Add small trainable layers beside frozen ones: the base class of all adapters."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from tunesmith.contract.protocols import Backbone
 from tunesmith.errors import MissingExtraError, PolicyError
 
 _ADAPTER = re.compile(r"\.(lora|ia3)_\w+(\.|$)")
-"""In the names of parameters that `peft` adds."""
+"""Matches the names of parameters that `peft` adds."""
 
 
 class Adapter(Policy):
-    """The head and adapters train; the backbone's own weights stay as they are.
+    """Trains the head and adapters; the backbone's own weights stay frozen.
 
-    Adapters go to every linear layer and every convolution of the chosen stages. Left out are convolutions in groups,
-    where an adapter has no fewer weights than the layer, and layers whose weights are read past them, as attention does
-    in torch and in some models of torchvision and timm: an adapter there would train and change nothing. At first
-    adapters change nothing: the outputs are those of the backbone alone.
+    Every linear layer and every convolution of the chosen stages gets an adapter. Two kinds are skipped: grouped
+    convolutions, where an adapter has no fewer weights than the layer, and layers whose weights are read directly
+    rather than through a forward call, as attention does in torch and in some models of torchvision and timm; an
+    adapter there would train without effect. At initialisation, adapters do not change the backbone's outputs.
 
     Args:
-        stages: To how many stages, from the deepest; ``None`` for all.
+        stages: Number of stages to adapt, from the deepest; ``None`` for all.
 
     Attributes:
-        contiguous: Whether `peft` (0.21) can only do with weights in NCHW memory order.
+        contiguous: Whether `peft` (0.21) only supports weights in NCHW memory order.
 
     Raises:
         PolicyError: The number is below 1.
@@ -47,18 +47,18 @@ class Adapter(Policy):
 
     @abstractmethod
     def config(self, targets: str) -> Any:
-        """Give the configuration for `peft`.
+        """Return the configuration for `peft`.
 
         Args:
             targets: A regular expression for the full names of the modules.
         """
 
     def adapt(self, backbone: Backbone) -> None:
-        """Put adapters into a backbone, whose other parameters keep their bits and get names with ``base_layer``.
+        """Insert adapters into a backbone; its own parameters keep their bits and get ``base_layer`` in their names.
 
         Raises:
-            MissingExtraError: The library is not installed.
-            PolicyError: There are fewer stages than asked for, or nothing in them to adapt.
+            MissingExtraError: peft is not installed.
+            PolicyError: There are fewer stages than asked for, or they have nothing to adapt.
         """
         count = len(backbone.stages) if self.stages is None else self.stages
         if count > len(backbone.stages):
@@ -77,14 +77,14 @@ class Adapter(Policy):
             from peft import inject_adapter_in_model
         except ImportError as error:
             raise MissingExtraError("peft", "peft") from error
-        # As one expression, since a list of names would also mean every module whose name ends so.
+        # One expression: in a list, a name would also match every module whose name ends with it.
         config = self.config("|".join(map(re.escape, names)))
         if all(_transposed(backbone.net.get_submodule(name)) for name in names):
             config.fan_in_fan_out = True
         inject_adapter_in_model(config, backbone.net)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out one phase: the head and all adapters.
+        """Return one phase: the head and all adapters.
 
         Args:
             parameters: All parameters of head and adapted backbone.
@@ -94,13 +94,13 @@ class Adapter(Policy):
 
 
 def merge(net: nn.Module) -> int:
-    """Add all adapters into the layers that they stand beside, which take their places again.
+    """Merge all adapters into their layers, and put the plain layers back in place.
 
     Args:
         net: An adapted network; without adapters nothing happens.
 
     Returns:
-        The number of layers that were merged.
+        Number of merged layers.
     """
     if "peft" not in sys.modules:  # which would have put them in
         return 0
@@ -126,5 +126,5 @@ def _targets(backbone: Backbone, stage: Stage) -> Iterator[str]:
 
 
 def _transposed(module: nn.Module) -> bool:
-    """Whether it is the linear layer of GPT-2, whose weight is (in, out) and whose class is called a convolution."""
+    """Return whether a module is GPT-2's linear layer, named Conv1D, whose weight has shape (in, out)."""
     return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"

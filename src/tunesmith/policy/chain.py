@@ -1,4 +1,4 @@
-"""One stage after another, each alone."""
+"""Train one stage after another, each alone: chain-thaw."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from tunesmith.errors import PolicyError
 
 
 class Chain(Policy):
-    """The head trains alone, then each stage alone, from the shallowest on, then all together (Felbo et al. 2017).
+    """Trains the head, then each stage alone from the shallowest, then all (chain-thaw, Felbo et al. 2017).
 
     Args:
-        epochs: Epochs of each link, at most where there is a patience; the last lasts to the end of the run.
-        patience: A link ends after so many validations in a row that do not beat its best; ``None`` to wait for all
-            its epochs.
-        min_delta: By how much a validation must beat it.
+        epochs: Epochs of each link, or at most that many with a patience; the last link lasts to the end of the run.
+        patience: End a link after this many validations in a row without a new best; ``None`` to run all its epochs.
+        min_delta: Improvement by which a validation must beat the best.
 
     Raises:
         PolicyError: A number is out of range.
@@ -29,7 +28,7 @@ class Chain(Policy):
         self.plateau = Plateau.after(patience, min_delta)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out a phase for the head, one for each stage with parameters, and one for all.
+        """Return a phase for the head, one for each stage with parameters, and one for everything.
 
         Args:
             parameters: All parameters of backbone and head.

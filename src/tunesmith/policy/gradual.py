@@ -1,4 +1,4 @@
-"""Thawing from the head down, a stage at a time."""
+"""Unfreeze the backbone from the head down, one stage at a time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tunesmith.errors import PolicyError
 
 
 class Gradual(Policy):
-    """First the head trains, then the deepest stage too, and so on down to the shallowest (Howard and Ruder 2018).
+    """Trains the head, then also the deepest stage, and so on to the shallowest (ULMFiT, Howard and Ruder 2018).
 
     Args:
-        epochs: Epochs from one stage to the next, at most where there is a patience.
-        stages: How many stages thaw, from the deepest; ``None`` for all of them.
-        patience: The next stage thaws after so many validations in a row that do not beat the best since the last;
-            ``None`` to wait for all epochs.
-        min_delta: By how much a validation must beat it.
+        epochs: Epochs between two stages, or at most that many with a patience.
+        stages: Number of stages to unfreeze, from the deepest; ``None`` for all.
+        patience: Unfreeze the next stage after this many validations in a row without beating the best since the last;
+            ``None`` to run all epochs.
+        min_delta: Improvement by which a validation must beat the best.
 
     Raises:
         PolicyError: A number is out of range.
@@ -34,15 +34,15 @@ class Gradual(Policy):
         self.plateau = Plateau.after(patience, min_delta)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out a phase for the head alone, and one more for each stage that thaws.
+        """Return a phase for the head alone, and one more for each stage that unfreezes.
 
         Args:
             parameters: All parameters of backbone and head.
 
         Raises:
-            PolicyError: More stages are to thaw than the backbone has with parameters.
+            PolicyError: ``stages`` exceeds the number of stages with parameters.
         """
-        # A stage without parameters (a pooling layer) takes no phase: nothing would thaw in it.
+        # A stage without parameters (a pooling layer) gets no phase: nothing in it would unfreeze.
         depths = sorted({p.depth for p in parameters if p.stage != HEAD}, reverse=True)
         wanted = len(depths) if self.stages is None else self.stages
         if wanted > len(depths):

@@ -1,4 +1,4 @@
-"""Adapters that scale."""
+"""Scale activations by trained factors: (IA)³ adapters."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tunesmith.policy.adapter import Adapter
 
 @final
 class IA3(Adapter):
-    """One factor for each output of each layer trains (Liu et al. 2022).
+    """Trains one factor per output of each adapted layer ((IA)³, Liu et al. 2022).
 
     Args:
-        stages: To how many stages, from the deepest; ``None`` for all.
+        stages: Number of stages to adapt, from the deepest; ``None`` for all.
 
     Raises:
         PolicyError: The number is below 1.
@@ -22,7 +22,7 @@ class IA3(Adapter):
         super().__init__(stages)
 
     def config(self, targets: str) -> Any:
-        """Give the configuration for `peft`."""
+        """Return the configuration for `peft`."""
         from peft import IA3Config
 
         return IA3Config(target_modules=targets, feedforward_modules=[])

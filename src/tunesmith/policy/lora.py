@@ -1,4 +1,4 @@
-"""Low-rank adapters."""
+"""Add low-rank matrices to frozen layers: LoRA and DoRA adapters."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tunesmith.policy.adapter import Adapter
 
 @final
 class LoRA(Adapter):
-    """Beside each layer the product of two thin matrices trains (Hu et al. 2022); a convolution's are convolutions.
+    """Trains the product of two thin matrices beside each layer (Hu et al. 2022); for convolutions, two convolutions.
 
     Args:
-        rank: Width of the product; above 0.
+        rank: Rank of the product, above 0.
         alpha: The product is scaled by alpha / rank.
-        dropout: Probability of dropping an input of the product, from 0 to below 1.
-        dora: Let the norm of every output's weights train apart from their direction (Liu et al. 2024).
-        stages: To how many stages, from the deepest; ``None`` for all.
+        dropout: Probability of dropping an input of the product, at least 0 and below 1.
+        dora: Train the norm of each output's weights separately from their direction (DoRA, Liu et al. 2024).
+        stages: Number of stages to adapt, from the deepest; ``None`` for all.
 
     Raises:
         PolicyError: A number is out of range.
@@ -37,7 +37,7 @@ class LoRA(Adapter):
         self.contiguous = dora
 
     def config(self, targets: str) -> Any:
-        """Give the configuration for `peft`."""
+        """Return the configuration for `peft`."""
         from peft import LoraConfig
 
         return LoraConfig(

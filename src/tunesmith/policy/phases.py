@@ -1,4 +1,4 @@
-"""The freeze policy: an ordered list of phases, each of which says what trains."""
+"""Describe a freeze policy as an ordered list of phases, each of which selects what trains."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunesmith.errors import PolicyError, nearest
 from tunesmith.policy.selector import Selector, parse, select
 
 KEYS = ("train", "freeze", "epochs", "patience", "min_delta", "optimizer", "scheduler")
-"""What a phase may say."""
+"""Keys of a phase."""
 
 _HAVING = {
     "stages": "last_stages",
@@ -21,39 +21,38 @@ _HAVING = {
     "patience": "plateau",
     "min_delta": "plateau",
 }
-"""A policy whose phases make something of each argument."""
+"""A policy whose phases use each argument."""
 
 
 class Phases(Policy):
-    """Which parameters train, when: a pure function of the epoch, and of where phases ended on a plateau.
+    """Selects which parameters train when: a pure function of the epoch, and of where phases ended on a plateau.
 
-    Each phase is a mapping with ``train``, a list of selectors that are added up; ``freeze``, a list of selectors that
-    are then taken away; and ``epochs``, how long it lasts; the last phase has no ``epochs`` and lasts to the end of the
-    run. Selectors: ``all``, ``head``, ``norm``, ``bias``, ``stage: <name, index or slice over the backbone's stages>``,
+    Each phase is a mapping with ``train``, a list of selectors whose union trains; ``freeze``, a list of selectors
+    that are then removed; and ``epochs``, its length; the last phase has no ``epochs`` and lasts to the end of the run.
+    Selectors: ``all``, ``head``, ``norm``, ``bias``, ``stage: <name, index or slice over the backbone's stages>``,
     ``re: <regular expression found in the full name>``.
 
-    A phase with an ``optimizer`` or a ``scheduler`` has them for itself: they are built when it begins, and its
-    schedule runs over its own steps. Such a node has a ``_target_``, or changes arguments of the run's own: ``{lr:
-    1e-4}``; ``{}`` takes the run's own anew.
+    A phase may have an ``optimizer`` or a ``scheduler`` of its own: they are built when it begins, and its schedule
+    runs over its own steps. Such a node has a ``_target_``, or changes arguments of the run's own: ``{lr: 1e-4}``;
+    ``{}`` starts the run's own afresh.
 
-    A phase with ``patience`` lasts for ``epochs`` at most: it ends with the epoch in which the monitored metric has not
-    beaten its best, by ``min_delta``, in so many validations in a row. The phase after it begins with the weights of
-    that best validation.
+    A phase with ``patience`` lasts for ``epochs`` at most: it ends once the monitored metric has not improved by
+    ``min_delta`` in ``patience`` validations in a row. The next phase starts from the weights of the best validation.
 
-    Linear probing is one phase; probing before fine-tuning (Kumar et al. 2022) is two; to train norms alone (Frankle
-    et al. 2021) or biases alone (Ben Zaken et al. 2022) is a word.
+    Linear probing is one phase; linear probing, then fine-tuning (LP-FT, Kumar et al. 2022) is two; training only norms
+    (Frankle et al. 2021) or only biases (BitFit, Ben Zaken et al. 2022) is a single word.
 
     Args:
         phases: The phases, first to last.
-        stages: A number that the YAML puts into its selectors, kept as an argument so that it can be swept.
-        probe_epochs: A number of epochs that the YAML puts into its first phase, likewise.
-        epochs: A number of epochs that the YAML puts into its phases, likewise.
-        patience: A number of validations that the YAML puts into its phases, likewise.
-        min_delta: What the YAML puts into its phases beside it, likewise.
+        stages: A number that the YAML interpolates into its selectors; an argument so that it can be swept.
+        probe_epochs: A number of epochs that the YAML interpolates into its first phase, for the same reason.
+        epochs: A number of epochs that the YAML interpolates into its phases, for the same reason.
+        patience: A number of validations that the YAML interpolates into its phases, for the same reason.
+        min_delta: An improvement that the YAML interpolates into its phases, for the same reason.
 
     Raises:
-        PolicyError: A phase or a selector is malformed, ``stages`` is below 1, another than the last phase is open, or
-            nothing is made of an argument.
+        PolicyError: A phase or a selector is malformed, ``stages`` is below 1, a phase before the last has no length,
+            the last one has a length or a patience, or an argument is not used by any phase.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class Phases(Policy):
         min_delta: float = 0.0,
     ) -> None:
         if stages is not None and stages < 1:
-            # A slice of the last 0 stages, "-0:", would mean all of them.
+            # A slice of the last 0 stages, "-0:", would select all of them.
             raise PolicyError(
                 f"Expected policy.stages to be at least 1 but got {stages}; "
                 "policy=linear_probe trains the head alone, policy=full trains all."
@@ -95,13 +94,13 @@ class Phases(Policy):
             )
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out the phases for a model.
+        """Return the phases for a model.
 
         Args:
             parameters: All parameters of backbone and head.
 
         Returns:
-            The phases, ordered by first epoch, beginning with epoch 0.
+            Phases ordered by first epoch, beginning with epoch 0.
 
         Raises:
             PolicyError: A selector matches nothing, or nothing is left to train.
@@ -146,7 +145,7 @@ def _check(number: int, phase: Mapping[str, Any]) -> None:
 
 
 def _check_used(values: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse an argument whose value stands in no phase: it was not meant for this policy, and nothing would change."""
+    """Reject an argument whose value no phase uses: it was meant for another policy, and would have no effect."""
     selectors = " ".join(str(s) for phase in phases for s in (*phase["train"], *(phase.get("freeze") or ())))
     for name, value in values.items():
         key = "epochs" if name == "probe_epochs" else name
@@ -159,7 +158,7 @@ def _check_used(values: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) 
 
 
 def _first_epochs(lengths: Sequence[Any]) -> list[int]:
-    """Turn lengths in epochs into the first epoch of each phase."""
+    """Convert lengths in epochs to the first epoch of each phase."""
     if lengths[-1] is not None:
         raise PolicyError(
             f"Expected the last phase to have no 'epochs' but got {lengths[-1]}: it lasts to the end of the run, "

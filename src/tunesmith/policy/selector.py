@@ -1,4 +1,4 @@
-"""Selectors: the words in which a policy says which parameters it means."""
+"""Select parameters: the words in which a policy says which parameters it means."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ WORDS: Mapping[str, Callable[[Parameter], bool]] = {
     "norm": lambda p: p.norm,
     "bias": lambda p: p.bias,
 }
-"""Selectors of one word, and the parameters that they mean, anywhere in backbone and head."""
+"""One-word selectors, with the parameters that they match in backbone and head."""
 
 KEYS = ("stage", "re")
 """Selectors that take an argument: ``stage: -2:``, ``re: layer4.*conv``."""
 
 
 def parse(selector: Any) -> Selector:
-    """Read a selector, a string or a mapping of one key.
+    """Parse a selector, a string or a mapping with one key.
 
     Raises:
-        PolicyError: It is no selector.
+        PolicyError: It is not a selector.
     """
     if isinstance(selector, Mapping) and len(selector) == 1:
         ((key, argument),) = selector.items()
@@ -56,10 +56,10 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def select(selector: Selector, parameters: Sequence[Parameter]) -> list[str]:
-    """List the full names of the parameters that a selector means.
+    """List the full names of the parameters that a selector matches.
 
     Raises:
-        PolicyError: It means none.
+        PolicyError: It matches none.
     """
     key, argument = selector
     if key == "stage":
@@ -70,7 +70,7 @@ def select(selector: Selector, parameters: Sequence[Parameter]) -> list[str]:
         names = [p.name for p in parameters if pattern.search(p.name)]
     else:
         names = [p.name for p in parameters if WORDS[key](p)]
-    if not names and key != HEAD:  # a head may have no weights but those of the backbone's embeddings
+    if not names and key != HEAD:  # a head that reuses the backbone's embeddings may have no weights of its own
         shown = f"{key}: {argument}" if argument else key
         hint = nearest(argument, (p.name for p in parameters)) if key == "re" else ""
         near = (
@@ -81,7 +81,7 @@ def select(selector: Selector, parameters: Sequence[Parameter]) -> list[str]:
 
 
 def _depths(argument: str, parameters: Sequence[Parameter]) -> Sequence[int]:
-    """Resolve a stage's name, an index or a slice to depths; unlike Python's, a slice must lie within the stages."""
+    """Resolve a stage's name, index or slice to depths; unlike in Python, a slice must lie within the stages."""
     names = _stage_names(parameters)
     by_name = [depth for depth, name in names.items() if name == argument]
     if by_name:
@@ -107,5 +107,5 @@ def _depths(argument: str, parameters: Sequence[Parameter]) -> Sequence[int]:
 
 
 def _stage_names(parameters: Sequence[Parameter]) -> dict[int, str]:
-    """Names of the backbone's stages by depth, shallow to deep."""
+    """Map depth to the name of the backbone's stage, shallow to deep."""
     return dict(sorted({p.depth: p.stage for p in parameters if p.stage != HEAD}.items()))

@@ -1,4 +1,4 @@
-"""The stages whose weights the data pull at most."""
+"""Train only the stages that respond most strongly to the data: surgical fine-tuning."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tunesmith.errors import PolicyError, nearest
 
 
 class Surgical(GradientPolicy):
-    """The head trains, and the stages of the largest relative gradient: surgical fine-tuning (Lee et al. 2023).
+    """Trains the head and the stages with the largest relative gradient (surgical fine-tuning, Lee et al. 2023).
 
     The relative gradient of a stage is the norm of its gradient over the norm of its weights, on one batch before
-    training. The choice is made once, and kept with the configuration of the run: a resumed run has the same.
+    training. The choice is made once and recorded in the run's configuration, so that a resumed run keeps it.
 
     Args:
-        stages: How many stages train.
-        chosen: Their names; ``None`` to choose them by their gradients.
+        stages: Number of stages that train.
+        chosen: Names of the stages; ``None`` to choose them by their gradients.
 
     Raises:
         PolicyError: The number is below 1.
@@ -37,10 +37,10 @@ class Surgical(GradientPolicy):
         return self.chosen is None
 
     def choose(self, gradients: Mapping[str, float]) -> list[str]:
-        """Give the names of the stages to train, by their relative gradients.
+        """Return the names of the stages to train, by their relative gradients.
 
         Raises:
-            PolicyError: There are fewer stages with parameters than are to train.
+            PolicyError: The backbone has fewer stages with parameters than ``stages``.
         """
         if self.stages > len(gradients):
             raise PolicyError(
@@ -50,7 +50,7 @@ class Surgical(GradientPolicy):
         return sorted(gradients, key=lambda stage: -gradients[stage])[: self.stages]
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Lay out one phase: the head and the chosen stages; everything while none are chosen.
+        """Return one phase: the head and the chosen stages, or everything before the choice is made.
 
         Args:
             parameters: All parameters of backbone and head.

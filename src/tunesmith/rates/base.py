@@ -1,4 +1,4 @@
-"""What all rates share: one rate for every parameter, and what weight decay leaves out."""
+"""Assign a learning rate and a weight decay to every parameter: the base class of all rates."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tunesmith.errors import PolicyError
 
 
 class Rates(ABC):
-    """How fast each parameter trains, whatever the policy.
+    """Sets how fast each parameter trains, whatever the policy.
 
     Args:
-        decay_norm_and_bias: Decay norms, biases, position embeddings, tokens, scales and all of at most one dimension
-            too. To decay them means to pull scales and offsets to zero, which costs accuracy (He et al. 2019, bag of
-            tricks).
-        thaw_warmup: Epochs over which a parameter that thaws rises from nothing to the schedule's present rate.
+        decay_norm_and_bias: Also decay norms, biases, position embeddings, tokens, scales and all other parameters of
+            at most one dimension. Decay pulls scales and offsets to zero, which costs accuracy (He et al. 2019, "Bag
+            of tricks").
+        thaw_warmup: Epochs over which the rate of a newly unfrozen parameter rises from zero to the schedule's.
 
     Raises:
         PolicyError: The warm-up is below 0.
@@ -31,15 +31,15 @@ class Rates(ABC):
 
     @abstractmethod
     def multiplier(self, parameter: Parameter, depth_of_head: int) -> float:
-        """Give the factor on the learning rate.
+        """Return the factor on the learning rate.
 
         Args:
             parameter: The parameter.
-            depth_of_head: Number of the backbone's stages, which is the depth that the head's parameters have.
+            depth_of_head: Number of the backbone's stages, which is the depth of the head's parameters.
         """
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
-        """Give every parameter its rate, keyed by full name.
+        """Return the rate of every parameter by full name.
 
         Args:
             parameters: All parameters of backbone and head.
@@ -51,6 +51,6 @@ class Rates(ABC):
         }
 
     def decay_of(self, parameter: Parameter) -> float:
-        """Give the factor on the weight decay."""
+        """Return the factor on the weight decay."""
         exempt = parameter.norm or parameter.bias or parameter.embedding or parameter.ndim <= 1
         return 0.0 if exempt and not self.decay_norm_and_bias else 1.0

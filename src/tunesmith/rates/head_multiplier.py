@@ -1,4 +1,4 @@
-"""A faster head."""
+"""Train the head faster than the backbone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from tunesmith.rates.base import Rates
 
 
 class HeadMultiplier(Rates):
-    """The head trains at a multiple of the backbone's learning rate, which is the optimizer's.
+    """Trains the head at a multiple of the backbone's learning rate, which is the optimizer's.
 
     Args:
-        multiplier: How many times faster the head learns; above 0.
-        decay_norm_and_bias: Decay norms, biases and other parameters of at most one dimension too.
-        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
+        multiplier: Factor on the head's learning rate, above 0.
+        decay_norm_and_bias: Also decay norms, biases and other parameters of at most one dimension.
+        thaw_warmup: Epochs over which the rate of a newly unfrozen parameter rises from zero to the schedule's.
 
     Raises:
         PolicyError: The multiplier is not a finite number above 0.
@@ -28,5 +28,5 @@ class HeadMultiplier(Rates):
         self.head = float(multiplier)
 
     def multiplier(self, parameter: Parameter, depth_of_head: int) -> float:
-        """Give the head's parameters the multiple and all others 1."""
+        """Return the multiplier for the head's parameters, 1 for all others."""
         return self.head if parameter.stage == HEAD else 1.0

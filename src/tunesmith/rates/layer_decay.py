@@ -1,4 +1,4 @@
-"""Rates that fall from the head to the stem."""
+"""Lower the learning rate stage by stage from the head to the stem."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tunesmith.rates.base import Rates
 
 
 class LayerDecay(Rates):
-    """Each stage learns slower, by one factor, than the one behind it; the head learns at the optimizer's rate.
+    """Trains each stage slower, by one factor, than the next deeper one; the head trains at the optimizer's rate.
 
-    The discriminative rates of Howard and Ruder 2018, in the form of Clark et al. 2020, counted in stages: of n stages,
-    the one at depth d has the multiplier ``decay ** (n - d)``.
+    These are the discriminative rates of Howard and Ruder 2018 in the form of Clark et al. 2020 (ELECTRA), per stage:
+    with n stages, the one at depth d has the multiplier ``decay ** (n - d)``.
 
     Args:
-        decay: The factor, between 0 and 1.
-        decay_norm_and_bias: Weight decay for norms, biases and other parameters of at most one dimension too.
-        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
+        decay: Factor between neighbouring stages, between 0 and 1.
+        decay_norm_and_bias: Also apply weight decay to norms, biases and other parameters of at most one dimension.
+        thaw_warmup: Epochs over which the rate of a newly unfrozen parameter rises from zero to the schedule's.
 
     Raises:
         PolicyError: The factor is not between 0 and 1, or is 1, which has no effect.
@@ -34,17 +34,18 @@ class LayerDecay(Rates):
         self.decay = float(decay)
 
     def multiplier(self, parameter: Parameter, depth_of_head: int) -> float:
-        """Give ``decay`` to the power of the number of stages from here to the head."""
+        """Return ``decay`` to the power of the number of stages between the parameter and the head."""
         return float(self.decay ** (depth_of_head - parameter.depth))
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
-        """Give every parameter its rate, and make sure that rates rise with depth.
+        """Return the rate of every parameter, after checking that rates rise with depth.
 
         Args:
             parameters: All parameters of backbone and head.
 
         Raises:
-            PolicyError: All parameters are of one depth, so that the decay has no effect, or two depths get one rate.
+            PolicyError: All parameters have the same depth, so that the decay has no effect, or two depths have the
+                same rate.
         """
         rates = super().plan(parameters)
         by_depth = {p.depth: rates[p.name].multiplier for p in parameters}

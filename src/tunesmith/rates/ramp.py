@@ -1,4 +1,4 @@
-"""A decay by depth that relaxes while the run goes on."""
+"""Decay the learning rate by depth, and relax that decay during the run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from tunesmith.rates.layer_decay import LayerDecay
 
 
 class Ramp(LayerDecay):
-    """Stages begin with the rates of `LayerDecay`, and come to the optimizer's own rate one and all.
+    """Starts with the rates of `LayerDecay`, and relaxes them until every stage has the optimizer's rate.
 
-    After a share s of the stretch in which it relaxes the decay is ``decay ** (1 - s)``: at every moment it is one
-    factor from each stage to the next.
+    After a share s of the relaxation the decay is ``decay ** (1 - s)``, so that neighbouring stages always differ by
+    one common factor.
 
     Args:
-        decay: The factor at the start, between 0 and 1.
-        over: Share of the run after which it has relaxed, above 0, at most 1.
-        decay_norm_and_bias: Weight decay for norms, biases and other parameters of at most one dimension too.
-        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
+        decay: Factor between neighbouring stages at the start, between 0 and 1.
+        over: Share of the run over which the decay relaxes, above 0, at most 1.
+        decay_norm_and_bias: Also apply weight decay to norms, biases and other parameters of at most one dimension.
+        thaw_warmup: Epochs over which the rate of a newly unfrozen parameter rises from zero to the schedule's.
 
     Raises:
         PolicyError: The factor is not between 0 and 1, or is 1, which has no effect; or the share is out of range.
@@ -35,13 +35,13 @@ class Ramp(LayerDecay):
         self.over = float(over)
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
-        """Give every parameter the whole rate, and the share of it that it begins with.
+        """Return the full rate of every parameter, and the share of it with which it starts.
 
         Args:
             parameters: All parameters of backbone and head.
 
         Raises:
-            PolicyError: As `LayerDecay.plan` says.
+            PolicyError: See `LayerDecay.plan`.
         """
         plan = super().plan(parameters)
         return {

@@ -1,4 +1,4 @@
-"""Rates by rules."""
+"""Set learning rates and weight decays by ordered rules."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from tunesmith.errors import PolicyError, nearest
 from tunesmith.rates.base import Rates
 
 KEYS = ("match", "multiplier", "decay")
-"""What a rule may say."""
+"""Keys of a rule."""
 
 
 class Rules(Rates):
-    """The first rule that matches a parameter gives its rate; one that none matches has the optimizer's own.
+    """Gives each parameter the rate of the first rule that matches it, or else the optimizer's own.
 
-    Each rule is a mapping with ``match``, a regular expression to be found in the full name; ``multiplier``, the factor
+    Each rule is a mapping with ``match``, a regular expression searched in the full name; ``multiplier``, the factor
     on the learning rate; and ``decay``, the factor on the weight decay, by default 1, and 0 for norms and biases.
 
     Args:
         rules: The rules, first to last.
-        decay_norm_and_bias: Decay norms, biases and other parameters of at most one dimension too, where no rule says.
-        thaw_warmup: Epochs over which a parameter that thaws rises to the schedule's present rate.
+        decay_norm_and_bias: Also decay norms, biases and other parameters of at most one dimension, if no rule does.
+        thaw_warmup: Epochs over which the rate of a newly unfrozen parameter rises from zero to the schedule's.
 
     Raises:
         PolicyError: A rule is malformed.
@@ -39,24 +39,24 @@ class Rules(Rates):
         self._rules = [(re.compile(rule["match"]), rule) for rule in rules]
 
     def multiplier(self, parameter: Parameter, depth_of_head: int) -> float:
-        """Give the first matching rule's multiplier, or 1."""
+        """Return the first matching rule's multiplier, or 1."""
         number = self._first(parameter)
         return 1.0 if number is None else float(self._rules[number][1].get("multiplier", 1.0))
 
     def decay_of(self, parameter: Parameter) -> float:
-        """Give the first matching rule's factor, or the usual one."""
+        """Return the first matching rule's factor, or the default one."""
         number = self._first(parameter)
         decay = None if number is None else self._rules[number][1].get("decay")
         return super().decay_of(parameter) if decay is None else float(decay)
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
-        """Give every parameter its rate, and make sure that every rule has a part in it.
+        """Return the rate of every parameter, after checking that every rule applies to some parameter.
 
         Args:
             parameters: All parameters of backbone and head.
 
         Raises:
-            PolicyError: A rule matches nothing, or nothing that an earlier one does not match.
+            PolicyError: A rule matches nothing, or only what earlier rules match.
         """
         used = {self._first(parameter) for parameter in parameters}
         for number, (pattern, _) in enumerate(self._rules):

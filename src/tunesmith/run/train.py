@@ -87,11 +87,7 @@ def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None, session: Se
 
 
 def fit_and_test(
-    cfg: DictConfig,
-    found: resume.Found | None,
-    halvings: int,
-    repeats: Mapping[str, Any] | None,
-    session: Session,
+    cfg: DictConfig, found: resume.Found | None, halvings: int, repeats: Mapping[str, Any] | None, session: Session
 ) -> Result:
     """Do what `train` does, once.
 

@@ -1,8 +1,9 @@
-"""Claims: of several launchers on one folder, one runs a job; no lock of the file system is relied on.
+"""Claim jobs, so that only one of several launchers on a folder runs each job; needs no file-system locks.
 
-A claim is a file that only one process can make: written under another name, then linked to its own, which fails where
-that name is taken, also on network file systems. A claim that was given back, or whose owner is dead, is followed by
-one with the next number, which again only one process can make: nothing is ever removed, and nothing is taken twice.
+A claim is a file that only one process can create: it is written under a temporary name, then hard-linked to its final
+name, which fails if that name exists, on network file systems too. When a claim was given back or its owner is dead,
+the next claim gets the next number, which again only one process can create. Files are never removed, so no job can be
+taken twice.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from tunesmith.atomic import write_text
 from tunesmith.run.record import process
 
 BEAT = 5.0
-"""Seconds between two signs of life of an owner."""
+"""Seconds between two heartbeats of an owner."""
 
 STALE = 60.0
-"""Seconds without a sign of life after which an owner on another host counts as dead; by the observer's clock."""
+"""Seconds without a heartbeat after which an owner on another host counts as dead, by the observer's clock."""
 
 
 @dataclass
@@ -32,9 +33,9 @@ class Claim:
     """A job that this process runs.
 
     Attributes:
-        path: The file.
-        beats: How often it was renewed.
-        job: The job's own process, once it runs, as `process.identity` names it.
+        path: The claim file.
+        beats: How often the claim was renewed.
+        job: The job's own process once it runs, as returned by `process.identity`.
     """
 
     path: Path
@@ -43,22 +44,22 @@ class Claim:
     given_back: bool = False
 
     def renew(self) -> bool:
-        """Give a sign of life.
+        """Write a heartbeat.
 
         Returns:
-            Whether the job is still this process's: one that was stopped for long may have been taken for dead.
+            Whether the job still belongs to this process: after a long pause another launcher may have taken it over.
         """
         self.beats += 1
         self._write()
         return self.is_newest()
 
     def is_newest(self) -> bool:
-        """Whether nobody has claimed the job since."""
+        """Return whether nobody has claimed the job since."""
         number, _, generation = self.path.stem.rpartition("-")
         return not self.path.with_name(f"{number}-{int(generation) + 1}.json").exists()
 
     def give_back(self) -> None:
-        """Let others have the job, if it is ever to be run again."""
+        """Release the job, so that another launcher may run it again."""
         self.given_back = True
         self._write()
 
@@ -66,7 +67,7 @@ class Claim:
         write_text(self.path, self.text())
 
     def text(self) -> str:
-        """What the file says."""
+        """Return the content of the claim file."""
         content = {"owner": process.identity(), "beats": self.beats, "job": self.job, "given_back": self.given_back}
         return json.dumps(content) + "\n"
 
@@ -75,7 +76,7 @@ class Claims:
     """The claims of a sweep.
 
     Args:
-        folder: Where they lie; it is made.
+        folder: Folder of the claim files; created if missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,10 +88,10 @@ class Claims:
         """Claim a job.
 
         Args:
-            number: The job's.
+            number: The job's number.
 
         Returns:
-            ``None`` where another process has it.
+            The claim, or ``None`` if another process has the job.
         """
         generation = self._newest(number)
         if generation and not self._is_free(self._path(number, generation)):
@@ -110,7 +111,7 @@ class Claims:
         return claim
 
     def owner(self, number: int) -> str:
-        """Who has a job, in short."""
+        """Return the owner of a job as ``host:pid``."""
         content = self._read(self._path(number, self._newest(number)))
         owner = (content or {}).get("owner", {})
         return f"{owner.get('host', '?')}:{owner.get('pid', '?')}"
@@ -136,7 +137,7 @@ class Claims:
                 self._seen[path] = (content["beats"], time.monotonic())
                 return False
             return time.monotonic() - since > STALE
-        # A job ends a moment after its launcher was killed; until then its run folder is in use.
+        # A job outlives its killed launcher for a moment; until it has ended, its run folder is in use.
         return not process.alive(content["owner"]) and not process.alive(content["job"] or {})
 
     @staticmethod

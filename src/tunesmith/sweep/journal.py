@@ -1,7 +1,7 @@
-"""What a sweep remembers: a manifest, written once, and a journal, to which a line is added for whatever happens.
+"""Remember a sweep in its folder: a manifest, written once, and a journal, which gets a line per event.
 
-A line is on disk before the next thing happens. A line that is lost, torn by a crash or by a network file system, costs
-little: the job is started again, finds its run completed, and says so.
+A line is on disk before the sweep goes on. Losing a line, to a crash or a network file system, costs little: the job is
+started again, finds its run completed, and says so.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from tunesmith.sweep.search.space import CONFIGURATION
 
 SCHEMA = 1
 SHOWN = 5
-"""Differences that are named."""
+"""Number of differences that an error names."""
 
 MANIFEST, JOURNAL = "sweep.json", "journal.jsonl"
 
 
 @dataclass
 class Entry:
-    """What the journal knows of a job.
+    """What the journal knows about a job.
 
     Attributes:
         job: The job.
-        round: How often it was begun anew, in a run folder of its own.
-        result: How it ended; ``None`` while it has not.
-        spent: Seconds of the attempts of this round that were stopped.
+        round: How often the job was started afresh, in a run folder of its own.
+        result: How it ended; ``None`` if it has not.
+        spent: Seconds spent in this round by attempts that were stopped.
     """
 
     job: Job
@@ -47,12 +47,12 @@ class Entry:
 
 @dataclass
 class Journal:
-    """The memory of a sweep.
+    """The record of a sweep.
 
     Attributes:
-        folder: The sweep's.
-        manifest: What is searched, and under which id.
-        entries: The jobs that began, by number, in that order.
+        folder: Folder of the sweep.
+        manifest: What is searched, and the sweep's id.
+        entries: Jobs that have started, by number, in that order.
     """
 
     folder: Path
@@ -62,21 +62,21 @@ class Journal:
 
     @property
     def name(self) -> str:
-        """What the sweep is called, in tables and by W&B."""
+        """Name of the sweep, in tables and in W&B."""
         return f"{self.manifest['name']}-{self.manifest['id']}"
 
     def run_folder(self, number: int) -> Path:
-        """Where a job's run goes: its last part is the run's id, which no other run has."""
+        """Return a job's run folder; its last part is the run's id, unique across runs."""
         entry = self.entries.get(number)
-        # A digest of the sweep's id would do as well; this one can be read.
+        # A digest of the sweep's id would do as well, but this is readable.
         return self.folder / f"{number:04d}-{self.manifest['id']}{number:04x}{entry.round if entry else 0:x}"
 
     def count(self) -> int:
-        """How many jobs have ended."""
+        """Return how many jobs have ended."""
         return sum(entry.result is not None for entry in self.entries.values())
 
     def refresh(self) -> None:
-        """Read what was added since, also by other launchers."""
+        """Read the events added since the last call, also by other launchers."""
         for event in self._events():
             entry = self.entries.setdefault(event["job"], Entry(Job(event["job"], tuple(event.get("changes", ())))))
             if event["event"] == "again" and event["round"] > entry.round:
@@ -88,11 +88,11 @@ class Journal:
                 entry.result = outcome.result(folder, event["status"], event["seconds"], event["reason"])
 
     def started(self, job: Job) -> None:
-        """Note that a job begins or goes on."""
+        """Record that a job starts or continues."""
         self._append("started", job.number, changes=job.changes, folder=self.run_folder(job.number).name)
 
     def ended(self, job: Job, result: Result, code: int | None) -> None:
-        """Note how a job ended."""
+        """Record how a job ended."""
         self._append(
             "ended",
             job.number,
@@ -107,11 +107,11 @@ class Journal:
         )
 
     def note(self, job: Job, event: str, **more: Any) -> None:
-        """Note anything else: ``stopped``, ``retried``."""
+        """Record any other event: ``stopped``, ``retried``."""
         self._append(event, job.number, **more)
 
     def again(self, job: Job) -> None:
-        """Begin a job anew that has ended, in another run folder."""
+        """Start a job that has ended afresh, in another run folder."""
         self._append("again", job.number, round=self.entries[job.number].round + 1)
 
     def _append(self, event: str, number: int, **more: Any) -> None:
@@ -139,9 +139,9 @@ class Journal:
 
 
 def append(path: Path, line: str) -> None:
-    """Add a line to a file and wait until it is on disk; whole, also beside other processes that do the same.
+    """Append a line to a file and wait until it is on disk; atomic beside other processes that append.
 
-    A line that a crash cut short is ended first, so that it does not spoil this one.
+    A line that a crash cut short is terminated first, so that it does not spoil this one.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
@@ -154,16 +154,16 @@ def append(path: Path, line: str) -> None:
 
 
 def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
-    """Open a sweep's folder, or make it.
+    """Open a sweep's folder, or create it.
 
     Args:
-        folder: The folder.
-        content: What a manifest is to say: ``name``, ``command``, ``search`` (what is searched and how: a flat dict of
-            texts, which two sweeps in one folder must share), ``values`` (of every key, to name those that differ) and
-            ``jobs``, where they are known: of two such lists one may go on where the other ends.
+        folder: Folder of the sweep.
+        content: Content of the manifest: ``name``, ``command``, ``search`` (what is searched and how: a flat dict of
+            texts, which must be the same for every launch in one folder), ``values`` (of every key, to name those that
+            differ) and, if known, ``jobs``: a longer list may continue a shorter one.
 
     Raises:
-        RunError: It holds another sweep, or cannot be made.
+        RunError: The folder holds another sweep, or cannot be created.
     """
     path = folder / MANIFEST
     try:
@@ -187,7 +187,7 @@ def read(folder: Path) -> Journal:
     """Read a sweep's folder.
 
     Raises:
-        RunError: It is none.
+        RunError: The folder does not hold a sweep, or one of another schema.
     """
     path = folder / MANIFEST
     try:
@@ -202,7 +202,7 @@ def read(folder: Path) -> Journal:
 
 
 def _create(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the manifest; of several launchers that do so at once, one's counts."""
+    """Write the manifest; if several launchers do so at once, exactly one succeeds."""
     manifest = {
         "schema": SCHEMA,
         "id": secrets.token_hex(4),
@@ -223,7 +223,7 @@ def _create(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What was typed otherwise; where that is the same, what a file says otherwise."""
+    """Yield the differences on the command line or, if there are none, those in the configuration files."""
     typed = dict(_changed(before["search"], now["search"]))
     digests = typed.pop(CONFIGURATION, None)
     if typed or digests is None:

@@ -1,4 +1,4 @@
-"""The launcher: claims jobs, keeps the slots busy, and lets no job's end be another's."""
+"""Launch the jobs of a sweep: claim them, keep the slots busy, and isolate each job's failure from the others."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tunesmith.sweep.rules import Rules
 from tunesmith.sweep.screen import Row, Screen
 
 TICK = 0.05
-"""Seconds between two looks at the jobs under way."""
+"""Seconds between two polls of the running jobs."""
 
 LOOK = 1.0
-"""Seconds between two looks at what other launchers and the jobs' own metrics say."""
+"""Seconds between two checks of other launchers' progress and of the jobs' own metrics."""
 
 
 @dataclass
 class Running:
-    """A job under way."""
+    """A running job."""
 
     job: Job
     claim: Claim
@@ -37,17 +37,17 @@ class Running:
     log: Path
     tries: int = 1
     spent: float = 0.0
-    begun: bool = True  # another engine may let it wait
+    begun: bool = True  # False while another engine keeps it in its queue
     began: float = field(default_factory=time.monotonic)
-    asked: float | None = None  # when it was asked to end
-    why: str = ""  # timeout or pruned, where the launcher ended it
+    asked: float | None = None  # time at which it was asked to end
+    why: str = ""  # timeout, pruned, stopped or lost, if the launcher ended it
     log_began: int = 0
     kills: int = 0
     history: list[tuple[int, float]] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
-        """Of all its attempts, but those whose launcher was killed."""
+        """Seconds over all attempts, except those whose launcher was killed."""
         return self.spent + time.monotonic() - self.began
 
 
@@ -55,15 +55,15 @@ class Launcher:
     """Runs the jobs that a searcher asks for; see `protocol`.
 
     Args:
-        argv: The words of every job's command line, before its own changes.
-        journal: The sweep's memory.
-        searcher: Gives the jobs.
-        executor: Runs them.
+        argv: Command line of every job, before its own changes.
+        journal: The sweep's record.
+        searcher: Chooses the jobs.
+        executor: Runs the jobs.
         rules: What to do when jobs fail.
-        screen: Shows what happens.
+        screen: Shows the progress.
 
     Attributes:
-        interrupted: The signal that stopped the sweep, if one did.
+        interrupted: Number of the signal that stopped the sweep, if any.
         codes: Exit codes of the jobs that failed.
     """
 
@@ -80,16 +80,16 @@ class Launcher:
         self.executor, self.rules, self.screen = executor, rules, screen
         self.claims = Claims(journal.folder / "claims")
         self.running: list[Running] = []
-        self.waiting: list[Job] = []  # known, not ended, and not this launcher's: to be taken up, or another's
+        self.waiting: list[Job] = []  # unfinished jobs that this launcher does not run: to be resumed, or another's
         self.interrupted: int | None = None
         self.codes: list[int] = []
-        self._over = False  # nothing new is started
-        self._stopping = self._hard = False  # what is under way is asked to end, or killed
+        self._over = False  # start no more jobs
+        self._stopping = self._hard = False  # ask running jobs to end, or kill them
         self._told: set[int] = set()
         self._looked = self._beat = 0.0
 
     def run(self) -> None:
-        """Run until nothing is left to do, or the sweep is stopped."""
+        """Run until nothing is left to do or the sweep is stopped."""
         before = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._restore()
@@ -110,7 +110,7 @@ class Launcher:
                 self.waiting.append(entry.job)
 
     def _turn(self) -> bool:
-        """One look at everything; whether there is more to do."""
+        """Check everything once and return whether there is more to do."""
         look = time.monotonic() - self._looked >= LOOK
         for running in list(self.running):
             self._watch(running, look)
@@ -123,7 +123,7 @@ class Launcher:
         return bool(self.running) or (not self._over and bool(self.waiting))
 
     def _look_around(self) -> None:
-        """Learn what other launchers did, and show the owners of claims that this one lives."""
+        """Learn what other launchers did, and renew this launcher's claims."""
         self.journal.refresh()
         for job in list(self.waiting):
             entry = self.journal.entries.get(job.number)
@@ -139,7 +139,7 @@ class Launcher:
                     running.why = "lost"
 
     def _fill(self, look: bool) -> None:
-        """Start jobs while there are free slots."""
+        """Start jobs while slots are free."""
         if look:
             for job in list(self.waiting):
                 if len(self.running) < self.executor.slots and self._begin(job):
@@ -153,7 +153,7 @@ class Launcher:
                 break
 
     def _begin(self, job: Job) -> bool:
-        """Start a job unless another launcher has it, or has ended it."""
+        """Start a job unless another launcher has it; return whether the job is settled here."""
         claim = self.claims.take(job.number)
         if claim is None:
             return False
@@ -185,7 +185,7 @@ class Launcher:
         return Running(job, claim, handle, folder, log, log_began=size, kills=kills, begun=handle.begun())
 
     def _watch(self, running: Running, look: bool) -> None:
-        """Look at one job: whether it has ended, should be ended, and how far it has come."""
+        """Check whether a job has ended or should be ended, and follow its progress."""
         code = running.handle.poll()
         if look and not running.begun and running.handle.begun():
             running.begun, running.began = True, time.monotonic()
@@ -203,7 +203,7 @@ class Launcher:
             self._follow(running)
 
     def _follow(self, running: Running) -> None:
-        """Read how far a job has come, and let the searcher end it."""
+        """Read a job's progress, and let the searcher prune it."""
         monitor = (outcome.record_of(running.folder).get("monitor") or {}).get("metric")
         if monitor is None:
             return
@@ -218,12 +218,12 @@ class Launcher:
         running.handle.stop(hard=self._hard)
 
     def _end(self, running: Running, code: int) -> None:
-        """A job's process has ended: note it, start it again, or leave it for another time."""
+        """Handle the end of a job's process: record it, retry it, or leave it for later."""
         job, done = running.job, outcome.completed(running.folder)
         if not done and running.why in ("stopped", "lost"):
             self.journal.note(job, "stopped", seconds=round(running.seconds, 3))
             running.claim.give_back()
-            if running.why == "lost":  # whoever has it now may die too
+            if running.why == "lost":  # the launcher that took it over may die too
                 self.waiting.append(job)
             return
         if done or running.why == "pruned":
@@ -262,13 +262,13 @@ class Launcher:
             self.screen.ended(job, result)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """The first signal stops the sweep, and its jobs so that they can be gone on with; the second kills them."""
+        """Stop the sweep on the first signal, so that its jobs can be resumed; kill the jobs on the second."""
         self._hard = self.interrupted is not None
         self._over, self._stopping, self.interrupted = True, True, number
         self.screen.interrupted(self._hard, len(self.running))
 
     def _leave(self) -> None:
-        """Leave nothing behind, whatever happened."""
+        """Leave no process and no claim behind, whatever happened."""
         for running in self.running:
             running.handle.stop(hard=True)
             running.claim.give_back()

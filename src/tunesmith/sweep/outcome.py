@@ -1,4 +1,4 @@
-"""How a job ended: what its run folder says, what its process said at the end, and why it failed, in a line."""
+"""Read how a job ended: its metrics and state from its run folder, and the reason why it failed, in one line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def result(folder: Path, status: Status, seconds: float, reason: str = "") -> Result:
-    """Read a job's numbers from its run folder.
+    """Read a job's metrics from its run folder.
 
     Args:
-        folder: The run folder, if it came to have one.
+        folder: Run folder, which may not exist.
         status: How the job ended.
-        seconds: How long it took.
+        seconds: Its duration.
         reason: Why it failed.
     """
     record = record_of(folder)
@@ -35,7 +35,7 @@ def result(folder: Path, status: Status, seconds: float, reason: str = "") -> Re
 
 
 def record_of(folder: Path) -> dict[str, Any]:
-    """The run.json of a job; empty where there is none."""
+    """Return the content of a job's run.json; empty if there is none."""
     try:
         return read(folder)
     except RunError:
@@ -43,29 +43,29 @@ def record_of(folder: Path) -> dict[str, Any]:
 
 
 def history(folder: Path, monitor: str) -> list[tuple[int, float]]:
-    """Epoch and value of a metric, as far as a run has come."""
+    """Return epoch and value of a metric so far."""
     epochs, values = metrics_log.series(folder, monitor)
     return [(int(epoch), value) for epoch, value in zip(epochs, values, strict=True)]
 
 
 def completed(folder: Path) -> bool:
-    """Whether a run says that it came to its end."""
+    """Return whether a run's record says that it completed."""
     return bool(record_of(folder).get("status") == "completed")
 
 
 def reason(folder: Path, code: int, log: Path, began: int, kills: int) -> str:
-    """Say in a line why a job failed.
+    """Explain in one line why a job failed.
 
     Args:
         folder: Its run folder.
-        code: The exit code of its process; negative for a signal.
+        code: Exit code of its process; negative for a signal.
         log: Its output.
-        began: How long the log was in bytes when the job started.
-        kills: How often the kernel had killed for want of memory by then, as `memory_kills` counts.
+        began: Size of the log in bytes when the job started.
+        kills: Out-of-memory kills by then, as counted by `memory_kills`.
     """
     if code < 0:
         text = f"killed by {_signal(-code)}"
-        # The count is of all processes of the container: it may have been another's.
+        # The count covers all processes of the container, so another one may have been killed.
         starved = code == -signal.SIGKILL and memory_kills() > kills
         return f"{text}: perhaps the machine was out of memory" if starved else text
     error = record_of(folder).get("error")
@@ -76,7 +76,7 @@ def reason(folder: Path, code: int, log: Path, began: int, kills: int) -> str:
 
 
 def memory_kills() -> int:
-    """How many processes of this container the kernel has killed for want of memory; 0 where it does not tell."""
+    """Count the out-of-memory kills in this container (cgroup v2's ``memory.events``); 0 if unknown."""
     try:
         lines = _PROC.read_text(encoding="utf-8").splitlines()
         own = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))

@@ -1,12 +1,12 @@
-"""What the parts of a sweep say to each other: a searcher asks for jobs, an executor runs them, the journal remembers.
+"""Define how the parts of a sweep work together: a searcher asks for jobs, an executor runs them, a journal remembers.
 
-A **job** is a number and the overrides that make it differ. Its number is its identity within the sweep: whoever asks
-for it again, after a kill or in a second launcher, means the same job, and it is run once. A job is run as the command
-line ``tunesmith train <all overrides> hydra.mode=RUN`` in an operating-system process of its own, with a run folder
-that is known beforehand, and the same command in the same run folder goes on where it was: so a job can be killed,
-retried or sent to another machine at any time.
+A **job** is a number and the overrides that make it differ. The number identifies it within the sweep: whoever asks for
+it again, after a kill or in a second launcher, means the same job, and it runs once. A job runs as the command line
+``tunesmith train <all overrides> hydra.mode=RUN`` in an operating-system process of its own, with a run folder known in
+advance. The same command in the same run folder resumes, so a job can be killed, retried or moved to another machine at
+any time.
 
-The launcher (`launcher.py`) holds them together::
+The launcher (`launcher.py`) connects them::
 
     for each job that the journal knows:  searcher.tell(job, result)      # None: under way, the launcher takes it up
     repeat:
@@ -15,8 +15,9 @@ The launcher (`launcher.py`) holds them together::
         for each job that ended:          searcher.tell(job, result)      # also of those that another launcher ran
     until nothing is under way and ask gives nothing
 
-Searchers are built from ``sweep.searcher`` with what `config.known.SUPPLIED` names: ``space`` and ``folder``. They
-run in the launcher's process and thread, and import no torch. Executors are built from ``sweep.executor``.
+Searchers are built from ``sweep.searcher`` with the arguments that `config.known.SUPPLIED` names: ``space`` and
+``folder``. They run in the launcher's process and thread, and do not import torch. Executors are built from
+``sweep.executor``.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ class Result:
     """How a job ended.
 
     Attributes:
-        status: ``completed``; ``failed``, after all retries; ``pruned``, when the searcher stopped it.
-        folder: Its run folder, which may be missing where the job never came to have one.
-        objective: The best monitored value, over all epochs; ``None`` where there is none. It may be NaN.
-        monitor: The metric that it is a value of, such as ``val/accuracy``.
-        mode: Whether the largest (``max``) or the least (``min``) is best.
+        status: ``completed``; ``failed``, after all retries; ``pruned``, if the searcher stopped it.
+        folder: Its run folder, which may not exist if the job failed early.
+        objective: Best monitored value over all epochs; ``None`` if there is none. It may be NaN.
+        monitor: Name of the monitored metric, such as ``val/accuracy``.
+        mode: Whether the largest (``max``) or the smallest (``min``) value is best.
         metrics: All metrics of run.json, flat: ``test/accuracy``, ``best/val/loss``, …
-        seconds: From start to end, all attempts together, without those whose launcher was killed.
-        reason: Why it failed, in a line; empty where it did not.
+        seconds: Duration of all attempts together, except those whose launcher was killed.
+        reason: Why it failed, in one line; empty if it did not.
     """
 
     status: Status
@@ -73,12 +74,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched.
+    """The search space of a sweep.
 
     Attributes:
-        swept: Hydra's parsed overrides that hold a sweep: ``choice``, ``range``, ``glob`` or ``interval``, sorted by
-            key; ``sweep_string_iterator`` counts up the values of those that can be.
-        fixed: All other overrides, as every job gets them.
+        swept: Hydra's parsed overrides that contain a sweep: ``choice``, ``range``, ``glob`` or ``interval``, sorted by
+            key; ``sweep_string_iterator`` lists the values of the countable ones.
+        fixed: All other overrides, which every job gets.
     """
 
     swept: tuple[Override, ...]
@@ -89,8 +90,8 @@ class Searcher(ABC):
     """Decides which jobs a sweep runs.
 
     Attributes:
-        total: How many jobs there will be, where that is known.
-        listed: All jobs, where they are known before the first one starts: the manifest keeps them.
+        total: Number of jobs, if known.
+        listed: All jobs, if known before the first one starts; the manifest records them.
     """
 
     total: int | None = None
@@ -98,45 +99,45 @@ class Searcher(ABC):
 
     @abstractmethod
     def ask(self, free: int) -> Sequence[Job]:
-        """Give the next jobs.
+        """Return the next jobs.
 
         Args:
-            free: How many can start now, at least 1.
+            free: Number of jobs that can start now, at least 1.
 
         Returns:
-            Jobs with numbers that were neither given nor told before, at most ``free``. None where results are awaited,
-            or where the search is over: with nothing under way, that ends the sweep.
+            At most ``free`` jobs, with numbers that were neither returned nor told before. Empty if the searcher waits
+            for results or if the search is over: when nothing is running, that ends the sweep.
         """
 
     @abstractmethod
     def tell(self, job: Job, result: Result | None) -> None:
-        """Learn how a job ended.
+        """Receive the result of a job.
 
-        At the start this is called for every job that the journal knows, in the order in which they began, also for
-        those of an earlier launcher; ``None`` then says that the job is under way or will be taken up again, and its
-        result follows. No job is told twice with a result.
+        At the start this is called for every job in the journal, in the order in which they started, including those of
+        earlier launchers; ``None`` then means that the job is running or will be resumed, and its result follows. A
+        result is told once per job.
         """
 
     def prune(self, job: Job, history: Sequence[tuple[int, float]]) -> bool:
-        """Whether a job under way should stop.
+        """Return whether to stop a running job.
 
         Args:
             job: The job.
-            history: Epoch and monitored value of each validation so far; called when it has grown.
+            history: Epoch and monitored value per validation so far; called whenever it has grown.
         """
         return False
 
 
 @dataclass(frozen=True)
 class Work:
-    """What an executor runs: a command line in a process of its own.
+    """A command line that an executor runs in a process of its own.
 
     Attributes:
-        name: Short, for tables and queues.
-        argv: Without the program's name: ``("train", "policy=full", …, "hydra.mode=RUN")``.
+        name: Short name for tables and queues.
+        argv: Command line without the program's name: ``("train", "policy=full", …, "hydra.mode=RUN")``.
         env: Environment variables to set.
-        log: Where its output goes; appended to.
-        claim: The file by which this launcher has the job.
+        log: File that output is appended to.
+        claim: File of this launcher's claim on the job.
     """
 
     name: str
@@ -157,34 +158,34 @@ class Handle(ABC):
 
     @abstractmethod
     def poll(self) -> int | None:
-        """The exit code, the negative number of a signal, or ``None`` while it runs."""
+        """Return the exit code, the negative number of a signal, or ``None`` while it runs."""
 
     def begun(self) -> bool:
-        """Whether it has left the engine's queue; from then on ``sweep.timeout`` counts."""
+        """Return whether it has left the engine's queue; ``sweep.timeout`` counts from then on."""
         return True
 
     @abstractmethod
     def stop(self, hard: bool = False) -> None:
-        """Ask it to end (SIGTERM: the run can be gone on with), or with ``hard`` end it, and all that it started."""
+        """Ask it to end (SIGTERM, so that the run can be resumed) or, with ``hard``, kill it and all its children."""
 
 
 class Executor(ABC):
     """Runs processes; `close` leaves none behind.
 
     Attributes:
-        slots: How many jobs can run at once.
+        slots: Number of jobs that can run at once.
     """
 
     slots: int = 1
 
     @abstractmethod
     def start(self, work: Work) -> Handle:
-        """Start a process, and return at once.
+        """Start a process and return at once.
 
         Raises:
             RunError: It cannot be started.
         """
 
     def close(self) -> None:
-        """Release what is held; called once, whatever happened."""
+        """Release all resources; called once, whatever happened."""
         return

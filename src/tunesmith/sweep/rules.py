@@ -1,4 +1,4 @@
-"""What a sweep does when jobs fail."""
+"""Decide what a sweep does when jobs fail."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Rules:
     """What to do when jobs fail.
 
     Attributes:
-        on_failure: Whether the other jobs go on.
-        max_failures: Failed jobs after which no other is started.
-        retries: How often a job that failed is started again.
-        timeout: Seconds after which a job is stopped, and has failed.
+        on_failure: Whether the other jobs continue.
+        max_failures: Number of failed jobs after which no other job starts.
+        retries: How often a failed job is restarted.
+        timeout: Seconds after which a job is stopped and counts as failed.
 
     Raises:
-        ConfigError: One of them means nothing, such as -1 retries.
+        ConfigError: A value makes no sense, such as -1 retries.
     """
 
     on_failure: Literal["continue", "stop"] = "continue"
@@ -28,7 +28,7 @@ class Rules:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would fail every job, or be left out without a word."""
+        """Reject values that would fail every job or be ignored silently."""
         most, again, seconds = self.max_failures, self.retries, self.timeout
         rules = (
             ("on_failure", "continue or stop", self.on_failure in ("continue", "stop")),
@@ -43,11 +43,11 @@ class Rules:
             raise ConfigError(said)
 
     def end(self, failures: int) -> bool:
-        """Whether so many failed jobs end the sweep."""
+        """Return whether this number of failed jobs ends the sweep."""
         most = 1 if self.on_failure == "stop" else self.max_failures
         return most is not None and failures >= most
 
 
 def _is(value: object, *kinds: type) -> bool:
-    """A truth value is no number here."""
+    """Like `isinstance`, except that a bool does not count as a number."""
     return isinstance(value, kinds) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What a sweep shows: a table that lives on a terminal, plain lines elsewhere, and at the end what each job came to."""
+"""Show a sweep's progress, as a live table on a terminal and as plain lines elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tunesmith.sweep.protocol import Job, Result
 
 STYLES: Mapping[str, str] = {"completed": "green", "failed": "bold red", "pruned": "yellow", "running": "cyan"}
 PERIOD = 0.25
-"""Seconds between two images of the live table."""
+"""Seconds between two refreshes of the live table."""
 
 
 class Row(NamedTuple):
-    """A job under way.
+    """A running job.
 
     Attributes:
         job: The job.
         slot: Where it runs.
-        seconds: For how long.
+        seconds: How long it has run.
         history: Epoch and monitored value so far.
     """
 
@@ -46,8 +46,8 @@ class Screen:
     """Shows a sweep.
 
     Args:
-        total: How many jobs there will be, where that is known.
-        console: Where to; a terminal gets the live table.
+        total: Number of jobs, if known.
+        console: Where to print; a terminal gets the live table.
     """
 
     def __init__(self, total: int | None, console: Console | None = None) -> None:
@@ -59,7 +59,7 @@ class Screen:
         self._seen: set[int] = set()
 
     def show(self, rows: Sequence[Row], waiting: int) -> None:
-        """Show the present state."""
+        """Show the current state."""
         if not self.console.is_terminal:
             for row in rows:
                 if row.job.number not in self._seen:
@@ -74,7 +74,7 @@ class Screen:
             self._live.update(self._image(rows, waiting), refresh=True)
 
     def ended(self, job: Job, result: Result, new: bool = True) -> None:
-        """A job has ended; one that failed is told at once."""
+        """Record that a job has ended; print a failure at once."""
         self.done[job.number] = _Ended(job, result)
         if result.status == "failed" and new:
             self.say(f"job {job.number} failed: {result.reason} ({changes(job)})", "red")
@@ -86,7 +86,7 @@ class Screen:
         self.console.print(Text(text, style), highlight=False, soft_wrap=True)
 
     def interrupted(self, hard: bool, running: int) -> None:
-        """Somebody stops the sweep."""
+        """Announce that the sweep is being stopped."""
         if hard:
             self.say(f"killing {running} jobs")
         elif running:
@@ -99,7 +99,7 @@ class Screen:
             self._live = None
 
     def summary(self, unfinished: Sequence[tuple[Job, str]] = ()) -> None:
-        """Print what each job came to, and why each failed that did.
+        """Print the result of each job, and the reason of each failure.
 
         Args:
             unfinished: Jobs that have not ended, and their state.
@@ -111,7 +111,7 @@ class Screen:
                 self.say(f"job {number}: {result.reason}", "red")
 
     def table(self, unfinished: Sequence[tuple[Job, str]] = ()) -> Table:
-        """All jobs that ended, by number, and after them those that have not."""
+        """Return a table of all jobs that ended, by number, followed by those that have not."""
         table = _table(["job", "changes", "state", self._metric(), "seconds"])
         for number in sorted(self.done):
             job, result = self.done[number].job, self.done[number].result
@@ -132,7 +132,7 @@ class Screen:
         return Group(table, Text(self.counts(len(rows), waiting), "dim"))
 
     def counts(self, running: int = 0, waiting: int = 0) -> str:
-        """How many jobs are in which state, in a line."""
+        """Return the number of jobs per state, in one line."""
         states = [ended.result.status for ended in self.done.values()]
         parts = [f"{states.count(s)} {s}" for s in ("completed", "pruned", "failed") if s in states]
         parts += [f"{running} running"] if running else []
@@ -146,12 +146,12 @@ class Screen:
 
 
 def changes(job: Job) -> str:
-    """What makes a job differ, in short."""
+    """Return the overrides that make a job differ, shortened and without secrets."""
     return " ".join(redact_override(change).lstrip("+") for change in job.changes) or "(no changes)"
 
 
 def value(result: Result) -> str:
-    """The objective of a job as text."""
+    """Format the objective of a job."""
     return "" if result.objective is None else f"{result.objective:.4g}"
 
 

@@ -1,4 +1,4 @@
-"""A sweep: one command line, many jobs, one folder in which the same command goes on."""
+"""Run a sweep: one command line, many jobs, and one folder in which the same command resumes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sweep(
     loader: ConfigLoader,
     session: Session | None = None,
 ) -> int:
-    """Run the jobs of a sweep that have not been run, and show what all came to.
+    """Run the remaining jobs of a sweep and show the results of all.
 
     Args:
         command: What each job runs: ``train``.
@@ -45,12 +45,12 @@ def sweep(
         session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
 
     Returns:
-        The exit code: 0 where every job completed or was pruned and none is missing, 2 where all that failed did so by
-        a mistake that one sentence explains, 130 or 143 when a signal stopped the sweep, else 1.
+        Exit code: 0 if every job completed or was pruned and none is missing, 2 if every failure was a configuration
+        error that one sentence explains, 130 or 143 if a signal stopped the sweep, else 1.
 
     Raises:
-        ConfigError: The sweep cannot be made of this command line.
-        RunError: Its folder holds another sweep.
+        ConfigError: The command line does not describe a sweep.
+        RunError: The folder holds another sweep.
     """
     session = session or Session.read()
     cfg = configs[0]
@@ -68,7 +68,7 @@ def sweep(
     content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs), **listed}
     journal = journals.open_sweep(folder, content)
     if settings.retry == "failed":
-        for entry in list(journal.entries.values()):  # each line that is added reads those of other launchers too
+        for entry in list(journal.entries.values()):  # a copy: appending also reads other launchers' events
             if entry.result is not None and entry.result.status == "failed":
                 journal.again(entry.job)
     screen = Screen(searcher.total, session.console)
@@ -124,7 +124,7 @@ def _run(
 
 
 def _unfinished(journal: Journal, searcher: Searcher, screen: Screen) -> list[tuple[Job, str]]:
-    """The jobs that the sweep was left without: those that began, and those that never did."""
+    """List the jobs without a result: those that started, and those that never did."""
     jobs = {job.number: job for job in searcher.listed or ()} | {n: e.job for n, e in journal.entries.items()}
     left = [job for number, job in sorted(jobs.items()) if number not in screen.done]
     return [(job, "unfinished" if job.number in journal.entries else "not begun") for job in left]

@@ -1,4 +1,4 @@
-"""The same search as a W&B Sweep: its server chooses the values, its agents run our command line."""
+"""Write a search as a W&B Sweep: W&B's server chooses the values, and its agents run our command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tunesmith.sweep.search.dimension import Dimension, dimensions
 from tunesmith.sweep.search.space import parse
 
 METHODS = {"Grid": "grid", "Random": "random", "Optuna": "bayes"}
-"""W&B's name for what a searcher does."""
+"""W&B's name for each searcher's method."""
 
 
 def sweep_yaml(
@@ -25,10 +25,10 @@ def sweep_yaml(
     """Write a search for ``wandb sweep``.
 
     Args:
-        flags: Of the command line, for each job's own.
-        overrides: All of them, written for Hydra.
-        configs: What they compose to.
-        loader: Hydra's, which knows the options.
+        flags: Flags of the command line, which each job gets.
+        overrides: All overrides, in Hydra's syntax.
+        configs: Configurations they compose to.
+        loader: Hydra's config loader, which knows the options.
 
     Returns:
         YAML.
@@ -65,7 +65,7 @@ def sweep_yaml(
 
 
 def _refuse(searcher: DictConfig, fixed: Sequence[str], configs: Sequence[DictConfig]) -> None:
-    """Refuse what would be another search on W&B's server, or a command that its agents cannot run."""
+    """Reject what W&B's server would search differently, and commands that its agents cannot run."""
     said = []
     sampler, pruner = searcher.get("sampler", "tpe"), searcher.get("pruner", "none")
     if sampler != "tpe":
@@ -105,7 +105,7 @@ def _parameter(dimension: Dimension) -> dict[str, Any]:
 
 
 def _plain(text: str) -> Any:
-    """A number or a truth value as such, so that W&B can order them; anything else as it is written for Hydra."""
+    """Parse numbers and booleans, so that W&B can order them; keep anything else in Hydra's syntax."""
     try:
         value = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A sweep as a W&B run of its own: the table of its jobs, in the group that the jobs' runs are in."""
+"""Log a sweep as a W&B run of its own: a table of its jobs, in the same group as the jobs' runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ COLUMNS = ("job", "status", "changes", "objective", "seconds", "reason", "folder
 
 
 def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
-    """Log what the jobs came to, where the jobs themselves are logged by W&B.
+    """Log the results of the jobs, if the jobs themselves are logged by W&B.
 
     Args:
-        journal: The sweep's memory.
-        cfg: The configuration of its jobs.
+        journal: The sweep's record.
+        cfg: Configuration of its jobs.
 
     Returns:
-        Whether there was something to do.
+        Whether anything was logged.
     """
     node: Any = OmegaConf.select(cfg, "logger.wandb")
     if node is None:
@@ -40,7 +40,7 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
             "group": node.get("group") or journal.name,
             "job_type": "sweep",
             "id": manifest["id"],
-            "resume": "allow",  # a sweep that goes on is the same run
+            "resume": "allow",  # a resumed sweep continues the same run
             "name": journal.name,
             "dir": journal.folder,
             "config": {key: manifest[key] for key in ("name", "command", "search")},
@@ -59,7 +59,7 @@ def _row(job: Job, result: Result) -> list[Any]:
 
 
 def _best(ended: Sequence[tuple[Job, Result]]) -> dict[str, Any]:
-    """The best job and its value."""
+    """Return the best job and its value."""
     values = [(r.objective, job.number, r) for job, r in ended if r.status == "completed" and r.objective is not None]
     if not values:
         return {}

@@ -8,7 +8,6 @@ import keyword
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -214,14 +213,14 @@ def of(name: str) -> Target:
     """
     if name not in kinds():
         raise ConfigError(f"Expected a kind of target but got '{name}'.{nearest(name, kinds())}")
-    found: Target = importlib.import_module(f"{__package__}.{name}{'_' * keyword.iskeyword(name)}").TARGET
+    found: Target = importlib.import_module(f"tunesmith.target.{name}{'_' * keyword.iskeyword(name)}").TARGET
     return found
 
 
 @functools.cache
 def kinds() -> tuple[str, ...]:
     """The names of all kinds of target: of the modules beside this one."""
-    modules = pkgutil.iter_modules([str(Path(__file__).parent)])
+    modules = pkgutil.iter_modules(importlib.import_module("tunesmith.target").__path__)
     return tuple(module.name.removesuffix("_") for module in modules if not module.ispkg and module.name != "base")
 
 

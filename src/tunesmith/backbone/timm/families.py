@@ -1,4 +1,4 @@
-"""How the architectures of timm are cut into stages, and what their features are."""
+"""Define how timm's architectures are cut into stages, and what their features are."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tunesmith.contract.features import Stage
 from tunesmith.errors import ConfigError
 
 EMBEDDING = "patch_embed"
-"""The shallowest stage of a transformer."""
+"""Name of a transformer's first stage."""
 
 HEAD_CONV = "head_conv"
-"""The convolution behind the blocks of the EfficientNet and MobileNet classes."""
+"""Name of the convolution after the blocks of EfficientNets and MobileNets."""
 
 AFTER_POOLING = ("fc_norm", "attn_pool", "head.norm", "head.pre_logits")
-"""What a model may run after pooling, or to pool: members of the deepest stage, which pooling runs."""
+"""Modules that a model may run for or after pooling: members of the deepest stage, run by the pooling."""
 
 
 class Family(ABC):
-    """One architecture of timm: how its models are cut.
+    """One of timm's architectures: how its models are cut into stages.
 
     By default stages run their submodules in order on maps ``(B, C, H, W)``. Pooling is always the library's own.
 
     Attributes:
-        title: Its name in a sentence.
-        modules: The modules of ``timm.models`` whose models are all of this architecture.
+        title: Its name in messages.
+        modules: Modules of ``timm.models`` that contain only this architecture.
         sized: Whether a model is built for one image size.
     """
 
@@ -37,17 +37,17 @@ class Family(ABC):
 
     @abstractmethod
     def stages(self, net: Any) -> list[Stage]:
-        """List the stages of a model, shallow to deep."""
+        """Return the stages of a model, shallow to deep."""
 
     def check_size(self, net: Any, size: int) -> None:  # noqa: B027  # most architectures take any size
-        """Refuse an image size in pixels that the model cannot take.
+        """Check that the model accepts an image size in pixels.
 
         Raises:
-            ConfigError: It cannot.
+            ConfigError: It does not.
         """
 
     def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
-        """Run one stage, up to pooling."""
+        """Run one stage, without pooling."""
         for name in _before_pooling(stage):
             x = net.get_submodule(name)(x)
         return x
@@ -71,26 +71,26 @@ class Family(ABC):
 
 
 class EfficientNets(Family):
-    """EfficientNet and its V2, MobileNet v1 and v2, MnasNet, MixNet, TinyNet."""
+    """EfficientNet v1 and v2, MobileNet v1 and v2, MnasNet, MixNet, TinyNet."""
 
     title = "EfficientNet"
     modules = ("efficientnet",)
 
     def stages(self, net: Any) -> list[Stage]:
-        """The stem, one stage for each group of blocks, and the last convolution where there is one."""
+        """Return the stem, one stage per group of blocks, and the last convolution if there is one."""
         # A few models end with their blocks: a stage without parameters would be a name that selects nothing.
         head = [Stage(HEAD_CONV, ("conv_head", "bn2"))] if _has_parameters(net.conv_head) else []
         return [Stage("stem", ("conv_stem", "bn1")), *_each(net, "blocks"), *head]
 
 
 class MobileNets(Family):
-    """MobileNet v3 and v4, LCNet, FBNet v3, HardCoRe-NAS: the last convolution comes after pooling."""
+    """MobileNet v3 and v4, LCNet, FBNet v3, HardCoRe-NAS; their last convolution runs after pooling."""
 
     title = "MobileNet"
     modules = ("mobilenetv3", "hardcorenas")
 
     def stages(self, net: Any) -> list[Stage]:
-        """The stem, one stage for each group of blocks, and the last convolution."""
+        """Return the stem, one stage per group of blocks, and the last convolution."""
         head = Stage(HEAD_CONV, ("global_pool", "conv_head", "norm_head", "act2"))
         return [Stage("stem", ("conv_stem", "bn1")), *_each(net, "blocks"), head]
 
@@ -110,7 +110,7 @@ class ResNets(Family):
     modules = ("resnet", "resnest", "sknet")
 
     def stages(self, net: Any) -> list[Stage]:
-        """The stem and ``layer1`` to ``layer4``."""
+        """Return the stem and ``layer1`` to ``layer4``."""
         layers = [Stage(name, (name,)) for name in ("layer1", "layer2", "layer3", "layer4")]
         return [Stage("stem", ("conv1", "bn1", "act1", "maxpool")), *layers]
 
@@ -122,7 +122,7 @@ class RegNets(Family):
     modules = ("regnet",)
 
     def stages(self, net: Any) -> list[Stage]:
-        """The stem and ``s1`` to ``s4``; a last convolution is a stage, a mere activation belongs to ``s4``."""
+        """Return the stem and ``s1`` to ``s4``; a final convolution is a stage, a bare activation belongs to ``s4``."""
         stages = [Stage(name, (name,)) for name in ("stem", "s1", "s2", "s3", "s4")]
         if _has_parameters(net.final_conv):
             return [*stages, Stage("final_conv", ("final_conv",))]
@@ -130,26 +130,26 @@ class RegNets(Family):
 
 
 class ConvNeXts(Family):
-    """ConvNeXt and its V2; the last normalisation belongs to the deepest stage, although it runs after pooling."""
+    """ConvNeXt v1 and v2; the last normalisation belongs to the deepest stage, although it runs after pooling."""
 
     title = "ConvNeXt"
     modules = ("convnext",)
 
     def stages(self, net: Any) -> list[Stage]:
-        """The stem and four groups of blocks."""
+        """Return the stem and four groups of blocks."""
         return [Stage("stem", ("stem",)), *_each(net, "stages", "norm_pre", "head.norm", "head.pre_logits")]
 
     def check_size(self, net: Any, size: int) -> None:
-        """Refuse images of which the last map, 32 times smaller as a rule, would have no pixel."""
+        """Reject images too small for the last map, usually 32 times smaller, to have a pixel."""
         least = net.feature_info[-1]["reduction"]
         if size < least:
             raise ConfigError(f"Expected backbone.image_size to be at least {least} pixels but got {size}.")
 
 
 class VisionTransformers(Family):
-    """ViT, DeiT, DINO, the image towers of CLIP and SigLIP, and, with rotary positions, EVA and DINOv3.
+    """ViT, DeiT, DINO, the image towers of CLIP and SigLIP and, with rotary positions, EVA and DINOv3.
 
-    They work on tokens ``(B, T, D)``.
+    They run on tokens ``(B, T, D)``.
     """
 
     title = "ViT (DeiT, DINO, CLIP, EVA)"
@@ -157,7 +157,7 @@ class VisionTransformers(Family):
     sized = True
 
     def stages(self, net: Any) -> list[Stage]:
-        """The embedding with all that is added to it, and every block, the last with the last normalisation.
+        """Return the embedding with everything added to it, and one stage per block, the last with the final norm.
 
         Raises:
             ConfigError: Blocks share trained frequencies of rotary positions, so the model cannot be cut.
@@ -171,13 +171,13 @@ class VisionTransformers(Family):
         return [Stage(EMBEDDING, _there(net, *tokens)), *_each(net, "blocks", "norm", "fc_norm", "attn_pool")]
 
     def check_size(self, net: Any, size: int) -> None:
-        """Refuse images that the patches do not fill."""
+        """Reject image sizes that are not a multiple of the patch size."""
         _check_patches(net, size)
 
     def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
-        """Run one stage, up to pooling."""
+        """Run one stage, without pooling."""
         if stage.name == EMBEDDING:
-            embedded = net._pos_embed(net.patch_embed(x))  # tokens, beside rotary positions where the model has them
+            embedded = net._pos_embed(net.patch_embed(x))  # tokens, with rotary positions if the model has them
             tokens: Tensor = net.norm_pre(embedded[0] if isinstance(embedded, tuple) else embedded)
             return tokens
         rotary = {} if getattr(net, "rope", None) is None else {"rope": net.rope.get_embed()}
@@ -194,23 +194,23 @@ class VisionTransformers(Family):
         return x[:, net.num_prefix_tokens :].mT.reshape(len(x), x.shape[2], *net.patch_embed.grid_size)
 
     def pool_stage(self, net: Any, x: Tensor) -> Tensor:
-        """Average the patches' tokens: in the shallowest stage a class token is the same for every image."""
+        """Average the patch tokens: in the first stage, a class token is the same for every image."""
         return x[:, net.num_prefix_tokens :].mean(1)
 
 
 class Swins(Family):
-    """Swin Transformer and its V2, which keep maps as ``(B, H, W, C)``."""
+    """Swin Transformer v1 and v2, which store maps as ``(B, H, W, C)``."""
 
     title = "Swin"
     modules = ("swin_transformer", "swin_transformer_v2")
     sized = True
 
     def stages(self, net: Any) -> list[Stage]:
-        """The embedding and four groups of blocks, the last with the last normalisation."""
+        """Return the embedding and four groups of blocks, the last with the final norm."""
         return [Stage(EMBEDDING, (EMBEDDING,)), *_each(net, "layers", "norm")]
 
     def check_size(self, net: Any, size: int) -> None:
-        """Refuse images that the patches do not fill."""
+        """Reject image sizes that are not a multiple of the patch size."""
         _check_patches(net, size)
 
     def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
@@ -231,18 +231,18 @@ FAMILIES: tuple[Family, ...] = (
     VisionTransformers(),
     Swins(),
 )
-"""All that are supported."""
+"""All supported families."""
 
 
 def _each(net: Any, name: str, *last: str) -> list[Stage]:
-    """One stage for each child of a container; the deepest has further members, as far as the model has them."""
+    """Return one stage per child of a container; the deepest one also gets those of ``last`` that the model has."""
     names = [f"{name}.{i}" for i in range(len(net.get_submodule(name)))]
     stages = [Stage(n, (n,)) for n in names[:-1]]
     return [*stages, Stage(names[-1], (names[-1], *_there(net, *last)))]
 
 
 def _there(net: Any, *names: str) -> tuple[str, ...]:
-    """The submodules and parameters, of these names, that a model has."""
+    """Return those of the names that are submodules or parameters of a model."""
     found = {**dict(net.named_parameters()), **dict(net.named_modules())}
     return tuple(name for name in names if name in found)
 

@@ -1,4 +1,4 @@
-"""Backbones of timm, by name."""
+"""Load backbones of timm by name."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from tunesmith.modality.image import ImagePreprocess
 
 
 class Timm(Backbone):
-    """A model of timm: ResNet, EfficientNet, MobileNet, RegNet, ConvNeXt, ViT or Swin, and what is built like them.
+    """A timm model: ResNet, EfficientNet, MobileNet, RegNet, ConvNeXt, ViT, Swin, or one that is built like them.
 
-    Convolutional models have the stages ``stem`` and one for each group of blocks (``layer1``, ``blocks.0``,
-    ``stages.0`` or ``s1``, …); a convolution behind them is a stage of its own. Transformers have ``patch_embed``, with
-    the class token and position embeddings, and one for each block (ViT: ``blocks.0``, …) or group of blocks (Swin:
-    ``layers.0``, …). A last normalisation belongs to the deepest stage.
+    Convolutional models have the stages ``stem`` and one per group of blocks (``layer1``, ``blocks.0``, ``stages.0`` or
+    ``s1``, …); a convolution after them is a stage of its own. Transformers have ``patch_embed``, with the class token
+    and position embeddings, and one stage per block (ViT: ``blocks.0``, …) or group of blocks (Swin: ``layers.0``, …).
+    A final normalisation belongs to the deepest stage.
 
     Args:
-        name: Name of the model, as timm spells it, with or without the tag of its weights.
+        name: timm's name of the model, with or without the tag of its weights.
         weights: ``pretrained`` (the tag's, downloaded on first use), ``package:efficientnet_lite0`` for
             ``tf_efficientnet_lite0``, a file, or ``None``.
-        image_size: Height and width of the images in pixels; ``None`` takes what the weights were trained with.
-            Position embeddings are resampled to another size.
-        in_channels: Channels of the images; the first convolution is adapted to other numbers than 3.
-        drop_path_rate: Stochastic depth: the probability, 0 to 1, of skipping the last block; earlier ones less.
-        strict: Refuse a weights file with unknown or missing tensors.
+        image_size: Height and width of the images in pixels; ``None`` for the size used in pretraining. Position
+            embeddings are resampled to another size.
+        in_channels: Channels of the images; the first convolution is adapted to numbers other than 3.
+        drop_path_rate: Stochastic depth (Huang et al. 2016): probability, from 0 to below 1, of skipping the last
+            block; it falls linearly towards the first.
+        strict: Reject a weights file with unknown or missing tensors.
 
     Raises:
         ConfigError: The name is unknown or of another family, or a number is out of range.
@@ -89,11 +90,11 @@ class Timm(Backbone):
         return self._family.map_of(self.net, stage, x)
 
     def pool_stage(self, x: Tensor) -> Tensor:
-        """Pool a stage's output, a map or tokens, to ``(B, D_i)`` by its mean."""
+        """Average a stage's output, a map or tokens, to ``(B, D_i)``."""
         return self._family.pool_stage(self.net, x)
 
     def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
-        """Run one stage, as the model's own forward pass does."""
+        """Run one stage as the model's own forward pass does."""
         return self._family.run(self.net, stage, x)
 
 
@@ -117,8 +118,8 @@ def _find_family(name: str) -> Family:
 def _preprocess(name: str) -> ImagePreprocess:
     """Read what timm keeps with the weights.
 
-    Its ``crop_pct`` (resize to more than the size, then crop) is left out: the data's transforms resize the shorter
-    side to the size itself and crop the centre, so nothing but the longer side's ends is lost.
+    Its ``crop_pct`` (resize to more than the size, then crop) is ignored: the data's transforms resize the shorter side
+    to the size itself and crop the centre, so that only the ends of the longer side are lost.
     """
     cfg: Any = timm.models.resolve_pretrained_cfg(name)
     return ImagePreprocess(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))

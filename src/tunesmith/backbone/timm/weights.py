@@ -1,4 +1,4 @@
-"""Weights for timm's models: the library's download, and files fitted to other channels and image sizes."""
+"""Fetch weights for timm models, and fit weights to other channels and image sizes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tunesmith.compat.hub import quick_failure
 POSITIONS = "pos_embed"
 BIASES = ".relative_position_bias_table"
 CLASSIFIERS = ("fc.", "classifier.", "head.", "head_dist.")
-"""How the classifiers of timm's models are named, the second one of a distilled DeiT too."""
+"""Prefixes of timm's classifiers, including the second one of a distilled DeiT."""
 
 
 def download(name: str) -> dict[str, Tensor]:
-    """Fetch timm's own weights of a model, by its name with or without the tag of the weights."""
+    """Download timm's weights of a model, given by name with or without the tag of the weights."""
     with quick_failure():
         tensors: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
     return tensors
@@ -30,13 +30,14 @@ def download(name: str) -> dict[str, Tensor]:
 def fit(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fit weights to a model for other channels or another image size.
 
-    Filters and position embeddings become, to the bit, what timm makes of its downloads. Tables of relative positions
-    are resampled bicubically, as by the authors of Swin: timm's own way indexes tensors as torch is about to forbid.
-    What is of the right shape stays as it is, and what cannot be fitted is left to be refused by its name.
+    Filters and position embeddings match, bit for bit, what timm makes of its downloads. Relative position tables are
+    resampled bicubically, as the authors of Swin do (Liu et al. 2021): timm's own method uses an indexing that torch is
+    about to forbid. Tensors of the right shape are returned unchanged, and those that cannot be fitted too, so that
+    loading rejects them by name.
 
     Args:
         net: The model.
-        tensors: Weights under its own names.
+        tensors: Weights by the model's own names.
     """
     own = net.state_dict()
     fitted = {}

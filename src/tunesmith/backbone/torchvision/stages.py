@@ -1,7 +1,7 @@
-"""How the families of torchvision are cut: what is the classifier, and which modules make up a stage.
+"""Define how torchvision's families are cut: what the classifier is, and which modules form a stage.
 
-The backbone is all that comes before the last linear layer and the dropout in front of it, so that its pooled features
-are the library model's penultimate ones.
+The backbone is everything before the last linear layer and the dropout in front of it, so its pooled features are the
+library model's penultimate ones.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from torchvision import models
 from tunesmith.contract.features import Stage
 
 EMBEDDING = "embedding"
-"""The first stage of a ViT: the only one that is more than its modules in a row."""
+"""The first stage of a ViT: the only one that is more than a sequence of modules."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """A network of torchvision without its classifier, in stages.
+    """A torchvision network without its classifier, in stages.
 
     Attributes:
         stages: Shallow to deep.
         feature_dim: Width D of the pooled features.
-        classifier: How the names of the entries begin that the library's weights have for what was removed.
-        output: What the last stage gives: a ``map`` (B, D, H, W), an ``nhwc`` map as all stages before it,
-            ``tokens`` (B, T, D), the class token first, or a ``vector`` (B, D).
-        pooling: The modules that turn the map into ``(B, D, 1, 1)``; they run after the last stage, of which those that
-            have parameters are members.
-        smallest: Height and width in pixels of the smallest image that the network can take.
+        classifier: Prefixes of the library's weights for what was removed.
+        output: Output of the last stage: a ``map`` (B, D, H, W), an ``nhwc`` map like all stages before it, ``tokens``
+            (B, T, D), the class token first, or a ``vector`` (B, D).
+        pooling: Modules that reduce the map to ``(B, D, 1, 1)``, run after the last stage; those with parameters are
+            members of it.
+        smallest: Height and width in pixels of the smallest image that the network accepts.
     """
 
     stages: tuple[Stage, ...]
@@ -44,7 +44,7 @@ class Cut:
 
 
 def embed(net: Any, x: Tensor) -> Tensor:
-    """Cut images ``(B, C, H, W)`` into patches and embed them; gives tokens ``(B, T, D)``, the class token first."""
+    """Embed the patches of images ``(B, C, H, W)`` as tokens ``(B, T, D)``, the class token first."""
     patches = net.conv_proj(x).flatten(2).transpose(1, 2)
     tokens = torch.cat([net.class_token.expand(len(x), -1, -1), patches], dim=1)
     embedded: Tensor = net.encoder.dropout(tokens + net.encoder.pos_embedding)
@@ -58,7 +58,7 @@ def _resnet(net: Any) -> Cut:
 
 
 def _vgg(net: Any) -> Cut:
-    """Blocks that end in a pool, then the two hidden fully connected layers."""
+    """Cut a VGG into blocks that end in a pool, and the two hidden fully connected layers."""
     width: int = net.classifier[6].in_features
     net.classifier = net.classifier[:5]
     net.flatten = nn.Flatten()
@@ -93,7 +93,7 @@ def _efficientnet(net: Any) -> Cut:
 
 
 def _convnext(net: Any) -> Cut:
-    """Each stage begins with its downsampling; the norm after the pooling belongs to the last."""
+    """Cut a ConvNeXt so that each stage begins with its downsampling; the norm after pooling belongs to the last."""
     width: int = net.classifier[2].in_features
     net.classifier = net.classifier[:1]
     stages = _downsampled(len(net.features), extra="classifier.0")
@@ -101,7 +101,7 @@ def _convnext(net: Any) -> Cut:
 
 
 def _mobilenet_v3(net: Any) -> Cut:
-    """A stage begins wherever the resolution is halved; the hidden linear layer is the last."""
+    """Cut a MobileNet v3 wherever the resolution is halved; the hidden linear layer is the last stage."""
     width: int = net.classifier[3].in_features
     net.classifier = net.classifier[:2]
     net.flatten = nn.Flatten()
@@ -119,7 +119,7 @@ def _mobilenet_v3(net: Any) -> Cut:
 
 
 def _densenet(net: Any) -> Cut:
-    """Each block with the transition in front of it; the last norm and its activation end the last block."""
+    """Cut a DenseNet into blocks with the transition in front of each; the last norm and ReLU end the last block."""
     width = _take(net, "classifier")
     net.relu = nn.ReLU(inplace=True)
     net.avgpool = nn.AdaptiveAvgPool2d(1)
@@ -137,7 +137,7 @@ def _regnet(net: Any) -> Cut:
 
 
 def _vit(net: Any) -> Cut:
-    """Each layer of the encoder is a stage; the last norm belongs to the last."""
+    """Cut a ViT so that each encoder layer is a stage; the final norm belongs to the last."""
     width: int = net.hidden_dim
     net.heads = nn.Identity()
     layers = [name for name, _ in net.encoder.layers.named_children()]
@@ -148,7 +148,7 @@ def _vit(net: Any) -> Cut:
 
 
 def _swin(net: Any) -> Cut:
-    """Each stage begins with its patch merging; the last norm belongs to the last."""
+    """Cut a Swin so that each stage begins with its patch merging; the final norm belongs to the last."""
     width = _take(net, "head")
     patch: int = net.features[0][0].kernel_size[0]
     return Cut(_downsampled(len(net.features), extra="norm"), width, ("head.",), "nhwc", smallest=patch)
@@ -166,11 +166,11 @@ FAMILIES: Mapping[type[nn.Module], Callable[[Any], Cut]] = {
     models.VisionTransformer: _vit,
     models.SwinTransformer: _swin,
 }
-"""By the class of the network: what removes the classifier and says where the stages are."""
+"""Function, by class of network, that removes the classifier and returns the stages."""
 
 
 def _take(net: Any, name: str) -> int:
-    """Take a linear classifier out of a network; gives the width D that it was for."""
+    """Remove a linear classifier from a network and return its input width D."""
     width: int = getattr(net, name).in_features
     setattr(net, name, nn.Identity())
     return width
@@ -181,7 +181,7 @@ def _names(begin: str, ends: Iterable[str]) -> tuple[str, ...]:
 
 
 def _downsampled(pieces: int, extra: str) -> tuple[Stage, ...]:
-    """A stem, blocks, then downsampling and blocks in turn, as ConvNeXt and Swin are."""
+    """Return a stem, blocks, then pairs of downsampling and blocks, as in ConvNeXt and Swin."""
     members = [["features.0"], ["features.1"]] + [[f"features.{i}", f"features.{i + 1}"] for i in range(2, pieces, 2)]
     members[-1].append(extra)
     names = ["stem", *(f"stage{i}" for i in range(1, len(members)))]

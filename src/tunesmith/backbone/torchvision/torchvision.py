@@ -1,4 +1,4 @@
-"""Backbones of torchvision: ten families of its classification models."""
+"""Load backbones of torchvision: ten families of its classification models."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RENAMED = (
     (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_1\."), r"\g<1>0."),  # ViT before torchvision 0.14
     (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_2\."), r"\g<1>3."),
 )
-"""Names in torchvision's own downloads that are older than its code."""
+"""Names in torchvision's own downloads that its code has since renamed."""
 
 
 class Torchvision(Backbone):
@@ -40,7 +40,7 @@ class Torchvision(Backbone):
     - Inception v3, without its auxiliary classifier: ``stem``, ``Mixed_5``, ``Mixed_6``, ``Mixed_7``.
     - EfficientNet and V2: ``stem``, ``stage1`` to ``stage7`` (6 in V2 s), ``head_conv``.
     - ConvNeXt: ``stem``, ``stage1`` to ``stage4`` with the norm after the pooling.
-    - MobileNet v3: ``stem``, a stage for each resolution, ``head_conv``, and the hidden linear layer ``fc``.
+    - MobileNet v3: ``stem``, one stage per resolution, ``head_conv``, and the hidden linear layer ``fc``.
     - DenseNet: ``stem``, ``stage1`` to ``stage4``, each a dense block with the transition in front of it.
     - RegNet: ``stem``, ``block1`` to ``block4``.
     - ViT: ``embedding``, then each layer of the encoder, ``encoder_layer_0`` and so on, the last with the final norm.
@@ -50,13 +50,13 @@ class Torchvision(Backbone):
     maps of its patches. The last stages of VGG and MobileNet v3 come after the pooling, and have no map.
 
     Args:
-        name: Name of the model, as torchvision spells it.
-        weights: ``pretrained`` (torchvision's best), the name of other weights of torchvision's for the model, such as
+        name: torchvision's name of the model.
+        weights: ``pretrained`` (torchvision's best), the name of other torchvision weights for the model, such as
             ``IMAGENET1K_V1``, a file, or ``None``; torchvision's are downloaded on first use.
-        image_size: Height and width of the images in pixels; ``None`` takes what the weights were evaluated with. The
+        image_size: Height and width of the images in pixels; ``None`` for the size the weights were evaluated with. The
             position embeddings of a ViT are interpolated.
-        in_channels: Channels of the images; the first convolution is adapted to other counts than three.
-        strict: Refuse a weights file with unknown or missing tensors.
+        in_channels: Channels of the images; the first convolution is adapted to numbers other than 3.
+        strict: Reject a weights file with unknown or missing tensors.
 
     Raises:
         ConfigError: The name is unknown or of another family, or a number does not fit the model.
@@ -100,7 +100,7 @@ class Torchvision(Backbone):
         )
 
     def run_stage(self, stage: Stage, x: Tensor) -> Tensor:
-        """Run a stage's modules in order, but for those that pool."""
+        """Run a stage's modules in order, except those that pool."""
         if stage.name == EMBEDDING:
             return embed(self.net, x)
         for name, member in self.members(stage).items():
@@ -109,11 +109,11 @@ class Torchvision(Backbone):
         return x
 
     def pool_stage(self, x: Tensor) -> Tensor:
-        """Pool a stage's output as the base does; the maps of a Swin ``(B, H, W, C)`` too."""
+        """Pool a stage's output like the base class; also the maps of a Swin, ``(B, H, W, C)``."""
         return super().pool_stage(x.permute(0, 3, 1, 2) if self._cut.output == "nhwc" else x)
 
     def pool(self, x: Tensor) -> Tensor:
-        """Pool the last stage's output as the library does; of tokens ``(B, T, D)`` the first, the class token."""
+        """Pool the last stage's output as the library does; of tokens ``(B, T, D)``, take the class token."""
         if self._cut.output == "vector":
             return x
         if self._cut.output == "tokens":
@@ -137,7 +137,7 @@ class Torchvision(Backbone):
 
 
 def _kind(name: str) -> type[nn.Module]:
-    """The class of the model that a name stands for, known without building it."""
+    """Return the class of a model by name, without building it."""
     models = torchvision.models.list_models()
     kinds: dict[str, type[nn.Module]] = {
         model: get_type_hints(torchvision.models.get_model_builder(model))["return"] for model in models
@@ -157,7 +157,7 @@ def _kind(name: str) -> type[nn.Module]:
 
 
 def _known_weights(name: str) -> dict[str, Any]:
-    """List the library's weights for a model by their names, but for those that lack layers (NaN in VGG's features)."""
+    """Return the library's weights for a model by name, except those that lack layers (NaN in VGG's features)."""
     return {w.name: w for w in torchvision.models.get_model_weights(name) if w.meta["categories"]}
 
 
@@ -182,17 +182,17 @@ def _check_size(name: str, size: int, cut: Cut) -> None:
 
 
 def _resize(net: Any, size: int) -> None:
-    """Make a ViT take images of another size, in pixels."""
+    """Make a ViT accept images of another size, in pixels."""
     resized = interpolate_embeddings(size, net.patch_size, {POSITIONS: net.encoder.pos_embedding.detach()})[POSITIONS]
     net.encoder.pos_embedding = nn.Parameter(resized)
     net.image_size, net.seq_length = size, resized.shape[1]
 
 
 def _adapt(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring weights of the library's up to its present names, to the network's channels and its image size."""
+    """Convert the library's weights to its current names, the network's channels and its image size."""
     adapted = adapt_source(net, {_renamed(name): tensor for name, tensor in tensors.items()})
     positions = adapted.get(POSITIONS)
-    # Only square grids can be interpolated; what else does not fit is refused by its shape.
+    # Only square grids can be interpolated; loading rejects anything else by its shape.
     if (
         positions is not None
         and positions.ndim == 3
@@ -217,10 +217,10 @@ def _preprocess(kind: type[nn.Module], transforms: Any) -> ImagePreprocess:
     """Read the evaluation transforms that torchvision keeps with the weights.
 
     Their resize before the crop (232 px for a crop of 224) is left to the data's transforms, which resize the shorter
-    side to the size itself: nothing at the rim of an image is lost.
+    side to the size itself, so that nothing at the border of an image is lost.
 
-    Inception v3's weights come from a network for images from -1 to 1; torchvision normalises by ImageNet's numbers
-    and has the network put that right (``transform_input``). Here the images are normalised right at once.
+    Inception v3's weights come from a network for images from -1 to 1; torchvision normalises with ImageNet's numbers
+    and lets the network correct that (``transform_input``). Here the images are normalised to -1 to 1 directly.
     """
     preprocess = ImagePreprocess(
         size=transforms.crop_size[0],

@@ -1,4 +1,4 @@
-"""Encoder-decoders of Hugging Face's: two stacks of blocks behind one another."""
+"""Run Hugging Face encoder-decoders: two stacks of blocks in sequence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tunesmith.contract.features import Stage
 
 
 class EncoderDecoder(Family, ABC):
-    """Two stacks: the encoder reads the text, and then the decoder reads what is to be written, a token behind.
+    """Two stacks: the encoder reads the source text, then the decoder reads the target, shifted by one token.
 
-    Where nothing is to be written it reads the text again, as for copying it; the text is then pooled at the decoder's
-    last token, as the library's own classifiers do.
+    Without a target, the decoder reads the source text again, as if to copy it; the text is then pooled at the
+    decoder's last token, as the library's own classifiers do.
     """
 
     last, attention = True, "encoder_decoder"
@@ -26,7 +26,7 @@ class EncoderDecoder(Family, ABC):
     final_norm: ClassVar[str]
 
     def stages(self, net: Any) -> list[Stage]:
-        """Cut a model: embeddings of both stacks, then block by block the encoder and the decoder."""
+        """Return the stages of a model: embeddings of both stacks, then the encoder's and the decoder's blocks."""
         found = [Stage(EMBEDDINGS, tuple(name for name in self.embeddings if has(net, name)))]
         for stack in ("encoder", "decoder"):
             count = len(net.get_submodule(f"{stack}.{self.stack_blocks}"))
@@ -36,13 +36,14 @@ class EncoderDecoder(Family, ABC):
         return found
 
     def run(self, net: Any, stage: Stage, x: Mapping[str, Tensor], frozen: Container[str] = ()) -> State:
-        """Run one stage on what the one before gave, the first on the input.
+        """Run one stage on the previous stage's output, the first on the input.
 
         Args:
             net: The model.
-            stage: Which.
-            x: What the one before gave.
-            frozen: Names of the stages that run without gradients: what they share with deeper ones has none there.
+            stage: The stage.
+            x: Output of the previous stage.
+            frozen: Names of the stages that run without gradients; tensors that they share with deeper stages are
+                detached there.
         """
         if stage.name == EMBEDDINGS:
             written, own = x.get("target_ids", x["input_ids"]), x.get("target_mask", x["attention_mask"])
@@ -62,12 +63,12 @@ class EncoderDecoder(Family, ABC):
         """Embed tokens for a stack."""
 
     def shifted(self, net: Any, tokens: Tensor, mask: Tensor) -> Tensor:
-        """What the decoder reads: tokens ``(B, T)``, one behind; where it writes, nothing stands behind padding."""
+        """Return the decoder's input: tokens ``(B, T)`` shifted right by one, after a start token."""
         start = torch.full_like(tokens[:, :1], net.config.decoder_start_token_id)
         return torch.cat([start, tokens[:, :-1]], dim=1)
 
     def finish(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
-        """Normalise what a stack gave."""
+        """Normalise the output of a stack."""
         out: Tensor = module(x["hidden"])
         return out
 
@@ -97,7 +98,7 @@ class Bart(EncoderDecoder):
     stack_blocks, final_norm = "layers", "layer_norm"
 
     def embedded(self, net: Any, stack: Any, tokens: Tensor) -> Tensor:
-        """Embed tokens and their places."""
+        """Embed tokens and their positions."""
         own = stack.embed_tokens if stack.embed_tokens is not None else net.encoder.embed_tokens
         words = net.shared if has(net, "shared") else own
         hidden = words(tokens) * getattr(stack, "embed_scale", 1.0)
@@ -107,7 +108,7 @@ class Bart(EncoderDecoder):
         return F.dropout(hidden, stack.dropout, words.training)
 
     def shifted(self, net: Any, tokens: Tensor, mask: Tensor) -> Tensor:
-        """What the decoder reads; mBART's begins with the text's last token, which names the language."""
+        """Return the decoder's input; mBART's starts with the text's last token, which names the language."""
         if net.config.model_type != "mbart":
             return super().shifted(net, tokens, mask)
         return torch.cat([tokens.gather(1, mask.sum(1, keepdim=True) - 1), tokens[:, :-1]], dim=1)
@@ -127,7 +128,7 @@ class T5(EncoderDecoder):
         return F.dropout(net.shared(tokens), net.config.dropout_rate, net.shared.training)
 
     def finish(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
-        """Normalise what a stack gave."""
+        """Normalise the output of a stack."""
         return F.dropout(module(x["hidden"]), net.config.dropout_rate, module.training)
 
     def encode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
@@ -148,10 +149,10 @@ class T5(EncoderDecoder):
 
 
 def _positions(net: Any, name: str, module: Any, hidden: Tensor, frozen: Container[str]) -> Tensor | None:
-    """Relative positions for a block of T5, which has none of its own but the first of its stack."""
+    """Return the relative positions for a T5 block, which are computed by the first block of its stack."""
     first = net.get_submodule(name).block[0]
     if module is first:
-        return None  # it computes them itself
+        return None  # the first block computes them itself
     length = hidden.shape[1]
     bias = first.layer[0].SelfAttention.compute_bias(length, length, device=hidden.device)
     shared: Tensor = shared_from(bias, f"{name}.0", frozen)

@@ -1,4 +1,4 @@
-"""The families of Hugging Face's models that are known, each with what is its own."""
+"""Define the supported families of Hugging Face models, each with its peculiarities."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunesmith.backbone.transformers.family import EMBEDDINGS, Family, causal, s
 
 @final
 class Bert(Family):
-    """BERT and what is built like it, such as MiniLM and RoBERTa."""
+    """BERT and models built like it, such as MiniLM and RoBERTa."""
 
     types, last = ("bert", "roberta", "xlm-roberta", "camembert"), False
     embeddings, blocks = ("embeddings",), "encoder.layer"
@@ -24,14 +24,14 @@ class Bert(Family):
 
 @final
 class Electra(Family):
-    """ELECTRA: embeddings may be narrower than the blocks."""
+    """ELECTRA, whose embeddings may be narrower than its blocks."""
 
     types, last = ("electra",), False
     embeddings, blocks = ("embeddings", "embeddings_project"), "encoder.layer"
     lm_head = ("generator_predictions", "generator_lm_head")
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
-        """Embed and widen tokens."""
+        """Embed tokens, and project them to the blocks' width."""
         hidden: Tensor = net.embeddings(**words(x))
         if hasattr(net, "embeddings_project"):
             hidden = net.embeddings_project(hidden)
@@ -40,7 +40,7 @@ class Electra(Family):
 
 @final
 class DistilBert(Family):
-    """DistilBERT, which does not tell the parts of a pair apart."""
+    """DistilBERT, which does not distinguish the two texts of a pair."""
 
     types, last = ("distilbert",), False
     embeddings, blocks = ("embeddings",), "transformer.layer"
@@ -54,7 +54,7 @@ class DistilBert(Family):
 
 @final
 class Deberta(Family):
-    """DeBERTa: all blocks share the embeddings of relative positions, which are those of the first stage."""
+    """DeBERTa: all blocks share the relative position embeddings, which belong to the first stage."""
 
     types, last = ("deberta", "deberta-v2"), False
     embeddings = ("embeddings", "encoder.rel_embeddings", "encoder.LayerNorm")
@@ -62,7 +62,7 @@ class Deberta(Family):
     lm_head = ("cls",)
 
     def block_members(self, net: Any, number: int) -> tuple[str, ...]:
-        """The convolution runs beside the first block."""
+        """Return a block's members; the convolution, which runs beside the first block, belongs to it."""
         own = super().block_members(net, number)
         return (*own, "encoder.conv") if number == 0 and getattr(net.encoder, "conv", None) is not None else own
 
@@ -72,7 +72,7 @@ class Deberta(Family):
         return hidden
 
     def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
-        """Run one block, with relative positions."""
+        """Run one block with relative positions."""
         encoder = net.encoder
         out, _ = module(
             hidden,
@@ -94,21 +94,21 @@ class GPT2(Family):
     embeddings, blocks, norm = ("wte", "wpe", "drop"), "h", "ln_f"
 
     def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
-        """Embed tokens and their places."""
+        """Embed tokens and their positions."""
         tokens = x["input_ids"]
         hidden = net.wte(tokens) + net.wpe(torch.arange(tokens.shape[1], device=tokens.device)[None])
-        # Not by its own module, which has no weights to go by when all before it is frozen.
+        # Not by the model's own dropout module, which has no weights that would tell whether this stage is frozen.
         return F.dropout(hidden, net.drop.p, net.wte.training)
 
     def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
-        """Run one block; every token sees those before it."""
+        """Run one block; every token attends to those before it."""
         out: Tensor = module(hidden, None, causal(net, hidden, mask))
         return out
 
 
 @final
 class Llama(Family):
-    """Llama, Qwen and Mistral: rotary positions."""
+    """Llama, Qwen and Mistral, with rotary positions."""
 
     types, last, attention = ("llama", "mistral", "qwen2", "qwen3"), True, "causal"
     embeddings, blocks, norm = ("embed_tokens", "rotary_emb"), "layers", "norm"
@@ -119,7 +119,7 @@ class Llama(Family):
         return hidden
 
     def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
-        """Run one block; every token sees those before it, or as many of them as a window holds."""
+        """Run one block; every token attends to those before it, at most as many as its window holds."""
         kinds = getattr(net.config, "layer_types", None)
         windowed = kinds[number] == "sliding_attention" if kinds else getattr(net.config, "sliding_window", None)
         places = torch.arange(hidden.shape[1], device=hidden.device)[None]

@@ -1,10 +1,10 @@
-"""How a model of Hugging Face's is cut into stages, and how each stage runs.
+"""Cut Hugging Face models into stages, and run each stage.
 
-Between stages flow ``hidden``, the tokens in motion ``(B, T, D)``, and ``mask``, which of them count ``(B, T)``; in an
-encoder-decoder also ``target``, the decoder's embedded tokens, up to the first block of the decoder, and from then on
-``memory``, what the encoder gave; where the decoder reads another text also ``target_mask``, which of its tokens count.
-Masks of attention and relative positions are computed anew in each block: they take
-microseconds, and nothing but the tokens need be kept at a cut.
+Between stages flow ``hidden``, the token states ``(B, T, D)``, and ``mask``, which tokens count ``(B, T)``. An
+encoder-decoder adds ``target``, the decoder's embedded tokens, up to the first decoder block, and from then on
+``memory``, the encoder's output; if the decoder reads another text, also ``target_mask``, which of its tokens count.
+Attention masks and relative positions are recomputed in each block: that takes microseconds, and only the token states
+need to be kept at a cut.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from transformers.masking_utils import (
 from tunesmith.contract.features import Stage
 
 EMBEDDINGS = "embeddings"
-"""The first stage of every model."""
+"""Name of every model's first stage."""
 
 State = dict[str, Tensor]
 
 
 class Family(ABC):
-    """One stack of blocks, behind the embeddings."""
+    """A family of models with one stack of blocks after the embeddings."""
 
     types: ClassVar[tuple[str, ...]]
-    """Types of model, as their configurations name them."""
+    """Model types, as named in the models' configurations."""
 
     last: ClassVar[bool]
-    """Whether only a text's last token has seen all of it."""
+    """Whether only a text's last token has seen the whole text."""
 
     embeddings: ClassVar[tuple[str, ...]]
     """Members of the first stage; those that a model lacks are left out."""
@@ -44,32 +44,33 @@ class Family(ABC):
     norm: ClassVar[str | None] = None
 
     attention: ClassVar[Literal["bidirectional", "causal", "encoder_decoder"]] = "bidirectional"
-    """As `TextPreprocess` has it."""
+    """As in `TextPreprocess`."""
 
     apart: ClassVar[bool] = True
-    """Whether every stage uses weights of its own alone."""
+    """Whether no stage uses another stage's weights."""
 
     lm_head: ClassVar[tuple[str, ...]] = ("lm_head",)
-    """What the head of pretraining is made of, in the order it runs; what a model lacks is left out."""
+    """Modules of the pretraining head in execution order; those that a model lacks are left out."""
 
     def stages(self, net: Any) -> list[Stage]:
-        """Cut a model: embeddings, each block, and the last normalisation where there is one."""
+        """Return the stages of a model: embeddings, each block, and the final norm if there is one."""
         first = Stage(EMBEDDINGS, tuple(name for name in self.embeddings if has(net, name)))
         blocks = [Stage(f"block.{i}", self.block_members(net, i)) for i in range(len(net.get_submodule(self.blocks)))]
         return [first, *blocks, *([Stage("norm", (self.norm,))] if self.norm else [])]
 
     def block_members(self, net: Any, number: int) -> tuple[str, ...]:
-        """Members of a block's stage."""
+        """Return the members of a block's stage."""
         return (f"{self.blocks}.{number}",)
 
     def run(self, net: Any, stage: Stage, x: Mapping[str, Tensor], frozen: Container[str] = ()) -> State:
-        """Run one stage on what the one before gave, the first on the input.
+        """Run one stage on the previous stage's output, the first on the input.
 
         Args:
             net: The model.
-            stage: Which.
-            x: What the one before gave.
-            frozen: Names of the stages that run without gradients: what they share with deeper ones has none there.
+            stage: The stage.
+            x: Output of the previous stage.
+            frozen: Names of the stages that run without gradients; tensors that they share with deeper stages are
+                detached there.
         """
         if stage.name == EMBEDDINGS:
             return {"hidden": self.embed(net, x), "mask": x["attention_mask"]}
@@ -85,36 +86,36 @@ class Family(ABC):
         return hidden
 
     def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
-        """Run one block on tokens ``(B, T, D)``; every token sees all others."""
+        """Run one block on tokens ``(B, T, D)``; every token attends to all others."""
         out: Tensor = module(hidden, bidirectional(net, hidden, mask))
         return out
 
 
 def has(net: Any, name: str) -> bool:
-    """Whether a model has a member of that name."""
+    """Return whether a model has a member of that name."""
     owner, _, leaf = name.rpartition(".")
     return getattr(net.get_submodule(owner), leaf, None) is not None
 
 
 def words(x: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What an input's tokens are, for the embeddings."""
+    """Return the inputs of the embeddings."""
     return {name: x[name] for name in ("input_ids", "token_type_ids") if name in x}
 
 
 def bidirectional(net: Any, hidden: Tensor, mask: Tensor, memory: Tensor | None = None) -> Any:
-    """The mask with which every token sees all others, or all of a memory, but for padding."""
+    """Return the mask by which every token attends to all others, or to all of a memory, except padding."""
     return create_bidirectional_mask(
         config=net.config, inputs_embeds=hidden, attention_mask=mask, encoder_hidden_states=memory
     )
 
 
 def causal(net: Any, hidden: Tensor, mask: Tensor | None, windowed: bool = False) -> Any:
-    """The mask with which every token sees those before it, or as many of them as a window holds."""
+    """Return the mask by which every token attends to those before it, or to those within its window."""
     make = create_sliding_window_causal_mask if windowed else create_causal_mask
-    # By position: transformers 5.24 renamed the cache from past_key_values.
+    # Pass by position: transformers 5.24 renamed the cache from past_key_values.
     return make(net.config, hidden, mask, None)
 
 
 def shared_from(tensor: Any, owner: str, frozen: Container[str]) -> Any:
-    """What belongs to a shallower stage learns only where that stage does."""
+    """Detach a tensor of a shallower stage if that stage is frozen."""
     return tensor if tensor is None or owner not in frozen else tensor.detach()

@@ -1,4 +1,4 @@
-"""From tokens to words: the head that a language model was pretrained with, and its own way of writing."""
+"""Map tokens to words with the head that a language model was pretrained with, and generate text with it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from tunesmith.errors import ConfigError, WeightsError
 
 BIAS = "final_logits_bias"
-"""A buffer of some encoder-decoders, added to the outputs."""
+"""Name of a buffer of some encoder-decoders that is added to the outputs."""
 
 SAID = "generation_config.json"
-"""The file in which a model may say how it writes."""
+"""File with a model's generation settings."""
 
 LIBRARY = {
     "bidirectional": "AutoModelForMaskedLM",
     "causal": "AutoModelForCausalLM",
     "encoder_decoder": "AutoModelForSeq2SeqLM",
 }
-"""The library's class of models with the head that they are pretrained with, by how they read."""
+"""The library's class of models with their pretraining head, by kind of attention."""
 
 _OLDER = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 
@@ -32,17 +32,17 @@ _OLDER = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm
 class LMHead(nn.Module):
     """The library's own head of a language model: tokens ``(B, T, D)`` to outputs ``(B, T, K)``, K the vocabulary.
 
-    Where the model's configuration ties its weights to those of the embeddings, the backbone's are used, and are no
-    parameters of this module: they train, freeze and are saved with the stage ``embeddings``.
+    If the model's configuration ties its weights to the embeddings (Press & Wolf 2017), the backbone's are used and are
+    not parameters of this module: they train, freeze and are saved with the stage ``embeddings``.
 
     Args:
         net: The backbone's network.
         family: Its `Family`.
-        files: Safetensors that the head's own weights are in; none for random ones.
+        files: Safetensors with the head's own weights; none for random ones.
 
     Raises:
         ConfigError: The library has no such head for the model.
-        WeightsError: The files hold tied weights that differ.
+        WeightsError: The files contain tied weights that differ.
 
     Attributes:
         random: Names of its tensors that the files lack.
@@ -78,7 +78,7 @@ class LMHead(nn.Module):
         return outputs + self.get_buffer(BIAS) if _there(self, BIAS) else outputs
 
     def _share(self, net: Any, target: str, source: str) -> None:
-        """Let a module of the head use a weight that has its name elsewhere, as no parameter of its own."""
+        """Make a module of the head use a weight stored elsewhere, without registering it as a parameter here."""
         owner, _, leaf = target.rpartition(".")
         place = source.rpartition(".")[0]
         if place.partition(".")[0] in self.parts:
@@ -89,11 +89,11 @@ class LMHead(nn.Module):
             weight = words.weight
         module = self.parts.get_submodule(owner)
         del module._parameters[leaf]
-        # Past nn.Module, which would list it. A copy of the task copies it once, with what it belongs to.
+        # Bypass nn.Module, which would register it. A deep copy of the task copies the weight once, with its owner.
         object.__setattr__(module, leaf, weight)
 
     def _load(self, files: list[Path], tied: dict[str, str]) -> None:
-        """Take the head's own weights from the model's files; what they lack stays random."""
+        """Load the head's own weights from the model's files; missing ones stay random."""
         if not files:
             return
         found = _read(files, (*self.parts, BIAS))
@@ -122,23 +122,25 @@ def write(
     num_beams: int = 1,
     begin: Mapping[str, int] | None = None,
 ) -> Tensor:
-    """Write on from texts, or what texts are to become, as the library's own `generate` does, without chance.
+    """Generate text without sampling (greedy or beam search), as the library's own `generate` does.
+
+    A decoder continues the texts; an encoder-decoder converts them.
 
     Args:
         net: The backbone's network, in eval mode.
         family: Its `Family`.
         lm_head: Its head.
-        folder: The model's, in which ``generation_config.json`` may lie.
-        x: `Inputs`: of ``input_ids`` and ``attention_mask`` ``(B, T)``.
-        max_new_tokens: Most tokens that are written; fewer where the model sees no more.
-        num_beams: Beginnings that are followed at once.
-        begin: The token that what is written begins with, by the library's own words; ``None``: the model's.
+        folder: The model's folder, which may contain ``generation_config.json``.
+        x: `Inputs` with ``input_ids`` and ``attention_mask`` ``(B, T)``.
+        max_new_tokens: Maximum number of generated tokens; fewer if the model's context is full.
+        num_beams: Number of beams; 1 is greedy search.
+        begin: First generated token, under the library's names for it; ``None`` for the model's.
 
     Returns:
-        Tokens that were written ``(B, S)``, behind whose end there is padding.
+        Generated tokens ``(B, S)``, padded after their end.
 
     Raises:
-        ConfigError: The model reads both ways, and writes nothing; or the text is as long as it sees.
+        ConfigError: The model has bidirectional attention and cannot generate; or the text fills its context.
     """
     from transformers import GenerationConfig
     from transformers import utils as library
@@ -172,13 +174,13 @@ def write(
 
 
 def padding_of(config: Any) -> int:
-    """The token that pads where a model names none: its end."""
+    """Return the padding token of a model that names none: its end token."""
     end = config.eos_token_id
     return int(next((e for e in (end if isinstance(end, list) else [end]) if e is not None), 0))
 
 
 def _shell(config: Any, family: Any) -> Any:
-    """The library's model with its head, of no weights at all."""
+    """Build the library's model with its head on the meta device, without any weights."""
     import transformers
 
     library: Any = getattr(transformers, LIBRARY[family.attention])
@@ -192,8 +194,8 @@ def _shell(config: Any, family: Any) -> Any:
 
 
 def _tied(shell: Any, config: Any, names: list[str]) -> dict[str, str]:
-    """Weights of the head that are others' under a second name, and these others."""
-    # The library says that T5 ties them always; the published weights of its version 1.1 do not, nor scale.
+    """Return the head's tied weights: their names, and the names of the weights that they share."""
+    # The library claims that T5 always ties them; the published weights of version 1.1 neither tie nor scale.
     if getattr(config, "scale_decoder_outputs", True) is False:
         return {}
     tied = shell.all_tied_weights_keys
@@ -201,7 +203,7 @@ def _tied(shell: Any, config: Any, names: list[str]) -> dict[str, str]:
 
 
 def _there(net: Any, name: str) -> bool:
-    """Whether a model has a member, or a tensor, of that name."""
+    """Return whether a model has a member or a tensor of that name."""
     module = net
     for part in name.split("."):
         module = getattr(module, part, None)
@@ -211,7 +213,7 @@ def _there(net: Any, name: str) -> bool:
 
 
 def _read(files: Iterable[Path], begin: tuple[str, ...]) -> dict[str, Tensor]:
-    """Tensors of files whose names begin so."""
+    """Read the tensors of files whose names start with one of the prefixes."""
     found = {}
     for file in files:
         with safe_open(file, framework="pt") as tensors:
@@ -225,7 +227,7 @@ def _read(files: Iterable[Path], begin: tuple[str, ...]) -> dict[str, Tensor]:
 
 
 def _around(net: Any, family: Any, lm_head: LMHead) -> Any:
-    """The library's model, made of the backbone's modules and the head's: no weight is copied."""
+    """Build the library's model from the backbone's and the head's modules, without copying weights."""
     shell = _shell(net.config, family)
     if family.attention == "encoder_decoder":
         base = getattr(shell, shell.base_model_prefix, shell)
@@ -250,7 +252,7 @@ def _around(net: Any, family: Any, lm_head: LMHead) -> Any:
 
 
 def _leaned_right(tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Bring padding from behind texts ``(B, T)`` in front of them, where a decoder that writes on wants it."""
+    """Move padding from the end of texts ``(B, T)`` to the start, where a decoder that continues them needs it."""
     length = tokens.shape[1]
     places = (torch.arange(length, device=tokens.device) + mask.sum(1, keepdim=True)) % length
     return tokens.gather(1, places), mask.gather(1, places)

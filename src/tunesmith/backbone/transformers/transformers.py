@@ -1,4 +1,4 @@
-"""Language models of Hugging Face's transformers, by name or folder."""
+"""Load language models of Hugging Face transformers by name or folder."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
 from tunesmith.modality.text import TextPreprocess
 
 HEADS = ("cls.", "pooler.", "lm_head.", "classifier.", "score.", "qa_outputs.", "classification_head.", "generator_")
-"""How the names of what is not the backbone's begin: heads of pretraining and of other tasks."""
+"""Prefixes of tensors outside the backbone: heads of pretraining and of other tasks."""
 
 UNBOUNDED = 512
-"""Most tokens for a model that states no limit."""
+"""Maximum number of tokens for a model that states no limit."""
 
 
 class Transformers(Backbone):
-    """A language model of transformers: an encoder, a decoder, or both.
+    """A language model of transformers: an encoder, a decoder, or an encoder-decoder.
 
-    Encoders are BERT, MiniLM, RoBERTa, DistilBERT, DeBERTa and ELECTRA; decoders GPT-2, Llama, Qwen and Mistral; both
-    T5, BART, mBART and Marian.
+    Encoders: BERT, MiniLM, RoBERTa, DistilBERT, DeBERTa, ELECTRA. Decoders: GPT-2, Llama, Qwen, Mistral.
+    Encoder-decoders: T5, BART, mBART, Marian.
 
-    The stages are ``embeddings``, one for each block (``block.0``, …; ``encoder.0``, …, ``decoder.0``, …) and, where
-    the model has one, the last normalisation (``norm``). Weights are read from safetensors only, and no code that comes
-    with a model is run.
+    The stages are ``embeddings``, one per block (``block.0``, …; ``encoder.0``, …, ``decoder.0``, …) and the final norm
+    (``norm``) if the model has one. Weights are read only from safetensors, and code that comes with a model is never
+    run.
 
     Args:
         name: A folder with ``config.json`` and the tokenizer's files, ``package:minilm``, or a name on the Hub, which
-            is asked only where its cache on this machine has no such model.
+            is only queried if its local cache does not have the model.
         weights: ``pretrained`` (those in the model's folder), a .safetensors file, or ``None`` for random ones.
-        pooling: What stands for a text: the mean of its tokens, its first one (``cls``) or its ``last`` one. ``auto``
-            takes the last one of decoders, where no other has seen all of the text, and the mean of encoders.
-        strict: Refuse weights with missing tensors, or a file with unknown ones.
+        pooling: How to pool a text's tokens: their mean, the first (``cls``) or the ``last``. ``auto`` takes the last
+            token of decoders, where no other has seen the whole text, and the mean for encoders.
+        strict: Reject weights with missing tensors, and files with unknown ones.
 
     Raises:
-        MissingExtraError: The library, or the package that carries the model, is not installed.
+        MissingExtraError: The library, or the package that contains the model, is not installed.
         ConfigError: There is no such model, or it is of another family.
         WeightsError: The weights cannot be found, read or matched.
     """
@@ -84,17 +84,17 @@ class Transformers(Backbone):
 
     @property
     def files(self) -> list[Path]:
-        """The model's configuration, what it says of writing, and its tokenizer's files."""
+        """The model's configuration, its generation settings, and its tokenizer's files."""
         folder = self._folder
         return [folder / "config.json", *folder.glob(SAID), *tokenizer_files(folder)]
 
     @property
     def apart(self) -> bool:
-        """Whether every stage uses weights of its own alone."""
+        """Whether no stage uses another stage's weights."""
         return bool(self._family.apart)
 
     def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
-        """Run one stage, as the model's own forward pass does."""
+        """Run one stage as the model's own forward pass does."""
         ran: dict[str, Tensor] = self._family.run(self.net, stage, x, self._frozen)
         return ran
 
@@ -107,7 +107,7 @@ class Transformers(Backbone):
             self._frozen = frozenset()
 
     def lm_head(self) -> LMHead:
-        """Make the head that the model was pretrained with, with its weights where the model has them.
+        """Build the head that the model was pretrained with, with its weights if the model has them.
 
         Raises:
             ConfigError: The library has no such head for the model.
@@ -119,7 +119,7 @@ class Transformers(Backbone):
         return LMHead(self.net, self._family, files)
 
     def write(self, lm_head: LMHead, x: Inputs, **options: Any) -> Tensor:
-        """Write on from texts, or what they are to become: tokens ``(B, S)``; see `transformers_words.write`."""
+        """Generate tokens ``(B, S)`` that continue or convert texts; see `lm_head.write`."""
         return write(self.net, self._family, lm_head, self._folder, x, **options)
 
     def pool(self, x: Any) -> Tensor:
@@ -145,13 +145,13 @@ class Transformers(Backbone):
 
 
 def _counted(x: Any) -> Tensor:
-    """Which of the tokens in motion count ``(B, T)``: in a decoder those that it reads."""
+    """Return the mask of the current tokens ``(B, T)``; in a decoder, of those that it reads."""
     mask: Tensor = x["target_mask"] if "memory" in x and "target_mask" in x else x["mask"]
     return mask
 
 
 def _configured(folder: Path) -> tuple[Any, Any]:
-    """The model's configuration, and its family."""
+    """Return the model's configuration and its family."""
     try:
         from transformers import AutoConfig
     except ImportError as error:
@@ -178,7 +178,7 @@ def _random(config: Any) -> Any:
 
 
 def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
-    """The model with the weights in its folder, by the library's own names for older ones."""
+    """Load the model with the weights in its folder; the library translates older names."""
     from transformers import AutoModel
     from transformers import utils as library
 
@@ -223,13 +223,16 @@ def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
 
 
 def _constant(config: Any) -> set[str]:
-    """Tables that the library computes and never trains; loading lets it forget which, and files may lack them."""
+    """Return the names of tables that the library computes and never trains; files may lack them.
+
+    Loading makes the library forget which they are.
+    """
     with torch.device("meta"):
         return {name for name, parameter in _random(config).named_parameters() if not parameter.requires_grad}
 
 
 def _without_heads(net: Any) -> Any:
-    """Take off what no classifier of ours uses, and second names of shared embeddings: a weight has one name here.
+    """Remove what our tasks do not use, and second names of shared embeddings: each weight has one name here.
 
     Tables that the library keeps constant, such as sinusoidal positions, become buffers, which no policy trains.
     """
@@ -237,7 +240,7 @@ def _without_heads(net: Any) -> Any:
         net.pooler = None
     if hasattr(net, "shared"):
         net.decoder.embed_tokens = None
-        # The library looks for the embeddings under either name: Marian's in its encoder.
+        # The library looks for the embeddings under either name; Marian's are in its encoder.
         if net.config.model_type == "marian":
             net.shared = None
         else:
@@ -251,11 +254,11 @@ def _without_heads(net: Any) -> Any:
 
 
 def _renamed(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take off what stands in front of the names of a backbone that was saved with a head."""
+    """Remove the prefix from the names of a backbone that was saved with a head."""
     return {name.removeprefix(f"{net.base_model_prefix}."): tensor for name, tensor in tensors.items()}
 
 
 def _most_tokens(config: Any) -> int:
     most = getattr(config, "max_position_embeddings", None) or UNBOUNDED
-    # The places of RoBERTa are counted from behind that of the padding.
+    # RoBERTa counts positions from after that of the padding.
     return int(most - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else most)

@@ -1,4 +1,4 @@
-"""Whether a value from a configuration fits an annotation, without importing what the annotation names."""
+"""Check whether a configuration value fits a type annotation, without importing the annotated types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunesmith.config.check.source import Found, Module, UnreadableError
 from tunesmith.errors import nearest
 
 OBJECT = object()
-"""Stands for what a nested ``_target_`` will build: it is taken to fit, whatever is asked for."""
+"""Placeholder for an object that a nested ``_target_`` will build; it fits every annotation."""
 
 _SCALARS: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 _PATHS = frozenset({"Path", "PathLike", "PurePath"})
@@ -24,15 +24,15 @@ _VALUE_BASES = frozenset({"Enum", "StrEnum", "IntEnum", "LightningEnum", "Protoc
 
 
 def fits(value: Any, annotation: ast.expr, module: Module | None) -> bool:
-    """Whether a value is of the annotated type.
+    """Return whether a value has the annotated type.
 
     Args:
         value: Plain data, or `OBJECT`.
-        annotation: As written in the source.
-        module: Where it is written.
+        annotation: The annotation's syntax tree.
+        module: Module that contains it.
 
     Returns:
-        Whether it fits. What cannot be told without importing counts as fitting.
+        Whether it fits; ``True`` if that cannot be decided without importing.
     """
     annotation = _opened(annotation)
     members = _members(annotation)
@@ -48,7 +48,7 @@ def fits(value: Any, annotation: ast.expr, module: Module | None) -> bool:
 
 
 def describe(annotation: ast.expr, module: Module | None) -> str:
-    """Say in words what an annotation asks for."""
+    """Describe in words what an annotation accepts."""
     annotation = _opened(annotation)
     members = _members(annotation)
     if members is not None:
@@ -66,7 +66,7 @@ def describe(annotation: ast.expr, module: Module | None) -> str:
 
 
 def words(annotation: ast.expr, module: Module | None) -> list[Any]:
-    """The values that a ``Literal`` allows, anywhere in the annotation."""
+    """Return the values that any ``Literal`` in the annotation allows."""
     annotation = _opened(annotation)
     members = _members(annotation)
     if members is not None:
@@ -78,7 +78,7 @@ def words(annotation: ast.expr, module: Module | None) -> list[Any]:
 
 
 def suggestion(value: Any, annotation: ast.expr, module: Module | None) -> str:
-    """The end of an error sentence about a value that does not fit: the way out."""
+    """Return the end of an error message about a value that does not fit: the way out."""
     options = [w for w in words(annotation, module) if isinstance(w, str)]
     if isinstance(value, str) and options:
         near = nearest(value, options)
@@ -89,7 +89,7 @@ def suggestion(value: Any, annotation: ast.expr, module: Module | None) -> str:
 
 
 def _opened(annotation: ast.expr) -> ast.expr:
-    """Parse a quoted annotation, and look inside ``Annotated``, ``Final`` and the like."""
+    """Parse a quoted annotation, and unwrap ``Annotated``, ``Final`` and the like."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         try:
             return _opened(ast.parse(annotation.value, mode="eval").body)
@@ -120,7 +120,7 @@ def _last(node: ast.expr) -> str:
 
 
 def _cost(annotation: ast.expr) -> int:
-    """1 where telling needs another file to be read, so that it is tried last."""
+    """Return 1 if deciding requires reading another file, so that it is tried last."""
     name = _last(annotation)
     known = name in _SCALARS or name in _PATHS or name in _LISTS or name in _DICTS or name in _ANYTHING | _OBJECTS
     return int(bool(name) and not known and name not in ("tuple", "Tuple"))
@@ -142,7 +142,7 @@ def _fits_name(value: Any, annotation: ast.expr, module: Module | None) -> bool:
 
 
 def _fits_found(value: Any, annotation: ast.expr, module: Module | None) -> bool:
-    """Whether a value fits a name that is defined elsewhere: a class, or an alias of another annotation."""
+    """Return whether a value fits a name defined elsewhere: a class, or an alias of another annotation."""
     found = _alias(annotation, module)
     if found is None or isinstance(found.node, ast.FunctionDef | ast.AsyncFunctionDef):
         return True
@@ -153,7 +153,7 @@ def _fits_found(value: Any, annotation: ast.expr, module: Module | None) -> bool
 
 
 def _is_type(node: ast.expr) -> bool:
-    """Whether what a name was assigned is a type alias, rather than a TypeVar or a value."""
+    """Return whether an assigned expression is a type alias, rather than a TypeVar or a value."""
     return isinstance(node, ast.Subscript | ast.BinOp | ast.Name | ast.Attribute)
 
 

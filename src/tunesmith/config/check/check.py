@@ -1,4 +1,4 @@
-"""Check a composed configuration before anything is built: every target, argument and type, all mistakes at once."""
+"""Check a composed configuration before building anything: report all wrong targets, arguments and types at once."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tunesmith.config.known import SUPPLIED
 from tunesmith.errors import ConfigError, nearest
 
 SPECIAL = frozenset({"_target_", "_args_", "_partial_", "_recursive_", "_convert_"})
-"""Keys of a node that are Hydra's, not the target's."""
-_UNKNOWN = object()  # a value that could not be read; its mistake is noted already
+"""Keys of a node that belong to Hydra."""
+_UNKNOWN = object()  # a value that could not be read; its mistake has been noted already
 
 
 class Mistake(NamedTuple):
-    """One thing that is wrong.
+    """A mistake in a configuration.
 
     Attributes:
         path: Dotted path of the key.
-        text: The sentence for the user.
+        text: The message for the user.
     """
 
     path: str
@@ -50,8 +50,8 @@ def check(
     """Check a composed configuration.
 
     Args:
-        cfg: Without Hydra's node, as `compose.compose` gives it.
-        command: The command it is for.
+        cfg: The configuration without Hydra's node, as `compose.compose` returns it.
+        command: The command it belongs to.
         config_dirs: As for `compose.compose`.
         recorded: Whether it was read from a run folder, which may have come from anywhere.
         trust: What the command may import; ``None`` for what the user allows whatever the command.
@@ -60,7 +60,7 @@ def check(
         What the command may import, with the plug-ins that a composed configuration names.
 
     Raises:
-        ConfigError: Something is wrong; it lists everything that is.
+        ConfigError: It contains mistakes; all are listed.
     """
     trust = (trust or gate.trust()) if recorded else (trust or gate.trust()).composing(cfg, command)
     found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), trust)
@@ -74,7 +74,7 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], trust: Trust)
     checker = _Checker(trust)
     cfg = cfg.copy()
     if OmegaConf.select(cfg, "paths") is not None and OmegaConf.select(cfg, "paths.run", default="") is None:
-        OmegaConf.update(cfg, "paths.run", "<run>")  # known once the run folder is made
+        OmegaConf.update(cfg, "paths.run", "<run>")  # known only once the run folder exists
     _complete_phases(cfg)
     root = root_signature(command)
     groups = set(groups) - set(root.parameters)
@@ -83,7 +83,7 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], trust: Trust)
         if name not in groups and not root.accepts(name):
             checker.note(name, unknown_key(name, [*root.parameters, *groups]))
     checker.arguments(cfg, root, "", only=frozenset(root.parameters))
-    # The cache changes no number, and a run has no sweep: a configuration without one does without.
+    # The cache changes no results, and a single run has no sweep: both groups are optional.
     needed = {path.partition(".")[0] for path in SUPPLIED} - {"cache", "sweep"} if command == "train" else set()
     for name in sorted(needed - set(cfg)):
         checker.note(name, f"Expected the group {name} to be there, but it is missing: choose one of its options.")
@@ -94,7 +94,7 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], trust: Trust)
 
 
 def _complete_phases(cfg: DictConfig) -> None:
-    """Give what a phase changes of the run's optimizer or schedule the run's target, by which it is checked."""
+    """Add the run's target to a phase's partial optimizer or scheduler, so that it can be checked."""
     phases = OmegaConf.select(cfg, "policy.phases", throw_on_resolution_failure=False, default=())
     for phase in phases if isinstance(phases, ListConfig) else ():
         for name in ("optimizer", "scheduler"):
@@ -102,11 +102,11 @@ def _complete_phases(cfg: DictConfig) -> None:
             target = OmegaConf.select(cfg, f"{name}._target_", default=None)
             if isinstance(node, DictConfig) and "_target_" not in node and target:
                 with flag_override(node, "struct", False):
-                    node.update(_target_=target, _partial_=True)  # partial: the run's node gives the other arguments
+                    node.update(_target_=target, _partial_=True)  # partial: the run's node has the other arguments
 
 
 def root_signature(command: str) -> Signature:
-    """The root keys of a command; anything goes where `schema` has no class for it."""
+    """Return the root keys of a command; any key is accepted if `schema` has no class for it."""
     try:
         return signature.read(f"tunesmith.config.schema.{command.title().replace('_', '')}")
     except AbsentError:
@@ -114,25 +114,25 @@ def root_signature(command: str) -> Signature:
 
 
 def supplied(path: str) -> tuple[str, ...]:
-    """Names of the arguments that code passes to the target at a config path."""
+    """Return the names of the arguments that code passes to the target at a config path."""
     depth = path.count(".")
     return tuple(n for p, names in SUPPLIED.items() if p.count(".") == depth and fnmatchcase(path, p) for n in names)
 
 
 def _has_parts(path: str) -> bool:
-    """Whether what code passes here is built from the nodes below, as ``task.metrics`` is."""
+    """Return whether the supplied argument is built from child nodes, as ``task.metrics`` is."""
     return any(p.startswith(f"{path}.") for p in SUPPLIED)
 
 
 def unknown_key(key: str, valid: Iterable[str]) -> str:
-    """The sentence for a key that is not known; ``valid`` are the dotted keys that stand in its place."""
+    """Return the message for an unknown key; ``valid`` are the dotted keys allowed in its place."""
     last = {name.rpartition(".")[2]: name for name in valid}
     near = difflib.get_close_matches(key.rpartition(".")[2], last)
     return f"Expected a key that exists but got '{key}'.{nearest(key, [last[n] for n in near] or last.values())}"
 
 
 def wrong_type(path: str, value: Any, parameter: Parameter) -> str | None:
-    """The sentence for a value of the wrong type; ``None`` where it fits."""
+    """Return the message for a value of the wrong type; ``None`` if it fits."""
     kind, module = parameter.annotation, parameter.module
     default_is_none = parameter.default is not None and getattr(parameter.default, "value", "") is None
     if value is _UNKNOWN or kind is None or (value is None and default_is_none):
@@ -145,7 +145,7 @@ def wrong_type(path: str, value: Any, parameter: Parameter) -> str | None:
 
 
 class _Checker:
-    """Walks a configuration and notes every mistake.
+    """Walks a configuration and collects every mistake.
 
     Args:
         trust: What passes the gate.
@@ -162,7 +162,7 @@ class _Checker:
         self.found.append(Mistake(path, text))
 
     def place(self, cfg: DictConfig) -> None:
-        """Check that a run's folder will lie among the others, and that the run it is about lies on this machine."""
+        """Check that the run's folder stays below paths.logs, and that the run referred to is a local folder."""
         name = OmegaConf.select(cfg, "name", default="", throw_on_resolution_failure=False)
         if isinstance(name, str) and leaves(name):
             self.note("name", f"Expected name to stay in paths.logs but got '{name}': leave out what leads out of it.")
@@ -172,7 +172,7 @@ class _Checker:
                 self.note(key, f"Expected {key} to be a local folder but got the address '{value}': download it first.")
 
     def node(self, parent: DictConfig | ListConfig, key: Any, path: str) -> Any:
-        """Check what stands at a key, and give it as plain data, with `OBJECT` for what will be built."""
+        """Check the value at a key and return it as plain data, with `OBJECT` for nodes with a ``_target_``."""
         if OmegaConf.is_missing(parent, key):
             self.note(path, f"Expected {path} to be given, but it is missing: add '{path}=…'.")
             return _UNKNOWN
@@ -201,7 +201,7 @@ class _Checker:
         try:
             if not self.trust.passes(target):
                 with suppress(UnreadableError):
-                    source.resolve(target)  # a misspelling is told as one
+                    source.resolve(target)  # report a misspelling as such
                 self.note(path, f"Expected {path}._target_ {gate.refusal(target)}")
                 return
             signed = signature.read(target, self.trust)
@@ -211,7 +211,7 @@ class _Checker:
         self.arguments(node, signed, path)
 
     def arguments(self, node: DictConfig, signed: Signature, path: str, only: frozenset[str] | None = None) -> None:
-        """Check the keys of a node against what its target takes."""
+        """Check the keys of a node against its target's signature."""
         if "_args_" in node:
             self.node(node, "_args_", f"{path}._args_")
         by_code = supplied(path) if path else ()
@@ -252,7 +252,7 @@ class _Checker:
                 self.typed(f"{path}.{name}", item, signed.parameters[str(name)])
 
     def required(self, node: DictConfig, signed: Signature, path: str, given: set[str]) -> None:
-        """Note arguments without a default that nobody gives."""
+        """Note missing arguments that have no default."""
         positional = len(node.get("_args_") or ())
         for name, parameter in list(signed.parameters.items())[positional:]:
             if parameter.required and name not in given:
@@ -262,19 +262,19 @@ class _Checker:
 
 
 def leaves(name: str) -> bool:
-    """Whether a name, taken as a path, leads out of the folder that it is for."""
+    """Return whether a name, used as a path, leaves its parent folder."""
     return Path(name).is_absolute() or ".." in Path(name).parts
 
 
 def _reference(node: DictConfig, name: str) -> str | None:
-    """The path that a value refers to, so that one wrong value is one mistake; ``None`` where it is no reference."""
+    """Return the path that a value refers to, so that one wrong value is reported once; ``None`` if it is literal."""
     raw = node._get_node(name)
     match = re.fullmatch(r"\$\{([\w.]+)\}", str(raw._value())) if isinstance(raw, Node) else None
     return match[1] if match else None
 
 
 def _declared(parameter: Parameter) -> Signature | None:
-    """The fields of a dataclass of `schema` that a parameter is annotated with."""
+    """Return the fields of the `schema` dataclass that annotates a parameter; ``None`` if there is none."""
     kind, module = parameter.annotation, parameter.module
     if module is None or kind is None or module.name != "tunesmith.config.schema" or not hasattr(kind, "id"):
         return None

@@ -1,4 +1,4 @@
-"""Keys that command-line overrides name: whether they exist, and what they may hold."""
+"""Check the keys of command-line overrides: whether they exist, and whether their values fit."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def settle(
     note: Callable[[str, str], None],
     trust: Trust | None = None,
 ) -> str | None:
-    """Decide on an override of a key: as it is, with ``++`` in front, or a mistake.
+    """Decide how to treat an override of a key: keep it, put ``++`` in front, or note a mistake.
 
     Args:
-        cfg: Composed without the override; keys that it names with ``_target_`` are set already.
+        cfg: Configuration composed without the override; overrides of ``_target_`` are applied already.
         override: The override.
         command: The command.
         groups: Names of all config groups.
@@ -36,7 +36,7 @@ def settle(
         trust: What the command may import.
 
     Returns:
-        How it must be written for Hydra, where that is not as it was.
+        The override as Hydra needs it, if that differs from what was typed.
     """
     key = override.key_or_group
     if override.package is not None:
@@ -57,7 +57,7 @@ def settle(
 
 
 def apply(cfg: DictConfig, override: Override, value: Any, trust: Trust | None = None) -> None:
-    """Change a composed configuration as Hydra would; what cannot be done has been noted by `settle`."""
+    """Apply an override to a composed configuration as Hydra would; `settle` has noted what cannot be applied."""
     key = override.key_or_group
     parent, last = _parent(cfg, key), key.rpartition(".")[2]
     try:
@@ -71,7 +71,7 @@ def apply(cfg: DictConfig, override: Override, value: Any, trust: Trust | None =
 
 
 def wrong_type(cfg: DictConfig, key: str, value: Any, command: str, trust: Trust | None = None) -> str | None:
-    """The sentence for a value that does not fit a key; ``None`` where it fits."""
+    """Return the message for a value that does not fit a key; ``None`` if it fits."""
     parent = _parent(cfg, key)
     signed = _signature(parent, command if parent is cfg else None, trust)
     parameter = signed.parameters.get(key.rpartition(".")[2]) if signed else None
@@ -95,7 +95,7 @@ def _holds(parent: Any, last: str) -> bool:
 
 
 def _known(cfg: DictConfig, parent: Any, last: str, trust: Trust | None) -> bool:
-    """Whether a change of a key without ``+`` can be made: an unknown key is one mistake, and not to be found twice."""
+    """Return whether a key can be changed without ``+``; an unknown key is one mistake, and not to be noted twice."""
     signed = _signature(parent, None, trust)
     return parent is cfg or _holds(parent, last) or (signed is not None and last in {*signed.parameters, *SPECIAL})
 
@@ -113,12 +113,12 @@ def _signature(parent: Any, command: str | None, trust: Trust | None = None) -> 
 
 
 def choices(cfg: DictConfig) -> dict[str, Any]:
-    """The option of each group, Hydra's own groups left out; groups chosen by a list are missing."""
+    """Return the option of each group, without Hydra's own groups; groups chosen by a list are missing."""
     return {str(k): v for k, v in cfg.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
 
 
 def _unknown(cfg: DictConfig, key: str, command: str) -> str:
-    """The sentence for a key that does not exist, with the nearest that do: beside it, or else anywhere."""
+    """Return the message for an unknown key, with the nearest known ones: its siblings first, then any."""
     beside = _beside(cfg, key, command)
     if isinstance(_parent(cfg, key), DictConfig):
         text = check.unknown_key(key, beside)
@@ -134,7 +134,7 @@ def _unknown(cfg: DictConfig, key: str, command: str) -> str:
 
 
 def _beside(cfg: DictConfig, key: str, command: str) -> list[str]:
-    """The keys that would have been right in place of ``key``: those of its deepest ancestor that exists."""
+    """Return the keys that would be valid in place of ``key``: those of its deepest existing ancestor."""
     path = key.rpartition(".")[0]
     while path and not isinstance(_parent(cfg, f"{path}."), DictConfig):
         path = path.rpartition(".")[0]

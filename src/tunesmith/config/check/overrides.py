@@ -1,7 +1,7 @@
-"""Read the overrides of a command line: find every mistake at once, let arguments through that a YAML does not list.
+"""Read the overrides of a command line: report all mistakes at once, and accept arguments that a YAML does not list.
 
-Hydra stops at the first mistake, and wants a ``+`` in front of a key that the YAML does not list. Here the signature of
-the target decides: ``trainer.limit_train_batches=2`` becomes ``++trainer.limit_train_batches=2``.
+Hydra stops at the first mistake, and requires a ``+`` in front of a key that the YAML does not list. Here the target's
+signature decides: ``trainer.limit_train_batches=2`` becomes ``++trainer.limit_train_batches=2``.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from tunesmith.config.hydra import app
 from tunesmith.errors import ConfigError, nearest
 
 COMBINATIONS = 32
-"""Combinations of swept group options that are composed and checked before the first job (about 0.1 s each)."""
+"""Combinations of swept group options composed and checked before the first job (about 0.1 s each)."""
 
 SWEPT_VALUES = 1000
-"""Values of one sweep that are checked before the first job; each job's configuration is checked again anyway."""
+"""Values per sweep checked before the first job; each job's configuration is checked again anyway."""
 
 
 @dataclass
 class Prepared:
-    """Overrides, read.
+    """The result of reading overrides.
 
     Attributes:
         overrides: What Hydra gets.
@@ -57,7 +57,7 @@ class Prepared:
     trust: Trust | None = None
 
     def note(self, path: str, text: str) -> None:
-        """Add a mistake, unless one is known of the same key, or it follows from a wrong option."""
+        """Add a mistake, unless the same key already has one, or it follows from an invalid option."""
         hidden = any(path == g or path.startswith(f"{g}.") for g in self.ignore)
         if not hidden and all(m.text != text and (not path or m.path != path) for m in self.mistakes):
             self.mistakes.append(Mistake(path, text))
@@ -71,18 +71,18 @@ def prepare(
     sweep: bool | None = None,
     trust: Trust | None = None,
 ) -> Prepared:
-    """Read overrides and compose with those that hold.
+    """Read overrides, and compose with the valid ones.
 
     Args:
         hydra: Hydra's application.
         command: The command.
-        texts: The overrides as written.
+        texts: Overrides as typed.
         dirs: Folders of configurations.
         sweep: Whether ``-m`` was given.
         trust: What the command may import.
 
     Returns:
-        What Hydra gets, and what is wrong. Overrides that begin with ``hydra.`` pass unread.
+        The overrides for Hydra, and the mistakes. Overrides that begin with ``hydra.`` pass unchecked.
     """
     ready = Prepared(sweep=bool(sweep), trust=trust)
     names = find.group_names(dirs)
@@ -108,7 +108,7 @@ def prepare(
 
 
 def examine(ready: Prepared, command: str, dirs: Sequence[Path]) -> None:
-    """Check the composed configurations too, and add what is wrong with them to the mistakes."""
+    """Check the composed configurations too, and add their mistakes."""
     names = find.group_names(dirs)
     for cfg in ready.configs:
         for mistake in mistakes(cfg, command, names, (ready.trust or gate.trust()).composing(cfg, command)):
@@ -116,7 +116,7 @@ def examine(ready: Prepared, command: str, dirs: Sequence[Path]) -> None:
 
 
 def values(override: Override) -> list[Any]:
-    """The values of an override: one, or those of a sweep that can be counted up."""
+    """Return the values of an override: its single value, or the listed values of a sweep."""
     if not override.is_sweep_override():
         return [override.value()]
     if override.is_interval_sweep():
@@ -132,7 +132,7 @@ def _parsed(texts: Iterable[str], ready: Prepared) -> Iterator[Override]:
         try:
             override = parser.parse_overrides([text])[0]
             if override.is_range_sweep():
-                values(override)  # a range that cannot be counted up shows itself only now
+                values(override)  # only this reveals a range that cannot be listed
             yield override
         except HydraException as error:
             reason = re.sub(r"^(Error parsing override '.*'\n|LexerNoViableAltException: )", "", str(error))
@@ -148,14 +148,14 @@ def _is_group(hydra: Hydra, override: Override, names: Iterable[str]) -> bool:
 
 
 def _has_option(hydra: Hydra, override: Override, ready: Prepared) -> bool:
-    """Check the option that an override chooses of a group."""
+    """Check the option that an override chooses for a group."""
     group = override.key_or_group
     override.config_loader = hydra.config_loader
     if override.is_delete():
         return True
     options = hydra.config_loader.get_group_options(group, ObjectType.CONFIG)
     chosen = [o for v in values(override) for o in (v if isinstance(v, list) else [v])]
-    # Hydra reads `nan` or `1` as a number, and takes no number for an option, even where a file has that name.
+    # Hydra parses `nan` or `1` as a number, and rejects numbers as options even if a file has that name.
     wrong = [o for o in chosen if not (isinstance(o, str) and _exists(hydra, group, o))]
     for option in wrong:
         shown = "null" if option is None else str(option)
@@ -181,7 +181,7 @@ def _needs_m(override: Override) -> str:
 def _compose(
     hydra: Hydra, command: str, own: list[Override], groups: list[Override], ready: Prepared
 ) -> list[DictConfig]:
-    """Compose with each combination of the chosen groups; drop choices that the command has no place for."""
+    """Compose each combination of the chosen groups; drop groups that the command does not have."""
     fixed = [o.input_line or "" for o in own]
     lost: list[Override] = []
     while True:
@@ -215,13 +215,13 @@ def _line(override: Override, choice: str | None) -> str:
 def _apply_all(
     base: DictConfig, rest: list[Override], command: str, groups: Iterable[str], ready: Prepared
 ) -> dict[int, str]:
-    """Put the first value of every key override into a composed configuration, and check the types of the others.
+    """Apply the first value of every key override to a composed configuration, and check the types of the others.
 
     Returns:
-        How overrides must be written for Hydra where that is not as they were, by the override's id.
+        The overrides that Hydra needs in another form, by the override's id.
     """
     lines = {}
-    # A new target decides which of the other keys exist, so it goes first.
+    # A new target determines which other keys exist, so apply it first.
     for override in sorted(rest, key=lambda o: not o.key_or_group.endswith("_target_")):
         line = keys.settle(base, override, command, groups, ready.note, ready.trust)
         if line:

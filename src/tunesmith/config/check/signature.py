@@ -1,4 +1,4 @@
-"""Which arguments a `_target_` takes, read from its source: no import, unless the source does not tell."""
+"""Read which arguments a `_target_` takes from its source, importing it only if the source does not tell."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True)
 class Parameter:
-    """One argument that a target takes.
+    """One argument of a target.
 
     Attributes:
         name: Its name.
         required: Whether it has no default.
-        annotation: Its type as written; ``None`` where there is none.
-        default: Its default as written; ``None`` where there is none.
-        module: The module in which the names of the annotation have their meaning.
+        annotation: Its type as written; ``None`` if it has none.
+        default: Its default as written; ``None`` if it has none.
+        module: Module in which the annotation's names are resolved.
     """
 
     name: str
@@ -40,18 +40,18 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a target can be called with.
+    """The arguments of a target.
 
     Attributes:
         parameters: By name, in the order of positional arguments.
-        open: Whether it takes any further keyword argument.
+        open: Whether it accepts any further keyword argument.
     """
 
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     open: bool = False
 
     def accepts(self, name: str) -> bool:
-        """Whether the target takes an argument of this name."""
+        """Return whether the target takes an argument of this name."""
         return self.open or name in self.parameters
 
 
@@ -67,7 +67,7 @@ def read(target: str, trust: Trust | None = None) -> Signature:
 
     Raises:
         AbsentError: There is no such class or function.
-        UnreadableError: Only importing it can tell, which the gate forbids.
+        UnreadableError: It would have to be imported, which the gate forbids.
     """
     signature = _of_source(target)
     if signature is None and not (trust or gate.trust()).passes(target):
@@ -95,7 +95,7 @@ def _decorators(node: Function | ast.ClassDef) -> set[str]:
 
 
 def _of_class(found: Found) -> Signature | None:
-    """Signature of a class; ``None`` where neither it nor its bases take any argument."""
+    """Return the signature of a class; ``None`` if neither it nor its bases take arguments."""
     assert isinstance(found.node, ast.ClassDef)
     if "dataclass" in _decorators(found.node):
         return _of_dataclass(found)
@@ -149,7 +149,7 @@ def _has_default(call: ast.Call) -> bool:
 
 
 def _of_function(node: Function, module: Module, skip: bool) -> tuple[Signature, str | None]:
-    """Signature of a function, and the name of its ``**kwargs`` if it has any."""
+    """Return a function's signature, and the name of its ``**kwargs`` if it has any."""
     arguments = node.args
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
@@ -160,7 +160,7 @@ def _of_function(node: Function, module: Module, skip: bool) -> tuple[Signature,
 
 
 def _with_rest(signature: Signature, init: Function, rest: str, found: Found) -> Signature:
-    """Find out what becomes of ``**kwargs``: handed to the base class, taken apart here, or anything goes."""
+    """Resolve ``**kwargs``: passed on to the base class, taken apart here, or arbitrary."""
     calls = [n for n in ast.walk(init) if isinstance(n, ast.Call)]
     forwards = [c for c in calls if any(k.arg is None and _is_name(k.value, rest) for k in c.keywords)]
     popped = [_popped(c, rest) for c in calls]
@@ -184,7 +184,7 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 
 def _popped(call: ast.Call, rest: str) -> str | None:
-    """The ``x`` of ``kwargs.pop("x", …)`` or ``kwargs.get("x", …)``."""
+    """Return the ``x`` of ``kwargs.pop("x", …)`` or ``kwargs.get("x", …)``."""
     is_pop = isinstance(call.func, ast.Attribute) and call.func.attr in ("pop", "get", "setdefault")
     if is_pop and _is_name(call.func.value, rest) and call.args:  # type: ignore[attr-defined]  # a pop is a call of an attribute
         key = call.args[0]
@@ -194,7 +194,7 @@ def _popped(call: ast.Call, rest: str) -> str | None:
 
 @cache
 def _by_import(target: str) -> Signature:
-    """The last resort, for what the source does not tell: compiled code, names made at run time."""
+    """Import the target to read its signature: the last resort, for compiled code and names created at run time."""
     value = _imported(target)
     try:
         signature = inspect.signature(value)

@@ -1,7 +1,7 @@
-"""Find where a dotted name is defined by reading source files, so that nothing heavy is imported.
+"""Find where a dotted name is defined by reading source files, without importing anything heavy.
 
 Importing torch takes seconds; parsing the files that define `torch.optim.AdamW` takes milliseconds. Only the finders of
-the top-level package are asked (which imports nothing); from there on paths are walked and files are parsed.
+the top-level package are used (which imports nothing); below it, paths are walked and files are parsed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class UnreadableError(Exception):
-    """The source does not tell; only importing can."""
+    """Raised when the source does not tell, so that only importing could."""
 
 
 class AbsentError(Exception):
-    """The name certainly does not exist.
+    """Raised when a name certainly does not exist.
 
     Args:
-        name: The dotted name that exists no more.
+        name: The shortest dotted prefix that does not exist.
         valid: Names that exist in its place.
     """
 
@@ -37,7 +37,7 @@ class AbsentError(Exception):
 
 @dataclass(frozen=True)
 class Imported:
-    """A name that an import statement binds: ``name`` of ``module``, or the module itself."""
+    """A name bound by an import statement: ``name`` of ``module``, or the module itself."""
 
     module: str
     name: str | None = None
@@ -45,13 +45,13 @@ class Imported:
 
 @dataclass(eq=False)
 class Module:
-    """A module known by its source file.
+    """A module, read from its source file.
 
     Attributes:
         name: Dotted name.
-        folders: Where its submodules are looked for; empty unless it is a package.
+        folders: Folders of its submodules; empty unless it is a package.
         names: What each of its names is bound to.
-        stars: Modules that it imports everything from.
+        stars: Modules imported with a star.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Module:
     stars: list[str] = field(default_factory=list)
 
     def read(self, statements: list[ast.stmt], first: bool = False) -> None:
-        """Note what the statements bind; ``first`` keeps what is bound already (the else of an if, an except)."""
+        """Record the names that statements bind; ``first`` keeps existing bindings (the else of an if, an except)."""
         for statement in statements:
             for name, value in self._bindings(statement):
                 if not (first and name in self.names):
@@ -104,7 +104,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Found:
-    """A definition, or the expression a name was assigned, and the module it stands in."""
+    """A definition, or the expression assigned to a name, and the module that contains it."""
 
     module: Module
     node: Definition | ast.expr
@@ -118,7 +118,7 @@ def load(name: str) -> Module | None:
         name: Dotted name.
 
     Returns:
-        The module, or ``None`` where there is certainly no such module.
+        The module, or ``None`` if it certainly does not exist.
 
     Raises:
         UnreadableError: The module has no Python source (an extension, a custom finder).
@@ -169,12 +169,12 @@ def lookup(module: Module, name: str, seen: frozenset[tuple[str, str]] = frozens
     """Find what a name means inside a module, following re-exports.
 
     Args:
-        module: The module whose name it is.
+        module: The module.
         name: The name, without dots.
-        seen: Pairs of module and name already followed, so that import cycles end.
+        seen: Pairs of module and name already followed, to stop at import cycles.
 
     Returns:
-        The definition, a module, or ``None`` where the name certainly does not exist.
+        The definition, a module, or ``None`` if the name certainly does not exist.
 
     Raises:
         UnreadableError: The source does not tell.
@@ -215,12 +215,12 @@ def evaluate(module: Module, expr: ast.expr, seen: frozenset[tuple[str, str]] = 
     """Find what a dotted expression, such as ``nn.Module``, means inside a module.
 
     Args:
-        module: Where the expression stands.
+        module: Module that contains the expression.
         expr: Names and attributes only; anything else is not followed.
         seen: As in `lookup`.
 
     Returns:
-        What it means, or ``None`` where that is not known.
+        Its meaning, or ``None`` if that is unknown.
 
     Raises:
         UnreadableError: The source does not tell.
@@ -242,10 +242,10 @@ def resolve(dotted: str) -> tuple[Found, Definition | None]:
         dotted: Such as ``torch.optim.AdamW`` or ``package.Class.from_file``.
 
     Returns:
-        The definition, and the class that owns it where it is a method.
+        The definition, and, for a method, the class that owns it.
 
     Raises:
-        AbsentError: There is no such thing.
+        AbsentError: There is no such class or function.
         UnreadableError: The source does not tell.
     """
     top, *rest = dotted.split(".")
@@ -256,8 +256,8 @@ def resolve(dotted: str) -> tuple[Found, Definition | None]:
     for i, part in enumerate(rest):
         before, path = here, ".".join([top, *rest[: i + 1]])
         if isinstance(before, Module):
-            # A package seldom hides its submodule behind an attribute of the same name, and asking for the file
-            # first spares parsing torch/__init__.py.
+            # A package rarely shadows its submodule with an attribute of the same name, and trying the file first
+            # avoids parsing torch/__init__.py.
             submodule = load(path) if i < len(rest) - 1 and before.folders else None
             here = submodule or lookup(before, part)
         else:
@@ -270,7 +270,7 @@ def resolve(dotted: str) -> tuple[Found, Definition | None]:
 
 
 def names_in(module: Module, seen: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """All names that a module has: its own, its submodules', and those it imports by a star."""
+    """List all names of a module: its own, its submodules, and those it imports with a star."""
     files = [p.stem for f in module.folders for p in f.glob("[a-z]*") if _is_module(p)]
     names = [*module.names, *files]
     for star in set(module.stars) - seen:
@@ -291,5 +291,5 @@ def _member(owner: Found, name: str) -> tuple[ast.ClassDef, Found]:
     body.read(owner.node.body)
     node = body.names.get(name)
     if node is None or isinstance(node, Imported):
-        raise UnreadableError(name)  # inherited, or made at run time
+        raise UnreadableError(name)  # inherited, or created at run time
     return owner.node, Found(owner.module, node)

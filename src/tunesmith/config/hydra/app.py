@@ -1,4 +1,4 @@
-"""Hydra's application, started on our folders and with our errors; what is private in Hydra is used here alone."""
+"""Start Hydra on our folders and with our errors; the only place that uses Hydra's private names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ turn = threading.RLock()
 
 
 class Loader(ConfigLoaderImpl):
-    """Hydra's loader, through which every job's configuration comes, behind the gate.
+    """Hydra's loader, extended with the gate; every job's configuration passes through it.
 
     What a file, such as an experiment, sets below a group belongs to the option that it chooses of that group, and goes
     where another one is chosen in its place: LoRA's ``policy.rank`` is nothing to ``policy=full``, and the phases of a
@@ -58,7 +58,7 @@ class Loader(ConfigLoaderImpl):
         """Compose a configuration.
 
         Raises:
-            ConfigError: Hydra's node names what may not be run.
+            ConfigError: Hydra's node names something that may not run.
         """
         cfg = super().load_configuration(*args, **kwargs)
         hydra_gate.require(cfg, self.trust)
@@ -105,8 +105,8 @@ def start(command: str, dirs: Sequence[Path], trust: Trust | None = None) -> Hyd
         trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Returns:
-        Hydra's application. Its search path is ours, so that ``--config-dir`` and ``./conf`` go in front of the
-        package's own; Hydra itself would put them behind.
+        Hydra's application. Its search path is ours: ``--config-dir`` and ``./conf`` come before the package's own
+        folder, whereas Hydra would put them behind it.
     """
     *front, last = dirs
     _find_plugins()
@@ -122,7 +122,7 @@ def start(command: str, dirs: Sequence[Path], trust: Trust | None = None) -> Hyd
 
 
 def _find_plugins() -> None:
-    """Let Hydra import its installed plug-ins, and none from a folder ``hydra_plugins`` in the present folder."""
+    """Let Hydra import its installed plug-ins, but not those in ``./hydra_plugins``."""
     before = list(sys.path)
     sys.path[:] = [entry for entry in before if entry and Path(entry) != Path.cwd()]
     try:
@@ -132,7 +132,7 @@ def _find_plugins() -> None:
 
 
 def load(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose the whole configuration, Hydra's own node included.
+    """Compose the whole configuration, including Hydra's own node.
 
     Raises:
         ConfigError: Hydra cannot compose it.
@@ -144,10 +144,10 @@ def load(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def run(hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[DictConfig], Any], sweep: bool) -> None:
-    """Run one job, or with ``sweep`` one job for each combination of swept values.
+    """Run one job or, with ``sweep``, one job per combination of swept values.
 
     Raises:
-        ConfigError: Hydra cannot compose a job; what ``task`` raises is its own affair.
+        ConfigError: Hydra cannot compose a job. Exceptions of ``task`` propagate unless they are Hydra's.
     """
     mode = "MULTIRUN" if sweep else "RUN"
     launch = hydra.multirun if sweep else hydra.run
@@ -156,10 +156,10 @@ def run(hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[Di
 
 
 def describe_job(hydra: Hydra, command: str) -> None:
-    """Complete what Hydra says of the present job, and take away what it should not have written.
+    """Complete Hydra's description of the current job, and remove a file that it should not write.
 
-    Its choices leave out the groups that a list chooses. Its sweeper writes the whole configuration, secrets included,
-    before the first job; each run folder holds what there is to know of it.
+    Hydra's choices omit the groups that are chosen by a list. Its sweeper writes the whole configuration, secrets
+    included, before the first job; each run folder holds all there is to know about it.
     """
     job: Any = HydraConfig.get()
     (Path(job.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
@@ -174,10 +174,10 @@ def describe_job(hydra: Hydra, command: str) -> None:
 
 
 def settled(cfg: DictConfig) -> DictConfig:
-    """Take Hydra's node out of a configuration, and put values where ``${hydra:…}`` refers to it.
+    """Remove Hydra's node from a configuration, and replace references to it, ``${hydra:…}``, by their values.
 
     Args:
-        cfg: A whole configuration, with its node ``hydra``; or, in a job of Hydra's, without it.
+        cfg: A whole configuration, including its node ``hydra``; or, inside one of Hydra's jobs, without it.
 
     Returns:
         A copy that can be resolved, saved and rebuilt anywhere.
@@ -197,14 +197,14 @@ def settled(cfg: DictConfig) -> DictConfig:
 
 
 def alone(cfg: DictConfig) -> DictConfig:
-    """Take the sweep out of a checked configuration: a job is the same run alone as in a sweep."""
+    """Remove the sweep from a checked configuration: a job is the same run, alone or in a sweep."""
     with open_dict(cfg):
         cfg.pop("sweep", None)
     return cfg
 
 
 def _references(node: Any, mark: str) -> Iterator[tuple[Any, Any]]:
-    """Every (container, key) whose raw value holds ``mark``, outside Hydra's node."""
+    """Yield every (container, key) whose raw value contains ``mark``, outside Hydra's node."""
     keys = [k for k in node if k != "hydra"] if OmegaConf.is_dict(node) else range(len(node))
     for key in keys:
         child = node._get_node(key)
@@ -220,7 +220,7 @@ def _is_leaf(node: Container) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn Hydra's and OmegaConf's own errors into ours: one sentence each.
+    """Translate Hydra's and OmegaConf's errors into ours, one sentence each.
 
     Raises:
         ConfigError: The body raised one of theirs.
@@ -232,7 +232,7 @@ def translated() -> Iterator[None]:
 
 
 def sentence(error: BaseException) -> str:
-    """Say one of Hydra's multi-line errors in one line."""
+    """Condense one of Hydra's multi-line errors into one line."""
     texts = [str(error)]
     if isinstance(error.__cause__, OmegaConfBaseException):
         texts.append(str(error.__cause__))

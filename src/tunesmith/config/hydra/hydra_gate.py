@@ -1,4 +1,4 @@
-"""The gate for Hydra's own node: its launcher, sweeper, callbacks and logging can each name what is to be run."""
+"""Guard Hydra's own node: its launcher, sweeper, callbacks and logging can each name code to run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CORE = frozenset(
         "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
     }
 )
-"""What Hydra itself uses."""
+"""Hydra's own classes."""
 
 HANDLERS = frozenset({"logging.StreamHandler", "logging.FileHandler", "logging.NullHandler"})
 STREAMS = frozenset({"ext://sys.stdout", "ext://sys.stderr"})
-"""What a logging configuration may name: by `logging.config` it could call anything."""
+"""What a logging configuration may name: `logging.config` could call anything."""
 
 
 def require(cfg: DictConfig, trust: Trust | None = None) -> None:
@@ -37,7 +37,8 @@ def require(cfg: DictConfig, trust: Trust | None = None) -> None:
         trust: What the command may import; ``None`` for what the user allows whatever the command.
 
     Raises:
-        ConfigError: It names what does not pass, or sets environment variables, by which a job could be made to run it.
+        ConfigError: It names something that does not pass the gate, or sets environment variables, which could make a
+            job run it.
     """
     trust = trust or gate.trust()
     hydra: Any = OmegaConf.to_container(cfg.hydra, resolve=False)
@@ -58,7 +59,7 @@ def require(cfg: DictConfig, trust: Trust | None = None) -> None:
 
 
 def _of_built(cfg: DictConfig, path: str, key: Any, value: Any, trust: Trust) -> str | None:
-    """The sentence for an entry of what Hydra builds; ``None`` where it passes."""
+    """Return the message for an entry that Hydra builds; ``None`` if it passes."""
     if key == "_target_" and value not in CORE and not trust.passes(str(value)):
         return f"Expected {path} {gate.refusal(str(value))}"
     if not _stays_plain(cfg, path, value):
@@ -67,7 +68,7 @@ def _of_built(cfg: DictConfig, path: str, key: Any, value: Any, trust: Trust) ->
 
 
 def _entries(node: Any, name: Any, above: str = "hydra") -> Iterator[tuple[str, Any, Any]]:
-    """Every (path, key, value) below a key of plain data whose value is no container, itself where it is none."""
+    """Yield every (path, key, value) at or below a key of plain data whose value is not a container."""
     value, path = node[name] if isinstance(node, list) else node.get(name), f"{above}.{name}"
     if isinstance(value, dict | list) and name not in ("_target_", "()", "class"):
         for key in value if isinstance(value, dict) else range(len(value)):
@@ -77,7 +78,7 @@ def _entries(node: Any, name: Any, above: str = "hydra") -> Iterator[tuple[str, 
 
 
 def _stays_plain(cfg: DictConfig, path: str, value: Any) -> bool:
-    """Whether a value holds no reference to a whole node, and none that would come to life when it is resolved."""
+    """Return whether a value refers to no whole node, and contains no interpolation once resolved."""
     if not isinstance(value, str) or "${" not in value:
         return True
     resolved = OmegaConf.select(cfg, path, throw_on_resolution_failure=False)
@@ -93,7 +94,7 @@ def _is_harmless(key: Any, value: Any) -> bool:
 
 
 class FileSource(FileConfigSource):
-    """Hydra's folders of YAML files, each file bounded before it is parsed."""
+    """Hydra's folder of YAML files, with bounds checked before a file is parsed."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Load one file."""
@@ -104,7 +105,7 @@ class FileSource(FileConfigSource):
 
 
 class PackageSource(ImportlibResourcesConfigSource):
-    """Hydra's own configurations and its plug-ins', in installed packages; a search path may not name others."""
+    """Hydra's and its plug-ins' configurations in installed packages; a search path may not add others."""
 
     def __init__(self, provider: str, path: str) -> None:
         if provider.startswith("hydra.searchpath"):
@@ -113,5 +114,5 @@ class PackageSource(ImportlibResourcesConfigSource):
 
 
 def register() -> None:
-    """Put our sources in the place of Hydra's."""
+    """Replace Hydra's sources by ours."""
     SourcesRegistry.instance().types.update({"file": FileSource, "pkg": PackageSource})

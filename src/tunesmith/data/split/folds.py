@@ -1,4 +1,4 @@
-"""Cross-validation and few shots: which rows one fold tests on, and which few of each class train."""
+"""Split for cross-validation and few-shot training: the rows that one fold tests, and a few rows per class."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Folds = int | Literal["leave_one_out"]
 
 
 def one_fold(table: Table, folds: Folds, fold: int, by: By, seed: int) -> tuple[Ints, Ints]:
-    """Part all rows in two; over all folds, each row is tested exactly once.
+    """Split off one fold; over all folds, each row is tested exactly once.
 
     Args:
-        table: Where the targets and groups are.
-        folds: How many; ``leave_one_out``, or as many as there are, is one for each image, or by group for each
-            group.
-        fold: Which one, counted from 0.
+        table: Table with the targets and groups.
+        folds: Number of folds; ``leave_one_out``, or the number of images, means one fold per image, or, by group, one
+            per group.
+        fold: Index of the fold, from 0.
         by: Rule: ``stratified`` keeps the classes in proportion; ``group`` keeps groups together, and the classes in
-            proportion as nearly as whole groups come.
-        seed: Of the draw.
+            proportion as closely as whole groups allow.
+        seed: Seed of the draw.
 
     Returns:
-        The rows that are left and the rows that are tested.
+        The remaining rows and the tested rows.
 
     Raises:
-        DataError: There are not so many folds, images of a class or groups.
+        DataError: There are too few images, images per class or groups for this many folds, or the fold is empty.
     """
     rows = np.arange(len(table))
     units = np.unique(groups_of(table), return_inverse=True)[1] if by == "group" else rows
@@ -75,10 +75,10 @@ def _check_classes(table: Table, labels: Ints, number: int) -> None:
 
 
 def few(table: Table, rows: Ints, shots: int, seed: int) -> Ints:
-    """Draw ``shots`` of ``rows`` of each class; those of a smaller number are among those of a larger one.
+    """Draw ``shots`` of ``rows`` per class; with the same seed, fewer shots are a subset of more.
 
     Raises:
-        DataError: The targets are no classes, or a class has fewer.
+        DataError: The targets are not classes, or a class has too few.
     """
     if not table.target.exclusive:
         raise DataError(f"Expected no data.split.shots where the targets are no classes but {table.kind}.")

@@ -1,4 +1,4 @@
-"""Parts a set of images in two, of a given size: at random, stratified, or by whole groups."""
+"""Hold out a given number of images: at random, stratified, or by whole groups."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from tunesmith.errors import DataError
 By = Literal["random", "stratified", "group"]
 
 TRIES = 100
-"""Random orders of the groups that are tried; the one that comes nearest to the asked sizes is taken."""
+"""Random orders of the groups to try; the one closest to the requested sizes is used."""
 
 
 def hold_out(table: Table, rows: Ints, name: str, count: int, by: By, seed: int) -> tuple[Ints, Ints]:
-    """Part ``rows`` in two.
+    """Split ``rows`` in two.
 
     Args:
-        table: Where the rows' targets and groups are.
-        rows: What to part.
-        name: Of the part that is held out, for messages.
-        count: Images to hold out; by group, as near to it as whole groups come.
+        table: Table with the rows' targets and groups.
+        rows: Rows to split.
+        name: Name of the held-out part, for messages.
+        count: Number of images to hold out; by group, as close to it as whole groups allow.
         by: Rule.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
-        The rows that are left and the rows that are held out.
+        The remaining rows and the held-out rows.
 
     Raises:
-        DataError: It cannot be done with so few images or groups.
+        DataError: There are too few images or groups.
     """
     if not 0 < count < len(rows):
         raise DataError(
@@ -50,10 +50,10 @@ def hold_out(table: Table, rows: Ints, name: str, count: int, by: By, seed: int)
 
 
 def groups_of(table: Table) -> Ints:
-    """The groups.
+    """Return the groups.
 
     Raises:
-        DataError: There are none.
+        DataError: The table has none.
     """
     if table.groups is None:
         raise DataError("Expected the data to have groups but they have none; use data.split.by=stratified.")
@@ -82,7 +82,8 @@ def _hold_out_groups(table: Table, rows: Ints, name: str, count: int, seed: int)
             f"Expected at least two groups to take {name} from but got {len(names)}; "
             f"use data.split.{name}=0 or data.split.by=stratified."
         )
-    # By group and class: the best draw has the asked number of each class, as nearly as whole groups come.
+    # Random search: cut each order of the groups at the requested size, and keep the cut whose class counts (or labels,
+    # or strata) are closest to the requested proportions, by the sum of absolute differences.
     of_rows = composition(table, rows)
     classes, images = np.zeros((len(names), of_rows.shape[1])), np.bincount(group)
     np.add.at(classes, group, of_rows)

@@ -1,4 +1,4 @@
-"""Which images train, validate and test: pure functions of the table, the fractions and the split's own seed.
+"""Choose which images train, validate and test: a pure function of the table, the fractions and the split's own seed.
 
 The test part is drawn first, so it does not depend on the size of the validation part.
 """
@@ -26,16 +26,16 @@ class Split:
 
     Attributes:
         by: ``random``; ``stratified``: every part has the classes in the same proportion (for labels and values see
-            `strata.strata`); ``group``: all images of a group fall into one part; ``folder``: the parts train, val
-            and test that the source comes in; ``auto``: ``folder`` where it comes in parts, ``group`` where it states
-            groups, else ``stratified``.
-        val: Fraction of all images for validation; 0 for none. By folder: fraction of train, where val is missing.
-        test: Fraction of all images for testing; 0 for none. By folder it is not used.
-        seed: Of the split; the run's seed has no part in it, so runs with other seeds are tested on the same images.
-        folds: Number of folds of a cross-validation, or ``leave_one_out``: the test part is then one of the folds, in
-            place of the fraction ``test``, and over all folds each image is tested exactly once.
-        fold: Which fold is tested, counted from 0.
-        shots: Images of each class to train on, drawn from what would be train; the others are not used.
+            `strata.strata`); ``group``: all images of a group go to the same part; ``folder``: the source's own parts
+            train, val and test; ``auto``: ``folder`` if the source has parts, ``group`` if it states groups, else
+            ``stratified``.
+        val: Fraction of all images for validation; 0 for none. By folder: fraction of train, if val is missing.
+        test: Fraction of all images for testing; 0 for none. Unused by folder.
+        seed: Seed of the split, independent of the run's seed, so that runs with other seeds test on the same images.
+        folds: Number of folds of a cross-validation, or ``leave_one_out``: the test part is then one of the folds
+            instead of the fraction ``test``, and over all folds each image is tested exactly once.
+        fold: Index of the tested fold, from 0.
+        shots: Number of training images per class, drawn from what would be train; the others are unused.
     """
 
     by: Literal["auto", "random", "stratified", "group", "folder"] = "stratified"
@@ -60,7 +60,7 @@ class Split:
             )
 
     def resolve(self, table: Table) -> Literal["random", "stratified", "group", "folder"]:
-        """Settle what ``auto`` means for a table."""
+        """Resolve ``auto`` for a table."""
         if self.by == "auto":
             if table.folders is not None:
                 return "folder"
@@ -68,16 +68,16 @@ class Split:
         return self.by
 
     def unit(self, table: Table) -> str:
-        """What is kept together: ``sample``, ``group`` or ``folder``."""
+        """Return what is kept together: ``sample``, ``group`` or ``folder``."""
         by = self.resolve(table)
         return by if by in ("group", "folder") else "sample"
 
     def __call__(self, table: Table) -> dict[str, Ints]:
-        """Rows of each split, ascending; a split without images is left out.
+        """Return the rows of each split, ascending, without empty splits.
 
         Raises:
-            DataError: The table has no groups or folders and is to be split by them, or has folders and is not; too few
-                images of a class; a part would be empty; a class is not in train.
+            DataError: The table lacks the groups or folders to split by, or has folders and is split otherwise; a class
+                has too few images; a part would be empty; a class is missing in train.
         """
         by = self.resolve(table)
         if by != "folder" and table.folders is not None:

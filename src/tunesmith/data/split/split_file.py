@@ -1,4 +1,4 @@
-"""Sources that come as one file, or as one file for each split."""
+"""Find the files of a source that comes as one file, or as one file per split."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tunesmith.data.table import SPLIT_WORDS, Strings
 from tunesmith.errors import DataError, nearest
 
 FILE_WORDS = {**SPLIT_WORDS, "dev": "val", "testa": "val", "testb": "test"}
-"""What the name of a split's file may have in it, between dots, dashes and underscores; also as in CoNLL-2003."""
+"""Words that mark a split's file, between dots, dashes and underscores; includes those of CoNLL-2003."""
 
 
 def files_of(path: Path, what: str) -> list[Path]:
-    """The file itself, or those in a folder that are named after a split, sorted.
+    """Return the file itself, or a folder's files that are named after a split, sorted.
 
     Args:
         path: File or folder.
-        what: What is in it, for people.
+        what: Its content in words.
 
     Raises:
-        DataError: There is none in the folder.
+        DataError: The folder has no such file.
     """
     if not path.is_dir():
         return [path]
@@ -34,21 +34,21 @@ def files_of(path: Path, what: str) -> list[Path]:
 
 
 def split_of(file: Path) -> str | None:
-    """The split that a file is named after; ``None`` for no split."""
+    """Return the split that a file is named after; ``None`` if it is not."""
     words = re.split(r"[._-]", file.name.lower())
     return next((FILE_WORDS[word] for word in words if word in FILE_WORDS), None)
 
 
 def folders_of(files: Sequence[Path], found: Sequence[tuple[Path, str | None]], names: Sequence[str]) -> Strings | None:
-    """The split of each sample, by its file where there are several, or by what the file says; ``None`` for neither.
+    """Return the split of each sample, by its file if there are several, or as stated in the file; else ``None``.
 
     Args:
-        files: All of them.
-        found: File and word of each sample.
-        names: Of the samples, for messages.
+        files: All files.
+        found: File and split word of each sample.
+        names: Names of the samples, for messages.
 
     Raises:
-        DataError: A word is none of a split.
+        DataError: A word does not name a split.
     """
     if len(files) > 1:
         return np.array([str(split_of(file)) for file, _ in found])

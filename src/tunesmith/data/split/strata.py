@@ -1,4 +1,4 @@
-"""What stratified splitting keeps in proportion: classes as they are, labels and values in strata made of them."""
+"""Define what stratified splitting keeps in proportion: classes, or strata made of labels and values."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from tunesmith.data.table import Ints, Table
 
 
 def strata(table: Table, rows: Ints, smallest: int) -> Ints:
-    """Give each row the stratum that is to be spread evenly.
+    """Assign each row to a stratum, to be spread evenly over the parts.
 
-    A class, in an order or not, is a stratum as it is. Labels: the rarest label that an image has, or none, so that
-    rare labels come into every part; exact proportions of all labels at once there are none. So too for tags. Values:
-    tenths of the first value, or the values themselves where there are ten or fewer. All else is one stratum.
+    Classes, ordered or not, are strata themselves. Multi-label: an image's rarest label, or none, so that every part
+    gets some of the rare labels; exact proportions of all labels at once are impossible in general (iterative
+    stratification, Sechidis et al. 2011, also starts from the rarest label). The same holds for tags. Values: deciles
+    of the first value, or the values themselves if there are ten or fewer. Everything else is one stratum.
 
     Args:
-        table: Where the targets are.
-        rows: Rows of the table that are to be parted ``(R,)``.
-        smallest: Rows of the smallest part: it holds no more strata than that, and each has at least two rows, so the
+        table: Table with the targets.
+        rows: Rows to split ``(R,)``.
+        smallest: Rows in the smallest part. There are no more strata than that, and each has at least two rows, so the
             rarest labels or values may share one.
 
     Returns:
@@ -28,5 +29,5 @@ def strata(table: Table, rows: Ints, smallest: int) -> Ints:
 
 
 def composition(table: Table, rows: Ints) -> npt.NDArray[np.float64]:
-    """What whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
+    """Return what whole groups keep in proportion: each row's class, labels or stratum, as indicators ``(R, S)``."""
     return table.target.composition(table.targets_of(rows), table.class_names)

@@ -1,4 +1,4 @@
-"""What a table of a user's says of its samples besides what they are: targets, groups, splits, weights, by columns."""
+"""Read annotations from the columns of a user's table: targets, groups, splits and weights."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Annotation:
-    """Which columns say what.
+    """The columns with annotations.
 
     Attributes:
-        labels: Column, or columns, of what is to be learnt.
+        labels: Column or columns with the targets.
         target: Kind of target; see `image_table.ImageTable`.
-        separator: What stands between the labels in one column.
-        classes: The classes, or the labels in one column, in their order.
-        split: Column with train, val (valid, validation) or test; ``auto``: ``split`` where there is such a column
-            and nothing else is made of it; ``None``: none. So too for the next two.
-        group: Column with what must not be torn apart; ``auto``: ``group``.
-        weight: Column with the weight in the loss; ``auto``: ``weight``.
+        separator: Separator between several labels in one column.
+        classes: The classes, or the labels in one column, in order.
+        split: Column with train, val (valid, validation) or test; ``auto``: ``split`` if there is such a column and it
+            has no other use; ``None``: none. The same holds for the next two.
+        group: Column of the groups that must not be split; ``auto``: ``group``.
+        weight: Column of the sample's weight in the loss; ``auto``: ``weight``.
     """
 
     labels: str | Sequence[str] = "label"
@@ -50,7 +50,7 @@ class Annotation:
         channels: int = 3,
         found: Found | None = None,
     ) -> Table:
-        """Make the table of samples.
+        """Build the table of samples.
 
         Args:
             columns: The user's table.
@@ -62,7 +62,7 @@ class Annotation:
             found: The targets, where they are none of labels.
 
         Raises:
-            DataError: There is no such column, or a cell is not what it should be.
+            DataError: A column is missing, or a cell is invalid.
         """
         labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
         classes = None if self.classes is None else [str(name) for name in self.classes]
@@ -87,7 +87,7 @@ class Annotation:
         )
 
     def _say(self, columns: Columns, split: str | None, group: str | None, weight: str | None) -> None:
-        """Say which columns were taken by their names alone."""
+        """Report which columns were chosen by their names alone."""
         keys = {"split_column": (self.split, split), "group": (self.group, group), "weight": (self.weight, weight)}
         taken = {key: name for key, (given, name) in keys.items() if given == "auto" and name is not None}
         if taken:

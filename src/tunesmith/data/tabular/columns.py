@@ -1,4 +1,4 @@
-"""A table of a user's: its cells read as text, and turned into targets with an error that names the row."""
+"""Convert the text cells of a user's table to targets; errors name the row."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tunesmith.target.table.cells import Found, guess, number
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table in a file, as text without spaces around it; an empty cell is an empty text.
+    """The columns of a table in a file, as stripped text; an empty cell is an empty string.
 
     Attributes:
-        file: Where it was read from, for messages.
+        file: The file, for messages.
         cells: Cells ``(N,)`` by column.
     """
 
@@ -31,7 +31,7 @@ class Columns:
 
     @classmethod
     def read(cls, file: Path, key: str = "data.file") -> Columns:
-        """Read a file: see `reading.read`."""
+        """Read a file; see `reading.read`."""
         return cls(file, read(file, key))
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class Columns:
         return list(self.cells)
 
     def text(self, name: str) -> Strings:
-        """Cells of a column ``(N,)``, each with the room that the longest takes; see `texts` for long ones.
+        """Return the cells of a column ``(N,)``, padded to the longest; use `texts` for long ones.
 
         Raises:
             DataError: There is no such column.
@@ -52,7 +52,7 @@ class Columns:
         return np.array(self.texts(name))
 
     def texts(self, name: str) -> list[str]:
-        """Cells of a column.
+        """Return the cells of a column.
 
         Raises:
             DataError: There is no such column.
@@ -62,17 +62,17 @@ class Columns:
         return self.cells[name]
 
     def check(self, bad: npt.NDArray[np.bool_], name: str, expected: str) -> None:
-        """Raise a `DataError` that names the first row, counted from 1, in which a cell is bad ``(N,)``."""
+        """Raise a `DataError` that names the first row, from 1, with a bad cell, if any cell is bad ``(N,)``."""
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             got = f"'{self.cells[name][row]}'" if self.cells[name][row] else "an empty cell"
             raise DataError(f"Expected {expected} in column '{name}' of {self.file} but row {row + 1} has {got}.")
 
     def numbers(self, name: str, at_least: float = -math.inf) -> npt.NDArray[np.float64]:
-        """Cells of a column as numbers ``(N,)``.
+        """Return the cells of a column as numbers ``(N,)``.
 
         Raises:
-            DataError: A cell is no finite number, or is less than ``at_least``.
+            DataError: A cell is not a finite number, or is less than ``at_least``.
         """
         found = np.array([number(cell) for cell in self.text(name).tolist()])
         bound = "" if at_least == -math.inf else f" of at least {at_least:g}"
@@ -95,17 +95,17 @@ class Columns:
             classes: The classes, or the labels in one column, in their order.
 
         Raises:
-            DataError: A cell does not fit the kind of target, or a class has no image.
+            DataError: A cell does not fit the kind of target, or a class has no sample.
         """
         kind = guess(self, labels, separator) if target == "auto" else target
         return of(kind).learnt(self, labels, separator, classes)
 
 
 def texts_of(columns: Columns, names: Sequence[str]) -> list[Text]:
-    """Texts, or pairs of texts, of columns.
+    """Return the texts, or tuples of texts, in columns.
 
     Raises:
-        DataError: There is no such column, or a text is empty or too long.
+        DataError: A column is missing, or a text is empty or too long.
     """
     for name in names:
         cells = columns.texts(name)

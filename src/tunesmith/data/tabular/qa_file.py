@@ -1,4 +1,4 @@
-"""Questions on texts as files have them: JSON as SQuAD's, or a question a line."""
+"""Read questions on texts from files: JSON in SQuAD's format, or JSON lines with one question per line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tunesmith.data.tabular.reading import MAX_CHARACTERS, lines_of, objects_of
 from tunesmith.errors import DataError
 
 Answer = tuple[str, int]
-"""An accepted answer, and the character of the text at which it begins."""
+"""An accepted answer, and its first character in the text."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Question:
 
     Attributes:
         name: Its ``id``, or its line.
-        title: Of what the text is part of; ``None`` where the file says nothing of titles.
+        title: Title of the article that contains the text; ``None`` if the file has no titles.
         context: The text.
         question: The question.
-        answers: Those that are accepted; none where the text has none, or where they are not known.
-        split: As the file names it.
+        answers: Accepted answers; none if the text has none or they are unknown.
+        split: Split as named in the file.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Question:
 
 
 def read_questions(file: Path) -> list[Question]:
-    """Read a file: ``.json`` as SQuAD 1.1 and 2.0 are published, or ``.jsonl`` with a question a line.
+    """Read a file: ``.json`` in the format of SQuAD 1.1 and 2.0, or ``.jsonl`` with one question per line.
 
-    A line has ``question``, ``context`` and ``answers``, with ``text`` and ``answer_start`` as lists; and maybe ``id``,
+    A line has ``question``, ``context`` and ``answers``, with lists ``text`` and ``answer_start``; optionally ``id``,
     ``title`` and ``split``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tables of a user's, read as text: CSV, Parquet and JSON lines; what cannot be read is named by its line."""
+"""Read a user's table as text from CSV, Parquet or JSON lines; errors name the line."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ import numpy as np
 from tunesmith.errors import DataError
 
 MAX_CHARACTERS = 1_000_000
-"""Longest text, or line; far more than any backbone sees of it."""
+"""Maximum length of a text or a line; far more than any backbone can use."""
 
 SUFFIXES = (".csv", ".parquet", ".jsonl")
-"""Of the files that are read."""
+"""Suffixes of the supported files."""
 
 BETWEEN = ";"
-"""What stands between the items of a list that has become one cell."""
+"""Separator between the items of a list that was joined into one cell."""
 
 
 class Joined(str):
-    """A cell that was a list: its items with `BETWEEN` between them."""
+    """A cell that was a list: its items, joined with `BETWEEN`."""
 
     __slots__ = ()
 
 
 def cell(value: Any) -> str:
-    """A cell as text without spaces around it; nothing is an empty one, and a list is `Joined`."""
+    """Convert a value to a cell of stripped text; ``None`` becomes empty, and a list `Joined`."""
     if isinstance(value, list | np.ndarray):
         return Joined(BETWEEN.join(map(cell, value)))
     return "" if value is None else str(value).strip()
 
 
 def read(file: Path, key: str = "data.file") -> dict[str, list[str]]:
-    """Cells by column, as text without spaces around it; an empty cell is an empty text.
+    """Read cells by column, as stripped text; an empty cell is an empty string.
 
-    The text of a CSV is taken as it is, so that a class ``007`` stays one. In JSON lines every line is an object; see
-    `cell` for what a list becomes.
+    CSV cells are not converted, so that a class ``007`` stays one. In JSON lines every line is an object; see `cell`
+    for lists.
 
     Args:
         file: The table.
-        key: What named it, for messages.
+        key: Name of the setting, for messages.
 
     Raises:
-        DataError: There is no such file, it is of another kind, or it cannot be read.
+        DataError: The file does not exist, is of another kind, or cannot be read.
     """
     if file.suffix not in SUFFIXES:
         raise DataError(f"Expected {key} to end in .csv, .parquet or .jsonl but got {file}.")
@@ -65,7 +65,7 @@ def read(file: Path, key: str = "data.file") -> dict[str, list[str]]:
 
 
 def lines_of(file: Path) -> Iterator[str]:
-    """Lines of a text file, without their ends.
+    """Yield the lines of a text file without their ends.
 
     Raises:
         DataError: A line is not UTF-8.
@@ -80,11 +80,11 @@ def lines_of(file: Path) -> Iterator[str]:
 
 
 def plain_files(path: Path, key: str = "data.file") -> list[Path]:
-    """A .txt file, or all that a folder holds.
+    """Return a .txt file, or all in a folder.
 
     Args:
-        path: Of either.
-        key: What named it, for messages.
+        path: File or folder.
+        key: Name of the setting, for messages.
 
     Raises:
         DataError: There is none.
@@ -99,10 +99,10 @@ def plain_files(path: Path, key: str = "data.file") -> list[Path]:
 
 
 def plain_lines(file: Path) -> list[str]:
-    """Lines of a file of plain text, without their ends.
+    """Read the lines of a plain text file without their ends.
 
     Raises:
-        DataError: It holds no text, or a line is too long or not UTF-8.
+        DataError: It is empty, or a line is too long or not UTF-8.
     """
     lines = list(lines_of(file))
     for number, line in enumerate(lines, 1):
@@ -117,14 +117,14 @@ def plain_lines(file: Path) -> list[str]:
 
 
 def objects_of(lines: Iterable[tuple[int, str]], file: Path) -> Iterator[tuple[int, str, Any]]:
-    """What each line of JSON holds that is not empty, behind its number and words that say where it stands.
+    """Parse each non-empty line of JSON; yield its number, a description of its place, and its value.
 
     Args:
-        lines: Each behind its number.
-        file: Where they are from.
+        lines: Lines with their numbers.
+        file: Their file, for messages.
 
     Raises:
-        DataError: A line is no JSON.
+        DataError: A line is not JSON.
     """
     for number, line in lines:
         if not line.strip():
@@ -151,7 +151,7 @@ def _frame(file: Path) -> dict[str, list[str]]:
 
 
 def _without_surplus(frame: Any) -> Any:
-    """Undo that pandas takes the first cells for an index where every row ends in commas that the header has not."""
+    """Restore columns that pandas took for an index because every row ends in commas that the header lacks."""
     whole = frame.reset_index(allow_duplicates=True)
     surplus = (whole.iloc[:, len(frame.columns) :] != "").any(axis=1)
     if surplus.any():
@@ -178,10 +178,10 @@ def _json_lines(file: Path) -> dict[str, list[str]]:
 
 
 def _bad_line(file: Path) -> int:
-    """Number, from 1, of the first line that is not UTF-8."""
+    """Return the number, from 1, of the first line that is not UTF-8."""
     number = 0
     with file.open("rb") as lines:
-        for number, line in enumerate(lines, 1):  # noqa: B007 - wanted behind the loop
+        for number, line in enumerate(lines, 1):  # noqa: B007 - used after the loop
             try:
                 line.decode()
             except UnicodeDecodeError:

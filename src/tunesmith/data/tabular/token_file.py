@@ -1,4 +1,4 @@
-"""Words and their tags as files have them: a word a line, as in CoNLL's shared tasks, or a sentence a line as JSON."""
+"""Read words and their tags from files: one word per line as in CoNLL's shared tasks, or one sentence per JSON line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunesmith.data.tabular.reading import MAX_CHARACTERS, lines_of, objects_of
 from tunesmith.errors import DataError
 
 DOCUMENT = "-DOCSTART-"
-"""The word of a line that begins a document."""
+"""Word that marks the begin of a document."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,11 @@ class Sentence:
     """Words and their tags.
 
     Attributes:
-        line: Of the file, from 1, at which it begins.
+        line: First line in the file, from 1.
         words: At least one.
-        tags: As many.
-        document: What it is part of; ``None`` where the file says nothing of documents.
-        split: As the file names it.
+        tags: One per word.
+        document: Document that contains it; ``None`` if the file has no documents.
+        split: Split as named in the file.
     """
 
     line: int
@@ -35,7 +35,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Keys:
-    """What is called what in JSON lines; of ``document`` and ``split``, ``None`` for nothing."""
+    """Names of the keys in JSON lines; ``None`` for ``document`` or ``split`` if there is none."""
 
     tokens: str = "tokens"
     tags: str = "tags"
@@ -44,13 +44,13 @@ class Keys:
 
 
 def read_sentences(file: Path, keys: Keys) -> list[Sentence]:
-    """Read a file: JSON lines where its name ends in ``.jsonl``, else columns.
+    """Read a file: JSON lines if its name ends in ``.jsonl``, else columns.
 
-    In columns, the first of a line is a word and the last one its tag, with a tabulator, or else blanks, between them;
-    an empty line ends a sentence.
+    In columns, the first cell of a line is the word and the last its tag, separated by a tab, or else by spaces; an
+    empty line ends a sentence.
 
     Raises:
-        DataError: It cannot be read, or a line is not what it should be.
+        DataError: It cannot be read, or a line is malformed.
     """
     if not file.is_file():
         raise DataError(f"Expected a file of words and tags but there is no file {file}.")

@@ -1,4 +1,4 @@
-"""Words of a text: where they stand, and which token each of them begins with."""
+"""Find the words of a text, and the token with which each word begins."""
 
 from __future__ import annotations
 
@@ -13,34 +13,37 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def find_words(text: str) -> list[tuple[int, int]]:
-    """Begin and end of each word of a text; each mark of punctuation is a word."""
+    """Return begin and end of each word in a text; each punctuation mark is a word."""
     return [match.span() for match in _WORD.finditer(text)]
 
 
 def joined(words: Sequence[str]) -> tuple[str, Ints]:
-    """Words with blanks between them, and where each of them begins and ends in that ``(W, 2)``."""
+    """Join words with spaces, and return where each begins and ends in the result ``(W, 2)``."""
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     begins = ends - [len(word) for word in words]
     return " ".join(words), np.stack([begins, ends], axis=1).astype(np.int64)
 
 
 def first_tokens(places: Ints, offsets: Ints) -> Ints:
-    """The token that each word begins with.
+    """Find the first token of each word, by aligning character offsets.
+
+    A word's tag is read off and trained at its first token only, as BERT does for named entities (Devlin et al. 2019,
+    section 5.3).
 
     Args:
-        places: Where each word begins and ends ``(W, 2)``, rising.
-        offsets: Where each token does ``(T, 2)``; 0 and 0 of those that are of no text.
+        places: Begin and end of each word ``(W, 2)``, ascending, in characters.
+        offsets: Begin and end of each token ``(T, 2)`` in characters; 0 and 0 for tokens outside the text.
 
     Returns:
-        Positions of tokens ``(W,)``; -1 of a word that has no token, or none of its own.
+        Positions of tokens ``(W,)``; -1 for a word without a token of its own.
     """
     own = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
     begins, ends = offsets[own].T
-    # The first that reaches into the word: some tokens have the blank in front of them in them.
+    # The first token that ends after the word's begin: some tokens start with the space before the word.
     first = np.searchsorted(ends, places[:, 0], side="right")
     there = first < len(own)
     there[there] = begins[first[there]] < places[there, 1]
-    there[1:] &= ~(there[:-1] & (first[1:] == first[:-1]))  # it is of the word in front
+    there[1:] &= ~(there[:-1] & (first[1:] == first[:-1]))  # a token that spans two words belongs to the first
     found = np.full(len(places), -1, np.int64)
     found[there] = own[first[there]]
     return found

@@ -1,4 +1,4 @@
-"""Jobs on this machine, each in a slot of it, forked from a process that has imported what they need."""
+"""Run jobs on this machine, one per slot, forked from a process that has already imported what they need."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from tunesmith.sweep.executor.slots import Slot, share, usable_cores, usable_gpu
 from tunesmith.sweep.protocol import Executor, Handle, Work
 
 CONTEXT: Any = multiprocessing.get_context("forkserver")
-"""How processes start; a process that has imported everything itself, and computed nothing, may as well fork."""
+"""How processes start; a caller that has imported everything and computed nothing may set plain fork instead."""
 
 PRELOAD = (
     *("tunesmith.__main__", "tunesmith.run.train", "tunesmith.data.image.module", "hydra.main", "wandb"),
     *("matplotlib.backends.backend_agg", "pyarrow.parquet", "sklearn.linear_model", "sklearn.model_selection"),
-    *("torchvision.transforms.v2", "wandb.sdk.launch"),  # which every W&B run imports in its first second
+    *("torchvision.transforms.v2", "wandb.sdk.launch"),  # every W&B run imports it in its first second
 )
-"""What every job imports; known classes of its configuration are added, a user's own are not: they may change."""
+"""Imported for every job. Known classes of its configuration are added; a user's own are not, since they may change."""
 
 
 class Local(Executor):
     """Runs jobs on this machine.
 
     Args:
-        slots: How many at once; ``auto``: as many as have GPUs enough, or one on a processor.
-        jobs: Configurations of jobs; each option that is swept stands in one of them.
-        gpus: Whether to use GPUs; ``auto``: where the jobs do.
+        slots: Number of jobs at once; ``auto``: as many as there are GPUs for, or one on a CPU.
+        jobs: Configurations of jobs; each swept option occurs in at least one of them.
+        gpus: Whether to use GPUs; ``auto``: if the jobs do.
 
     Raises:
-        ConfigError: There are fewer GPUs than a job needs.
+        ConfigError: A job needs more GPUs than there are.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class _Local(Handle):
     def poll(self) -> int | None:
         if self._code is None and self._job.exitcode is not None:
             self._code = self._job.exitcode
-            self._kill_group()  # what it started has no business any more
+            self._kill_group()  # processes that the job started must not outlive it
             self._free.append(self._place)
         return self._code
 
@@ -94,7 +94,7 @@ class _Local(Handle):
 
 
 def _serve(jobs: list[DictConfig]) -> None:
-    """Start the fork server, which imports what the jobs need while this process goes on."""
+    """Start the fork server, which imports what the jobs need in the background."""
     targets = sorted({t for job in jobs for t in gate.targets(OmegaConf.to_container(job)) if t in TARGETS})
     modules = sorted({target.rpartition(".")[0] for target in targets if not target.startswith("tunesmith.sweep.")})
     CONTEXT.set_forkserver_preload([*PRELOAD, *modules, warm.__name__])
@@ -103,7 +103,7 @@ def _serve(jobs: list[DictConfig]) -> None:
 
 
 def _devices(jobs: list[DictConfig]) -> tuple[int, bool]:
-    """How many devices a job uses at the most, and whether they may be GPUs."""
+    """Return the largest number of devices that a job uses, and whether they may be GPUs."""
     trainers = [job.get("trainer") or {} for job in jobs]
     numbers = [t.get("devices") for t in trainers]
     most = max((n for n in numbers if isinstance(n, int) and n > 0), default=1)

@@ -1,4 +1,4 @@
-"""A job's process: forked from one that has imported everything, then made as if it had been started by itself."""
+"""Turn a forked process that has everything imported into a job, as if it had been started on its own."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DISTRIBUTED = frozenset(
         *("TUNESMITH_RUN_FOLDER", "TUNESMITH_JOB"),
     }
 )
-"""Variables by which a process takes itself for a part of another run; no job inherits them."""
+"""Variables that make a process believe it is part of another distributed run; jobs do not inherit them."""
 
 GRACE = 30.0
-"""Seconds that a job has to end when it was asked to, before it and all that it started are killed."""
+"""Seconds that a job gets to shut down after SIGTERM, before it and all its children are killed."""
 
 
 def inherited() -> dict[str, str]:
-    """The environment that jobs begin with."""
+    """Return the environment that jobs start with."""
     return {k: v for k, v in os.environ.items() if k not in DISTRIBUTED and not k.startswith("TORCHELASTIC_")}
 
 
@@ -51,16 +51,16 @@ def clean_environment(more: Mapping[str, str]) -> Iterator[None]:
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], folder: str, log: str, threads: int) -> None:
-    """Run a command line of tunesmith in this process, which was made for it; does not return.
+    """Run a tunesmith command line in this process, which was forked for it; does not return.
 
     Args:
-        argv: Without the program's name.
-        env: The whole environment.
-        folder: The working folder.
-        log: File that the output goes to; appended to.
-        threads: Threads for computing.
+        argv: Command line without the program's name.
+        env: The complete environment.
+        folder: Working directory.
+        log: File that output is appended to.
+        threads: Number of CPU threads for computing.
     """
-    os.setsid()  # a group of its own: Ctrl-C is the launcher's, and whatever the job starts can be ended with it
+    os.setsid()  # own process group: Ctrl-C reaches only the launcher, and the job's children can be killed with it
     os.chdir(folder)
     _redirect(log)
     _guard()
@@ -71,14 +71,14 @@ def run(argv: Sequence[str], env: Mapping[str, str], folder: str, log: str, thre
     _limit_threads(threads)
     began = time.monotonic()  # the imports were another's
     program = importlib.import_module("tunesmith.__main__")
-    # Lightning starts further processes of a distributed run with this module and these words.
+    # Lightning starts the other processes of a distributed run from this module and this argv.
     sys.modules["__main__"] = program
     sys.argv = ["tunesmith", *argv]
     program.main(began)
 
 
 def _guard() -> None:
-    """Fork a process that ends this one when its launcher is dead, and what this one leaves behind when it is."""
+    """Fork a watchdog that ends this job if its launcher dies, and kills what the job leaves behind when it ends."""
     launcher: Any = multiprocessing.parent_process()
     job = os.getpid()
     if os.fork():
@@ -111,7 +111,7 @@ def _redirect(log: str) -> None:
 
 
 def _limit_threads(threads: int) -> None:
-    """Torch was imported before the number of threads was known, so that its variables come too late for it."""
+    """Set torch's threads directly: torch was imported before the number was known, too late for the variables."""
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Jobs as tasks of Ray, on this machine or on a cluster that shares the file system."""
+"""Run jobs as Ray tasks, on this machine or on a cluster that shares the file system."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tunesmith.sweep.protocol import Executor, Handle, Work
 
 
 class Ray(Executor):
-    """Runs each job as a Ray task, which has its processors and GPUs.
+    """Runs each job as a Ray task that reserves its CPU cores and GPUs.
 
     Args:
-        slots: How many at once; ``auto``: as many as the cluster has resources for.
-        cpus: Processor cores a job.
-        gpus: GPUs a job; a part of one lets several jobs share it.
-        address: Of a cluster, such as ``auto``; ``None`` starts one on this machine for as long as the sweep.
+        slots: Number of jobs at once; ``auto``: as many as the cluster has resources for.
+        cpus: CPU cores per job.
+        gpus: GPUs per job; a fraction lets several jobs share one.
+        address: Address of a cluster, such as ``auto``; ``None`` starts Ray on this machine for the sweep's duration.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -32,7 +32,7 @@ class Ray(Executor):
             raise MissingExtraError("ray", "ray") from None
         self._mine = not self._ray.is_initialized()
         if self._mine:
-            # Without an address Ray would join a cluster that runs here.
+            # Without an address Ray would join a cluster that already runs on this machine.
             self._ray.init(
                 address=address or "local", include_dashboard=False, log_to_driver=False, configure_logging=False
             )
@@ -54,7 +54,7 @@ class Ray(Executor):
         return _Task(self._ray, task.remote(remote), remote)
 
     def close(self) -> None:
-        """Shut down a Ray that was started here."""
+        """Shut down Ray if it was started here."""
         if self._mine:
             self._ray.shutdown()
 
@@ -84,4 +84,4 @@ class _Task(Handle):
     def stop(self, hard: bool = False) -> None:
         self._remote.ask_to_end(hard)
         if hard:
-            self._ray.cancel(self._reference)  # where it has not begun
+            self._ray.cancel(self._reference)  # takes effect if the task has not begun

@@ -1,10 +1,10 @@
-"""A job beside a worker of another engine: a process of its own, which the launcher reaches through files.
+"""Run a job in its own process beside a worker of another engine; the launcher reaches it through files.
 
-Workers share nothing with the launcher but a file system. Beside a job's claim, each try has files of its own:
-``.stop`` asks it to end, and ``.alive`` is there while it runs. A job ends by itself when its claim is another
-launcher's or its launcher gives no more sign of life. It begins when every other try of it has ended, or has given no
-sign of life for a minute: a worker that was lost may live on where nobody sees it, until it finds its order to end. So
-two processes do not work in one run folder; on one machine, the run itself refuses to.
+Workers share only a file system with the launcher. Next to a job's claim, each attempt has files of its own: ``.stop``
+asks it to end, and ``.alive`` exists while it runs. A job ends by itself when another launcher claims it or its own
+launcher sends no more heartbeats. It begins only when every other attempt has ended or has been silent for a minute: a
+lost worker may live on unseen until it finds its order to end. So two processes never work in one run folder; on one
+machine, the run itself refuses to.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from tunesmith.sweep.executor.process import GRACE, inherited
 from tunesmith.sweep.protocol import Work
 
 LOOK = 0.2
-"""Seconds between two looks at the process and its files."""
+"""Seconds between two checks of the process and its files."""
 
 SILENT = 2 * STALE
-"""Seconds without a sign of life of the launcher after which a job ends; by the worker's clock."""
+"""Seconds without a heartbeat of the launcher after which a job ends, by the worker's clock."""
 
 
 @dataclass
 class Remote:
-    """One try at a job: runs it where it is called, and is sent there by pickling.
+    """One attempt at a job: pickled, sent to a worker and run where it is called.
 
     Args:
         work: The job.
@@ -55,7 +55,7 @@ class Remote:
         return {**self.__dict__, "process": None}
 
     def __call__(self) -> int:
-        """Run the job, and give its exit code; negative for a signal."""
+        """Run the job and return its exit code; the negative number of a signal."""
         watch = _Watch(self)
         watch.wait_for_others()
         if watch.order():
@@ -85,7 +85,7 @@ class Remote:
         return process.returncode
 
     def checkpoint(self) -> Any:
-        """Let the job save before the queue takes its machine away; submitit then calls the same again elsewhere."""
+        """Let the job save before the queue takes its machine away; submitit then resubmits the same call."""
         from submitit.helpers import DelayedSubmission  # type: ignore[import-not-found,unused-ignore]
 
         process = self.process
@@ -97,15 +97,15 @@ class Remote:
         return DelayedSubmission(self)
 
     def ask_to_end(self, hard: bool) -> None:
-        """Leave word for it to end."""
+        """Leave an order to end in the ``.stop`` file."""
         write_text(_Watch(self).stop, "kill" if hard else "term")
 
     def has_begun(self) -> bool:
-        """Whether a worker has taken it up."""
+        """Return whether a worker has started the attempt."""
         return _Watch(self).alive.exists()
 
     def lost(self, what: str) -> int:
-        """Note that its worker ended without a result, and make sure that it does too; gives an exit code."""
+        """Log that the worker ended without a result, order the job to end too, and return an exit code."""
         self.ask_to_end(hard=True)
         with self.work.log.open("a", encoding="utf-8") as log:
             log.write(f"\n{what}\n")
@@ -113,10 +113,10 @@ class Remote:
 
 
 class _Watch:
-    """The files of a try.
+    """The files of an attempt.
 
     Args:
-        remote: The try.
+        remote: The attempt.
     """
 
     def __init__(self, remote: Remote) -> None:
@@ -131,7 +131,7 @@ class _Watch:
         self.alive.unlink(missing_ok=True)
 
     def order(self) -> str:
-        """``term`` or ``kill`` where the job is to end, else nothing."""
+        """Return ``term`` or ``kill`` if the job must end, else an empty string."""
         with contextlib.suppress(OSError):
             return self.stop.read_text(encoding="utf-8")
         if not Claim(self.claim).is_newest():
@@ -143,7 +143,7 @@ class _Watch:
         return "term" if time.monotonic() - self._since > SILENT else ""
 
     def wait_for_others(self) -> None:
-        """Wait until no other try of the job runs, or until it gives no more sign of life."""
+        """Wait until no other attempt at the job runs, or until it has been silent for `STALE` seconds."""
         number = self.claim.stem.rpartition("-")[0]
         for alive in sorted(set(self.claim.parent.glob(f"{number}-*.alive")) - {self.alive}):
             touched, since = 0.0, time.monotonic()
@@ -153,11 +153,11 @@ class _Watch:
                         touched, since = alive.stat().st_mtime, time.monotonic()
                 time.sleep(LOOK)
             if time.monotonic() - since >= STALE:
-                alive.unlink(missing_ok=True)  # it is waited for once; one that lives makes it again
+                alive.unlink(missing_ok=True)  # wait for it only once; if it lives, it creates the file again
 
 
 def prepare(work: Work, threads: int) -> Remote:
-    """Make a try at a job, ready to be sent."""
+    """Make an attempt at a job, ready to be sent to a worker."""
     return Remote(
         Work(work.name, work.argv, {"OMP_NUM_THREADS": str(max(1, threads)), **work.env}, work.log, work.claim)
     )
@@ -172,5 +172,5 @@ def _signal(process: subprocess.Popen[bytes], order: str) -> None:
 
 
 def _end_with_parent() -> None:
-    with contextlib.suppress(OSError, AttributeError):  # Linux alone has it
+    with contextlib.suppress(OSError, AttributeError):  # only Linux has prctl; 1 is PR_SET_PDEATHSIG
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)

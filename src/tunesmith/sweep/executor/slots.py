@@ -1,4 +1,4 @@
-"""Slots: which share of this machine's processors and GPUs each of the jobs has that run at once."""
+"""Divide this machine's CPU cores and GPUs into slots, one per concurrent job."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Slot:
     """A share of the machine.
 
     Attributes:
-        name: For tables.
-        threads: Threads for computing.
-        gpus: The GPUs that the job sees, as ``CUDA_VISIBLE_DEVICES`` names them; ``None`` where none are shared.
+        name: Name shown in tables.
+        threads: Number of CPU threads for computing.
+        gpus: GPUs that the job sees, as in ``CUDA_VISIBLE_DEVICES``; ``None`` if no GPUs are shared out.
     """
 
     name: str
@@ -26,32 +26,32 @@ class Slot:
     gpus: tuple[str, ...] | None
 
     def env(self) -> dict[str, str]:
-        """The variables that hold a job to its share."""
+        """Return the environment variables that limit a job to its share."""
         threads = {name: str(self.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
         return threads if self.gpus is None else {**threads, "CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
 
 
 def check_slots(slots: Any) -> None:
-    """Refuse what is no number of slots, whichever executor has them.
+    """Check a number of slots, for any executor.
 
     Raises:
-        ConfigError: It is neither ``auto`` nor a whole number of at least 1.
+        ConfigError: It is neither ``auto`` nor an integer of at least 1.
     """
     if slots != "auto" and not (isinstance(slots, int) and not isinstance(slots, bool) and slots >= 1):
         raise ConfigError(f"Expected sweep.slots to be auto or a whole number of at least 1 but got {slots}.")
 
 
 def share(number: int | None, gpus: Sequence[str], devices: int, cores: int) -> list[Slot]:
-    """Share a machine.
+    """Divide a machine into slots.
 
     Args:
-        number: How many slots; ``None``: as many as have GPUs enough for a job, or one where there are no GPUs.
-        gpus: The GPUs to share.
-        devices: GPUs that a job uses.
-        cores: Processor cores to share.
+        number: Number of slots; ``None``: as many as there are GPUs for, or one without GPUs.
+        gpus: GPUs to share out.
+        devices: GPUs per job.
+        cores: CPU cores to share out.
 
     Returns:
-        Slots. With fewer slots than GPUs each has several of them, with more, slots take turns on one.
+        Slots. With fewer slots than GPUs, each has several GPUs; with more, several slots share one.
     """
     count = max(1, len(gpus) // devices) if number is None else number
     each = max(devices, len(gpus) // count)
@@ -64,7 +64,7 @@ def share(number: int | None, gpus: Sequence[str], devices: int, cores: int) -> 
 
 
 def usable_gpus() -> list[str]:
-    """The NVIDIA GPUs of this machine that this process may use, without waking them up."""
+    """List the NVIDIA GPUs that this process may use, without initialising CUDA."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
@@ -77,7 +77,7 @@ def usable_gpus() -> list[str]:
 
 
 def usable_cores() -> int:
-    """The processor cores that this process may use: no more than ``OMP_NUM_THREADS``, where that is set."""
+    """Return the number of CPU cores that this process may use, at most ``OMP_NUM_THREADS`` if that is set."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores

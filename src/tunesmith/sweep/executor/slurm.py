@@ -1,4 +1,4 @@
-"""Jobs in the queue of a Slurm cluster, by submitit; a job that the queue takes its machine from goes on elsewhere."""
+"""Run jobs in a Slurm queue through submitit; a preempted or timed-out job continues on another node."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class Slurm(Executor):
     """Submits each job to Slurm.
 
     Args:
-        folder: Of the sweep; what submitit keeps lies in ``submitit/`` there.
-        slots: How many are in the queue at once; ``auto``: 16.
-        cluster: ``slurm``; ``local`` runs the same on this machine, for trying it out.
-        minutes: After which the queue ends a job, which then goes on in another, up to ``restarts`` times.
-        restarts: How often that may happen.
-        cpus: Processor cores a job.
-        gpus: GPUs a job.
-        memory_gb: Memory a job, in gigabytes; ``None`` for the cluster's default.
+        folder: Folder of the sweep; submitit's own files go to ``submitit/`` in it.
+        slots: Number of jobs in the queue at once; ``auto``: 16.
+        cluster: ``slurm``; ``local`` runs the same on this machine, to try it out.
+        minutes: Time limit per job; when it is reached, the job continues in another, up to ``restarts`` times.
+        restarts: How often a job may be continued that way.
+        cpus: CPU cores per job.
+        gpus: GPUs per job.
+        memory_gb: Memory per job in gigabytes; ``None`` for the cluster's default.
         options: Further options of submitit, such as ``slurm_partition``.
 
     Raises:
@@ -53,7 +53,7 @@ class Slurm(Executor):
             gpus_per_node=gpus,
             mem_gb=memory_gb,
             nodes=1,
-            tasks_per_node=1,  # the other processes of a distributed run are started by Lightning
+            tasks_per_node=1,  # Lightning starts the other processes of a distributed run
             **(options or {}),
         )
         self._cpus = cpus
@@ -76,8 +76,8 @@ class _Queued(Handle):
             return None
         try:
             return int(self._job.result())
-        except Exception as error:  # submitit's own, of many kinds: what ended it is told in a line
-            self._job.cancel(check=False)  # the queue might start it again after the failure of a machine
+        except Exception as error:  # submitit raises many kinds; one line is enough to say what ended the job
+            self._job.cancel(check=False)  # the queue might restart it after a node failure
             return self._remote.lost(f"slurm job {self.slot} {self._job.state.lower()}: {type(error).__name__}")
 
     def begun(self) -> bool:

@@ -1,6 +1,7 @@
-"""Imported by the fork server alone, which can do nothing but import: reads what the check of every job would read.
+"""Read, inside the fork server, the sources that every job's configuration check would read.
 
-Reading the sources of all that a configuration names takes a third of the second that a job needs before it trains.
+The fork server can only import modules, so this one does its work on import. Reading the sources of all that a
+configuration names takes a third of the second that a job needs before it trains.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from tunesmith.config.compose import compose
 from tunesmith.errors import TunesmithError
 
 VARIABLE = "TUNESMITH_WARM"
-"""Holds the targets that the jobs name; set by `local.Local` for the fork server."""
+"""Holds the targets that the jobs name; `local.Local` sets it for the fork server."""
 
 
 def warm(targets: list[str]) -> None:
-    """Compose and check a run, and read the signatures of further targets."""
+    """Compose and check a training configuration, and read the signatures of further targets."""
     with contextlib.suppress(TunesmithError):
         check(compose("train"))
     for target in targets:

@@ -1,4 +1,4 @@
-"""One key of a search, as it is written on the command line: values, a range or an interval."""
+"""Read one key of a search as written on the command line: values, a range or an interval."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tunesmith.errors import ConfigError
 from tunesmith.sweep.protocol import Space
 
 DIGITS = 6
-"""Of a number that is drawn: no result depends on the seventh, and names stay short."""
+"""Significant digits of a drawn number: no result depends on the seventh, and names stay short."""
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """What the values of one key may be.
+    """The values that one key may take.
 
     Attributes:
-        key: As it is written in front of the equals sign.
-        values: Those that can be counted up, written for Hydra; empty for an interval.
-        low: Least number; of an interval, or of a range of whole numbers.
-        high: Largest number, which belongs to it.
-        step: Between the whole numbers of a range.
-        whole: Whether numbers are whole.
-        log: Whether their order of magnitude is what counts.
+        key: Key as written before the equals sign.
+        values: Countable values, written for Hydra; empty for an interval.
+        low: Smallest number of an interval or of a range of integers.
+        high: Largest number, inclusive.
+        step: Step between the integers of a range.
+        whole: Whether numbers are integers.
+        log: Whether numbers are drawn on a logarithmic scale.
     """
 
     key: str
@@ -40,14 +40,14 @@ class Dimension:
 
     @property
     def count(self) -> float:
-        """How many values there are; infinite for an interval of real numbers."""
+        """Number of values; infinite for an interval of real numbers."""
         return len(self.values) or (self.high - self.low + 1 if self.whole else math.inf)
 
     def draw(self, generator: random.Random) -> str:
         """Draw a value, written for Hydra."""
         if self.values:
             return generator.choice(self.values)
-        # Whole numbers are those that the middle of a real interval around each would be rounded to.
+        # Draw from the real interval that rounds to the integers, so that both ends are as likely as the others.
         edge = 0.5 if self.whole else 0.0
         return self.write(self._between(self.low - edge, self.high + edge, generator))
 
@@ -57,7 +57,7 @@ class Dimension:
         return float(low * (high / low) ** generator.random())
 
     def write(self, number: float) -> str:
-        """Write a number for Hydra, within the interval."""
+        """Write a number for Hydra, clipped to the interval."""
         within = min(max(number, self.low), self.high)
         if self.whole:
             return str(round(within))
@@ -65,10 +65,10 @@ class Dimension:
 
 
 def dimensions(space: Space) -> list[Dimension]:
-    """Read what is searched, in the order of the space.
+    """Read the searched keys, in the order of the space.
 
     Raises:
-        ConfigError: An interval is empty, or has a logarithm at zero or below.
+        ConfigError: An interval is empty, or is logarithmic and reaches zero or below.
     """
     found, mistakes = [], []
     for override in space.swept:

@@ -1,4 +1,4 @@
-"""Every combination of the swept values."""
+"""Search every combination of the swept values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tunesmith.sweep.search.listed import Listed
 
 
 class Grid(Listed):
-    """Every combination of values, the last key of the alphabet varying fastest, each once.
+    """Tries every combination of values once; the alphabetically last key varies fastest.
 
     Args:
         space: What is searched.
-        folder: Of the sweep; a grid keeps nothing there.
+        folder: Folder of the sweep; a grid stores nothing in it.
 
     Raises:
-        ConfigError: A key has a range without a step, which has no end of values.
+        ConfigError: A key has an interval, whose values cannot be listed.
     """
 
     def __init__(self, space: Space, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Searchers that know all their jobs before the first one starts."""
+"""Search a list of jobs that is known before the first one starts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tunesmith.sweep.protocol import Job, Result, Searcher
 
 
 class Listed(Searcher, ABC):
-    """Gives the jobs of a list, in its order.
+    """Returns the jobs of a list, in order.
 
     Args:
-        changes: Overrides of each job; those that occur twice are one job.
+        changes: Overrides of each job; duplicates become one job.
     """
 
     listed: list[Job]
@@ -23,7 +23,7 @@ class Listed(Searcher, ABC):
         self._open = {job.number: job for job in self.listed}
 
     def ask(self, free: int) -> Sequence[Job]:
-        """Give the next jobs of the list."""
+        """Return the next jobs of the list."""
         return [self._open.pop(number) for number in list(self._open)[:free]]
 
     def tell(self, job: Job, result: Result | None) -> None:

@@ -1,4 +1,4 @@
-"""Combinations that Optuna chooses by what the earlier ones came to."""
+"""Let Optuna choose combinations from the results of earlier ones."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial, Trial
 
 NO_JOB = "tunesmith:no job"
-"""Attribute of the study's trials that are no jobs of their own: one too many, or what came of a job that was run again
-after its trial had failed. (A trial that has ended cannot be altered.)"""
+"""Attribute of trials that are not jobs of their own: a surplus trial, or the result of a rerun whose first trial had
+failed. (Optuna does not let a finished trial be changed.)"""
 
 FILE = "optuna.log"
 """Optuna's own journal in the sweep's folder; optuna-dashboard shows it."""
 
 
 class Optuna(Searcher):
-    """A study of Optuna's (Akiba et al. 2019) with a trial a job, of the same number.
+    """An Optuna study (Akiba et al. 2019) with one trial per job, of the same number.
 
-    What is optimized is the best value that a job had of the metric it monitors, or ``objectives``. A job without a
-    value, or whose value is no number, is a failed trial: it teaches nothing, and the others go on.
+    It optimizes the best value of the metric that a job monitors, or ``objectives``. A job without a value, or with
+    NaN, is a failed trial: it teaches nothing, and the others continue.
 
     Args:
         space: What is searched.
-        folder: Of the sweep; the study is kept in ``optuna.log`` there, and goes on when the sweep does.
-        jobs: How many trials.
-        sampler: How combinations are chosen: ``tpe`` (Bergstra et al. 2011), ``cmaes`` (Hansen & Ostermeier 2001; of
-            numbers alone, other keys are drawn) or ``nsga2`` (Deb et al. 2002; for several objectives).
-        startup: Trials that are drawn at random first; of ``nsga2``, the size of a generation.
-        seed: Of the choices.
-        objectives: Metrics, and which way each is better, such as ``{test/accuracy: max, seconds: min}``; of one of
-            validation, its value in the best epoch. ``null`` for the metric that the jobs monitor.
-        pruner: Which jobs are stopped early, by their validation so far: those below the ``median`` of the others at
-            the same epoch, by ``hyperband`` (Li et al. 2018), or ``none``.
-        warmup: Epochs that ``median`` lets every job have, and with which ``hyperband`` begins.
+        folder: Folder of the sweep; the study is kept in ``optuna.log`` in it and resumes with the sweep.
+        jobs: Number of trials.
+        sampler: How to choose combinations: ``tpe`` (Bergstra et al. 2011), ``cmaes`` (Hansen & Ostermeier 2001; for
+            numbers only, other keys are drawn at random) or ``nsga2`` (Deb et al. 2002; for several objectives).
+        startup: Number of random trials at the start; for ``nsga2``, the size of a generation.
+        seed: Seed of the choices.
+        objectives: Metrics with their direction, such as ``{test/accuracy: max, seconds: min}``; validation metrics
+            count with their value in the best epoch. ``null`` for the metric that the jobs monitor.
+        pruner: Which jobs to stop early, judged by validation so far: those below the ``median`` of the others at the
+            same epoch, by ``hyperband`` (Li et al. 2018), or ``none``.
+        warmup: Epochs that ``median`` grants every job, and the first rung of ``hyperband``.
 
     Raises:
-        ConfigError: Nothing is searched, the arguments do not go together, or, once a job completed, an objective is
-            none of its metrics.
+        ConfigError: Nothing is searched, the arguments contradict each other, or a completed job lacks a metric that
+            ``objectives`` names.
         MissingExtraError: Optuna is not installed.
     """
 
@@ -73,12 +73,12 @@ class Optuna(Searcher):
         self.prunes = pruner != "none"
         self._known: set[int] = set()
         self._reported: dict[int, int] = {}
-        self._sign: int | None = None  # of the monitored value: -1 where the largest is best
+        self._sign: int | None = None  # of the monitored value: -1 if the largest is best, since Optuna minimizes
         self._distributions = {d.key: _distribution(d) for d in self.dimensions}
         self.study = _study(folder, objectives, _pruner(pruner, warmup))
 
     def ask(self, free: int) -> Sequence[Job]:
-        """Give the next trials: first those that were begun before a kill and never came to run."""
+        """Return the next trials, first those that were created before a kill and never ran."""
         jobs: list[Job] = []
         while len(jobs) < free and (trial := self._begun() or self._new()) is not None:
             self._known.add(trial.number)
@@ -97,7 +97,7 @@ class Optuna(Searcher):
         if len(self._jobs()) >= self.total:
             return None
         number = len(self.study.get_trials(deepcopy=False))
-        # A sampler's random numbers die with its process, and one with the same seed would draw the first ones again.
+        # A sampler's random state dies with its process, and the same seed would draw the first numbers again.
         self.study.sampler = _sampler(self.sampler, self.startup, self.seed * 100_003 + number)
         trial: Trial = self.study.ask(self._distributions)
         if sum(job.number <= trial.number for job in self._jobs()) > self.total:  # another launcher was faster
@@ -107,7 +107,7 @@ class Optuna(Searcher):
         return trial
 
     def tell(self, job: Job, result: Result | None) -> None:
-        """Tell the study, unless another launcher has."""
+        """Pass a result to the study, unless another launcher has done so."""
         self._known.add(job.number)
         self._learn(result)
         if result is None:
@@ -130,7 +130,7 @@ class Optuna(Searcher):
             self._fail(job.number)
 
     def _add(self, failed: FrozenTrial, values: Sequence[float]) -> None:
-        """Let the study learn what came of a job that was run again, once; of two launchers both may."""
+        """Add the result of a rerun to the study, once; two launchers may both add it."""
         from optuna.trial import create_trial
 
         if all(trial.user_attrs.get(NO_JOB) != failed.number for trial in self.study.get_trials(deepcopy=False)):
@@ -142,13 +142,13 @@ class Optuna(Searcher):
             )
 
     def prune(self, job: Job, history: Sequence[tuple[int, float]]) -> bool:
-        """Whether Optuna's pruner gives a job up; until one is completed, which way is better is not known."""
+        """Return whether Optuna's pruner stops a job; never before the first result says which direction is better."""
         if not self.prunes or self._sign is None or not history or self._trial(job.number).state.is_finished():
-            return False  # a job that is run again has no trial that could take its curve
+            return False  # a rerun has no open trial to report its curve to
         return self._feed(job.number, history, self._sign).should_prune()
 
     def _report(self, number: int, result: Result) -> None:
-        """Give the pruner the whole curve of a job that has ended."""
+        """Report the whole curve of a finished job to the pruner."""
         if self.prunes and self._sign is not None and result.monitor:
             self._feed(number, outcome.history(result.folder, result.monitor), self._sign)
 
@@ -166,7 +166,7 @@ class Optuna(Searcher):
             self._sign = -1 if result.mode == "max" else 1
 
     def _values(self, result: Result) -> list[float] | None:
-        """What is optimized; ``None`` where a part of it is missing or no number."""
+        """Return the values to optimize; ``None`` if one is missing or not finite."""
         if self.objectives is None:
             found = [None if result.objective is None else (self._sign or 1) * result.objective]
         else:
@@ -176,7 +176,7 @@ class Optuna(Searcher):
         return values if len(values) == len(found) else None
 
     def _examine(self, result: Result) -> None:
-        """Stop at the first job that does not know an objective: no later one would, and each would be in vain."""
+        """Raise if the first completed job lacks an objective: every later one would too, and would run in vain."""
         known = _known(result)
         absent = [name for name in self.objectives or {} if name not in known and f"best/{name}" not in known]
         if absent and not self.study.get_trials(deepcopy=False, states=(_states().COMPLETE,)):
@@ -227,7 +227,7 @@ def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePrune
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    # The monitored metric says with the first result which way is better; until then the least of ± it is sought.
+    # Only the first result says which direction of the monitored metric is better; so minimize it with a sign.
     ways: list[Any] = [{"max": "maximize", "min": "minimize"}[way] for way in (objectives or {"": "min"}).values()]
     storage = JournalStorage(JournalFileBackend(str(folder / FILE)))
     study = optuna.create_study(

@@ -1,4 +1,4 @@
-"""Values taken together: the first of every key, the second of every key, and so on."""
+"""Search the values of all keys in parallel: the first of each, the second of each, and so on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tunesmith.sweep.search.listed import Listed
 
 
 class Paired(Listed):
-    """The n-th values of all keys together, and each of these with every combination of the keys that are crossed.
+    """Pairs the n-th values of all keys, and crosses each pair with every combination of the crossed keys.
 
     Args:
         space: What is searched.
-        folder: Of the sweep; nothing is kept there.
-        crossed: Keys that are not paired; those that make replicates, unless others are named.
+        folder: Folder of the sweep; nothing is stored in it.
+        crossed: Keys that are not paired; by default those that make replicates.
 
     Raises:
         ConfigError: The keys have different numbers of values, or one has an interval.

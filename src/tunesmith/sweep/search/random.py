@@ -1,4 +1,4 @@
-"""Combinations drawn at random."""
+"""Search combinations drawn at random."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tunesmith.sweep.search.listed import Listed
 
 
 class Random(Listed):
-    """So many combinations, each key drawn for itself (Bergstra & Bengio 2012), no combination twice.
+    """Draws combinations at random, each key independently (Bergstra & Bengio 2012), without repeating one.
 
-    Of an interval every number is as probable as every other, with ``tag(log, …)`` every order of magnitude. The jobs
-    are the same whenever the sweep is started, and more jobs begin with those of fewer.
+    Intervals are sampled uniformly, with ``tag(log, …)`` log-uniformly. The jobs are the same whenever the sweep is
+    started, and a longer sweep starts with the jobs of a shorter one.
 
     Args:
         space: What is searched.
-        folder: Of the sweep; nothing is kept there.
-        jobs: How many combinations; all of them where there are no more.
-        seed: Of the draws.
+        folder: Folder of the sweep; nothing is stored in it.
+        jobs: Number of combinations; all of them if there are fewer.
+        seed: Seed of the draws.
 
     Raises:
         ConfigError: Nothing is searched, ``jobs`` is below 1, or an interval has fewer numbers than ``jobs``.

@@ -1,4 +1,4 @@
-"""What a sweep searches: read from the overrides of its command line and from ``sweep.params``."""
+"""Read a sweep's search space from the overrides of its command line and from ``sweep.params``."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from tunesmith.errors import ConfigError
 from tunesmith.sweep.protocol import Space
 
 CONFIGURATION = "the configuration"
-"""Key of a `description` that stands, as a digest, for all that nobody typed."""
+"""Key of a `description` that holds a digest of every setting that nobody typed."""
 
 _FOREIGN = ("hydra/launcher", "hydra/sweeper", "hydra.launcher", "hydra.sweeper", "hydra.sweep")
 
 
 def with_params(words: Sequence[str], cfg: DictConfig) -> list[str]:
-    """Add what ``sweep.params`` searches to the overrides; what was typed for a key wins.
+    """Add the searches of ``sweep.params`` to the overrides; a typed override wins.
 
     Args:
-        words: The overrides as typed.
-        cfg: A configuration composed with them.
+        words: Overrides as typed.
+        cfg: Configuration composed with them.
     """
     params = OmegaConf.select(cfg, "sweep.params") or {}
     typed = {word.partition("=")[0].lstrip("+~") for word in words}
@@ -35,10 +35,10 @@ def with_params(words: Sequence[str], cfg: DictConfig) -> list[str]:
 
 
 def parse(overrides: Sequence[str], loader: ConfigLoader) -> Space:
-    """Tell what is swept from what is the same for every job.
+    """Separate the swept overrides from those that every job shares.
 
     Args:
-        overrides: Written for Hydra; those of the sweep itself are left out.
+        overrides: Overrides in Hydra's syntax; those of the sweep itself are dropped.
         loader: Finds the options that a ``glob`` matches.
 
     Raises:
@@ -49,7 +49,7 @@ def parse(overrides: Sequence[str], loader: ConfigLoader) -> Space:
     if mistakes:
         raise ConfigError(mistakes)
     kept = [o for o in parsed if not _is_own(o.key_or_group) and o.key_or_group != "hydra.mode"]
-    # Jobs are numbered by the order of the keys: the same search typed in another order means the same jobs.
+    # Jobs are numbered by the order of the keys, so the same search typed in another order means the same jobs.
     swept = tuple(sorted((o for o in kept if o.is_sweep_override()), key=lambda o: o.key_or_group))
     return Space(swept, tuple(o.input_line or "" for o in kept if not o.is_sweep_override()))
 
@@ -70,15 +70,15 @@ def _is_own(key: str) -> bool:
 
 
 def description(space: Space, searcher: DictConfig, configs: Iterable[DictConfig]) -> dict[str, str]:
-    """What makes a sweep this sweep and no other: two launchers in one folder must agree on all of it.
+    """Describe what identifies a sweep: two launchers in one folder must agree on all of it.
 
     Args:
         space: What is searched.
         searcher: ``sweep.searcher``.
-        configs: The configurations that the command line composes to.
+        configs: Configurations that the command line composes to.
 
     Returns:
-        Flat, for people to read; without secrets.
+        Flat and readable, without secrets.
     """
     texts = [*(o.input_line or "" for o in space.swept), *space.fixed]
     words = dict(redact_override(text).partition("=")[::2] for text in texts)
@@ -92,13 +92,13 @@ def description(space: Space, searcher: DictConfig, configs: Iterable[DictConfig
 
 
 def values(configs: Iterable[DictConfig]) -> dict[str, str]:
-    """Every key of the configurations that a command line composes to, with its values: what differs can be named.
+    """Return every key of the composed configurations with its values, to name the ones that differ.
 
     Args:
         configs: As for `description`.
 
     Returns:
-        Flat, without secrets; of a key with other values in other combinations, all of them.
+        Flat, without secrets; all values of a key that differs between combinations.
     """
     found: dict[str, dict[str, None]] = {}
     for cfg in configs:
@@ -116,10 +116,10 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def digest(search: Mapping[str, str]) -> str:
-    """A short name for a `description`."""
+    """Return a short digest of a `description`."""
     return hashlib.sha256(json.dumps(search, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _shared(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without what may change while a sweep is under way."""
+    """Return a configuration without the keys that may change during a sweep."""
     return {key: value for key, value in plain.items() if key != "sweep"}
