@@ -33,6 +33,17 @@ class ConfigError(TunesmithError):
         super().__init__("\n".join(self.mistakes))
 
 
+def raise_together(mistakes: Iterable[str]) -> None:
+    """Raise one `ConfigError` that shows all mistakes; do nothing where there are none.
+
+    Args:
+        mistakes: One sentence per mistake.
+    """
+    found = list(mistakes)
+    if found:
+        raise ConfigError(found)
+
+
 class DataError(TunesmithError):
     """The data cannot be used as asked."""
 

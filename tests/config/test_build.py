@@ -3,7 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from tunesmith.config.build import accepts, build
+from tunesmith.config.build import Node, accepts, build, resolved
 from tunesmith.errors import DataError
 
 HERE = "config_build_targets"
@@ -47,6 +47,17 @@ def test_supplied_wins_and_nested_nodes_are_built_once():
     built = build(cfg.node, value=1)
     assert (built.value, built.other.value) == (1, 3)
     assert "value" in cfg.node
+
+
+def test_a_node_is_resolved_once_and_never_again():
+    cfg = OmegaConf.create({"seed": 3, "node": node("Keep", value="${seed}", other="\\${seed}", items=[{"a": 1}])})
+    once = resolved(cfg.node)
+    cfg.seed = 4
+    built = build(once)
+    assert (built.value, built.other, built.items) == (3, "${seed}", [{"a": 1}])
+    assert build(once).items[0] is not built.items[0]
+    assert build(once.having(value=5), items=()).value == 5 and once["value"] == 3
+    assert resolved(None) == Node() and build(Node()) is None and not accepts(Node(), "value")
 
 
 def test_our_errors_come_out_bare():

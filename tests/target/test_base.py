@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,9 @@ def test_there_is_no_other_kind():
 @pytest.mark.parametrize("name", kinds())
 def test_a_head_has_an_output_per_token_where_the_target_has(name):
     target = of(name)
-    target.check_head("Mine", target.per_token)
-    with pytest.raises(ConfigError, match=f"for {name} targets but got Mine, which has one per .*; use head="):
-        target.check_head("Mine", not target.per_token)
+    assert not list(target.head_mistakes("Mine", target.per_token))
+    (sentence,) = target.head_mistakes("Mine", not target.per_token)
+    assert re.search(f"for {name} targets but got Mine, which has one per .*; use head=", sentence)
 
 
 @pytest.mark.parametrize("name", kinds())

@@ -64,6 +64,15 @@ class Backbone(nn.Module, ABC):
         """Small files, besides weights, needed to rebuild the backbone, such as a tokenizer's; usually none."""
         return ()
 
+    @property
+    def apart(self) -> bool:
+        """Whether every stage uses weights of its own alone."""
+        return True
+
+    def lm_head(self) -> nn.Module | None:
+        """Make the head that a language model was pretrained with; by default there is none."""
+        return None
+
     @abstractmethod
     def pool(self, x: Any) -> Tensor:
         """Pool the last stage's output, such as ``(B, C, H, W)``, to ``(B, D)``."""

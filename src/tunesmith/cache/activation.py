@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,11 @@ from torch import Tensor
 from tunesmith.cache import key
 from tunesmith.cache.frozen import BATCH, Frozen
 from tunesmith.cache.source import Plain, Source, View
+from tunesmith.data.image.module import ImageData
+from tunesmith.data.module import TableData
+
+DTYPES = {"exact": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Types of numbers to keep, by name; ``None`` for that of the computation."""
 
 LOOKED_AT = 4
 """Number of samples run to learn the output's form, and to compare with what the cache holds."""
@@ -54,7 +59,7 @@ class Activation:
     def __init__(
         self,
         frozen: Frozen,
-        data: Any,
+        data: TableData,
         wanted: Wanted,
         precision: str,
         dtype: Literal["exact", "bfloat16", "float16"] = "exact",
@@ -62,7 +67,7 @@ class Activation:
         self.frozen = frozen
         self.source = _source(data, wanted)
         self.count = len(wanted.rows)
-        self._dtype: torch.dtype | None = None if dtype == "exact" else getattr(torch, dtype)
+        self._dtype = DTYPES[dtype]
         (few,) = self.source.batches([range(min(LOOKED_AT, self.count))])
         self.cut = frozen.cut(wanted.stages)
         computed = frozen.run(few, self.cut)
@@ -89,7 +94,9 @@ class Activation:
         return {name: tensor.to(self._dtype or tensor.dtype) for name, tensor in found.items()}
 
 
-def _source(data: Any, wanted: Wanted) -> Source:
+def _source(data: TableData, wanted: Wanted) -> Source:
     if wanted.view is None:
         return Plain(data.plain(wanted.rows))
-    return View(data.training_images(), data.augmentation(), wanted.view)
+    augmentation = data.augmentation()
+    assert isinstance(data, ImageData) and augmentation is not None  # of nothing else are there views
+    return View(data.training_images(), augmentation, wanted.view)

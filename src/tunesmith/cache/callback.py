@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 import numpy as np
 import platformdirs
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from tunesmith.cache import plan
@@ -24,9 +23,11 @@ from tunesmith.cache.plan import AT_ONCE, Span
 from tunesmith.cache.store import Store
 from tunesmith.cache.tokens import TokenCache
 from tunesmith.data.image.decode import Decode
+from tunesmith.data.module import TableData
 from tunesmith.data.randomness import preserved
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError
+from tunesmith.task.base import Task
 
 
 @final
@@ -84,10 +85,10 @@ class ActivationCache(Callback):
         The task is moved to the device that Lightning is about to move it to. A resumed run has not loaded its
         checkpoint yet, but the stages before a cut are still as they were when the run began.
         """
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         run: Any = trainer  # its connectors set some attributes that type checkers do not see
         data, limited = run.datamodule, run.fast_dev_run or run.overfit_batches
-        if stage != "fit" or self.mode == "off" or limited or not hasattr(data, "serve"):
+        if stage != "fit" or self.mode == "off" or limited or not isinstance(data, TableData):
             return
         start = time.perf_counter()
         spans = plan.spans(task.table, _epochs(trainer))
@@ -105,19 +106,19 @@ class ActivationCache(Callback):
         self.seconds = time.perf_counter() - start
         if opener.hits or opener.computed:
             self.record["seconds"] = {part: round(seconds, 3) for part, seconds in opener.seconds.items()}
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        if trainer.is_global_zero:
             for sentence in said:
                 self.console.print(f"Cache: {sentence}", highlight=False)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Serve by the phases that a resumed run has reached, before its loaders read ahead."""
-        self._keep_time(pl_module)
+        self._keep_time(cast(Task, pl_module))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Serve by the phase that begins, which may be early; loaders continue after this."""
-        self._keep_time(pl_module)
+        self._keep_time(cast(Task, pl_module))
 
-    def _keep_time(self, task: Any) -> None:
+    def _keep_time(self, task: Task) -> None:
         self._firsts.copy_(torch.tensor([phase.first_epoch for phase in task.table.phases[: len(self._firsts)]]))
 
     def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, CachedSplit]:
@@ -152,7 +153,7 @@ class ActivationCache(Callback):
             opened = opener.open(recipe, wanted.rows, spared)
             return Rows(opened, recipe.dtypes) if opened else None
 
-        viewed = getattr(data, "test_views", "none") != "none"  # then the test is of views, which are not cached
+        viewed = data.test_views != "none"  # then the test is of views, which are not cached
         plain = [s for s in data.indices if not (s == "train" and varied) and not (s == "test" and viewed)]
         found: dict[str, list[Rows]] = {}
         if plain:
@@ -170,7 +171,7 @@ class ActivationCache(Callback):
                 found["train"] = views
         return found
 
-    def _views(self, data: Any) -> int:
+    def _views(self, data: TableData) -> int:
         """Return the number of training views to cache: as requested, or all of them if none is random."""
         augmentation = data.augmentation()
         return 0 if augmentation is None or data.mixing.wanted else self.views or augmentation.views
@@ -214,11 +215,14 @@ def _epochs(trainer: Trainer) -> int:
     return epochs if epochs is not None and epochs >= 0 else 10**6
 
 
-def _sizes(data: Any, trainer: Any) -> dict[str, int]:
+def _sizes(data: TableData, trainer: Any) -> dict[str, int]:
     """Return the number of samples per split in an epoch, or in the test."""
     sizes = dict.fromkeys(SPLITS, 0)
+    limits = dict(
+        zip(SPLITS, (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches), strict=True)
+    )
     for split, rows in data.indices.items():
-        limit = getattr(trainer, f"limit_{split}_batches")
+        limit = limits[split]
         count = len(rows) * limit if isinstance(limit, float) else min(len(rows), limit * data.batch_size)
         sizes[split] = int(count)
     return sizes

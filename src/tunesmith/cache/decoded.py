@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from tunesmith.cache.shard import PIXELS
 from tunesmith.cache.source import Plain
 from tunesmith.data.dataset import ImageDataset
 from tunesmith.data.image.decode import Decode
+from tunesmith.data.module import TableData
 
 LOOKED_AT = 4
 """Number of images decoded to measure the time, and to compare with what the cache holds."""
@@ -39,7 +40,7 @@ class Decoding:
     asked = False
     doing = "Decoding images once"
 
-    def __init__(self, data: Any, rows: npt.NDArray[np.int64], decoder: Decode) -> None:
+    def __init__(self, data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> None:
         dataset = ImageDataset(data.table.samples, data.table.targets, rows, decoder)
         self.source = Plain(dataset)
         self.row_bytes = decoder.max_bytes

@@ -15,6 +15,7 @@ from tunesmith.backbone.aside import MAP, POOLED, STAGE
 from tunesmith.contract.batch import Inputs
 from tunesmith.contract.features import Needs
 from tunesmith.errors import PolicyError
+from tunesmith.task.base import Task
 
 BATCH = 32
 """Samples per batch, always this many: a short batch is padded.
@@ -55,7 +56,7 @@ class Frozen:
     """
 
     def __init__(
-        self, task: Any, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
+        self, task: Task, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
     ) -> None:
         self.task = task
         self.backbone = task.backbone

@@ -18,6 +18,7 @@ from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
 from tunesmith.data.image.decode import Decode
+from tunesmith.data.module import TableData
 from tunesmith.data.text.tokenizer import Tokenizer
 from tunesmith.target.base import of
 
@@ -25,7 +26,7 @@ FORMAT = 2
 
 
 def of_activations(
-    frozen: Frozen, cut: Cut, data: Any, rows: npt.NDArray[np.int64], precision: str, dtype: str, view: int | None
+    frozen: Frozen, cut: Cut, data: TableData, rows: npt.NDArray[np.int64], precision: str, dtype: str, view: int | None
 ) -> dict[str, Any]:
     """Return what activations depend on, as plain values; some are only informative.
 
@@ -62,7 +63,7 @@ def of_activations(
     }
 
 
-def of_images(data: Any, rows: npt.NDArray[np.int64], decoder: Decode) -> dict[str, Any]:
+def of_images(data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> dict[str, Any]:
     """Return what decoded images depend on: their content and the decoding.
 
     Args:
@@ -112,13 +113,14 @@ def _preprocess(how: Any) -> dict[str, Any]:
     return {k: v for k, v in asdict(how).items() if k != "folder"}
 
 
-def _view(data: Any, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
+def _view(data: TableData, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
     """Return what an augmented view depends on besides the images, including their rows in the table."""
     augmentation = data.augmentation()
+    assert augmentation is not None  # else there were no views
     return [view, data.seed if augmentation.seeded else None, repr(augmentation), _digest(repr(rows.tolist()))]
 
 
-def _images(data: Any, rows: npt.NDArray[np.int64]) -> str:
+def _images(data: TableData, rows: npt.NDArray[np.int64]) -> str:
     digests, whole = data.digests
     total = hashlib.blake2b(b"".join(digests[row] for row in rows), digest_size=16)
     if not whole:  # only the first bytes of each file were hashed: its modification time covers the rest

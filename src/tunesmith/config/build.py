@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +15,26 @@ from tunesmith.config import gate
 from tunesmith.config.check import signature
 from tunesmith.config.check.check import SPECIAL
 from tunesmith.config.gate import Trust
+
+
+class Node(dict[str, Any]):
+    """A node as plain data, every reference in it resolved; `build` makes of it what it makes of the configuration's.
+
+    It is resolved once and never again: a text that looks like a reference stays a text.
+    """
+
+    def having(self, **values: Any) -> Node:
+        """Give a copy with other values."""
+        return Node({**self, **values})
+
+
+def resolved(node: DictConfig | Mapping[str, Any] | None) -> Node:
+    """Resolve a node of the configuration; gives an empty one where there is none.
+
+    Raises:
+        MissingMandatoryValue: A value that must be given is missing.
+    """
+    return Node(_plain(node, ())) if node else Node()
 
 
 def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **supplied: Any) -> Any:
@@ -44,8 +65,10 @@ def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = Non
     return _make({"_recursive_": recursive, **plain}, supplied)
 
 
-def _plain(node: DictConfig | Mapping[str, Any], without: Iterable[str]) -> dict[str, Any]:
+def _plain(node: DictConfig | Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
     """Convert a node to plain data, with references resolved and without the arguments that code supplies."""
+    if isinstance(node, Node):
+        return copy.deepcopy({name: value for name, value in node.items() if name not in without})
     config = node if isinstance(node, DictConfig) else OmegaConf.create(dict(node))
     parent, key = config._get_parent(), config._key()
     config = config.copy()
@@ -75,7 +98,9 @@ def _make(value: Any, supplied: Mapping[str, Any] = MappingProxyType({})) -> Any
 
 def accepts(node: DictConfig | Mapping[str, Any] | None, name: str, trust: Trust | None = None) -> bool:
     """Return whether a node's target has an argument ``name``, read from its source without importing it."""
-    return node is not None and name in signature.read(node["_target_"], trust or gate.trust()).parameters
+    if not node:
+        return False
+    return name in signature.read(node["_target_"], trust or gate.trust()).parameters
 
 
 def build_accepted(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **offered: Any) -> Any:

@@ -130,14 +130,6 @@ class Rate:
         return share * max(since_thaw, 0.0) / self.warmup
 
 
-class Policy(Protocol):
-    """Selects which parameters train when: a pure function of the epoch, and of where phases ended early."""
-
-    def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Return the phases, ordered by first epoch, beginning with epoch 0."""
-        ...
-
-
 class Rates(Protocol):
     """Sets how fast each parameter trains, whatever the policy."""
 

@@ -1,4 +1,4 @@
-"""What the rooms ask of each other: the protocols of backbones and heads."""
+"""What the rooms ask of each other: the protocols of backbones and heads, and what a head declares of itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunesmith.contract.features import Features, MapInfo, Needs, Stage
 from tunesmith.contract.preprocess import Preprocess
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from tunesmith.contract.batch import Activations, Inputs, Outputs
 
@@ -43,7 +43,16 @@ class Backbone(Protocol):
     stages: tuple[Stage, ...]
     preprocess: Preprocess
     weights: Weights
-    files: Sequence[Path]
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Small files without which it cannot be built, besides weights."""
+        ...
+
+    @property
+    def apart(self) -> bool:
+        """Whether every stage uses weights of its own alone."""
+        ...
 
     def __call__(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = ...) -> Features:
         """Map images or tokens, or what `activations` gave, to features; ``frozen`` stages run without gradients."""
@@ -73,13 +82,17 @@ class Backbone(Protocol):
         """Widths ``D_i`` of the stage features."""
         ...
 
+    def lm_head(self) -> nn.Module | None:
+        """Make the head that a language model was pretrained with; ``None`` where there is none."""
+        ...
+
 
 class Head(Protocol):
     """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
 
-    One that names ``stage_dims`` too gets the widths of the stage features, ``map_info`` channels and strides of the
-    maps, ``target`` the kind of target that the data have. A head with an output per token has a true attribute
-    ``per_token``.
+    One that names ``stage_dims`` in its signature gets the widths of the stage features, ``map_info`` channels and
+    strides of the maps, ``target`` the kind of target that the data have, and ``lm_head`` the head that a language
+    model was pretrained with. What it is besides, it declares: see `HeadTraits`.
 
     Attributes:
         needs: Which features it takes; the backbone computes, and the cache keeps, nothing else.
@@ -94,9 +107,11 @@ class Head(Protocol):
 
 @runtime_checkable
 class FittedHead(Head, Protocol):
-    """A head that is not trained step by step but fitted, once, to what a frozen backbone gives in one epoch."""
+    """A head that is not trained step by step but fitted, once, to what a frozen backbone gives in one epoch.
 
-    alpha: Tensor
+    It has a 0-dim tensor ``alpha`` too, the strength of its penalty. That is no member here: from Python 3.12 on,
+    `isinstance` does not see the buffers of a module.
+    """
 
     def vectors(self, features: Features) -> Tensor:
         """What is collected of a batch: ``(B, D)``."""
@@ -109,3 +124,37 @@ class FittedHead(Head, Protocol):
     def outputs(self, vectors: Tensor) -> Tensor:
         """Map vectors ``(B, D)`` to outputs ``(B, K)``."""
         ...
+
+
+@runtime_checkable
+class JointHead(Head, Protocol):
+    """A head for samples with a language model's own head beside it.
+
+    Attributes:
+        language_needs: Which features the language model's head takes.
+    """
+
+    language_needs: Needs
+
+    def language_outputs(self, features: Features) -> Tensor:
+        """Map features of tokens ``(M, D)`` to outputs ``(M, V)`` over the V tokens of the vocabulary."""
+        ...
+
+
+@dataclass(frozen=True)
+class HeadTraits:
+    """What a head declares of itself, by attributes of these names.
+
+    Attributes:
+        needs: Which features it takes; ``None`` for a module that does not say so, and so is no head.
+        per_token: Whether it has an output per token.
+    """
+
+    needs: Needs | None = None
+    per_token: bool = False
+
+    @staticmethod
+    def of(head: object) -> HeadTraits:
+        """Read the traits of a head: the one place that asks for attributes which a user's own head may not have."""
+        needs = getattr(head, "needs", None)
+        return HeadTraits(needs if isinstance(needs, Needs) else None, bool(getattr(head, "per_token", False)))

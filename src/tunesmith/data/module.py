@@ -25,6 +25,7 @@ from tunesmith.data.sampler import EpochSampler, Lengths, Stream
 from tunesmith.data.spec import count, data_spec, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
+from tunesmith.data.text.tokenizer import Keep
 from tunesmith.data.window import Counts, Steps
 from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
@@ -53,7 +54,9 @@ class TableData(LightningDataModule, ABC):
         bad_files: Name of each image that was left out, and why; after `setup`.
         duplicates: Pairs of rows with the same content in different splits; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
+        preprocess: How the backbone wants its samples; after `connect`.
         mixing: Which mixtures there are in training.
+        test_views: Views of an image that a test averages over; ``none`` for the image alone.
         watches: What loader processes are reading; a command puts its own here before the loaders are made.
     """
 
@@ -63,7 +66,9 @@ class TableData(LightningDataModule, ABC):
     bad_files: BadFiles
     duplicates: list[tuple[int, int]]
     spec: DataSpec
+    preprocess: Preprocess
     mixing: Mixing
+    test_views: str = "none"
 
     def __init__(
         self,
@@ -110,6 +115,9 @@ class TableData(LightningDataModule, ABC):
         Raises:
             ConfigError: The backbone is for another kind of samples.
         """
+
+    def keep_tokens(self, keep: Keep | None) -> None:
+        """Take over what keeps the tokens of texts, before `setup`; images have none."""
 
     @abstractmethod
     def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:

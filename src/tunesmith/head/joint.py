@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 from torch import Tensor, nn
 
@@ -26,11 +26,17 @@ class Joint(nn.Module):
     """
 
     needs: ClassVar[Needs] = Needs(pooled=True)
+    language_needs: ClassVar[Needs] = LanguageModel.needs
 
-    def __init__(self, feature_dim: int, num_outputs: int, lm_head: Any, dropout: float = 0.0) -> None:
+    def __init__(self, feature_dim: int, num_outputs: int, lm_head: nn.Module | None, dropout: float = 0.0) -> None:
         super().__init__()
         self.linear = Linear(feature_dim, num_outputs, dropout)
         self.language = LanguageModel(lm_head)
+
+    def language_outputs(self, features: Features) -> Tensor:
+        """Map features, ``tokens`` of shape ``(M, D)``, to outputs ``(M, V)`` over the vocabulary."""
+        outputs: Tensor = self.language(features)
+        return outputs
 
     def forward(self, features: Features) -> Tensor:
         """Map features, ``pooled`` of shape ``(B, D)``, to outputs ``(B, K)``."""

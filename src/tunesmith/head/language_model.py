@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ class LanguageModel(nn.Module):
     needs: ClassVar[Needs] = Needs(tokens=True)
     per_token: ClassVar[bool] = True
 
-    def __init__(self, lm_head: Any) -> None:
+    def __init__(self, lm_head: nn.Module | None) -> None:
         super().__init__()
         if lm_head is None:
             raise ConfigError(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
+import sys
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 
 from tunesmith.contract.features import Stage
 from tunesmith.contract.parameters import HEAD, Parameter, Phase
+from tunesmith.contract.policy import Policy
 from tunesmith.contract.protocols import Backbone
 from tunesmith.errors import MissingExtraError, PolicyError
 
@@ -18,7 +20,7 @@ _ADAPTER = re.compile(r"\.(lora|ia3)_\w+(\.|$)")
 """Matches the names of parameters that `peft` adds."""
 
 
-class Adapter(ABC):
+class Adapter(Policy):
     """Trains the head and adapters; the backbone's own weights stay frozen.
 
     Every linear layer and every convolution of the chosen stages gets an adapter. Two kinds are skipped: grouped
@@ -36,7 +38,7 @@ class Adapter(ABC):
         PolicyError: The number is below 1.
     """
 
-    contiguous = False
+    adapts = True
 
     def __init__(self, stages: int | None) -> None:
         if stages is not None and stages < 1:
@@ -100,9 +102,12 @@ def merge(net: nn.Module) -> int:
     Returns:
         Number of merged layers.
     """
-    adapted = [(name, module) for name, module in net.named_modules() if hasattr(module, "get_base_layer")]
-    for name, module in adapted:
-        layer: Any = module
+    if "peft" not in sys.modules:  # which would have put them in
+        return 0
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    adapted = [(name, layer) for name, layer in net.named_modules() if isinstance(layer, BaseTunerLayer)]
+    for name, layer in adapted:
         layer.merge()
         owner, _, leaf = name.rpartition(".")
         setattr(net.get_submodule(owner), leaf, layer.get_base_layer())

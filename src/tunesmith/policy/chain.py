@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunesmith.contract.parameters import HEAD, Parameter, Phase, Plateau
+from tunesmith.contract.policy import Policy
 from tunesmith.errors import PolicyError
 
 
-class Chain:
+class Chain(Policy):
     """Trains the head, then each stage alone from the shallowest, then all (chain-thaw, Felbo et al. 2017).
 
     Args:

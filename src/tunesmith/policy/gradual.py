@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunesmith.contract.parameters import HEAD, Parameter, Phase, Plateau
+from tunesmith.contract.policy import Policy
 from tunesmith.errors import PolicyError
 
 
-class Gradual:
+class Gradual(Policy):
     """Trains the head, then also the deepest stage, and so on to the shallowest (ULMFiT, Howard and Ruder 2018).
 
     Args:

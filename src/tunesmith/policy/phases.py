@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunesmith.contract.parameters import HEAD, Parameter, Phase, Plateau
+from tunesmith.contract.policy import Policy
 from tunesmith.errors import PolicyError, nearest
 from tunesmith.policy.selector import Selector, parse, select
 
@@ -23,7 +24,7 @@ _HAVING = {
 """A policy whose phases use each argument."""
 
 
-class Phases:
+class Phases(Policy):
     """Selects which parameters train when: a pure function of the epoch, and of where phases ended on a plateau.
 
     Each phase is a mapping with ``train``, a list of selectors whose union trains; ``freeze``, a list of selectors

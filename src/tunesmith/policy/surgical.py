@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tunesmith.contract.parameters import HEAD, Parameter, Phase
+from tunesmith.contract.policy import GradientPolicy
 from tunesmith.errors import PolicyError, nearest
 
 
-class Surgical:
+class Surgical(GradientPolicy):
     """Trains the head and the stages with the largest relative gradient (surgical fine-tuning, Lee et al. 2023).
 
     The relative gradient of a stage is the norm of its gradient over the norm of its weights, on one batch before
@@ -29,6 +30,11 @@ class Surgical:
             )
         self.stages = stages
         self.chosen = None if chosen is None else tuple(chosen)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the stages are still to be chosen."""
+        return self.chosen is None
 
     def choose(self, gradients: Mapping[str, float]) -> list[str]:
         """Return the names of the stages to train, by their relative gradients.

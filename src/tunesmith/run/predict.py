@@ -8,6 +8,7 @@ from lightning.fabric.utilities.apply_func import move_data_to_device
 from omegaconf import DictConfig
 
 from tunesmith.config.build import build
+from tunesmith.config.overlay import overlaid
 from tunesmith.errors import DataError
 from tunesmith.run.assembly.rebuild import rebuild, trainer_for
 from tunesmith.run.callback.callback import joined
@@ -39,8 +40,7 @@ def predict(cfg: DictConfig, session: Session | None = None) -> Predictions:
         raise DataError(f"Expected the folder of output to be there but {output.absolute().parent} is not.")
     with exclusive(session.stop), session.watches.explained():
         found = rebuild(cfg.run, cfg.checkpoint, session.trust)
-        found.cfg.data.batch_size = cfg.batch_size
-        data = build(found.cfg.data, session.trust)
+        data = build(overlaid(found.cfg.data, {"batch_size": cfg.batch_size}), session.trust)
         data.watches = session.watches
         data.connect(found.preprocess)
         asked = data.find(cfg.input, found.cfg.data, found.spec, cfg.on_bad_file == "skip")

@@ -20,6 +20,7 @@ from tunesmith.atomic import write_text
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import build
 from tunesmith.config.gate import Trust
+from tunesmith.config.overlay import overlaid
 from tunesmith.data.listing import LISTING, differences, listing
 from tunesmith.data.spec import members
 from tunesmith.errors import RunError
@@ -153,8 +154,7 @@ def _require_completed(record: Mapping[str, Any], name: str) -> None:
 def _anew(plain: dict[str, Any], name: str, paths: DictConfig, trust: Trust | None) -> DictConfig:
     """The configuration for a folder of its own: nothing is written where the run wrote."""
     cfg = DictConfig(relocated(plain, str(plain["paths"]["run"]), "${paths.run}"))
-    cfg.paths = paths
-    return runnable(cfg, name, trust)
+    return runnable(overlaid(cfg, {"paths": paths}), name, trust)
 
 
 def _usable(record: Mapping[str, Any]) -> Mapping[str, Any]:

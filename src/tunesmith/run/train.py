@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import seed_everything
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.atomic import atomic
 from tunesmith.cache.callback import ActivationCache
+from tunesmith.config.overlay import overlaid
+from tunesmith.config.redact import redact
 from tunesmith.data.listing import LISTING, listing
 from tunesmith.errors import NonFiniteError, StoppedError
 from tunesmith.run.assembly import init_weights, memory
@@ -90,7 +92,7 @@ def fit_and_test(
     """Do what `train` does, once.
 
     Args:
-        cfg: The configuration; it is settled on the way.
+        cfg: The configuration; the run folder is put into it.
         found: The run to go on with; ``None`` for a new one.
         halvings: How often the learning rates are halved, because a loss was not finite.
         repeats: As for `train`.
@@ -103,27 +105,13 @@ def fit_and_test(
         exclusive(session.stop),
         Run(cfg, "train", found, repeats, session) as run,
         wandb_logger.finished(),
-        memory.told(cfg),
+        memory.told(cfg, run.record),
         session.watches.explained(),
     ):
         seed_everything(cfg.seed, verbose=False)
         keep_freed_memory()
-        with run.timed("assemble"):
-            begun = init_weights.find(cfg.get("init_from"), cfg.get("init_strict", True), session.trust)
-            parts = assemble(cfg, run.folder, run.record, begun, session)
+        parts = prepare(run, cfg, found, session)
         non_finite.of(parts.trainer).halvings = halvings
-        run.add_time("data", parts.data_seconds)
-        about = describe(parts) | ({"init": begun.record()} if begun else {})
-        if found:
-            start(run, found, about)
-        run.update(**about)
-        weights.check(cfg.test, parts)
-        for logger in parts.trainer.loggers:
-            logger.log_hyperparams(about)
-        run.write("params.tsv", parts.task.table.as_tsv())
-        keep_inputs(run, parts)
-        introduce(run, parts, begun, cfg.policy)
-
         with run.timed("fit"):
             checkpoint = found.checkpoint if found else None
             parts.trainer.fit(parts.task, datamodule=parts.data, ckpt_path=checkpoint, weights_only=True)
@@ -146,7 +134,34 @@ def fit_and_test(
     return Result(run.folder, run.record["metrics"])
 
 
-def introduce(run: Run, parts: Parts, begun: init_weights.Init | None, policy: DictConfig) -> None:
+def prepare(run: Run, cfg: DictConfig, found: resume.Found | None, session: Session) -> Parts:
+    """Assemble the run, record what it is made of, and say what is about to be trained.
+
+    Raises:
+        RunError: The run goes on with other data or other initial weights, and that was not asked for.
+        ConfigError: Parts do not go together.
+    """
+    with run.timed("assemble"):
+        begun = init_weights.find(cfg.get("init_from"), cfg.get("init_strict", True), session.trust)
+        parts = assemble(cfg, run.folder, run.record, begun, session)
+    run.add_time("data", parts.data_seconds)
+    about = describe(parts) | ({"init": begun.record()} if begun else {})
+    if found:
+        start(run, found, about)
+    run.update(**about)
+    if parts.gradients:
+        chosen = {"policy.chosen": parts.plan.model.policy["chosen"]}
+        run.write("config.yaml", OmegaConf.to_yaml(redact(overlaid(cfg, chosen))))
+    weights.check(cfg.test, parts)
+    for logger in parts.trainer.loggers:
+        logger.log_hyperparams(about)
+    run.write("params.tsv", parts.task.table.as_tsv())
+    keep_inputs(run, parts)
+    introduce(run, parts, begun)
+    return parts
+
+
+def introduce(run: Run, parts: Parts, begun: init_weights.Init | None) -> None:
     """Say what is about to be trained: data, parameters, and where the weights come from."""
     run.say(
         report.data_table(parts.data.counts(), parts.data.spec),
@@ -155,7 +170,7 @@ def introduce(run: Run, parts: Parts, begun: init_weights.Init | None, policy: D
         *(parts.micro_batches.sentences() if parts.micro_batches else ()),
     )
     if parts.gradients:
-        run.say(report.gradient_table(parts.gradients, policy.chosen))
+        run.say(report.gradient_table(parts.gradients, parts.plan.model.policy["chosen"]))
 
 
 def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
@@ -186,7 +201,7 @@ def keep_inputs(run: Run, parts: Parts) -> None:
 
 def record_cache(run: Run, parts: Parts) -> None:
     """Record what the cache did, and its seconds apart from those of the fit that they are part of."""
-    for callback in parts.trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+    for callback in parts.trainer.callbacks:
         if isinstance(callback, ActivationCache):
             run.update(cache=callback.record)
             run.add_time("cache", callback.seconds)

@@ -7,7 +7,7 @@ import importlib
 import keyword
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -132,18 +132,15 @@ class Target(ABC):
 
     # ── of a task ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def check_head(self, head: str, per_token: bool) -> None:
-        """Refuse a head with an output per sample where there is to be one per token, and the other way round.
+    def head_mistakes(self, head: str, per_token: bool) -> Iterator[str]:
+        """Say so where a head has one output per sample but one per token is wanted, or the other way round.
 
         Args:
             head: Name of its class.
             per_token: Whether it has an output per token.
-
-        Raises:
-            ConfigError: It is such a head.
         """
         if per_token != self.per_token:
-            raise ConfigError(
+            yield (
                 f"Expected a head with an output per {_unit(self.per_token)} for {self.name} targets but got {head}, "
                 f"which has one per {_unit(per_token)}; use head={self.head}."
             )

@@ -16,13 +16,14 @@ from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.protocols import Backbone, FittedHead, Head
 from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import fold, leaves, map_tree
+from tunesmith.errors import raise_together
 from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
-from tunesmith.task.joint import LM, check_lm_loss_weight, stream_counts, stream_terms
-from tunesmith.task.kind import Kind, check_head, without_padding
-from tunesmith.task.loss.loss import check_loss, mean_loss
+from tunesmith.task.joint import LM, lm_loss_weight_mistakes, stream_counts, stream_terms
+from tunesmith.task.kind import Kind, head_mistakes, without_padding
+from tunesmith.task.loss.loss import loss_mistakes, mean_loss
 from tunesmith.task.loss.term import Term, objective, share_of_step
-from tunesmith.task.metric.metric import check_scalar
+from tunesmith.task.metric.metric import scalar_mistakes
 from tunesmith.task.optimization.delta import Base, complete
 from tunesmith.task.optimization.distributed import has_whole_tensors, rewrap
 from tunesmith.task.optimization.fitted import HeadFit
@@ -83,11 +84,8 @@ class Task(LightningModule, Kind):
         lm_loss_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.check_target(spec)
-        check_loss(loss, spec.target)
-        check_head(head, spec)
-        check_scalar(metrics)
-        check_lm_loss_weight(lm_loss_weight, head)
+        mistakes = [*self.target_mistakes(spec), *loss_mistakes(loss, spec.target), *head_mistakes(head, spec)]
+        raise_together([*mistakes, *scalar_mistakes(metrics), *lm_loss_weight_mistakes(lm_loss_weight, head)])
         # Any, because nn.Module says that its attributes are Tensor | Module.
         self.backbone: Any = backbone
         self.head: Any = head

@@ -7,10 +7,10 @@ from typing import Any, Literal, final
 from torch import Tensor
 
 from tunesmith.contract.batch import TARGET, Batch
-from tunesmith.errors import ConfigError
+from tunesmith.errors import raise_together
 from tunesmith.task.base import Task
 from tunesmith.task.calibration import Calibration, Criterion, choose_threshold, fit_temperature, nll_of_classes
-from tunesmith.task.loss.agreement import DISAGREEMENT, Disagreement, check_r_drop, drops
+from tunesmith.task.loss.agreement import DISAGREEMENT, Disagreement, drops, r_drop_mistakes
 from tunesmith.task.loss.loss import mean_loss
 from tunesmith.task.loss.term import Term
 
@@ -41,11 +41,12 @@ class Classification(Task):
         **common: Any,
     ) -> None:
         super().__init__(**common)
+        mistakes = list(r_drop_mistakes(r_drop, self.head_fit is not None))
         if threshold is not None and len(self.spec.class_names) != 2:
-            raise ConfigError(
+            mistakes.append(
                 f"Expected two classes for task.threshold={threshold} but got {len(self.spec.class_names)}."
             )
-        check_r_drop(r_drop, self.head_fit is not None)
+        raise_together(mistakes)
         self.r_drop, self.disagreement = r_drop, Disagreement()
         self.temperature = temperature
         self.threshold: Criterion | None = "macro_f1" if threshold == "f1" else threshold

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from tunesmith.contract.batch import IGNORED, UNLABELLED, Batch, Samples
-from tunesmith.errors import ConfigError
+from tunesmith.contract.protocols import Head, JointHead
 from tunesmith.task.kind import as_tensor
 from tunesmith.task.loss.term import Term
 from tunesmith.task.metric.perplexity import mean_of_texts
@@ -17,21 +18,17 @@ LM = "lm"
 """The term of a loss that is of texts without labels."""
 
 
-def check_lm_loss_weight(weight: float, head: Any) -> None:
-    """Refuse what is no weight, or a head without a language model's.
-
-    Raises:
-        ConfigError: It is so.
-    """
+def lm_loss_weight_mistakes(weight: float, head: Head) -> Iterator[str]:
+    """Say so where a weight is negative, or does not go with the head."""
     if weight < 0:
-        raise ConfigError(f"Expected task.lm_loss_weight to be 0 or more but got {weight}.")
-    if not weight and hasattr(head, "language"):
-        raise ConfigError(
+        yield f"Expected task.lm_loss_weight to be 0 or more but got {weight}."
+    if not weight and isinstance(head, JointHead):
+        yield (
             "Expected task.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification to see what "
             "it gives without."
         )
-    if weight and not hasattr(head, "language"):
-        raise ConfigError(
+    if weight and not isinstance(head, JointHead):
+        yield (
             f"Expected a head with a language model's for task.lm_loss_weight={weight} but got {type(head).__name__}; "
             "use head=joint."
         )
@@ -43,13 +40,13 @@ def text_losses(task: Any, batch: Samples) -> Tensor:
     Outputs, each as long as the vocabulary, are computed only of tokens that are to give something.
 
     Args:
-        task: With a backbone, and a head whose ``language`` is a language model's.
+        task: With a backbone, and a `JointHead`.
         batch: Texts without labels.
     """
     target = as_tensor(batch["target"])
     counts = target != IGNORED
-    features = task.features(batch["input"], task.head.language.needs)
-    outputs = task.head.language(features._replace(tokens=features.tokens[counts]))
+    features = task.features(batch["input"], task.head.language_needs)
+    outputs = task.head.language_outputs(features._replace(tokens=features.tokens[counts]))
     return mean_of_texts(F.cross_entropy(outputs.float(), target[counts], reduction="none"), counts)
 
 

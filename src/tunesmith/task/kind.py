@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import Batch, Outputs
-from tunesmith.contract.features import Needs
+from tunesmith.contract.protocols import Head, HeadTraits
 from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import Tree, select
-from tunesmith.errors import ConfigError
 from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.metric.metric import update
@@ -53,15 +52,17 @@ class Kind(ABC):
     own_labels: ClassVar[bool] = False
     """Whether `labels` are others than a metric would take of the predictions, even without a threshold."""
 
-    @classmethod
-    def check_target(cls, spec: DataSpec) -> None:
-        """Refuse data of another kind.
+    attention: str | None = None
+    """How the task needs a language model to read, as `TextPreprocess` has it; ``None`` for any backbone."""
 
-        Raises:
-            ConfigError: They have another kind of target.
-        """
+    r_drop: float = 0.0
+    """Weight of what two passes of a training batch differ by; 0 for one pass."""
+
+    @classmethod
+    def target_mistakes(cls, spec: DataSpec) -> Iterator[str]:
+        """Say so where data have another kind of target."""
         if spec.target not in cls.targets:
-            raise ConfigError(
+            yield (
                 f"Expected data whose target is {' or '.join(cls.targets)} for {cls.__name__} "
                 f"but got '{spec.target}'; choose another task, or say what the labels are (data.target)."
             )
@@ -160,18 +161,15 @@ class Kind(ABC):
         return found.mean(dim=1) if found.ndim == 3 else found
 
 
-def check_head(head: Any, spec: DataSpec) -> None:
-    """Refuse a head that does not say what it needs, or gives outputs per sample where they are due per token, or so.
-
-    Raises:
-        ConfigError: It is such a head.
-    """
-    if not isinstance(getattr(head, "needs", None), Needs):
-        raise ConfigError(
+def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
+    """Say so where a head does not say what it needs, or has outputs per sample where they are due per token, or so."""
+    traits = HeadTraits.of(head)
+    if traits.needs is None:
+        yield (
             f"Expected {type(head).__name__} to say which features it takes but it has no attribute 'needs'; give it "
             "one, such as needs = Needs(pooled=True), with Needs from tunesmith.contract.features."
         )
-    of(spec.target).check_head(type(head).__name__, bool(getattr(head, "per_token", False)))
+    yield from of(spec.target).head_mistakes(type(head).__name__, traits.per_token)
 
 
 def as_tensor(target: Tree) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from tunesmith.contract.batch import IGNORED
-from tunesmith.errors import ConfigError
+from tunesmith.contract.protocols import Backbone
+from tunesmith.modality.text import TextPreprocess
 from tunesmith.task.metric.perplexity import Perplexity, TokenAccuracy, mean_of_texts
 from tunesmith.task.sequence import aligned
 
@@ -23,30 +24,20 @@ KINDS = {
 """Kinds of language models, by how they read."""
 
 
-def check_attention(backbone: Any, attention: str) -> None:
-    """Refuse a backbone of another kind.
-
-    Raises:
-        ConfigError: It reads otherwise.
-    """
-    own = getattr(backbone.preprocess, "attention", "")
+def attention_mistakes(backbone: Backbone, attention: str) -> Iterator[str]:
+    """Say so where a backbone reads otherwise than a task wants."""
+    own = backbone.preprocess.attention if isinstance(backbone.preprocess, TextPreprocess) else ""
     if own != attention:
         fits = {"bidirectional": "masked_lm", "causal": "causal_lm", "encoder_decoder": "seq2seq"}
         way = f"; use task={fits[own]}" if own in fits else ""
-        raise ConfigError(
-            f"Expected {KINDS[attention]} for this task but got {KINDS.get(own, 'a backbone for images')}{way}."
-        )
+        yield (f"Expected {KINDS[attention]} for this task but got {KINDS.get(own, 'a backbone for images')}{way}.")
 
 
-def check_metrics(metrics: Any) -> None:
-    """Refuse metrics of classes, since a vocabulary is no list of them.
-
-    Raises:
-        ConfigError: There are some.
-    """
+def metric_mistakes(metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Name the metrics of classes, since a vocabulary is no list of them."""
     for name, metric in metrics.items():
         if not isinstance(metric, Perplexity | TokenAccuracy):
-            raise ConfigError(
+            yield (
                 f"Expected task.metrics.{name} to be Perplexity or TokenAccuracy but got {type(metric).__name__}, "
                 "which is of classes; leave it out."
             )

@@ -9,9 +9,10 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import IGNORED, Batch
+from tunesmith.errors import raise_together
 from tunesmith.task.base import Stage
 from tunesmith.task.kind import Counted
-from tunesmith.task.language import check_attention, check_metrics, score_tokens
+from tunesmith.task.language import attention_mistakes, metric_mistakes, score_tokens
 from tunesmith.task.loss.term import Term
 from tunesmith.task.sequence import SequenceTask
 from tunesmith.task.writing import Writing
@@ -42,8 +43,7 @@ class LanguageModelling(SequenceTask):
         generate: Writing | None = None,
         **common: Any,
     ) -> None:
-        check_attention(common["backbone"], attention)
-        check_metrics(common["metrics"])
+        raise_together([*attention_mistakes(common["backbone"], attention), *metric_mistakes(common["metrics"])])
         super().__init__(**common)
         self.attention = attention
         self.generate = generate or Writing()

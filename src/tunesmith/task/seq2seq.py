@@ -9,8 +9,8 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import Batch
-from tunesmith.errors import ConfigError
-from tunesmith.task.language import check_attention, check_metrics, score_tokens
+from tunesmith.errors import ConfigError, raise_together
+from tunesmith.task.language import attention_mistakes, metric_mistakes, score_tokens
 from tunesmith.task.metric.text_metric import OfTexts
 from tunesmith.task.sequence import SequenceTask
 from tunesmith.task.writing import Writing
@@ -32,12 +32,12 @@ class Seq2Seq(SequenceTask):
     """
 
     targets = ("text",)
-    attention = "encoder_decoder"
+    attention: str = "encoder_decoder"
 
     def __init__(self, *, generate: Writing | None = None, **common: Any) -> None:
-        check_attention(common["backbone"], self.attention)
         of_texts = {name: metric for name, metric in common["metrics"].items() if isinstance(metric, OfTexts)}
-        check_metrics({name: metric for name, metric in common["metrics"].items() if name not in of_texts})
+        others = {name: metric for name, metric in common["metrics"].items() if name not in of_texts}
+        raise_together([*attention_mistakes(common["backbone"], self.attention), *metric_mistakes(others)])
         super().__init__(**common)
         self.generate = generate or Writing(samples=128)
         monitored = (self.monitor or "").rpartition("/")[2]

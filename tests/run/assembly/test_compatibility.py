@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,8 @@ from tunesmith.backbone.transformers.transformers import Transformers
 from tunesmith.config.compose import compose
 from tunesmith.errors import ConfigError
 from tunesmith.run.assembly.assemble import assemble
-from tunesmith.run.assembly.compatibility import check_backbone, check_last_batch
+from tunesmith.run.assembly.compatibility import last_batch, of_backbone
+from tunesmith.run.assembly.plan import Model
 from tunesmith.run.train import train
 
 WAY_OUT = "got a batch of one .* use data.drop_last=true, another data.batch_size or head.norm=layer"
@@ -48,11 +50,9 @@ def test_which_batches_are_of_one(size, batch, refused, more, norm):
     what = SimpleNamespace(what="images")
     data = SimpleNamespace(indices=rows, batch_size=batch, drop_last=more.get("drop_last", False), table=what)
     trainer = SimpleNamespace(world_size=more.get("processes", 1), limit_train_batches=more.get("limit", 1.0))
-    if refused and norm is nn.BatchNorm1d:
-        with pytest.raises(ConfigError, match=WAY_OUT):
-            check_last_batch(task, data, trainer)
-    else:
-        check_last_batch(task, data, trainer)
+    found = list(last_batch(task, data, trainer))
+    assert len(found) == (refused and norm is nn.BatchNorm1d)
+    assert all(re.search(WAY_OUT, sentence) for sentence in found)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,11 @@ def test_rare_classes_made_up_for_twice(options, said, quick, tmp_path, caplog):
     ("task", "model"), [("masked_lm", "gpt2"), ("causal_lm", "bert"), ("seq2seq", "bert"), ("causal_lm", "t5")]
 )
 def test_a_backbone_of_another_kind_is_refused_before_data_are_read(task, model, small_text):
-    node = compose("train", [f"task={task}", "data=text_files", "data.file=nothing"]).task
-    with pytest.raises(ConfigError, match="for this task but got"):
-        check_backbone(node, Transformers(small_text(model), weights=None))
-    check_backbone(compose("train", []).task, Transformers(small_text(model), weights=None))
+    backbone = Transformers(small_text(model), weights=None)
+    cfg = compose("train", [f"task={task}", "data=text_files", "data.file=nothing"])
+    (sentence,) = of_backbone(Model.of(cfg), backbone)
+    assert "for this task but got" in sentence
+    assert not list(of_backbone(Model.of(compose("train", [])), backbone))
 
 
 @pytest.mark.parametrize(
@@ -94,3 +95,26 @@ def test_a_backbone_of_another_kind_is_refused_before_data_are_read(task, model,
 def test_a_trainer_that_cannot_be_is_a_sentence(words, says, quick, tmp_path):
     with pytest.raises(ConfigError, match=says):
         assemble(quick(*words), tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (  # by the configuration alone: the backbone is never built
+            ["trainer.micro_batch_size=7", "+trainer.strategy=deepspeed", "task=joint", "backbone.weights=nowhere"],
+            ["got deepspeed", "divide data.batch_size=32", "texts without labels for task.lm_loss_weight"],
+        ),
+        (  # with everything built
+            [
+                *("head=ridge", "policy=full", "callback=[quiet,ema,early_stopping]", "data.augment=none"),
+                *("data.split.val=0", "trainer.micro_batch_size=8"),
+            ],
+            ["split for early stopping", "head alone", "no averaging of weights", "micro_batch_size=null"],
+        ),
+    ],
+)
+def test_all_mistakes_of_a_point_are_shown_together(words, says, quick, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        assemble(quick(*words, samples=60), tmp_path, {})
+    assert len(caught.value.mistakes) == len(says)
+    assert all(part in sentence for part, sentence in zip(says, caught.value.mistakes, strict=True))

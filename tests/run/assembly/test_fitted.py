@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tunesmith.config.compose import compose
-from tunesmith.errors import ConfigError, PolicyError, TunesmithError
+from tunesmith.errors import ConfigError, TunesmithError
 from tunesmith.run.evaluate import evaluate
 from tunesmith.run.predict import predict
 from tunesmith.run.record import metrics_log
@@ -110,9 +110,9 @@ def test_without_a_validation_split_too(quick):
 @pytest.mark.parametrize(
     ("overrides", "kind", "named"),
     [
-        (["policy=full"], PolicyError, r"head alone.*trains \d+ tensors of the backbone; use policy=linear_probe"),
-        (["policy=last_stages"], PolicyError, "head alone"),
-        (["policy.phases=[{train: ['re: stage1']}]"], PolicyError, "head alone"),
+        (["policy=full"], ConfigError, r"head alone.*trains \d+ tensors of the backbone; use policy=linear_probe"),
+        (["policy=last_stages"], ConfigError, "head alone"),
+        (["policy.phases=[{train: ['re: stage1']}]"], ConfigError, "head alone"),
         (["callback=[quiet,ema]"], ConfigError, "no averaging of weights.*ema"),
         (["trainer.devices=2", "+trainer.strategy=ddp_spawn"], ConfigError, "one process.*but got 2"),
         (

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import OmegaConf
 
-from tunesmith.errors import PolicyError
+from tunesmith.config.compose import compose
+from tunesmith.policy.chain import Chain
 from tunesmith.policy.surgical import Surgical
 from tunesmith.run.assembly import gradient_probe
 from tunesmith.run.assembly.assemble import assemble
 from tunesmith.run.assembly.rebuild import rebuild
 from tunesmith.run.train import train
+from tunesmith.task.base import Task
 
 
 def test_gradients_are_those_of_the_loss_over_the_weights_and_leave_no_trace(quick, tmp_path):
@@ -44,7 +47,25 @@ def test_a_run_chooses_once_and_keeps_its_choice(quick, monkeypatch, capsys):
     assert {name.partition("net.")[2].partition(".")[0] for name in trainable} == {"stage2", ""}
 
 
-def test_processes_do_not_choose_each_for_itself(quick, tmp_path):
-    cfg = quick("policy=surgical")
-    with pytest.raises(PolicyError, match=r"policy.chosen on several devices"):
-        gradient_probe.settle(cfg, Surgical(), None, None, 2, tmp_path)
+def test_processes_do_not_choose_each_for_itself():
+    (sentence,) = gradient_probe.mistakes(Surgical(), 2)
+    assert "policy.chosen on several devices" in sentence
+    for policy, processes in ((Surgical(), 1), (Surgical(chosen=["stage1"]), 2), (Chain(), 2)):
+        assert not list(gradient_probe.mistakes(policy, processes))
+
+
+def test_a_run_that_chose_goes_on_without_a_validation_split_too(quick, monkeypatch):
+    """Its config.yaml holds the choice and nothing else that was settled on the way."""
+    words = [
+        "policy=surgical",
+        "data.split.val=0",
+        "callback=default",
+        "callback.progress=null",
+    ]
+    with monkeypatch.context() as patched, pytest.raises(KeyError):
+        patched.setattr(Task, "on_test_epoch_end", lambda self: {}["stop"])
+        train(quick(*words, samples=60))
+    (path,) = Path(quick().paths.logs).rglob("run.json")
+    assert OmegaConf.load(path.with_name("config.yaml")).task.monitor == "val/accuracy"
+    train(compose("train", [f"resume={path.parent}"]))
+    assert json.loads(path.read_text())["status"] == "completed"

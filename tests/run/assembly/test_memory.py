@@ -16,7 +16,7 @@ from tunesmith.run.resume.last_checkpoint import LAST
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
-CFG = OmegaConf.create({"data": {"batch_size": 32}, "trainer": {"batch_size": None}})
+CFG = OmegaConf.create({"data": {"batch_size": 32}, "trainer": {"micro_batch_size": None}})
 
 
 @pytest.mark.parametrize(
@@ -29,10 +29,19 @@ CFG = OmegaConf.create({"data": {"batch_size": 32}, "trainer": {"batch_size": No
 )
 def test_what_to_change(error):
     with (
-        pytest.raises(RunError, match=r"trainer\.batch_size=16, the same step in pieces, or trainer\.batch_size=auto"),
+        pytest.raises(RunError, match=r"micro_batch_size=16, .* micro-batches, or trainer\.micro_batch_size=auto"),
         memory.told(CFG),
     ):
         raise error
+
+
+@pytest.mark.parametrize(("size", "said"), [(32, "in micro-batches of 8; use trainer.micro_batch_size=4"), (16, None)])
+def test_micro_batches_that_were_found_are_made_smaller(size, said):
+    cfg = OmegaConf.create({"data": {"batch_size": 32}, "trainer": {"micro_batch_size": "auto"}})
+    found = {"batch": {"batch_size": size, "micro_batch_size": 8, "found": True}}
+    with pytest.raises(RunError, match=r"ran out at data\.batch_size=32") as caught, memory.told(cfg, found):
+        raise MemoryError
+    assert (said or "in micro-batches of auto") in str(caught.value)  # of another batch nothing is known
 
 
 def test_other_errors_are_left_as_they_are():
@@ -49,7 +58,7 @@ def test_in_a_run_what_was_saved_is_left(tmp_path, monkeypatch):
     step = Task.training_step
     monkeypatch.setattr(Task, "training_step", hungry)
     cfg = configured(tmp_path)
-    with pytest.raises(RunError, match=r"trainer\.batch_size=4"):
+    with pytest.raises(RunError, match=r"trainer\.micro_batch_size=4"):
         train(cfg)
     folder = run_folder(cfg)
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"

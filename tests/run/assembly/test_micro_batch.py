@@ -80,7 +80,7 @@ def test_the_largest_divisor_that_fits_is_found(quick, tmp_path, memory_for):
         6,
         5,
     )
-    assert parts.micro_batches.sentences() == ["Of 30 samples 6 fit into memory at once: 5 pieces make a step."]
+    assert parts.micro_batches.sentences() == ["Of 30 samples 6 fit into memory at once: 5 micro-batches make a step."]
 
 
 def test_the_search_leaves_no_trace(quick, tmp_path, memory_for, monkeypatch):
@@ -137,7 +137,7 @@ def test_what_another_run_found_counts_for_the_same_batch_size(quick, tmp_path, 
     record = {"batch": {"batch_size": 32, "micro_batch_size": 16, "found": True}}
     for size, expected in ((32, 16), (16, 4)):
         words = ["trainer.micro_batch_size=auto", f"data.batch_size={size}"]
-        assert assembled(quick, tmp_path, *words, record=record).pieces.micro_batch_size == expected
+        assert assembled(quick, tmp_path, *words, record=record).micro_batches.micro_batch_size == expected
 
 
 @pytest.mark.parametrize("free", [30, 1e-3])
@@ -157,7 +157,7 @@ def test_on_a_cpu_nothing_is_tried_that_cannot_be_expected_to_fit(free, quick, t
         with pytest.raises(RunError, match=r"one sample at a time to fit.*bf16-mixed"):
             assembled(quick, tmp_path, *words, samples=600)
         return
-    found = assembled(quick, tmp_path, *words, samples=600).pieces.micro_batch_size
+    found = assembled(quick, tmp_path, *words, samples=600).micro_batches.micro_batch_size
     assert 8 <= found < 256 and max(tried) <= 2 * found
 
 

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
+from tunesmith.config.build import Node
 from tunesmith.run.assembly.optimizer import build_optimizer
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
 
 
 def built(**node):
-    return build_optimizer(OmegaConf.create(node), [{"params": [torch.nn.Parameter(torch.ones(3))]}])
+    return build_optimizer(Node(node), [{"params": [torch.nn.Parameter(torch.ones(3))]}])
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])

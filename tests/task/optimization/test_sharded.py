@@ -37,7 +37,7 @@ from torch.distributed.tensor import DTensor
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
-from tunesmith.errors import PolicyError
+from tunesmith.errors import ConfigError, PolicyError
 from tunesmith.run.assembly.assemble import assemble
 from tunesmith.run.callback import non_finite
 from tunesmith.run.evaluate import evaluate
@@ -163,7 +163,7 @@ def test_one_process_reads_their_checkpoint(ranks, quick_below, tmp_path):
 )
 def test_what_nobody_has_shown_to_hold_in_shards_is_refused_before_anything_trains(words, said, quick, tmp_path):
     cfg = quick("trainer=fsdp", "trainer.accelerator=cpu", *words.split(), samples=60)
-    with pytest.raises(PolicyError, match=f"with trainer=fsdp, but got {said}; use trainer=ddp"):
+    with pytest.raises(ConfigError, match=f"with trainer=fsdp, but got {said}; use trainer=ddp"):
         assemble(cfg, tmp_path, {})
 
 
@@ -172,7 +172,7 @@ def test_a_model_whose_blocks_use_weights_of_each_other(model, refused, quick, t
     words = ["data=text_table", f"data.file={texts}", "backbone=transformers", "backbone.weights=null"]
     cfg = quick("trainer=fsdp", "trainer.accelerator=cpu", *words, f"backbone.name={small_text(model)}")
     said = r"but got a model whose blocks use weights of each other, such as T5; use trainer=ddp"
-    with pytest.raises(PolicyError, match=said) if refused else contextlib.nullcontext():
+    with pytest.raises(ConfigError, match=said) if refused else contextlib.nullcontext():
         assemble(cfg, tmp_path, {})
 
 

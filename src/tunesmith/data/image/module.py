@@ -60,6 +60,7 @@ class ImageData(TableData, ABC):
         drop_last: Whether a last training batch that is not full is left out.
     """
 
+    preprocess: ImagePreprocess
     modality = MODALITY.name
 
     def __init__(

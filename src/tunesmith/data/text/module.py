@@ -27,7 +27,7 @@ from tunesmith.data.tabular.found import find_texts
 from tunesmith.data.text import language
 from tunesmith.data.text.dataset import Encoded, TextDataset
 from tunesmith.data.text.language import Hiding
-from tunesmith.data.text.tokenizer import Tokenizer
+from tunesmith.data.text.tokenizer import Keep, Tokenizer
 from tunesmith.data.text.unlabelled import TRAIN, Unlabelled, read, warn_of_tested
 from tunesmith.errors import DataError
 from tunesmith.modality.text import MODALITY, TextPreprocess
@@ -117,6 +117,10 @@ class TextData(TableData, ABC):
         most = own.max_length
         self.preprocess = replace(own, max_length=min(self.max_length or most, most))
         self.tokenizer = Tokenizer(self.preprocess)
+
+    def keep_tokens(self, keep: Keep | None) -> None:
+        """See `TableData.keep_tokens`."""
+        self.tokenizer.keep = keep
 
     def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
         """Find texts; see `TableData.find`, and `found.find_texts` for what ``source`` may be."""

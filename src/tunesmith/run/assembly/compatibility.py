@@ -1,24 +1,35 @@
-"""What of a run is right by itself and wrong together."""
+"""Parts of a run that are each right by themselves but do not go together.
+
+Each check is a function that gives sentences. They are asked at four points, at each of which all sentences are shown
+together: `of_plan` before anything is built, `of_backbone` before data are read, `of_data` before a head is made, and
+`of_run` before anything trains.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
-from omegaconf import DictConfig, OmegaConf
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, StochasticWeightAveraging, WeightAveraging
 from torch import nn
+from torchmetrics import Metric
 
 from tunesmith.backbone.transformers.lm_head import LMHead
-from tunesmith.config.build import target
-from tunesmith.config.gate import Trust
-from tunesmith.errors import ConfigError, PolicyError, nearest
+from tunesmith.config.build import accepts, target
+from tunesmith.contract.protocols import Backbone
+from tunesmith.contract.spec import DataSpec
+from tunesmith.data.module import TableData
+from tunesmith.errors import nearest
+from tunesmith.head.language_model import LanguageModel
+from tunesmith.run.assembly import fitted, gradient_probe, micro_batch
+from tunesmith.run.assembly.plan import Model, Plan
+from tunesmith.run.assembly.trainer import Trainer
 from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.callback.lr_find import RateFinder
-from tunesmith.task.language import check_attention
+from tunesmith.task.base import Task
+from tunesmith.task.language import attention_mistakes
 from tunesmith.task.loss.agreement import drops
+from tunesmith.task.optimization.distributed import phases_mistakes, strategy_mistakes
 from tunesmith.task.optimization.sharded import Sharded
 
 log = logging.getLogger(__name__)
@@ -33,13 +44,132 @@ _WHOLE = (WeightAveraging, StochasticWeightAveraging, L2SP, RateFinder)
 """Callbacks that take weights to be whole."""
 
 
-def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
-    """Refuse a training batch of one image where the head normalises over the batch.
+# ── the four points ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    A BatchNorm of the backbone sees a map, which is many values a channel even of one image.
 
-    Raises:
-        ConfigError: There would be such a batch.
+def of_plan(plan: Plan) -> Iterator[str]:
+    """Say what the configuration alone shows, before anything is built."""
+    strategy = plan.trainer.get("strategy")
+    if isinstance(strategy, str):
+        yield from strategy_mistakes(strategy)
+    yield from micro_batch.undivided(plan)
+    yield from unlabelled(plan)
+
+
+def of_backbone(model: Model, backbone: Backbone) -> Iterator[str]:
+    """Say where a backbone reads otherwise than the task wants, before any data are read."""
+    attention = model.task.get("attention") or target(model.task, model.trust).attention
+    if attention:
+        yield from attention_mistakes(backbone, attention)
+
+
+def of_data(model: Model, spec: DataSpec) -> Iterator[str]:
+    """Say where data are not for the task, its metrics or its schedules, before a head is made for them."""
+    yield from target(model.task, model.trust).target_mistakes(spec)
+    for name, node in metric_nodes(model, spec).items():
+        if not spec.class_names and accepts(node, "num_classes", model.trust):
+            yield f"Expected no metric of classes where there are none but got task.metrics.{name}; leave it out."
+    plateaus = [node for node in model.schedules if str(node.get("_target_", "")).endswith("ReduceLROnPlateau")]
+    if plateaus and model.monitor is None:
+        yield "Expected a validation split for a schedule that waits for a plateau but got none."
+
+
+def of_run(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
+    """Say what only shows once everything is built, before anything trains."""
+    yield from validation(plan, task, data, trainer)
+    yield from agreement(task)
+    yield from joint(task)
+    yield from fitted.mistakes(task, trainer)
+    yield from endless(trainer)
+    yield from micro_batch.mistakes(plan, task, data, trainer)
+    yield from last_batch(task, data, trainer)
+    yield from gradient_probe.mistakes(plan.model.build_policy(), trainer.world_size)
+    yield from phases_mistakes(trainer.strategy, len(task.table.phases))
+    yield from shards(plan, task, trainer)
+
+
+# ── the checks ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def metric_nodes(model: Model, spec: DataSpec) -> dict[str, Mapping[str, object]]:
+    """The nodes of the task's metrics, by name; the k best of k classes always hold the right one, and are left out."""
+    metrics = model.task["metrics"]
+    return {n: m for n, m in metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
+
+
+def monitored(model: Model, metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Say where the monitored metric is none of the task's, or is better the other way round."""
+    if model.monitor is None:
+        return
+    valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
+    if model.monitor not in valid:
+        yield f"Expected task.monitor to be a metric but got '{model.monitor}'.{nearest(model.monitor, valid)}"
+        return
+    mode = "max" if valid[model.monitor] else "min"
+    if valid[model.monitor] is not None and model.task["mode"] != mode:
+        yield f"Expected task.mode={mode} with task.monitor={model.monitor} but got {model.task['mode']}."
+
+
+def unlabelled(plan: Plan) -> Iterator[str]:
+    """Say so where nothing learns from texts without labels, or a joint objective has none."""
+    weight, given = plan.model.task.get("lm_loss_weight"), plan.data.get("unlabelled") is not None
+    if weight and not given:
+        yield (
+            f"Expected texts without labels for task.lm_loss_weight={weight} but got none; give "
+            "data.unlabelled=<file>, or data.unlabelled=train for the training texts themselves."
+        )
+    if given and not weight:
+        yield (
+            "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
+            "leave it out."
+        )
+
+
+def joint(task: Task) -> Iterator[str]:
+    """Say so where texts without labels have nothing to teach, since the backbone is frozen."""
+    if task.lm_loss_weight and not _trains_backbone(task):
+        yield (
+            f"Expected a policy that trains the backbone for task.lm_loss_weight={task.lm_loss_weight}, since texts "
+            "without labels teach the head nothing of classes, but got one that freezes it; use "
+            "task=classification with it."
+        )
+
+
+def agreement(task: Task) -> Iterator[str]:
+    """Say so where two passes that are to agree do not differ, since nothing that trains drops anything out."""
+    trained = [task.head, *([task.backbone] if _trains_backbone(task) else [])]
+    if task.r_drop and not any(drops(module) for part in trained for module in part.modules()):
+        yield (
+            f"Expected something with dropout that trains for task.r_drop={task.r_drop}, since passes differ by it, "
+            "but got nothing; give head.dropout, let a backbone with dropout train, or leave task.r_drop out."
+        )
+
+
+def validation(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
+    """Name what needs a validation split, or weights that were kept as best, where there are none."""
+    if task.calibrates and "val" not in data.counts():
+        yield "Expected a validation split to fit task.temperature and task.threshold on but got none."
+    if task.monitor is None and any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks):
+        yield "Expected a validation split for early stopping but got none."
+    if task.monitor is None and any(phase.plateau for phase in task.table.phases):
+        yield "Expected a validation split for a policy that waits for a plateau but got none."
+    if plan.test == "best" and not any(isinstance(callback, ModelCheckpoint) for callback in trainer.callbacks):
+        yield "Expected callbacks that keep the best weights but got none: add default, or use test=last."
+
+
+def endless(trainer: Trainer) -> Iterator[str]:
+    """Say so where nobody knows the number of steps of a run."""
+    if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
+        yield (
+            "Expected trainer.max_epochs or trainer.max_steps to say when training ends, since the schedule is laid "
+            "over it, but got neither; give the most that it may take, and callback=[default,early_stopping]."
+        )
+
+
+def last_batch(task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
+    """Say so where a training batch would hold one sample and the head normalises over the batch.
+
+    A BatchNorm of the backbone sees a map, which is many values per channel even of one image.
     """
     if not any(isinstance(module, nn.BatchNorm1d) for module in task.head.modules()):
         return
@@ -49,78 +179,51 @@ def check_last_batch(task: Any, data: Any, trainer: Trainer) -> None:
     batches = whole + (rest > 0)
     served = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
     if data.batch_size == 1 or (rest == 1 and not data.drop_last and served == batches):
-        raise ConfigError(
+        yield (
             f"Expected at least two {data.table.what} in every training batch, since the head normalises over them, "
             f"but got a batch of one ({own} {data.table.what} in batches of {data.batch_size}); "
             "use data.drop_last=true, another data.batch_size or head.norm=layer."
         )
 
 
-def check_unlabelled(task: Any) -> None:
-    """Refuse texts without labels that nothing learns, and a joint objective without any, or with nothing to teach.
-
-    Raises:
-        ConfigError: It is so.
-    """
-    if task.lm_loss_weight and task.spec.unlabelled is None:
-        raise ConfigError(
-            f"Expected texts without labels for task.lm_loss_weight={task.lm_loss_weight} but got none; give "
-            "data.unlabelled=<file>, or data.unlabelled=train for the training texts themselves."
-        )
-    if task.spec.unlabelled is not None and not task.lm_loss_weight:
-        raise ConfigError(
-            "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
-            "leave it out."
-        )
-    if task.lm_loss_weight and not _trains_backbone(task):
-        raise ConfigError(
-            f"Expected a policy that trains the backbone for task.lm_loss_weight={task.lm_loss_weight}, since texts "
-            "without labels teach the head nothing of classes, but got one that freezes it; use "
-            "task=classification with it."
+def shards(plan: Plan, task: Task, trainer: Trainer) -> Iterator[str]:
+    """Name what nobody has shown to give the same weights in shards that DDP gives."""
+    unknown = list(_unknown_in_shards(plan, task, trainer)) if isinstance(trainer.strategy, Sharded) else []
+    if unknown:
+        yield (
+            "Expected only what is known to give the same weights in shards, with trainer=fsdp, but got "
+            f"{' and '.join(unknown)}; use trainer=ddp."
         )
 
 
-def check_end(trainer: Trainer) -> None:
-    """Refuse a run whose number of steps nobody knows.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
-        raise ConfigError(
-            "Expected trainer.max_epochs or trainer.max_steps to say when training ends, since the schedule is laid "
-            "over it, but got neither; give the most that it may take, and callback=[default,early_stopping]."
-        )
-
-
-def check_r_drop(task: Any) -> None:
-    """Refuse to have two passes agree that do not differ, since nothing that trains drops anything out.
-
-    Raises:
-        ConfigError: It is so.
-    """
-    weight = getattr(task, "r_drop", 0)
-    trained = [task.head, *([task.backbone] if _trains_backbone(task) else [])]
-    if weight and not any(drops(module) for part in trained for module in part.modules()):
-        raise ConfigError(
-            f"Expected something with dropout that trains for task.r_drop={weight}, since passes differ by it, but got "
-            "nothing; give head.dropout, let a backbone with dropout train, or leave task.r_drop out."
-        )
+def _unknown_in_shards(plan: Plan, task: Task, trainer: Trainer) -> Iterator[str]:
+    yield from (type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, _WHOLE))
+    for node in (plan.model.optimizer, *(phase.optimizer or {} for phase in task.table.phases)):
+        if "_target_" in node and node["_target_"] not in ELEMENTWISE:
+            yield f"optimizer {node['_target_']}"
+    kinds = {
+        "a policy that waits for a plateau": any(phase.plateau for phase in task.table.phases),
+        "a head that is fitted": task.head_fit is not None,
+        "two passes in a step (task.r_drop)": bool(task.r_drop),
+        "a model whose blocks use weights of each other, such as T5": not task.backbone.apart,
+        "a language model's own head, whose weights may be those of the embeddings": any(
+            isinstance(module, LanguageModel) for module in task.head.modules()
+        ),
+        "task.compile=true": bool(plan.model.task.get("compile")),
+        "trainer.sync_batchnorm=true": bool(plan.trainer.get("sync_batchnorm")),
+    }
+    yield from (what for what, there in kinds.items() if there)
+    if trainer.precision not in PRECISIONS:
+        yield f"trainer.precision={trainer.precision}"
+    # Which has no rows to deal out, torch says.
+    yield from (f"the single number {name}" for name, parameter in task.named_parameters() if not parameter.ndim)
 
 
-def _trains_backbone(task: Any) -> bool:
+def _trains_backbone(task: Task) -> bool:
     return any(name.startswith("backbone.") for phase in task.table.phases for name in phase.trainable)
 
 
-def check_backbone(task: DictConfig, backbone: Any, trust: Trust | None = None) -> None:
-    """Refuse a backbone that reads otherwise than the task wants, before any data are read.
-
-    Raises:
-        ConfigError: It does.
-    """
-    attention = task.get("attention") or getattr(target(task, trust), "attention", None)
-    if attention:
-        check_attention(backbone, attention)
+# ── warnings ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def warn_of_random_lm_head(head: nn.Module) -> None:
@@ -133,75 +236,14 @@ def warn_of_random_lm_head(head: nn.Module) -> None:
             )
 
 
-def warn_of_two_corrections(cfg: DictConfig) -> None:
+def warn_of_two_corrections(plan: Plan) -> None:
     """Say that rare classes are made up for twice, by the sampler and by the loss."""
-    if cfg.data.get("sampler") != "balanced":
+    if plan.data.get("sampler") != "balanced":
         return
-    loss = cfg.loss  # weights that are given, one a class, may be meant so
+    loss = plan.model.loss  # weights that are given, one per class, may be meant so
     option = "class_weight" if loss.get("class_weight") == "auto" else "logit_adjustment"
     if loss.get(option):
         log.warning(
             f"Expected one correction for rare classes but got data.sampler=balanced and loss.{option}={loss[option]}, "
             "which together favour them; use one of the two."
         )
-
-
-def check_shards(cfg: DictConfig, task: Any, trainer: Trainer) -> None:
-    """Refuse in shards whatever nobody has shown to give the weights there that DDP gives.
-
-    Args:
-        cfg: The configuration.
-        task: The task, with its table.
-        trainer: The trainer.
-
-    Raises:
-        PolicyError: There is something like that.
-    """
-    unknown = list(_unknown_in_shards(cfg, task, trainer)) if isinstance(trainer.strategy, Sharded) else []
-    if unknown:
-        raise PolicyError(
-            "Expected only what is known to give the same weights in shards, with trainer=fsdp, but got "
-            f"{' and '.join(unknown)}; use trainer=ddp."
-        )
-
-
-def _unknown_in_shards(cfg: DictConfig, task: Any, trainer: Any) -> Iterator[str]:
-    yield from (type(callback).__name__ for callback in trainer.callbacks if isinstance(callback, _WHOLE))
-    for node in (cfg.optimizer, *(phase.optimizer or {} for phase in task.table.phases)):
-        if "_target_" in node and node["_target_"] not in ELEMENTWISE:
-            yield f"optimizer {node['_target_']}"
-    kinds = {
-        "a policy that waits for a plateau": any(phase.plateau for phase in task.table.phases),
-        "a head that is fitted": task.head_fit is not None,
-        "two passes in a step (task.r_drop)": bool(getattr(task, "r_drop", 0)),
-        "a model whose blocks use weights of each other, such as T5": not getattr(task.backbone, "apart", True),
-        "a language model's own head, whose weights may be those of the embeddings": (
-            hasattr(task.head, "lm_head") or hasattr(task.head, "language")
-        ),
-    }
-    yield from (what for what, there in kinds.items() if there)
-    for key in ("task.compile", "trainer.sync_batchnorm"):
-        if OmegaConf.select(cfg, key):
-            yield f"{key}=true"
-    if trainer.precision not in PRECISIONS:
-        yield f"trainer.precision={trainer.precision}"
-    # Which has no rows to deal out, torch says.
-    yield from (f"the single number {name}" for name, parameter in task.named_parameters() if not parameter.ndim)
-
-
-def check_monitor(task: DictConfig, metrics: Mapping[str, Any]) -> None:
-    """Refuse to watch what is no metric of the task, or in the wrong direction.
-
-    Raises:
-        ConfigError: It is so.
-    """
-    if task.monitor is None:
-        return
-    valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
-    if task.monitor not in valid:
-        raise ConfigError(
-            f"Expected task.monitor to be a metric but got '{task.monitor}'.{nearest(task.monitor, valid)}"
-        )
-    mode = "max" if valid[task.monitor] else "min"
-    if valid[task.monitor] is not None and task.mode != mode:
-        raise ConfigError(f"Expected task.mode={mode} with task.monitor={task.monitor} but got {task.mode}.")

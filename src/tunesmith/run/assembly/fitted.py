@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
-from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
-from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from tunesmith.contract.parameters import HEAD
 from tunesmith.contract.protocols import FittedHead
-from tunesmith.errors import ConfigError, PolicyError
+from tunesmith.run.assembly.plan import Plan
+from tunesmith.run.assembly.trainer import Trainer
+from tunesmith.task.base import Task
 
 ONE_EPOCH = {
     "max_epochs": 1,
@@ -32,49 +32,46 @@ UNHEARD = {
 """Attributes of losses that no fitted head can take into account, and how to do without."""
 
 
-def settle(cfg: DictConfig, head: object) -> None:
-    """Make the run one whole epoch long, whatever the configuration says, if its head is fitted."""
-    if isinstance(head, FittedHead):
-        for key, value in ONE_EPOCH.items():
-            OmegaConf.update(cfg, f"trainer.{key}", value, force_add=True)
+def settled(plan: Plan, head: object) -> Plan:
+    """Give the plan of a run that is one whole epoch long, whatever the configuration says, if its head is fitted."""
+    return plan.with_trainer(**ONE_EPOCH) if isinstance(head, FittedHead) else plan
 
 
-def check(task: Any, trainer: Trainer) -> None:
-    """Refuse what a head that is fitted, if the task has one, cannot be combined with.
+def mistakes(task: Task, trainer: Trainer) -> Iterator[str]:
+    """Say what a head that is fitted, if the task has one, cannot be combined with.
 
-    Raises:
-        PolicyError: Something in the backbone trains, or the head never does.
-        ConfigError: Weights are averaged, there are several processes, or the loss has options that the fit, which is
-            to the head's own loss, cannot follow; only weights of classes count in it, as weights of their samples.
+    That is a policy that trains the backbone, or never the head; averaged weights; several processes; and options of
+    the loss that the fit, which is to the head's own loss, cannot follow: only weights of classes count in it, as
+    weights of their samples.
     """
     if not isinstance(task.head, FittedHead):
         return
     rows = task.table.rows
     trains = sum(row.first_epoch is not None for row in rows if row.parameter.stage != HEAD)
     if trains or any(row.first_epoch != 0 for row in rows if row.parameter.stage == HEAD):
-        raise PolicyError(
+        yield (
             "Expected a policy that trains the head alone, since it is fitted to the features of a frozen backbone, "
             f"but got one that trains {trains} tensors of the backbone; use policy=linear_probe."
         )
-    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set in a loop over connectors
-    if any(isinstance(c, WeightAveraging | StochasticWeightAveraging) for c in callbacks):
-        raise ConfigError(
+    if any(isinstance(c, WeightAveraging | StochasticWeightAveraging) for c in trainer.callbacks):
+        yield (
             "Expected no averaging of weights, since the head is fitted in one go, but got some; "
             "leave callback=ema out, or use head=linear."
         )
-    _check_loss(task.loss)
+    yield from _unheard(task.loss)
     if trainer.world_size > 1:
-        raise ConfigError(
+        yield (
             f"Expected one process, since the head is fitted to all features at once, but got {trainer.world_size}; "
             "use trainer.devices=1."
         )
 
 
-def _check_loss(loss: nn.Module) -> None:
+def _unheard(loss: nn.Module) -> Iterator[str]:
+    options = {**vars(loss), **dict(loss.named_buffers(recurse=False))}
     for attribute, without in UNHEARD.items():
-        value = getattr(loss, attribute, None)
+        value = options.get(attribute)
         if isinstance(value, Tensor) or value:
-            raise ConfigError(
+            yield (
                 "Expected a loss with no other option than class_weight, since the head is fitted by a loss of its "
                 f"own, but got {without.partition('=')[0]}; use {without}, or head=linear."
             )

@@ -3,49 +3,46 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.atomic import write_text
-from tunesmith.config.redact import redact
-from tunesmith.contract.parameters import HEAD, Policy
-from tunesmith.errors import PolicyError
+from tunesmith.contract.parameters import HEAD
+from tunesmith.contract.policy import GradientPolicy, Policy
+from tunesmith.data.module import TableData
+from tunesmith.run.assembly.plan import Plan
+from tunesmith.task.base import Task
 
 
-def settle(cfg: DictConfig, policy: Policy, task: Any, data: Any, world_size: int, folder: Path) -> dict[str, float]:
-    """Let a policy choose its stages, where it has not, and keep the choice with the configuration of the run.
-
-    Args:
-        cfg: The configuration; ``policy.chosen`` is set, here and in the run folder.
-        policy: Only one that has a method ``choose`` does.
-        task: With everything trainable.
-        data: Gives the batch.
-        world_size: Number of processes.
-        folder: The run folder.
-
-    Returns:
-        The relative gradient of each stage; empty where nothing was to be chosen.
-
-    Raises:
-        PolicyError: Several processes would have to come to one choice.
-    """
-    if not hasattr(policy, "choose") or cfg.policy.get("chosen") is not None:
-        return {}
-    if world_size > 1:
-        raise PolicyError(
+def mistakes(policy: Policy, world_size: int) -> Iterator[str]:
+    """Say so where several processes would have to come to one choice."""
+    if isinstance(policy, GradientPolicy) and policy.undecided and world_size > 1:
+        yield (
             "Expected policy.chosen on several devices, since each would choose for itself, but got null; a run on one "
             "device says in its config.yaml what it chose."
         )
+
+
+def settled(plan: Plan, task: Task, data: TableData) -> tuple[Plan, dict[str, float]]:
+    """Let a policy choose its stages, where it has not.
+
+    Args:
+        plan: Says the policy; only a `GradientPolicy` chooses.
+        task: With everything trainable.
+        data: Gives the batch.
+
+    Returns:
+        The plan with the choice in it, and the relative gradient of each stage; none where nothing was to be chosen.
+    """
+    policy = plan.model.build_policy()
+    if not isinstance(policy, GradientPolicy) or not policy.undecided:
+        return plan, {}
     gradients = relative_gradients(task, data)
-    OmegaConf.update(cfg, "policy.chosen", policy.choose(gradients), force_add=True)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(redact(cfg)))
-    return gradients
+    return replace(plan, model=plan.model.chosen(policy.choose(gradients))), gradients
 
 
-def relative_gradients(task: Any, data: Any) -> dict[str, float]:
+def relative_gradients(task: Task, data: TableData) -> dict[str, float]:
     """Norm of the gradient over norm of the weights, by stage of the backbone, on the first batch of training.
 
     The gradient is that of the labels' loss, also where texts without labels are learnt beside them.

@@ -97,8 +97,14 @@ class Init:
 
     def record(self) -> dict[str, Any]:
         """What run.json says of it."""
-        names = ("source", "weights", "hash", "matched", "left", "head")
-        return {name: getattr(self, name) for name in names}
+        return {
+            "source": self.source,
+            "weights": self.weights,
+            "hash": self.hash,
+            "matched": self.matched,
+            "left": self.left,
+            "head": self.head,
+        }
 
     def sentences(self) -> Iterator[str]:
         """What the user should know."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -86,11 +88,12 @@ def _resident(what: str) -> int:
 
 
 @contextlib.contextmanager
-def told(cfg: DictConfig) -> Iterator[None]:
+def told(cfg: DictConfig, record: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
     """Tell what to change where a run does not fit into memory.
 
     Args:
         cfg: The run's configuration.
+        record: What run.json holds, with the micro-batches that were found.
 
     Raises:
         RunError: It does not.
@@ -100,12 +103,14 @@ def told(cfg: DictConfig) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not ran_out(error):
             raise
-        raise RunError(_way_out(cfg)) from error
+        raise RunError(_way_out(cfg, record.get("batch") or {})) from error
 
 
-def _way_out(cfg: DictConfig) -> str:
+def _way_out(cfg: DictConfig, found: Mapping[str, int]) -> str:
     size = OmegaConf.select(cfg, "data.batch_size", default=None)
     micro_batch_size = OmegaConf.select(cfg, "trainer.micro_batch_size", default=None) or size
+    if micro_batch_size == "auto" and found.get("batch_size") == size:
+        micro_batch_size = found["micro_batch_size"]
     smaller = "a smaller data.batch_size"
     if isinstance(size, int) and isinstance(micro_batch_size, int) and micro_batch_size > 1:
         less = max(n for n in range(1, micro_batch_size) if size % n == 0)

@@ -6,28 +6,29 @@ import copy
 import gc
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 
 from tunesmith.data.image.memory import available_bytes
-from tunesmith.errors import ConfigError, RunError
+from tunesmith.data.module import TableData
+from tunesmith.errors import RunError
 from tunesmith.run.assembly import allocator, memory
+from tunesmith.run.assembly.plan import Plan
+from tunesmith.run.assembly.trainer import Trainer
 from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.record import disk_space
 from tunesmith.run.resume import loop_state
+from tunesmith.task.base import Task
 from tunesmith.task.joint import stream_terms
 from tunesmith.task.loss.term import objective
 from tunesmith.task.optimization.freeze import frozen_names
 
 SHARE = 0.9
 """Of the free memory that a search may use: the rest is for validation, and for what fragments."""
-
-COUNTED = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
-"""What a trainer counts in batches, where it is a whole number."""
 
 log = logging.getLogger(__name__)
 
@@ -56,23 +57,22 @@ class MicroBatches:
         ]
 
 
-def settle(task: Any, data: Any, trainer: Any, record: Mapping[str, Any]) -> MicroBatches | None:
+def settle(plan: Plan, task: Task, data: TableData, trainer: Trainer, record: Mapping[str, Any]) -> MicroBatches | None:
     """Cut the batches of a run as ``trainer.micro_batch_size`` asks; without it do nothing.
 
     Args:
+        plan: Says it.
         task: Not yet on the device. It is left as it is, as are all random streams.
         data: Gets the size of a micro-batch as its batch size.
         trainer: Gets the number of micro-batches, over and above what it accumulates anyway.
         record: Of a run that is gone on with, or repeated: what it found counts.
 
     Raises:
-        ConfigError: A batch cannot be cut so.
         RunError: Not even one sample fits.
     """
-    wanted, asked = getattr(trainer, "micro_batch_size", None), data.batch_size
+    wanted, asked = plan.trainer.get("micro_batch_size"), data.batch_size
     if wanted is None:
         return None
-    _check(wanted, task, data, trainer)
     before = record.get("batch") or {}
     if wanted == "auto" and before.get("batch_size") == asked:
         wanted = int(before["micro_batch_size"])
@@ -81,10 +81,10 @@ def settle(task: Any, data: Any, trainer: Any, record: Mapping[str, Any]) -> Mic
     _cut(data, trainer, asked // wanted)
     if wanted < asked:
         _warn(task, data, wanted)
-    return MicroBatches(asked, wanted, trainer.micro_batch_size == "auto")
+    return MicroBatches(asked, wanted, plan.trainer["micro_batch_size"] == "auto")
 
 
-def find(task: Any, data: Any, trainer: Any) -> int:
+def find(task: Task, data: TableData, trainer: Trainer) -> int:
     """Find the largest divisor of the batch size that trains within the free memory.
 
     Each is tried on a copy of the task, the smallest first, and on a CPU only if it can be expected to fit. Frozen
@@ -151,7 +151,7 @@ def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device
     return best
 
 
-def _try(task: Any, data: Any, trainer: Any, samples: dict[str, Any]) -> int:
+def _try(task: Task, data: TableData, trainer: Trainer, samples: dict[str, Any]) -> int:
     """Take two steps in every phase, the second one with all that the first leaves: gradients and state.
 
     Returns:
@@ -161,7 +161,7 @@ def _try(task: Any, data: Any, trainer: Any, samples: dict[str, Any]) -> int:
     twin = copy.deepcopy(task)
     twin.trainer = trainer
     twin.setup("fit")
-    twin = precision.convert_module(twin).to(device)
+    twin = cast(Task, precision.convert_module(twin).to(device))
     # What keeps a second set of weights.
     others = [copy.deepcopy(twin) for callback in trainer.callbacks if isinstance(callback, WeightAveraging | L2SP)]
     batch = data.on_after_batch_transfer(data.transfer_batch_to_device(samples, device, 0), 0)
@@ -184,41 +184,53 @@ def _divisors(number: int) -> list[int]:
     return [n for n in range(1, number + 1) if number % n == 0]
 
 
-def _check(wanted: Any, task: Any, data: Any, trainer: Any) -> None:
-    asked, train = data.batch_size, len(data.indices["train"])
+def undivided(plan: Plan) -> Iterator[str]:
+    """Say so where whole micro-batches do not make a batch."""
+    wanted, asked = plan.trainer.get("micro_batch_size"), plan.data.get("batch_size")
+    if isinstance(wanted, int) and isinstance(asked, int) and wanted not in _divisors(asked):
+        nearest = [str(n) for n in sorted(_divisors(asked), key=lambda n: abs(n - wanted))[:2]]
+        yield (
+            f"Expected trainer.micro_batch_size to divide data.batch_size={asked}, so that whole micro-batches "
+            f"make a step, but got {wanted}; use {' or '.join(nearest)}."
+        )
+
+
+def mistakes(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
+    """Say so where batches cannot be cut as the plan asks."""
+    wanted = plan.trainer.get("micro_batch_size")
+    if wanted is None:
+        return
     if task.head_fit is not None:
-        raise ConfigError(
+        yield (
             "Expected trainer.micro_batch_size=null with a head that is fitted, which takes no steps, but got "
             f"{wanted}; a smaller data.batch_size gives the same head."
         )
     if wanted == "auto" and trainer.world_size > 1:
-        raise ConfigError(
+        yield (
             "Expected trainer.micro_batch_size to be a number on several devices, since each would find its own, but "
             "got auto; a run on one device says in its run.json what it found."
         )
-    if wanted != "auto" and wanted not in _divisors(asked):
-        nearest = [str(n) for n in sorted(_divisors(asked), key=lambda n: abs(n - wanted))[:2]]
-        raise ConfigError(
-            f"Expected trainer.micro_batch_size to divide data.batch_size={asked}, so that whole micro-batches "
-            f"make a step, but got {wanted}; use {' or '.join(nearest)}."
-        )
-    if data.drop_last and train % asked:
-        raise ConfigError(
+    if data.drop_last and len(data.indices["train"]) % data.batch_size:
+        yield (
             "Expected data.drop_last=false with trainer.micro_batch_size, since fewer samples would be dropped, "
             "but got true; leave one of the two out."
         )
 
 
-def _cut(data: Any, trainer: Any, micro_batches: int) -> None:
+def _cut(data: TableData, trainer: Trainer, micro_batches: int) -> None:
+    def counted(batches: int | float) -> int | float:
+        """What a trainer counts in batches where it is a whole number, else a share of them."""
+        return batches * micro_batches if isinstance(batches, int) else batches
+
     data.batch_size //= micro_batches
     trainer.accumulate_grad_batches *= micro_batches
-    for name in COUNTED:
-        value = getattr(trainer, name)
-        if isinstance(value, int):
-            setattr(trainer, name, value * micro_batches)
+    trainer.limit_train_batches = counted(trainer.limit_train_batches)
+    trainer.limit_val_batches = counted(trainer.limit_val_batches)
+    trainer.limit_test_batches = counted(trainer.limit_test_batches)
+    trainer.val_check_interval = counted(trainer.val_check_interval)
 
 
-def _warn(task: Any, data: Any, micro_batch_size: int) -> None:
+def _warn(task: Task, data: TableData, micro_batch_size: int) -> None:
     """Say where the step over micro-batches is not that over the whole batch."""
     frozen = frozen_names(task, [phase.trainable for phase in task.table.phases])
     moving = {name for name, _ in task.named_buffers()}.difference(frozen)

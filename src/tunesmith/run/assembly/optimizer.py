@@ -6,25 +6,24 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
-from tunesmith.config.build import accepts, build
+from tunesmith.config.build import Node, accepts, build
 from tunesmith.config.gate import Trust
 
 FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
 """Optimizers of which torch has one kernel for all parameters; that of SGD takes no momentum that began later."""
 
 
-def weight_decay(node: DictConfig, trust: Trust | None = None) -> float:
+def weight_decay(node: Node, trust: Trust | None = None) -> float:
     """The optimizer's own default where the YAML says nothing; only the optimizer knows it."""
     probe: Optimizer = build(node, trust, params=[nn.Parameter(torch.zeros(1))])
     return float(probe.defaults.get("weight_decay", 0.0))
 
 
 def build_optimizer(
-    node: DictConfig,
+    node: Node,
     groups: list[dict[str, Any]],
     own: Mapping[str, Any] | None = None,
     *,
@@ -47,16 +46,16 @@ def build_optimizer(
     return optimizer
 
 
-def _for_phase(node: DictConfig, own: Mapping[str, Any] | None) -> DictConfig:
+def _for_phase(node: Node, own: Mapping[str, Any] | None) -> Node:
     """What a phase has for itself: a target of its own, or the run's node with other arguments."""
     if own is None:
         return node
-    inherited = {} if "_target_" in own else {str(key): value for key, value in node.items()}
-    return OmegaConf.create({**inherited, **own})
+    inherited = {} if "_target_" in own else node
+    return Node({**inherited, **own})
 
 
 def build_scheduler(
-    node: DictConfig,
+    node: Node,
     optimizer: Optimizer,
     total_steps: int,
     steps_per_epoch: int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,16 @@ from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
 from tunesmith.config.gate import Trust
+from tunesmith.config.overlay import overlaid
 from tunesmith.contract.preprocess import Preprocess
+from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.restore import restore
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import RunError, TunesmithError
 from tunesmith.modality import base as modalities
 from tunesmith.policy.adapter import merge
 from tunesmith.run.assembly.assemble import assemble_task
+from tunesmith.run.assembly.plan import Model
 from tunesmith.run.callback.callback import ProgressBar
 from tunesmith.run.evaluation.calibration import recorded
 from tunesmith.run.record.run_folder import read
@@ -55,7 +57,7 @@ class Rebuilt:
     weights: str
     spec: DataSpec
     preprocess: Preprocess
-    task: Any
+    task: Task
     trust: Trust
 
 
@@ -85,8 +87,10 @@ def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) ->
     loaded = load(path)
     spec = restore(DataSpec, record["data"])
     recorded_preprocess = modalities.of(spec.input).restored(record["data"]["preprocess"])
-    backbone = _backbone(saved.backbone, loaded, recorded_preprocess, path, trust)
-    task = assemble_task(saved, backbone, spec, trust)
+    source = left_out(loaded, str(path)).source
+    saved = overlaid(saved, {"backbone": _node(saved.backbone, source, recorded_preprocess, path, trust)})
+    backbone = _backbone(saved.backbone, source, path, trust)
+    task = assemble_task(Model.of(saved, trust), backbone, spec)
     task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
     merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
@@ -106,20 +110,23 @@ def keep_model(folder: Path, task: Task) -> None:
         write_bytes(folder / MODEL / file.name, file.read_bytes())
 
 
-def _backbone(
-    node: DictConfig, checkpoint: Mapping[str, Any], preprocess: Preprocess | None, path: Path, trust: Trust
-) -> Any:
-    """Build the backbone with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
-    source, model = left_out(checkpoint, str(path)).source, path.parents[1] / MODEL
+def _node(node: DictConfig, source: str | None, preprocess: Preprocess | None, path: Path, trust: Trust) -> DictConfig:
+    """The backbone's node with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
+    model, values = path.parents[1] / MODEL, dict[str, Any]()
     if accepts(node, "weights", trust):
-        node.weights = source
+        values["weights"] = source
     if source is None and model.is_dir():
-        node.name = str(model.absolute())
+        values["name"] = str(model.absolute())
     # Without its weights a backbone does not know their image size, on which position embeddings depend.
     if source is None and preprocess is not None:
-        node.update({k: v for k, v in preprocess.backbone_options().items() if accepts(node, k, trust)})
+        values |= {k: v for k, v in preprocess.backbone_options().items() if accepts(node, k, trust)}
+    return overlaid(node, values)
+
+
+def _backbone(node: DictConfig, source: str | None, path: Path, trust: Trust) -> Backbone:
     try:
-        return build(node, trust)
+        backbone: Backbone = build(node, trust)
+        return backbone
     except TunesmithError as error:
         if source is None:
             raise

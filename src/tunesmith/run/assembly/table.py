@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any
 
-from lightning.pytorch import Trainer
 from torch import nn
 
-from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
+from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Rate, Rates, Row
+from tunesmith.contract.policy import Policy
 from tunesmith.contract.protocols import Backbone, FittedHead
-from tunesmith.errors import ConfigError
+from tunesmith.run.assembly.trainer import Trainer
 
 _POSITION = re.compile(r"pos_?emb|position|rel_pos|cpb_mlp|attention_biases|lora_magnitude_vector")
 log = logging.getLogger(__name__)
@@ -79,19 +78,13 @@ def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
 
 
-def check_phases_fit(task: Any, trainer: Trainer) -> None:
-    """Warn of phases that the run is too short for; one before which another may end on a plateau may yet come.
-
-    Raises:
-        ConfigError: A phase waits for a metric of validation, and there is none.
-    """
-    phases = task.table.phases
+def warn_of_short_run(table: ParameterTable, trainer: Trainer) -> None:
+    """Warn of phases that the run is too short for; one before which another may end on a plateau may yet come."""
+    phases = table.phases
     waiting = next((i for i, phase in enumerate(phases) if phase.plateau), len(phases))
-    if waiting < len(phases) and task.monitor is None:
-        raise ConfigError("Expected a validation split for a policy that waits for a plateau but got none.")
     certain = phases[: waiting + 1]
     late = [p.first_epoch for p in certain if 0 <= (trainer.max_epochs or -1) <= p.first_epoch]
-    if late and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
+    if late and not trainer.fast_dev_run:
         log.warning(
             f"Expected a run long enough for all phases of the policy but {len(late)} of {len(phases)} begin at "
             f"epoch {late[0]} or later, and trainer.max_epochs is {trainer.max_epochs}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, final
 
 from lightning import pytorch
+from lightning.pytorch import Callback
 
 
 @final
@@ -17,6 +18,16 @@ class Trainer(pytorch.Trainer):
             ``None`` for all of them.
         **options: See `lightning.pytorch.Trainer`.
     """
+
+    # Lightning's connectors set these, unseen by type checkers.
+    callbacks: list[Callback]
+    accumulate_grad_batches: int
+    fast_dev_run: bool | int
+    limit_train_batches: int | float
+    limit_val_batches: int | float
+    limit_test_batches: int | float
+    val_check_interval: int | float
+    overfit_batches: int | float
 
     def __init__(self, *, micro_batch_size: int | Literal["auto"] | None = None, **options: Any) -> None:
         super().__init__(**options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
@@ -15,6 +15,7 @@ from rich.progress import BarColumn
 from torch import Tensor
 
 from tunesmith.errors import ConfigError
+from tunesmith.task.base import Task
 
 
 class EMA(WeightAveraging):
@@ -91,7 +92,7 @@ class ProgressBar(RichProgressBar):
         """What stands beside the bar; short, so that a terminal of 80 columns holds it."""
         values = trainer.progress_bar_metrics
         shown: dict[str, Any] = {"loss": values.get("train/loss_step")}
-        monitor = getattr(pl_module, "monitor", None)
+        monitor = cast(Task, pl_module).monitor
         if monitor:
             shown[monitor.rpartition("/")[2]] = trainer.callback_metrics.get(monitor)
         return {name: f"{float(value):.3f}" for name, value in shown.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from tunesmith.contract.parameters import HEAD
 from tunesmith.errors import ConfigError, RunError
+from tunesmith.task.base import Task
 from tunesmith.task.optimization.delta import digest
 
 
@@ -46,7 +47,7 @@ class L2SP(Callback):
         """
         if stage != "fit":
             return
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         if any(row.weight_decay for row in task.table.rows):
             raise ConfigError(
                 "Expected optimizer.weight_decay=0 with callback.l2_sp, which has a decay of its own, but got "

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from tunesmith.errors import ConfigError
 from tunesmith.run.callback import non_finite
 from tunesmith.run.record.run_folder import shorten
 from tunesmith.run.resume import loop_state
+from tunesmith.task.base import Task
 
 _BETA = 0.9  # of the loss's moving average: a tenth of 100 steps. With 0.98 the curve lags by half of them
 _DIVERGED = 4.0  # times the lowest smoothed loss
@@ -73,7 +74,7 @@ class RateFinder(Callback):
         Raises:
             ConfigError: The head is fitted and not trained, or there are too few steps.
         """
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         if task.head_fit is not None:
             raise ConfigError(
                 "Expected a head that is trained step by step for debug=lr_find but got one that is fitted."
@@ -109,7 +110,7 @@ class RateFinder(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put everything back, and say what was found."""
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         task.load_state_dict(self._kept["state"])
         task.table = self._kept["table"]
         task.zero_grad()

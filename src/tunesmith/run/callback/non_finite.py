@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
+from tunesmith.data.module import TableData
 from tunesmith.errors import ConfigError, NonFiniteError
 
 SHOWN = 8
@@ -116,10 +117,10 @@ def _broken(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
 
 def _names(trainer: Any, batch: Any) -> list[str]:
     """What the samples of a batch are called: files by their path; nothing where the data cannot tell."""
-    table = getattr(trainer.datamodule, "table", None)
-    index = batch.get("index") if isinstance(batch, dict) else None
-    if table is None or index is None:
+    data, index = trainer.datamodule, batch.get("index") if isinstance(batch, dict) else None
+    if not isinstance(data, TableData) or index is None:
         return []
+    table = data.table
     samples = (table.samples[row] for row in index.tolist())
     return [
         str(sample) if isinstance(sample, Path) else str(table.names[row])

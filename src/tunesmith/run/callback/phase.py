@@ -6,7 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from tunesmith.contract.parameters import Phase
 from tunesmith.run.resume.checkpoint import POSITION
+from tunesmith.task.base import Task
 from tunesmith.task.optimization.freeze import frozen_names
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,12 @@ class PhaseChange(Callback):
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the best of the phase, and count the validations since."""
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         index = task.table.phase(trainer.current_epoch)
         plateau = task.table.phases[index].plateau
         if plateau is None or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
+        assert task.monitor is not None  # `compatibility.validation` sees to it
         # The first process decides for all of them.
         score = trainer.strategy.broadcast(float(trainer.callback_metrics[task.monitor]))
         sign = 1 if task.mode == "max" else -1
@@ -67,7 +69,7 @@ class PhaseChange(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End the phase where it has waited long enough, or has run out of epochs."""
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         epoch = trainer.current_epoch + 1
         index = task.table.phase(epoch - 1)
         plateau = task.table.phases[index].plateau
@@ -86,7 +88,7 @@ class PhaseChange(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Go back to the best of a phase that is over; and do what the task would do when all callbacks are done."""
-        task: Any = pl_module
+        task = cast(Task, pl_module)
         if self._best is not None and self._best["phase"] != task.table.phase(trainer.current_epoch):
             _restore(trainer, task, self._best)
             self._best = None
@@ -100,14 +102,14 @@ class PhaseChange(Callback):
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Decide as before, ahead of the loaders and the optimizer."""
         if PHASES in checkpoint:
-            task: Any = pl_module
+            task = cast(Task, pl_module)
             state = checkpoint[PHASES]
             self.transitions, self._best, self._waited = state["transitions"], state["best"], state["waited"]
             for transition in self.transitions:
                 task.table = task.table.beginning(transition["phase"], transition["first_epoch"])
 
 
-def sentence(transition: dict[str, Any], monitor: str) -> str:
+def sentence(transition: Mapping[str, Any], monitor: str | None) -> str:
     """What a person reads of a transition."""
     begins = f"Phase {transition['phase']} began with epoch {transition['first_epoch']}"
     if transition["best_epoch"] is None:
@@ -121,14 +123,14 @@ def _averages(trainer: Any) -> Iterator[AveragedModel]:
             yield callback._average_model
 
 
-def _moving(task: Any, phases: Sequence[Phase]) -> list[str]:
+def _moving(task: Task, phases: Sequence[Phase]) -> list[str]:
     """Names of the weights and buffers that these phases may change."""
     frozen = set(frozen_names(task, [phase.trainable for phase in phases]))
     return [name for name in task.state_dict() if name not in frozen]
 
 
 @torch.no_grad()
-def _state(trainer: Any, task: Any, index: int) -> dict[str, Any]:
+def _state(trainer: Any, task: Task, index: int) -> dict[str, Any]:
     """What a phase changes, as it is now."""
     weights, phases = task.state_dict(), task.table.phases
     # The average goes on moving toward weights that trained before and are frozen now.
@@ -143,7 +145,7 @@ def _state(trainer: Any, task: Any, index: int) -> dict[str, Any]:
     }
 
 
-def _trained(task: Any, optimizer: Optimizer, phase: Phase) -> list[int]:
+def _trained(task: Task, optimizer: Optimizer, phase: Phase) -> list[int]:
     """Numbers that the state of the optimizer has for what a phase trains; that of others stays as it is."""
     names = {id(parameter): name for name, parameter in task.named_parameters()}
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
@@ -155,7 +157,7 @@ def _only(state: Mapping[Any, Any], keys: Sequence[Any]) -> dict[Any, Any]:
 
 
 @torch.no_grad()
-def _restore(trainer: Any, task: Any, best: dict[str, Any]) -> None:
+def _restore(trainer: Any, task: Task, best: dict[str, Any]) -> None:
     """Put back what `_state` took, bit for bit."""
     now = task.state_dict()
     for name, tensor in best["weights"].items():

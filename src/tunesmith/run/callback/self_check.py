@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, final
+from typing import Any, cast, final
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tunesmith.errors import RunError
+from tunesmith.task.base import Task
 from tunesmith.task.optimization.delta import digests
 from tunesmith.task.optimization.freeze import frozen_names
 
@@ -81,10 +82,10 @@ class SelfCheck(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare."""
-        self.verdict = compare(pl_module, self._start, trainer.current_epoch)
+        self.verdict = compare(cast(Task, pl_module), self._start, trainer.current_epoch)
 
 
-def compare(task: Any, start: Mapping[str, str], epochs: int) -> Verdict:
+def compare(task: Task, start: Mapping[str, str], epochs: int) -> Verdict:
     """Compare a task with what it was.
 
     Args:

@@ -113,7 +113,7 @@ def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:
     last = {k: float(v) for k, v in parts.trainer.callback_metrics.items() if not k.endswith("_step")}
     monitor, sign = parts.task.monitor, 1 if parts.task.mode == "max" else -1
     rows = [row for row in metrics_log.read(folder) if monitor is not None and row.get(monitor) is not None]
-    if not rows:
+    if monitor is None or not rows:
         return last
     best = max(rows, key=lambda row: sign * row[monitor])
     return last | {f"best/{k}": v for k, v in best.items() if "/" in k} | {"best/epoch": best["epoch"]}

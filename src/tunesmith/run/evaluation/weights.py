@@ -60,7 +60,7 @@ def without_average(parts: Parts, folder: Path, name: str | None) -> dict[str, f
         Metrics by ``averaged/val/…``, ``raw/val/…`` and, where the run is tested, both for test.
     """
     path = folder / "checkpoints" / ("last.ckpt" if name == "last" else "best.ckpt")
-    callbacks: list[Any] = parts.trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+    callbacks: list[Any] = parts.trainer.callbacks
     if not any(isinstance(c, WeightAveraging) for c in callbacks) or not path.is_file():
         return {}
     states = _whole(parts, path)
@@ -140,7 +140,7 @@ def check(name: str | None, parts: Parts) -> None:
     Raises:
         ConfigError: There is nothing to choose by, to average, or to interpolate.
     """
-    callbacks: list[Any] = parts.trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+    callbacks: list[Any] = parts.trainer.callbacks
     if name == "raw" and not any(isinstance(c, WeightAveraging) for c in callbacks):
         raise ConfigError("Expected averaged weights for test=raw but got none: add callback=[default,ema].")
     if name not in MAKERS:
@@ -186,7 +186,7 @@ def sentences(
 
 def _ingredients(parts: Parts) -> tuple[list[State], list[dict[str, Any]]]:
     """The weights of the kept epochs, best first, and the epoch and the monitored value of each."""
-    callbacks: list[Any] = parts.trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+    callbacks: list[Any] = parts.trainer.callbacks
     (kept,) = (c for c in callbacks if isinstance(c, Ingredients))
     scores = sorted(kept.best_k_models.items(), key=lambda item: (-_sign(parts) * float(item[1]), item[0]))
     loaded = [_whole(parts, Path(path)) for path, _ in scores]
@@ -210,6 +210,7 @@ def _sign(parts: Parts) -> int:
 
 
 def _score(parts: Parts, state: Mapping[str, Tensor]) -> float:
+    assert parts.task.monitor is not None  # without validation there are no weights to choose between
     return _metrics(parts, state, "val")[parts.task.monitor]
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.atomic import write_text
 from tunesmith.config import renamed, yaml_file
+from tunesmith.config.overlay import overlaid
 from tunesmith.config.redact import config_hash, redact
 from tunesmith.data.table import SPLITS
 from tunesmith.errors import ConfigError, RunError
@@ -168,23 +169,23 @@ def asked(cfg: DictConfig, words: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def apply(cfg: DictConfig, changes: Mapping[str, Any]) -> list[str]:
+def apply(cfg: DictConfig, changes: Mapping[str, Any]) -> tuple[DictConfig, list[str]]:
     """Lay what was asked for over a recorded configuration.
 
     Args:
-        cfg: Changed in place.
+        cfg: The recorded one, which is left as it is.
         changes: As `asked` gives them.
 
     Returns:
-        What is now otherwise; what was so already is not.
+        The configuration with the changes, and a phrase for each value that really differs.
     """
-    differences = []
+    differences, others = [], {}
     for key, value in changes.items():
         before = OmegaConf.select(cfg, key)
         old = OmegaConf.to_container(before) if OmegaConf.is_config(before) else before
         if old != value:
-            OmegaConf.update(cfg, key, value, merge=False, force_add=True)
+            others[key] = value
             differences.append(
                 f"another {key}" if isinstance(value, dict | list) else f"{key} {value} instead of {old}"
             )
-    return differences
+    return overlaid(cfg, others), differences

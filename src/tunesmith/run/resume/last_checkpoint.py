@@ -9,6 +9,7 @@ from typing import Any, NoReturn, final
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from tunesmith.data.module import TableData
 from tunesmith.errors import ConfigError, RunError, StoppedError
 from tunesmith.run.logger.metrics_logger import MetricsLog
 from tunesmith.run.record import disk_space
@@ -221,9 +222,9 @@ def _gathered(share: loop_state.State, world_size: int) -> list[loop_state.State
     return shares
 
 
-def _data(trainer: Any) -> Any | None:
-    """The data module, if it can begin at a batch; a user's own may not."""
-    return trainer.datamodule if hasattr(trainer.datamodule, "start_at") else None
+def _data(trainer: Any) -> TableData | None:
+    """The data module, if it can begin at a batch; one that does not derive from ours may not."""
+    return trainer.datamodule if isinstance(trainer.datamodule, TableData) else None
 
 
 def _log(trainer: Trainer) -> MetricsLog | None:

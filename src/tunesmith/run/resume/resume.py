@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from tunesmith.config import renamed, yaml_file
 from tunesmith.config.check.check import check
 from tunesmith.config.confine import confine
 from tunesmith.config.gate import Trust
+from tunesmith.config.overlay import overlaid
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run.record import process
@@ -99,8 +100,7 @@ def find(cfg: DictConfig, session: Session | None = None) -> Found | None:
         if folder is None:
             return None
         found = _open(folder, cfg.resume_force, trust)
-        found.cfg.paths.cache = cfg.paths.cache
-        return found
+        return replace(found, cfg=overlaid(found.cfg, {"paths.cache": cfg.paths.cache}))
     folder = Path(cfg.resume).expanduser().resolve()
     return _open(folder, cfg.resume_force, trust, changed.asked(cfg, session.typed.overrides))
 
@@ -133,7 +133,7 @@ def _open(folder: Path, forced: bool, trust: Trust, asked: Mapping[str, Any] = M
     if checkpoint is None:
         said.append(f"{folder.name} came to no checkpoint: it begins again.")
     cfg = _recorded(folder, trust)
-    changes = changed.apply(cfg, asked)
+    cfg, changes = changed.apply(cfg, asked)
     differences = [*changes, *changed.edited(folder, record), *changed.code(record)]
     said += [*changed.enforce(folder, differences, forced), *changed.machine(record)]
     check(cfg, recorded=True, trust=trust)
@@ -209,8 +209,8 @@ def _recorded(folder: Path, trust: Trust) -> DictConfig:
     cfg = renamed.config(yaml_file.read(folder / "config.yaml"))
     plain = OmegaConf.to_container(cfg, resolve=False)
     cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
-    cfg.paths.cache = None  # where this user keeps a cache is not for a recorded run to say
-    return runnable(cfg, folder.name, trust)
+    # Where this user keeps a cache is not for a recorded run to say.
+    return runnable(overlaid(cfg, {"paths.cache": None}), folder.name, trust)
 
 
 def runnable(cfg: DictConfig, name: str, trust: Trust | None = None) -> DictConfig:
@@ -232,7 +232,7 @@ def runnable(cfg: DictConfig, name: str, trust: Trust | None = None) -> DictConf
             f"Expected the secrets of {name} to come from the environment, as ${{oc.env:NAME}}, but they were "
             "typed, and typed secrets are not recorded."
         )
-    cfg.resume = None
+    cfg = overlaid(cfg, {"resume": None})
     check(cfg, recorded=True, trust=trust)
     confine(cfg)
     return cfg

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tunesmith.errors import ConfigError
 from tunesmith.task.loss.loss import Loss
 
 DISAGREEMENT = "disagreement"
@@ -38,19 +38,14 @@ def drops(module: nn.Module) -> bool:
     return named and isinstance(share, float) and share > 0
 
 
-def check_r_drop(weight: float, fitted: bool) -> None:
-    """Refuse what is no weight, or a head without training steps.
+def r_drop_mistakes(weight: float, fitted: bool) -> Iterator[str]:
+    """Say so where a weight is negative, or a head has no training steps.
 
     Args:
         weight: That of `Disagreement`.
         fitted: Whether the head is solved for, not trained.
-
-    Raises:
-        ConfigError: It is so.
     """
     if weight < 0:
-        raise ConfigError(f"Expected task.r_drop to be 0 or more but got {weight}.")
+        yield f"Expected task.r_drop to be 0 or more but got {weight}."
     if weight and fitted:
-        raise ConfigError(
-            f"Expected a head that is trained by steps for task.r_drop={weight} but got one that is fitted."
-        )
+        yield (f"Expected a head that is trained by steps for task.r_drop={weight} but got one that is fitted.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, final
 
 import torch
@@ -223,23 +223,21 @@ _TORCH: dict[type[nn.Module], tuple[str, ...]] = {
 _OF_PROBABILITIES: dict[type[nn.Module], str] = {nn.NLLLoss: "log-probabilities", nn.BCELoss: "probabilities"}
 
 
-def check_loss(loss: nn.Module, kind: str) -> None:
-    """Refuse a loss of which it is known that it does not fit.
+def loss_mistakes(loss: nn.Module, kind: str) -> Iterator[str]:
+    """Say so where a loss is for another kind of target, or for outputs that no head gives.
 
     Args:
         loss: Ours, torch's, or anything, which is believed to fit.
         kind: Of the target.
-
-    Raises:
-        ConfigError: It is for another kind of target, or for outputs that no head gives.
     """
     name, use = type(loss).__name__, f"use loss={of(kind).loss}"
     if type(loss) in _OF_PROBABILITIES:
         takes = _OF_PROBABILITIES[type(loss)]
-        raise ConfigError(f"Expected a loss of a head's plain outputs but got {name}, which takes {takes}; {use}.")
-    targets = getattr(loss, "targets", None) or _TORCH.get(type(loss), (kind,))
+        yield f"Expected a loss of a head's plain outputs but got {name}, which takes {takes}; {use}."
+    targets = loss.targets if isinstance(loss, Loss) else ()
+    targets = targets or _TORCH.get(type(loss), (kind,))
     if not of(kind).fits(targets):
-        raise ConfigError(
+        yield (
             f"Expected a loss for {kind} targets but got {name}, which is for {' or '.join(targets)} targets; {use}."
         )
 

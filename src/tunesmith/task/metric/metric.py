@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import final
 
 import torch
@@ -17,8 +17,6 @@ from torchmetrics.classification import (
     MultilabelExactMatch,
     MultilabelStatScores,
 )
-
-from tunesmith.errors import ConfigError
 
 
 @final
@@ -84,16 +82,12 @@ _OF_LABELS = (
 )
 
 
-def check_scalar(metrics: Mapping[str, Metric]) -> None:
-    """Refuse metrics that give a number for each class.
-
-    Raises:
-        ConfigError: There are some.
-    """
+def scalar_mistakes(metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Name the metrics that give a number for each class."""
     for name, metric in metrics.items():
         each = getattr(metric, "average", "") in (None, "none")
         if each or (isinstance(metric, (MeanAbsoluteError, MeanSquaredError)) and metric.num_outputs > 1):
-            raise ConfigError(
+            yield (
                 f"Expected task.metrics.{name} to give one number but got one for each class, label or value; "
                 "per_class.tsv of a run has those."
             )

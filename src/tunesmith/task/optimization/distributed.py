@@ -7,6 +7,8 @@ Shards (`task/optimization/sharded.py`) have each parameter for itself, and need
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import lightning
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
@@ -24,43 +26,37 @@ def has_whole_tensors(strategy: Strategy) -> bool:
     return isinstance(strategy, SingleDeviceStrategy | Sharded) or type(strategy) is DDPStrategy
 
 
-def check_strategy(strategy: Strategy | str) -> None:
-    """Refuse strategies on which no policy is known to hold.
+def strategy_mistakes(strategy: Strategy | str) -> Iterator[str]:
+    """Say so where no policy is known to hold on a strategy: another one than one device, DDP or ours.
 
     With weights in shards of other kinds than ours (Lightning's FSDP, DeepSpeed) nobody has shown that what is frozen
     keeps its bits, that checkpoints hold what trained, and that a killed run goes on to the same bits.
 
     Args:
         strategy: The trainer's, or its name before the trainer is built: Lightning has errors of its own for some.
-
-    Raises:
-        PolicyError: It is another strategy than one device, DDP or ours.
     """
     named = isinstance(strategy, str) and (strategy == "auto" or strategy.startswith("ddp"))
     # DeepSpeed's strategy derives from DDP's, and wraps differently.
     if not named and (isinstance(strategy, str) or not has_whole_tensors(strategy)):
-        raise PolicyError(
+        yield (
             "Expected trainer.strategy to be auto or ddp, on which policies are known to hold, but got "
             f"{strategy if isinstance(strategy, str) else type(strategy).__name__}; use trainer=ddp, or trainer=fsdp, "
             "which has a strategy of its own."
         )
 
 
-def check_phases(strategy: Strategy, phases: int) -> None:
-    """Make sure that a strategy can take a policy's phases.
+def phases_mistakes(strategy: Strategy, phases: int) -> Iterator[str]:
+    """Say so where a strategy cannot take a policy's phases, or is not known to in this version of Lightning.
 
     Args:
         strategy: The trainer's.
         phases: How many the policy has.
-
-    Raises:
-        PolicyError: It is another strategy than one device, DDP or ours, or this version of Lightning is not known.
     """
-    check_strategy(strategy)
+    yield from strategy_mistakes(strategy)
     if phases == 1 or isinstance(strategy, SingleDeviceStrategy | Sharded):
         return
     if not lightning.__version__.startswith(KNOWN):
-        raise PolicyError(
+        yield (
             f"Expected Lightning {' or '.join(KNOWN)}* for a policy with {phases} phases on several devices but got "
             f"{lightning.__version__}, of which it is not known whether ranks stay equal; use trainer.devices=1."
         )
@@ -74,9 +70,11 @@ def rewrap(strategy: Strategy, module: LightningModule) -> None:
         module: With the gradients of what trains switched on.
 
     Raises:
-        PolicyError: As `check_phases` says.
+        PolicyError: The strategy cannot take it, as `phases_mistakes` says.
     """
-    check_phases(strategy, phases=2)
+    mistakes = list(phases_mistakes(strategy, phases=2))
+    if mistakes:
+        raise PolicyError("\n".join(mistakes))
     if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
         strategy.model = module
         strategy.configure_ddp()
