@@ -12,6 +12,7 @@ from tunesmith.data.image.memory import available_bytes, cores
 from tunesmith.data.sampler import EpochSampler
 from tunesmith.data.window import StepLoader
 from tunesmith.data.workers import Context, Watches
+from tunesmith.errors import DataError
 
 Loader = StepLoader
 
@@ -27,6 +28,19 @@ def fits(dataset: ImageDataset, in_memory: bool | Literal["auto"], processes: in
     if in_memory != "auto":
         return in_memory
     return len(dataset) * dataset.decoder.max_bytes * processes < available_bytes() / 4
+
+
+def check_full_batch(samples: int, batch_size: int, what: str) -> None:
+    """Refuse to drop the only batch.
+
+    Raises:
+        DataError: Train holds fewer samples than a batch.
+    """
+    if samples < batch_size:
+        raise DataError(
+            f"Expected at least one full batch of {batch_size} but train holds {samples} {what}; use "
+            "data.drop_last=false or a smaller data.batch_size."
+        )
 
 
 def make_loader(

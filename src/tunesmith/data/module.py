@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -19,10 +18,10 @@ from tunesmith.data.fingerprint import digest_all, fingerprint, shared
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.bad_files import BadFiles
 from tunesmith.data.image.mixing import Mixing
-from tunesmith.data.loader import Loader, make_loader
+from tunesmith.data.loader import Loader, check_full_batch, make_loader
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import EpochSampler, Lengths, Stream
-from tunesmith.data.spec import count, data_spec, warn_of_contradictions, warn_of_duplicates, warn_of_gaps
+from tunesmith.data.spec import count, data_spec, warn
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Ints, Table
 from tunesmith.data.text.tokenizer import Keep
@@ -121,16 +120,13 @@ class TableData(LightningDataModule, ABC):
 
     @abstractmethod
     def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
-        """Find the samples that ``input`` of a prediction means; call it after `connect`.
+        """Find the samples to predict on by what was typed as ``input``; call it after `connect`.
 
         Args:
             source: What was typed.
             trained: The ``data`` of the run's configuration.
-            spec: Of the training run.
-            skip: Whether samples that cannot be read are left out.
-
-        Raises:
-            DataError: There are none, or one cannot be read and none is to be skipped, or none can be.
+            spec: Spec of the training run.
+            skip: Whether to leave out samples that cannot be read; without it they are a `DataError`.
         """
 
     @abstractmethod
@@ -139,12 +135,9 @@ class TableData(LightningDataModule, ABC):
 
     @abstractmethod
     def prepare(self, samples: Sequence[Any], device: torch.device, alike: bool = False) -> Inputs:
-        """Make the backbone's input of samples as a dataset's ``input`` gives them, as in evaluation.
+        """Make the backbone's input of B samples as a dataset's ``input`` gives them, as in evaluation.
 
-        Args:
-            samples: B of them.
-            device: Where to.
-            alike: Whether the inputs of all batches are to have one shape.
+        With ``alike`` the inputs of all batches have one shape.
         """
 
     @abstractmethod
@@ -171,10 +164,8 @@ class TableData(LightningDataModule, ABC):
         self.indices = self.split(table)
         self.digests = digests, whole = digest_all(table.samples, modalities.of(table.modality))
         self.duplicates = shared(digests, self.indices)
-        warn_of_duplicates(table, self.duplicates)
-        warn_of_contradictions(table, digests)
         self.spec = data_spec(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
-        warn_of_gaps(table, self.indices)
+        warn(table, self.indices, self.duplicates, digests)
         self.mixing.check(self.spec)
         if self.balanced and not table.target.exclusive:
             raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
@@ -195,12 +186,7 @@ class TableData(LightningDataModule, ABC):
         self._start = (epoch, batch)
 
     def serve(self, kept: Callable[[str], CachedSamples | None], decoded: Callable[[Any], Decoded | None]) -> None:
-        """Let batches hold what is kept of their samples; call it before the loaders.
-
-        Args:
-            kept: What stands in place of the samples of a split.
-            decoded: Decoded images, by how they are decoded.
-        """
+        """Serve what is ``kept`` of a split's samples, and images as ``decoded``; call it before the loaders."""
         self._kept, self._decoded = kept, decoded
 
     def count_by(self, counts: Counts) -> None:
@@ -240,11 +226,9 @@ class TableData(LightningDataModule, ABC):
         return rows
 
     def predict_on(self, samples: Sequence[Any], spec: DataSpec) -> None:
-        """Make `predict_dataloader` serve samples; the data that were trained on may be gone.
+        """Make `predict_dataloader` serve samples with the spec of a training run, whose data may be gone.
 
-        Args:
-            samples: Files of images, or texts; a batch's ``index`` is the position here, its ``target`` is -1.
-            spec: Of the training run.
+        A batch's ``index`` is the position in ``samples``, its ``target`` is -1.
         """
         if not samples:
             raise DataError("Expected at least one image or text to predict on but got none.")
@@ -252,11 +236,8 @@ class TableData(LightningDataModule, ABC):
 
     def train_dataloader(self) -> Loader:
         """Batches of train: shuffled, and augmented where that is asked for."""
-        if self.drop_last and len(self.indices["train"]) < self.batch_size:
-            raise DataError(
-                f"Expected at least one full batch of {self.batch_size} but train holds {len(self.indices['train'])} "
-                f"{self.table.what}; use data.drop_last=false or a smaller data.batch_size."
-            )
+        if self.drop_last:
+            check_full_batch(len(self.indices["train"]), self.batch_size, self.table.what)
         return self._loader("train", training=True)
 
     def val_dataloader(self) -> Loader | list[Any]:
@@ -264,7 +245,7 @@ class TableData(LightningDataModule, ABC):
         return self._loader("val") if "val" in self.indices else []
 
     def test_dataloader(self) -> Loader | list[Any]:
-        """Batches of the split chosen by `evaluate_on`, test by default; an empty list where there is no test split."""
+        """Batches of the split chosen by `evaluate_on`, by default test; an empty list without a test split."""
         if self.tested == "test" and "test" not in self.indices:
             return []
         if self.tested not in self.indices:
@@ -286,16 +267,8 @@ class TableData(LightningDataModule, ABC):
         epoch = max(first, self.trainer.current_epoch if self.trainer is not None else 0)
         skip = batch * self.batch_size if training and epoch == first else 0
         classes = torch.from_numpy(self.table.targets[dataset.rows]) if training and self.balanced else None
-        sampler = EpochSampler(
-            len(dataset),
-            self.seed,
-            training,
-            epoch,
-            skip,
-            classes,
-            self._lengths(dataset, training),
-            self._streams(training),
-        )
+        beside = self._lengths(dataset, training), self._streams(training)
+        sampler = EpochSampler(len(dataset), self.seed, training, epoch, skip, classes, *beside)
         loader = make_loader(
             dataset,
             sampler,
@@ -309,14 +282,9 @@ class TableData(LightningDataModule, ABC):
             watches=self.watches,
         )
         if training:
-            loader.counts, loader.steps = self._counts, self._steps
+            loader.counts, loader.steps = self._counts, lambda: Steps.of(self.trainer)
             loader.begun = lambda: sampler.skipped // self.batch_size
         return loader
-
-    def _steps(self) -> Steps:
-        """How the batches of the epoch that begins make up optimizer steps."""
-        trainer = self.trainer
-        return Steps(trainer.accumulate_grad_batches, trainer.num_training_batches) if trainer else Steps(1, math.inf)
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         """Lengths by which training samples are put into batches of their like; ``None`` for any with any."""

@@ -57,6 +57,13 @@ def count(table: Table, rows: Ints) -> dict[str, int]:
     return {SAMPLES: len(rows)} if counts is None else dict(zip(table.class_names, counts.tolist(), strict=True))
 
 
+def warn(table: Table, indices: dict[str, Ints], duplicates: list[tuple[int, int]], digests: Sequence[bytes]) -> None:
+    """Say what makes the split doubtful: copies across splits, contradictory labels, classes that a split lacks."""
+    warn_of_duplicates(table, duplicates)
+    warn_of_contradictions(table, digests)
+    warn_of_gaps(table, indices)
+
+
 def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
     """Say that samples of one content stand in two splits; they are given as pairs of rows."""
     if duplicates:

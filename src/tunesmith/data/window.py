@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple, final
 
+from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
 Counts = Callable[[Any], Mapping[str, float]]
@@ -23,6 +25,11 @@ class Steps(NamedTuple):
 
     batches: int
     limit: float
+
+    @staticmethod
+    def of(trainer: Trainer | None) -> Steps:
+        """Read them from a trainer, for the epoch that begins; without one each batch is a step."""
+        return Steps(trainer.accumulate_grad_batches, trainer.num_training_batches) if trainer else Steps(1, math.inf)
 
 
 @final

@@ -19,7 +19,8 @@ from tunesmith.data.listing import LISTING, listing
 from tunesmith.errors import NonFiniteError, StoppedError
 from tunesmith.run.assembly import init_weights, memory
 from tunesmith.run.assembly.allocator import keep_freed_memory
-from tunesmith.run.assembly.assemble import Parts, assemble, describe
+from tunesmith.run.assembly.assemble import Parts, assemble
+from tunesmith.run.assembly.describe import describe
 from tunesmith.run.assembly.rebuild import keep_model
 from tunesmith.run.assembly.table import phases_in_record
 from tunesmith.run.callback import non_finite

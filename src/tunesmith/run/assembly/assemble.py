@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,12 @@ from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.module import TableData
-from tunesmith.data.spec import members
 from tunesmith.data.text.tokenizer import Keep
 from tunesmith.errors import ConfigError, raise_together
 from tunesmith.run.assembly import compatibility, fitted, gradient_probe, micro_batch
 from tunesmith.run.assembly.optimizer import build_optimizer, build_scheduler, weight_decay
 from tunesmith.run.assembly.plan import Model, Plan
-from tunesmith.run.assembly.table import make_table, phases_in_record, warn_of_short_run
+from tunesmith.run.assembly.table import make_table, warn_of_short_run
 from tunesmith.run.assembly.trainer import Trainer
 from tunesmith.run.callback.callback import Collect, Throughput
 from tunesmith.run.callback.non_finite import Finite
@@ -281,27 +280,3 @@ def _start(plan: Plan, task: Task) -> dict[str, Tensor]:
     frozen = set(frozen_names(task, [phase.trainable for phase in task.table.phases]))
     moving = {n: t for n, t in task.state_dict().items() if n.startswith("backbone.") and n not in frozen}
     return {name: tensor.cpu().clone() for name, tensor in moving.items() if tensor.is_floating_point()}
-
-
-def describe(parts: Parts) -> dict[str, Any]:
-    """What run.json says of data, weights, policy and the metric that chooses the best epoch."""
-    data, table, weights = parts.data, parts.task.table, parts.task.backbone.weights
-    spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
-    return {
-        "monitor": {"metric": parts.task.monitor, "mode": parts.task.mode},
-        "data": {
-            **spec,
-            "preprocess": asdict(data.preprocess),
-            "splits": data.counts(),
-            "members": members(data.table, data.indices),
-            "bad_files": data.bad_files,
-        },
-        "weights": asdict(weights),
-        **({"batch": asdict(parts.micro_batches)} if parts.micro_batches else {}),
-        "policy": {
-            **({"gradients": parts.gradients} if parts.gradients else {}),
-            **table.counts(0),
-            "phases": phases_in_record(table),
-            "stages": [s.name for s in parts.task.backbone.stages],
-        },
-    }

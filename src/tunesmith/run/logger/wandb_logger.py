@@ -21,7 +21,7 @@ from tunesmith.run.logger.wandb_run import begin, end, log_tables
 from tunesmith.run.record.record import is_main
 
 RECORDED = ("choices", "overrides", "git", "packages", "hardware")
-"""Sections of run.json in W&B's configuration; those that `assemble.describe` makes follow once they are known."""
+"""Sections of run.json in W&B's configuration; those that `describe.describe` makes follow once they are known."""
 
 
 def wandb_logger(
