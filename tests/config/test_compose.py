@@ -69,10 +69,11 @@ def test_what_an_experiment_sets_of_an_option_goes_with_it(words, key, value):
     assert (OmegaConf.to_container(found) if OmegaConf.is_config(found) else found) == value
 
 
-def test_what_goes_with_an_option_is_said_once(caplog):
-    for _ in range(2):
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_goes_with_an_option_is_said_once_per_configuration(times, caplog):
+    for _ in range(times):
         compose("train", ["experiment=pets_convnext", "policy=full", "data=digits"])
-    assert caplog.messages == [
+    assert caplog.messages == times * [
         "experiment/pets_convnext sets data.augment for data=oxford_iiit_pet: left out here.",
         "experiment/pets_convnext sets policy.probe_epochs for policy=lp_ft: left out here.",
     ]
