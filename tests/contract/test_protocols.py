@@ -3,38 +3,28 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
+from tunesmith.contract.features import Needs
 from tunesmith.contract.protocols import FittedHead, HeadTraits, JointHead
 from tunesmith.head.joint import Joint
 from tunesmith.head.linear import Linear
-from tunesmith.head.multi_stage import MultiStage
 from tunesmith.head.ridge import Ridge
 from tunesmith.head.tokens import Tokens
 
 
-class Asks(nn.Module):
-    """A user's own head that names the widths of all stages."""
+class Own(nn.Module):
+    """A user's own head."""
 
-    def __init__(self, feature_dim, num_outputs, stage_dims):
-        super().__init__()
-
-
-class Declines(Asks):
-    """One that wants the widths and not the features."""
-
-    stage_features = False
+    needs = Needs(tokens=True)
+    per_token = True
 
 
 @pytest.mark.parametrize(
     ("head", "traits"),
     [
         (nn.Linear(2, 2), HeadTraits()),
-        (Linear(2, 2), HeadTraits()),
-        (Tokens(2, 2), HeadTraits(per_token=True)),
-        (MultiStage(2, 2, (2, 2)), HeadTraits(stage_features=True)),
-        (Asks(2, 2, (2,)), HeadTraits(stage_features=True)),
-        (Declines(2, 2, (2,)), HeadTraits()),
-        (Ridge(2, 2), HeadTraits()),
-        (Ridge(2, 2, (2,), features="stage_features"), HeadTraits(stage_features=True)),
+        (Linear(2, 2), HeadTraits(Needs(pooled=True))),
+        (Tokens(2, 2), HeadTraits(Needs(tokens=True), per_token=True)),
+        (Own(), HeadTraits(Needs(tokens=True), per_token=True)),
     ],
 )
 def test_what_a_head_declares(head, traits):
