@@ -212,12 +212,25 @@ def _numbers(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _arithmetic(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
+    if isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC and not _is_text(node):
         yield ast.BinOp(node.left, ARITHMETIC[type(node.op)](), node.right)
     elif isinstance(node, ast.AugAssign) and type(node.op) in ARITHMETIC:
         yield ast.AugAssign(node.target, ARITHMETIC[type(node.op)](), node.value)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         yield node.operand
+
+
+def _is_text(node: ast.BinOp) -> bool:
+    """Whether it puts texts, lists or paths together, for which other operators are errors of type."""
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    names |= {part.attr for part in ast.walk(node) if isinstance(part, ast.Attribute)}
+    put_together = ast.Constant | ast.JoinedStr | ast.List | ast.ListComp
+    texts = [part for part in ast.walk(node) if isinstance(part, put_together) and not _is_number(part)]
+    return bool(texts) or any(word in name.lower() for name in names for word in ("folder", "path", "cwd"))
+
+
+def _is_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
 
 
 def _dropped(node: ast.AST) -> Iterator[ast.AST | str]:

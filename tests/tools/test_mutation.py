@@ -37,6 +37,8 @@ def names(source):
         ("x = -y", ["-y -> (y)"]),
         ("x = 0.5", ["0.5 -> 1.5"]),
         ("x = a - b", ["a - b -> (a + b)"]),
+        ("x = folder / name", []),
+        ("x = a + 'b'", []),
         ("x += y", ["x += y -> pass", "x += y -> x -= y"]),
         ("x.y = z", ["x.y = z -> pass"]),
         ("x = y", []),

@@ -131,3 +131,45 @@ def test_fewer_shots_are_among_more_and_another_seed_draws_others():
 def test_there_are_no_shots_of_what_has_no_classes(kind):
     with pytest.raises(DataError, match=f"targets are no classes but {kind}"):
         Split(shots=2)(table(kind=kind))
+
+
+def test_the_fewest_and_the_most_folds_and_shots():
+    data = table()
+    assert [len(rows) for rows in held(data, 2, val=0)] == [60, 60]
+    assert len(held(data, 48, by="stratified", val=0)) == 48  # as many as the rarest class has pictures
+    rows = np.arange(120)
+    assert np.bincount(data.targets[few(data, rows, 1, 0)]).tolist() == [1, 1]
+    assert np.bincount(data.targets[few(data, rows, 48, 0)]).tolist() == [48, 48]
+    with pytest.raises(DataError, match=r"at least 49 pictures of 'b' in train for data\.split\.shots but got 48"):
+        few(data, rows, 49, 0)
+    with pytest.raises(DataError, match="shots to be at least 1 but got -1"):
+        few(data, rows, -1, 0)
+
+
+def test_random_folds_need_no_class_in_each():
+    data = table()
+    folds = held(data, 60, by="random", val=0)
+    assert [len(rows) for rows in folds] == [2] * 60
+
+
+def test_shots_are_among_the_rows_that_are_given():
+    data, rows = table(), np.arange(60, 120)
+    assert set(few(data, rows, 5, 0).tolist()) <= set(rows.tolist())
+    assert few(data, rows, 5, 0).tolist() == few(data, rows, 5, 0).tolist()
+
+
+def test_other_classes_are_drawn_otherwise():
+    """Were each class drawn by the same numbers, the same places of each would come."""
+    data = table()
+    ordered = np.argsort(data.targets, kind="stable")
+    drawn = few(data, np.arange(120), 10, 0)
+    places = [np.flatnonzero(np.isin(ordered[data.targets[ordered] == label], drawn)) for label in (0, 1)]
+    assert places[0].tolist() != places[1].tolist()
+
+
+def test_groups_of_unequal_sizes_have_a_fold_each():
+    groups = np.array([0] * 30 + [1] * 3 + [2] * 3)
+    data = Table(
+        np.zeros((36, 1, 1), np.uint8), np.arange(36) % 2, ("a", "b"), np.arange(36).astype(str), 1, groups, "site"
+    )
+    assert sorted(len(rows) for rows in held(data, 3, by="group", val=0)) == [3, 3, 30]

@@ -68,3 +68,48 @@ def test_groups_keep_each_label_in_proportion():
     ]
     assert composition(table([1, 0, 1], "class"), rows).tolist() == [[0, 1], [1, 0], [0, 1]]
     assert composition(table([[1.0]] * 3 + [[2.0]] * 3, "value"), np.arange(6)).sum(0).tolist() == [3, 3]
+
+
+def test_ten_values_are_strata_and_eleven_are_cut():
+    ten, eleven = (table(np.repeat(np.arange(float(n)), 2)[:, None], "value") for n in (10, 11))
+    assert len(set(of(ten).tolist())) == 10
+    cut = of(eleven)
+    assert len(set(cut.tolist())) == 10 and np.bincount(cut).min() == 2
+    assert (np.diff([cut[i] for i in (0, 2)]) != 0).all()
+
+
+def test_the_first_value_counts_alone():
+    values = np.column_stack([np.repeat([1.0, 2.0], 4), np.arange(8.0)])
+    assert len(set(of(table(values, "value")).tolist())) == 2
+
+
+def test_what_is_too_rare_goes_together_or_with_the_commonest():
+    sizes = [5, 3, 1, 1]
+    data = table(np.repeat(np.arange(4.0), sizes)[:, None], "value")
+    assert np.bincount(of(data)).tolist() == [5, 3, 2]
+    assert np.bincount(of(data, 3)).tolist() == [5, 3, 2]
+    assert np.bincount(of(data, 2)).tolist() == [5, 5]
+    assert np.bincount(of(data, 1)).tolist() == np.bincount(of(data, 0)).tolist() == [10]
+    assert of(data).tolist() == [0] * 5 + [1] * 3 + [2, 2]
+
+
+@pytest.mark.parametrize("kind", ["text", "tokens"])
+def test_what_is_neither_class_nor_label_nor_value_is_one_stratum(kind):
+    texts = [("a",), ("b",), ("c",)]
+    data = Table(texts, ["x", "y", "z"], ("text",), np.array(["1", "2", "3"]), 0, kind=kind)
+    assert of(data).tolist() == [0, 0, 0]
+
+
+def test_a_text_counts_by_its_rarest_tag():
+    texts = [("a", "b")] * 5
+    tags = [(0, 0), (0, 1), (0, 0), (1, 0), (0, 0)]
+    data = Table(texts, tags, ("O", "B"), np.array(list("12345")), 0, kind="tags")
+    found = of(data)
+    assert found[1] == found[3] != found[0] == found[2] == found[4]
+    assert composition(data, np.arange(5)).tolist() == [[1, 0, 1], [1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 0, 1]]
+
+
+def test_only_the_rows_that_are_asked_for_count():
+    data = table([0, 1, 2, 1], "class")
+    assert strata(data, np.array([3, 0]), 1).tolist() == [1, 0]
+    assert composition(data, np.array([3])).tolist() == [[0, 1, 0]]

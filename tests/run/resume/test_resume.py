@@ -210,6 +210,36 @@ def test_the_checkpoint_of_the_later_step_is_chosen_whatever_it_is_called(stoppe
     assert resume.choose(folder)[0] == folder / LAST  # of one step, the one that was written last
 
 
+def listed(folder, **steps):
+    """Writes checkpoints of some steps, and lists them, but for those of step ``None``."""
+    for name, step in steps.items():
+        path = folder / f"{name.replace('_', '-')}.ckpt"
+        if step is None:
+            path.write_bytes(b"half")
+        else:
+            checkpoint.CheckpointIO().save_checkpoint({"state_dict": {}, "global_step": step, "epoch": 0}, path)
+    return folder
+
+
+def test_what_there_is_to_choose_from(tmp_path):
+    assert resume.choose(tmp_path) == (None, {}, [])
+    folder = listed(tmp_path / "a", last_1=4, last=None)
+    assert resume.choose(folder) == (folder / BEFORE, checkpoint.read_manifest(folder)[BEFORE], [])
+    (folder / BEFORE).write_bytes(b"")
+    with pytest.raises(
+        RunError, match=r"none that holds \(last-1\.ckpt, last\.ckpt: missing, or not what was written\)"
+    ):
+        resume.choose(folder)
+    (folder / BEFORE).unlink()
+    with pytest.raises(RunError, match="none that holds"):
+        resume.choose(folder)
+    folder = listed(tmp_path / "b", best=3, last=None)  # a first save was cut short
+    assert resume.choose(folder) == (None, {}, ["Passed over last.ckpt: it is missing, or not what was written."])
+    (folder / checkpoint.MANIFEST).unlink()
+    with pytest.raises(RunError, match=r"none that holds \(last\.ckpt: "):
+        resume.choose(folder)
+
+
 # ── which run ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -250,6 +280,85 @@ def test_a_run_that_would_write_elsewhere_is_refused(stopped, tmp_path):
     (stopped / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
     with pytest.raises(ConfigError, match=r"Expected callback\.last\.dirpath to stay in the run folder but got"):
         resume.find(compose("train", [f"resume={stopped}", "resume_force=true"]))
+
+
+def test_a_new_run_is_asked_for_by_saying_nothing(tmp_path):
+    assert resume.find(configured(tmp_path)) is None
+    assert resume.find(configured(tmp_path, "plain", "resume=auto")) is None
+
+
+def test_a_run_is_named_by_any_path_to_it(stopped, monkeypatch):
+    monkeypatch.setenv("HOME", str(stopped.parent))
+    monkeypatch.chdir(stopped.parent)
+    for name in (f"~/{stopped.name}", stopped.name, stopped):
+        found = resume.find(compose("train", [f"resume='{name}'"]))
+        assert found.folder == stopped and found.checkpoint == stopped / "checkpoints" / LAST
+    assert (found.entry["step"], found.said, found.forced, found.changes, found.completed) == (10, (), False, (), False)
+    assert (found.cfg.resume, found.cfg.paths.cache, found.cfg.paths.run) == (None, None, str(stopped))
+
+
+def test_with_auto_the_cache_is_where_this_user_keeps_one(stopped, tmp_path):
+    found = resume.find(configured(tmp_path / "logs", "plain", "resume=auto", "paths.cache=/mine"))
+    assert found.folder == stopped and found.cfg.paths.cache == "/mine"
+
+
+def test_a_job_of_a_sweep_goes_on_in_its_own_folder_or_begins(stopped, tmp_path, monkeypatch):
+    own = [stopped]
+    monkeypatch.setattr(resume.job, "folder", lambda: own[0])
+    assert resume.find(configured(tmp_path)).folder == stopped
+    own[0] = tmp_path / "new"
+    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto")) is None
+
+
+def test_a_further_process_does_what_the_first_one_decided(stopped, tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "run_folder", lambda: stopped)
+    edit(stopped, resumed=[])
+    assert resume.find(configured(tmp_path)) is None
+    edit(stopped, resumed=[{"checkpoint": None}, {"checkpoint": BEFORE}])
+    found = resume.find(configured(tmp_path))
+    assert (found.folder, found.checkpoint) == (stopped, stopped / "checkpoints" / BEFORE)
+    assert found.cfg.data.samples == 80
+    edit(stopped, resumed=[{"checkpoint": BEFORE}, {"checkpoint": None}])
+    assert resume.find(configured(tmp_path)).checkpoint is None
+
+
+def test_of_a_completed_run_nothing_is_left_to_do(stopped):
+    edit(stopped, status="completed")
+    (stopped / "config.yaml").unlink()
+    found = resume.find(compose("train", [f"resume={stopped}"]))
+    assert found.completed and found.checkpoint is None and not found.cfg
+
+
+def test_a_run_that_failed_in_this_process_goes_back_to_its_last_checkpoint(stopped):
+    cfg = compose("train")
+    found = resume.back(stopped, cfg, ValueError("Loss is NaN."))
+    assert (found.folder, found.cfg, found.checkpoint) == (stopped, cfg, stopped / "checkpoints" / LAST)
+    assert found.entry["step"] == 10
+    assert found.said == ("Loss is NaN. Going back to step 10, at half the rates.",)
+    shutil.rmtree(stopped / "checkpoints")
+    found = resume.back(stopped, cfg, ValueError("Loss is NaN."))
+    assert found.checkpoint is None and found.said == ("Loss is NaN. Going back to step 0, at half the rates.",)
+
+
+def test_what_a_recorded_run_names_is_checked_and_so_is_what_the_command_line_changes(stopped, tmp_path, monkeypatch):
+    (tmp_path / "mine_there.py").write_text("class Mine: ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = (stopped / "config.yaml").read_text()
+    words = [f"resume={stopped}", "resume_force=true"]
+    for node in ({"_target_": "mine_there.Mine"}, {"_target_": "os.mkdir"}, {"_target_": "torch.optim.SGD", "no": 1}):
+        cfg = yaml_file.read(stopped / "config.yaml")
+        cfg.callback.x = node
+        (stopped / "config.yaml").write_text(OmegaConf.to_yaml(cfg))
+        with pytest.raises(ConfigError, match=r"callback\.x"):
+            resume.find(compose("train", words))
+    (stopped / "config.yaml").write_text(before)
+    for word, said in (("trainer.max_epochs=many", "max_epochs"), ("loss._target_=mine_there.Mine", "mine_there")):
+        monkeypatch.setattr(resume, "typed", lambda word=word: ([*words, word], {}))
+        with pytest.raises(ConfigError, match=said):
+            resume.find(compose("train", [*words, word]))
+    monkeypatch.setattr(resume, "typed", lambda: (words, {}))
+    assert resume.find(compose("train", words)).forced
 
 
 def test_a_live_run_is_never_touched(stopped, tmp_path):

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import hashlib
+import re
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
 from tunesmith.backbone.tiny import Tiny
 from tunesmith.errors import RunError
-from tunesmith.task.optimization.delta import Base, complete, digest, digests, left_out
+from tunesmith.task.optimization.delta import Base, complete, digest, digests, left_out, whole
 from tunesmith.task.optimization.freeze import frozen_names
 
 
@@ -137,3 +141,87 @@ def test_a_checkpoint_that_says_it_otherwise_is_refused(said):
 def test_a_digest_is_of_the_values_and_not_of_their_layout():
     x = torch.randn(2, 3, 4, 4)
     assert digest(x) == digest(x.contiguous(memory_format=torch.channels_last)) != digest(x + 1e-7)
+
+
+def test_digests_are_those_that_checkpoints_have_had_since_the_beginning():
+    x = torch.arange(6.0).view(2, 3)
+    assert digest(x) == hashlib.blake2b(x.numpy().tobytes(), digest_size=16).hexdigest()
+    assert digest(x.T) == digest(x.T.contiguous()) != digest(x)
+    assert digest(torch.tensor(1, dtype=torch.int32)) == digest(torch.tensor([1], dtype=torch.int32))
+    assert digests(nn.BatchNorm1d(2)).keys() == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
+
+
+class Shared:
+    """Stands in for a tensor of which each process has a share."""
+
+    def full_tensor(self):
+        return torch.ones(2)
+
+
+def test_of_shares_the_whole_counts():
+    assert torch.equal(whole(Shared()), torch.ones(2)) and digest(Shared()) == digest(torch.ones(2))
+    x = torch.ones(2)
+    assert whole(x) is x
+
+
+def built(source, missing=()):
+    return SimpleNamespace(weights=SimpleNamespace(source=source, missing=missing, hash="h"), net=nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("source", ["pretrained", "package:minilm", "weights.v2", "plain", "folder.d"])
+def test_only_a_file_with_a_suffix_is_named_by_its_path(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain").touch()
+    (tmp_path / "folder.d").mkdir()
+    base = Base.of(built(source))
+    assert (base.source, base.hash, base.digests.keys()) == (source, "h", {"weight", "bias"})
+
+
+def test_what_is_random_in_part_is_no_base():
+    for backbone in (built(None), built("pretrained", ["bias"])):
+        assert Base.of(backbone) == Base() == Base(None, None, {})
+
+
+def test_adapters_do_not_hide_what_they_were_put_around():
+    base = Base("s", "h", {"a.weight": "1", "base_layer.b": "2"})
+    names = ("backbone.net.a.base_layer.weight", "backbone.net.a.weight", "head.a.weight", "backbone.a.weight")
+    assert base.given(names) == {"backbone.net.a.base_layer.weight": "1", "backbone.net.a.weight": "1"}
+    assert base.given(["backbone.net.base_layer.b"]) == {"backbone.net.base_layer.b": "2"}
+
+
+def test_a_checkpoint_of_which_nothing_can_be_left_out_stays_as_it_is(model):
+    checkpoint = {"state_dict": dict(model.state_dict())}
+    Base("s", "h", {}).leave_out(checkpoint, model.state_dict())
+    Base.of(model.backbone).leave_out(checkpoint, [])
+    assert checkpoint.keys() == {"state_dict"} and checkpoint["state_dict"].keys() == model.state_dict().keys()
+    assert left_out(checkpoint, "it") == Base()
+
+
+def test_only_what_all_states_hold_is_left_out(model):
+    base, name = Base.of(model.backbone), "backbone.net.stage1.0.weight"
+    checkpoint = {key: dict(model.state_dict()) for key in ("state_dict", "current_model_state")}
+    del checkpoint["current_model_state"][name]
+    base.leave_out(checkpoint, frozen_names(model, [frozenset()]))
+    assert name in checkpoint["state_dict"] and name not in checkpoint["base"]["tensors"]
+    assert "backbone.net.stage1.1.weight" not in checkpoint["state_dict"]
+    assert {k: v for k, v in checkpoint["base"].items() if k != "tensors"} == {"source": base.source, "hash": base.hash}
+    said = left_out(checkpoint, "it")
+    assert (said.source, said.hash, said.digests) == (base.source, base.hash, checkpoint["base"]["tensors"])
+
+
+def test_of_many_misfits_three_are_named_and_of_all_kinds(model):
+    checkpoint = {"state_dict": dict(model.state_dict())}
+    complete(checkpoint, model, "it")  # the negative control
+    names = sorted(checkpoint["state_dict"])
+    for name in names[:4]:
+        del checkpoint["state_dict"][name]
+    checkpoint["state_dict"] |= {f"x{i}": torch.zeros(1) for i in range(3)}
+    with pytest.raises(RunError) as caught:
+        complete(checkpoint, model, "it")
+    assert re.search(r"4 missing \((\S+, ){3}…\) and 3 unknown \(x0, x1, x2\)\.$", str(caught.value))
+
+
+@pytest.mark.parametrize("tensors", [{"a": 1}, {1: "a"}, {"a": "b", "c": None}, []])
+def test_what_was_left_out_is_said_in_words(tensors):
+    with pytest.raises(RunError, match="to say under 'base' what it leaves out but got dict"):
+        left_out({"base": {"source": "s", "hash": None, "tensors": tensors}}, "it")
