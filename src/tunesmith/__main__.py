@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,11 +17,11 @@ from tunesmith import __version__, signals
 from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest
 
 if TYPE_CHECKING:
-    from hydra._internal.hydra import Hydra
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
     from tunesmith.config.check.overrides import Prepared
+    from tunesmith.config.hydra.upstream import Hydra
 
 
 def main() -> None:
@@ -97,7 +98,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: A flag is unknown, lacks its value, excludes another, or is refused.
     """
-    from hydra._internal.utils import get_args_parser
+    from tunesmith.config.hydra.upstream import get_args_parser
 
     parser = get_args_parser()
     parser.exit_on_error = False
@@ -109,7 +110,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     except argparse.ArgumentError as error:
         raise ConfigError(f"Expected valid flags but got an error: {error}.") from None
     if unknown:
-        flags = [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+        flags = re.findall(r"--[\w-]+", parser.format_usage())
         raise ConfigError([f"Expected a flag that exists but got '{u}'.{nearest(u, flags)}" for u in unknown])
     if args.experimental_rerun:
         raise ConfigError("Expected no --experimental-rerun but got it: it unpickles a file, which can run code.")
@@ -131,11 +132,10 @@ def run_command(command: str, args: argparse.Namespace) -> int:
     Raises:
         TunesmithError: The configuration is wrong.
     """
-    from hydra._internal.utils import get_args_parser
-
     from tunesmith.config import find, gate, positional
     from tunesmith.config.check import overrides
     from tunesmith.config.hydra import app
+    from tunesmith.config.hydra.upstream import get_args_parser
 
     gate.allow(args.allow)
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])

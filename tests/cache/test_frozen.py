@@ -68,14 +68,14 @@ class Levelled(nn.Module):
     ],
 )
 def test_the_map_is_kept_only_for_a_head_that_looks_at_it(whole, pictures, head, cut):
-    whole.task.head, whole.task._levels = head.train(), isinstance(head, Levelled)
+    whole.task.head, whole.task.wants_levels = head.train(), isinstance(head, Levelled)
     assert whole.look(pictures[:4], 3)[0] == cut
     assert head.training
 
 
 @pytest.mark.parametrize("head", [Pooled(), Mapped(), Levelled()])
 def test_a_look_shows_what_is_kept(whole, pictures, head):
-    whole.task.head, whole.task._levels = head, isinstance(head, Levelled)
+    whole.task.head, whole.task.wants_levels = head, isinstance(head, Levelled)
     cut, seen = whole.look(pictures[:4], 3)
     kept = whole.run(pictures[:4], cut)
     assert seen.keys() == kept.keys()

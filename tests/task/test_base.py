@@ -257,7 +257,7 @@ def test_predictions_of_views_are_averaged(monkeypatch):
 def test_metrics_of_a_mixture_see_its_larger_part(monkeypatch):
     task = stub_logging(make((0, "backbone")), monkeypatch)
     mixed = torch.tensor([[0.7, 0.3], [0.4, 0.6]])
-    found = task._step({"input": torch.randn(2, 1, 8, 8), "target": mixed, "index": torch.arange(2)}, "train")
+    found = task.step({"input": torch.randn(2, 1, 8, 8), "target": mixed, "index": torch.arange(2)}, "train")
     assert found["target"].tolist() == [0, 1]
     assert torch.allclose(found["loss"], nn.functional.cross_entropy(found["outputs"], mixed))
 
@@ -278,7 +278,7 @@ def test_in_training_weights_are_held_against_their_mean_over_train(monkeypatch)
     batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
     weight = torch.tensor([1.0, 3.0])
     alone = [{k: v[[i]] for k, v in {**batch, "weight": weight}.items()} for i in range(2)]
-    losses = [task._step(one, "train")["loss"] for one in alone]
+    losses = [task.step(one, "train")["loss"] for one in alone]
     each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
     assert torch.allclose(torch.stack(losses), each * weight / 2)
     assert torch.allclose(task.train_loss.compute(), (each * weight).sum() / 4)

@@ -11,7 +11,6 @@ import numpy as np
 import platformdirs
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from tunesmith.cache import plan
@@ -23,6 +22,7 @@ from tunesmith.cache.opener import Opener
 from tunesmith.cache.plan import AT_ONCE, Span
 from tunesmith.cache.store import Store
 from tunesmith.cache.tokens import TokenCache
+from tunesmith.compat.lightning import rank
 from tunesmith.data.image.decode import Front
 from tunesmith.data.randomness import preserved
 from tunesmith.data.table import SPLITS
@@ -102,7 +102,7 @@ class ActivationCache(Callback):
         self.seconds = time.perf_counter() - start
         if opener.hits or opener.computed:
             self.record["seconds"] = {part: round(seconds, 3) for part, seconds in opener.seconds.items()}
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        if rank() == 0:
             for sentence in said:
                 Console().print(f"Cache: {sentence}", highlight=False)
 

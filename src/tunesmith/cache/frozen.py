@@ -95,7 +95,7 @@ class Frozen:
             What to keep, and what that is of these samples, but for the last bits.
         """
         head = self.task.head
-        levels = self.task._levels
+        levels = self.task.wants_levels
         whole = Cut(stages, pooled=False, levels=levels)
         found = self.run(samples, whole)
         if stages < len(self.backbone.stages):

@@ -57,7 +57,7 @@ def of_activations(
         **({"target": data.spec.target} if data.spec.target in ("text", "tokens") else {}),
         "precision": [precision, dtype, torch.get_float32_matmul_precision()],
         "device": frozen.task.device.type,
-        "memory_format": str(frozen.task._memory_format),
+        "memory_format": str(frozen.task.memory_format),
         "versions": {"tunesmith": __version__} | _versions("torch", "torchvision", "pillow", net.__module__),
     }
 

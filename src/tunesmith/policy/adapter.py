@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from tunesmith.compat.required import assign
 from tunesmith.contract.features import Stage
 from tunesmith.contract.parameters import HEAD, Parameter, Phase
 from tunesmith.contract.protocols import Backbone
@@ -78,7 +79,7 @@ class Adapter(ABC):
         # As one expression, since a list of names would also mean every module whose name ends so.
         config = self.config("|".join(map(re.escape, names)))
         if all(_transposed(backbone.net.get_submodule(name)) for name in names):
-            config.fan_in_fan_out = True
+            assign("peft", config, "fan_in_fan_out", True)
         inject_adapter_in_model(config, backbone.net)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:

@@ -99,14 +99,15 @@ class Task(LightningModule, Kind):
         self.mode = mode
         self.pretraining = pretraining
         self.optimization = Optimization(optimizer, scheduler)
-        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
-        self._levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
+        self.wants_levels = getattr(head, "levels", "level_dims" in inspect.signature(type(head).__init__).parameters)
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
         monitored = (monitor or "").rpartition("/")[2]
-        self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
-        self.train_metrics.prefix = "train/"
+        self.train_metrics = MetricCollection(
+            {n: m.clone() for n, m in metrics.items() if n == monitored}, prefix="train/"
+        )
         # Without compute groups, whose members are all updated with the same.
         collection = MetricCollection(dict(metrics), compute_groups=False)
         self.val_metrics = collection.clone(prefix="val/")
@@ -114,7 +115,7 @@ class Task(LightningModule, Kind):
         # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.train_pretraining_loss = MeanMetric() if pretraining else None
-        self.to(memory_format=self._memory_format)
+        self.to(memory_format=self.memory_format)
         if compile:
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
@@ -126,16 +127,14 @@ class Task(LightningModule, Kind):
 
     def features(self, x: Inputs | Activations) -> Features:
         """Map pictures or texts, or what is kept of them, to what the head takes."""
-        features: Features = self.backbone(self.laid_out(x), frozen=self._frozen_stages, levels=self._levels)
+        features: Features = self.backbone(self.laid_out(x), frozen=self._frozen_stages, levels=self.wants_levels)
         return features
 
     def laid_out(self, x: Inputs) -> Inputs:
         """Bring pictures and maps ``(B, C, H, W)`` into the memory order that the backbone runs in."""
         if isinstance(x, Mapping):
-            return {
-                name: t.contiguous(memory_format=self._memory_format) if t.ndim == 4 else t for name, t in x.items()
-            }
-        return x.contiguous(memory_format=self._memory_format) if x.ndim == 4 else x
+            return {name: t.contiguous(memory_format=self.memory_format) if t.ndim == 4 else t for name, t in x.items()}
+        return x.contiguous(memory_format=self.memory_format) if x.ndim == 4 else x
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -223,7 +222,8 @@ class Task(LightningModule, Kind):
         outputs = self(pictures.flatten(0, 1))
         return outputs.view(*pictures.shape[:2], -1)
 
-    def _step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
+    def step(self, batch: Batch, stage: Stage, outputs: Tensor | None = None) -> dict[str, Any]:
+        """Update a split's metrics; gives ``loss``, a scalar, ``index`` ``(B,)``, and what `score` keeps of samples."""
         outputs = self._outputs(batch["input"]) if outputs is None else outputs
         if stage != "train" and self.trainer.world_size > 1:
             outputs, batch = without_padding(outputs, batch)
@@ -252,7 +252,7 @@ class Task(LightningModule, Kind):
 
     def training_loss(self, batch: Batch) -> Tensor:
         """The loss of a training batch, a scalar."""
-        loss: Tensor = self._step(batch, "train")["loss"]
+        loss: Tensor = self.step(batch, "train")["loss"]
         return loss
 
     def with_texts(self, loss: Tensor, batch: Batch) -> Tensor:
@@ -276,7 +276,7 @@ class Task(LightningModule, Kind):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""
-        self._step(batch, "val")
+        self.step(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the split."""
@@ -284,7 +284,7 @@ class Task(LightningModule, Kind):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One step of testing; gives index ``(B,)`` and what `Kind.score` keeps, for the record."""
-        return self._step(batch, "test")
+        return self.step(batch, "test")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the split."""

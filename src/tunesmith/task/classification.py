@@ -59,7 +59,7 @@ class Classification(Task):
         if not self.r_drop or not any(module.training and drops(module) for module in self.modules()):
             return super().training_loss(batch)
         first, second = self._outputs(batch["input"]), self._outputs(batch["input"])
-        labels: Tensor = self._step(batch, "train", first)["loss"] + self._step(batch, "train", second)["loss"]
+        labels: Tensor = self.step(batch, "train", first)["loss"] + self.step(batch, "train", second)["loss"]
         apart = mean_loss(self.disagreement, first, second, batch.get("weight"), self.spec.mean_weight)
         return (labels + self.r_drop * apart) / 2
 

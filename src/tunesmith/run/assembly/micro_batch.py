@@ -14,6 +14,7 @@ import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch.callbacks import WeightAveraging
 
+from tunesmith.compat.required import assign
 from tunesmith.data.image.memory import available_bytes
 from tunesmith.errors import ConfigError, RunError
 from tunesmith.run.assembly import allocator, memory
@@ -209,11 +210,11 @@ def _check(wanted: Any, task: Any, data: Any, trainer: Any) -> None:
 
 def _cut(data: Any, trainer: Any, pieces: int) -> None:
     data.batch_size //= pieces
-    trainer.accumulate_grad_batches *= pieces
+    assign("lightning", trainer, "accumulate_grad_batches", trainer.accumulate_grad_batches * pieces)
     for name in COUNTED:
         value = getattr(trainer, name)
         if isinstance(value, int):
-            setattr(trainer, name, value * pieces)
+            assign("lightning", trainer, name, value * pieces)
 
 
 def _warn(task: Any, data: Any, at_once: int) -> None:

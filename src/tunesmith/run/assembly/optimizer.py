@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from torch.optim import Optimizer
 
+from tunesmith.compat.torch import let_trainer_unscale
 from tunesmith.config.build import accepts, build
 
 FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
@@ -34,8 +35,7 @@ def build_optimizer(node: DictConfig, groups: list[dict[str, Any]], own: Mapping
     # On a CPU torch's own choice takes seven times as long for AdamW, 7 % of a step of MiniLM.
     chosen = node["_target_"] not in FUSED or any(name in node for name in ("fused", "foreach", "differentiable"))
     optimizer: Optimizer = build(node, params=groups, **({} if chosen else {"fused": True}))
-    # Lightning (2.6) takes it for one that undoes the scale of gradients by itself, and would not clip them.
-    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    let_trainer_unscale(optimizer)  # Lightning (2.6) would not clip the gradients of one that does so by itself
     return optimizer
 
 

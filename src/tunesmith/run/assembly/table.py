@@ -9,13 +9,14 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch import nn
 
+from tunesmith.compat.torch import BATCH_NORM
 from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Policy, Rate, Rates, Row
 from tunesmith.contract.protocols import Backbone, FittedHead
 from tunesmith.errors import ConfigError
 
 _POSITION = re.compile(r"pos_?emb|position|rel_pos|cpb_mlp|attention_biases|lora_magnitude_vector")
 log = logging.getLogger(__name__)
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+_NORMS = (BATCH_NORM, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 def make_table(

@@ -10,8 +10,8 @@ from __future__ import annotations
 import lightning
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
-from torch.nn.parallel import DistributedDataParallel
 
+from tunesmith.compat.lightning import wrap_anew
 from tunesmith.errors import PolicyError
 from tunesmith.task.optimization.sharded import Sharded
 
@@ -77,6 +77,5 @@ def rewrap(strategy: Strategy, module: LightningModule) -> None:
         PolicyError: As `check_phases` says.
     """
     check_phases(strategy, phases=2)
-    if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
-        strategy.model = module
-        strategy.configure_ddp()
+    if isinstance(strategy, DDPStrategy):
+        wrap_anew(strategy, module)
