@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -140,6 +141,13 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
     """Lay a small torchvision dataset out in a folder, such as ``CIFAR10``, in the format that it is published in."""
     sets = runpy.run_path(str(Path(__file__).with_name("published_sets.py")))["SETS"]
     return lambda name, root: sets[name](root, monkeypatch)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str, Any, str], None]:
+    """Check that a module cannot be imported with a library, by its name, whose class or module lacks a name."""
+    check = runpy.run_path(str(Path(__file__).with_name("lost_names.py")))["require_refusal"]
+    return functools.partial(check, monkeypatch)
 
 
 # Imported once: each command then starts in a hundredth of a second instead of eight.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +15,11 @@ from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_inter
 from tunesmith.signals import Stop
 
 if TYPE_CHECKING:
-    from hydra._internal.hydra import Hydra
     from hydra.core.config_loader import ConfigLoader
 
     from tunesmith.config.check.overrides import Prepared
     from tunesmith.config.gate import Trust
+    from tunesmith.config.hydra.upstream import Hydra
     from tunesmith.run.session import Session
 
 
@@ -102,7 +103,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     Raises:
         ConfigError: A flag is unknown, lacks its value, excludes another, or is refused.
     """
-    from hydra._internal.utils import get_args_parser
+    from tunesmith.config.hydra.upstream import get_args_parser
 
     parser = get_args_parser()
     parser.exit_on_error = False
@@ -114,7 +115,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     except argparse.ArgumentError as error:
         raise ConfigError(f"Expected valid flags but got an error: {error}.") from None
     if unknown:
-        flags = [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+        flags = re.findall(r"--[\w-]+", parser.format_usage())
         raise ConfigError([f"Expected a flag that exists but got '{u}'.{nearest(u, flags)}" for u in unknown])
     if args.experimental_rerun:
         raise ConfigError("Expected no --experimental-rerun but got it: it unpickles a file, which can run code.")
@@ -142,11 +143,10 @@ def run_command(command: str, args: argparse.Namespace, stop: Stop, started: flo
     Raises:
         TunesmithError: The configuration is wrong.
     """
-    from hydra._internal.utils import get_args_parser
-
     from tunesmith.config import find, gate, positional
     from tunesmith.config.check import overrides
     from tunesmith.config.hydra import app
+    from tunesmith.config.hydra.upstream import get_args_parser
 
     trust = gate.trust(args.allow)
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])

@@ -7,7 +7,8 @@ TunesmithError            printed as one sentence, exit code 2, never a tracebac
 ├── PolicyError           a selector matches nothing, or a rate table has no effect
 ├── RunError              a run folder is missing, incomplete or altered
 │   └── NonFiniteError    a loss or a weight is NaN or infinite
-└── MissingExtraError     an optional dependency is not installed
+├── MissingExtraError     an optional dependency is not installed
+└── LibraryError          an installed library lacks a name that tunesmith uses of it
 """
 
 from __future__ import annotations
@@ -81,6 +82,22 @@ class MissingExtraError(TunesmithError):
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(
             f"Expected the package '{package}' to be installed: pip install 'tunesmith[{extra}]' brings it."
+        )
+
+
+class LibraryError(TunesmithError):
+    """An installed library lacks a name that tunesmith uses of it, since its version is not known yet.
+
+    Args:
+        library: Its name as it is installed.
+        version: The version that is installed.
+        reason: What it lacks.
+    """
+
+    def __init__(self, library: str, version: str, reason: str) -> None:
+        super().__init__(
+            f"Expected a version of {library} that tunesmith knows but got {version}: {reason}; "
+            f"install another version of {library}, or a newer tunesmith."
         )
 
 

@@ -3,6 +3,7 @@ from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from tunesmith.compat import hub
+from tunesmith.errors import LibraryError
 
 
 @pytest.fixture
@@ -43,3 +44,10 @@ def test_with_a_network_nothing_changes(monkeypatch):
     with pytest.raises(LocalEntryNotFoundError), hub.quick_failure():
         assert not constants.HF_HUB_OFFLINE
         raise LocalEntryNotFoundError("x")
+
+
+def test_a_version_without_the_switch_is_refused(unreachable, monkeypatch):
+    monkeypatch.delattr(constants, "HF_HUB_OFFLINE")
+    with pytest.raises(LibraryError, match="constants has no 'HF_HUB_OFFLINE'"), hub.quick_failure():
+        raise LocalEntryNotFoundError("not in the cache")
+    assert not hasattr(constants, "HF_HUB_OFFLINE")

@@ -262,7 +262,7 @@ def test_metrics_of_a_mixture_see_its_larger_part(monkeypatch):
     task = stub_logging(make((0, "backbone")), monkeypatch)
     mixed = torch.tensor([[0.7, 0.3], [0.4, 0.6]])
     batch = {"input": torch.randn(2, 1, 8, 8), "target": mixed, "index": torch.arange(2)}
-    terms, found = task._step(batch, "train")
+    terms, found = task.step(batch, "train")
     assert found["target"].tolist() == [0, 1]
     assert torch.allclose(terms["target"].mean, nn.functional.cross_entropy(found["outputs"], mixed))
 
@@ -272,7 +272,7 @@ def test_weights_reach_the_loss_and_its_mean_over_an_epoch(monkeypatch):
     batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
     task.test_loss.reset()
     losses = [
-        task._step({**batch, "weight": torch.tensor(w)}, "test")[0]["target"].mean for w in ([1.0, 0.0], [0.0, 3.0])
+        task.step({**batch, "weight": torch.tensor(w)}, "test")[0]["target"].mean for w in ([1.0, 0.0], [0.0, 3.0])
     ]
     each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
     assert torch.allclose(torch.stack(losses), each)
@@ -285,7 +285,7 @@ def test_in_training_weights_are_held_against_their_mean_over_train(monkeypatch)
     batch = {"input": torch.randn(2, 1, 8, 8), "target": torch.tensor([0, 1]), "index": torch.arange(2)}
     weight = torch.tensor([1.0, 3.0])
     alone = [{k: v[[i]] for k, v in {**batch, "weight": weight}.items()} for i in range(2)]
-    losses = [task._step(one, "train")[0]["target"].mean for one in alone]
+    losses = [task.step(one, "train")[0]["target"].mean for one in alone]
     each = nn.functional.cross_entropy(task(batch["input"]), batch["target"], reduction="none")
     assert torch.allclose(torch.stack(losses), each * weight / 2)
     assert torch.allclose(task.train_loss.compute(), (each * weight).sum() / 4)

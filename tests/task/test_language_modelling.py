@@ -24,7 +24,7 @@ def test_a_step_is_that_of_the_library(task, name, quick, small_text, texts, tmp
     batch = next(iter(parts.data.train_dataloader()))
     model = parts.task.eval()
     model.trainer = parts.trainer
-    loss = model._step(batch, "train")[0]["target"].mean
+    loss = model.step(batch, "train")[0]["target"].mean
     x = {key: batch["input"][key] for key in ("input_ids", "attention_mask")}
     labels = batch["target"]
     if task == "causal_lm":  # the library shifts them itself
@@ -61,9 +61,9 @@ def test_only_what_is_hidden_goes_through_the_head_and_gives_the_same(
     model, batch = parts.task.eval(), next(iter(parts.data.train_dataloader()))
     batch |= {"weight": torch.arange(len(batch["index"])) + 1.0} if weighted else {}
     model.trainer = parts.trainer
-    fewer = model._step(batch, "train")[0]["target"].mean
+    fewer = model.step(batch, "train")[0]["target"].mean
     monkeypatch.setattr(type(parts.trainer), "world_size", 2)  # where outputs are of all words
-    every = model._step(batch, "val")[0]["target"].mean
+    every = model.step(batch, "val")[0]["target"].mean
     if weighted:  # in training by the mean weight of all of train, which is 1 here
         every *= float(spread(batch).mean())
     torch.testing.assert_close(fewer, every)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from tunesmith.compat.required import assign
 from tunesmith.errors import ConfigError
 from tunesmith.modality.image import ImagePreprocess
 
@@ -64,7 +65,7 @@ def adapt_input(net: nn.Module, in_channels: int) -> None:
     _, convolution = first_convolution(net)
     with torch.no_grad():
         convolution.weight = nn.Parameter(adapt_filters(convolution.weight, in_channels))
-    convolution.in_channels = in_channels
+    assign("torch", convolution, "in_channels", in_channels)
 
 
 def adapt_source(net: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

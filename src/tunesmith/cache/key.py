@@ -58,7 +58,7 @@ def of_activations(
         **of(data.spec.target).cache_key(),
         "precision": [precision, dtype, torch.get_float32_matmul_precision()],
         "device": frozen.task.device.type,
-        "memory_format": str(frozen.task._memory_format),
+        "memory_format": str(frozen.task.memory_format),
         "versions": {"tunesmith": __version__} | _versions("torch", "torchvision", "pillow", net.__module__),
     }
 

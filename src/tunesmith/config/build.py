@@ -11,6 +11,7 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from tunesmith.compat.omegaconf import copied
 from tunesmith.config import gate
 from tunesmith.config.check import signature
 from tunesmith.config.check.check import SPECIAL
@@ -70,10 +71,7 @@ def _plain(node: DictConfig | Mapping[str, Any], without: Collection[str]) -> di
     if isinstance(node, Node):
         return copy.deepcopy({name: value for name, value in node.items() if name not in without})
     config = node if isinstance(node, DictConfig) else OmegaConf.create(dict(node))
-    parent, key = config._get_parent(), config._key()
-    config = config.copy()
-    config._set_parent(parent)
-    config._set_key(key)
+    config = copied(config)
     with flag_override(config, ["struct", "readonly"], False):
         for name in without:
             config.pop(name, None)

@@ -7,10 +7,9 @@ import io
 import os
 from collections.abc import Sequence
 
-from hydra._internal.hydra import Hydra
-
 from tunesmith.config import find
 from tunesmith.config.hydra import app
+from tunesmith.config.hydra.upstream import Hydra
 from tunesmith.errors import ConfigError, nearest
 
 SHELLS = ("bash", "fish", "zsh")

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 
 from tunesmith import __version__
 from tunesmith.config import find, positional
+from tunesmith.config.hydra.upstream import Hydra
 
 Rows = Iterable[tuple[str, str]]
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 
+from tunesmith.compat.omegaconf import child, is_leaf, is_missing, is_reference, raw
+
 REDACTED = "<redacted>"
 
 _SECRETS = frozenset(
@@ -40,12 +42,12 @@ def redact(cfg: DictConfig) -> dict[str, Any]:
     held: dict[str, str] = {}
     with flag_override(cfg, ["struct", "readonly"], [False, False]):
         for node, key, secret in list(_leaves(cfg, False)):
-            raw = str(node._get_node(key)._value())
-            if _ENVIRONMENT in raw:
+            text = str(raw(child(node, key)))
+            if _ENVIRONMENT in text:
                 if secret:
-                    raw = re.sub(r"(\$\{oc\.env:[^,}]*),[^}]*\}", r"\1}", raw)  # its default would be the secret
+                    text = re.sub(r"(\$\{oc\.env:[^,}]*),[^}]*\}", r"\1}", text)  # its default would be the secret
                 mark = f"\0{len(held)}\0"
-                held[mark] = raw
+                held[mark] = text
                 node[key] = mark
             elif secret:
                 node[key] = REDACTED
@@ -103,15 +105,15 @@ def config_hash(container: Mapping[str, Any]) -> str:
 
 def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
     """Yield container, key and secrecy of every text, and of every number under a secret's key."""
-    if node._is_none() or node._is_missing() or node._is_interpolation():
+    if is_leaf(node):
         return
     keys = list(node) if isinstance(node, DictConfig) else range(len(node))
     for key in keys:
         hidden = (secret and key != "_target_") or (isinstance(key, str) and is_secret(key))
-        child = node._get_node(key)
-        if isinstance(child, DictConfig | ListConfig) and not child._is_interpolation():
-            yield from _leaves(child, hidden)
-        elif not child._is_missing() and (isinstance(child._value(), str) or (hidden and _is_number(child._value()))):
+        below = child(node, key)
+        if isinstance(below, DictConfig | ListConfig) and not is_reference(below):
+            yield from _leaves(below, hidden)
+        elif not is_missing(below) and (isinstance(raw(below), str) or (hidden and _is_number(raw(below)))):
             yield node, key, hidden
 
 
@@ -126,8 +128,8 @@ def _cleaned(value: Any, held: Mapping[str, str]) -> Any:
         return [_cleaned(v, held) for v in value]
     if not isinstance(value, str):
         return value
-    for mark, raw in held.items():
-        value = value.replace(mark, raw)
+    for mark, text in held.items():
+        value = value.replace(mark, text)
     return _without_user(value)
 
 

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tunesmith.compat.lightning import rank
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ def track(items: Iterable[T], description: str, total: int, console: Console | N
         console: Where to draw; standard error by default.
     """
     console = console or Console(stderr=True)
-    if not console.is_terminal or getattr(rank_zero_only, "rank", 0) != 0:
+    if not console.is_terminal or rank() != 0:
         yield from items
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from tunesmith.compat.required import assign
 from tunesmith.contract.features import Stage
 from tunesmith.contract.parameters import HEAD, Parameter, Phase
 from tunesmith.contract.policy import Policy
@@ -80,7 +81,7 @@ class Adapter(Policy):
         # One expression: in a list, a name would also match every module whose name ends with it.
         config = self.config("|".join(map(re.escape, names)))
         if all(_transposed(backbone.net.get_submodule(name)) for name in names):
-            config.fan_in_fan_out = True
+            assign("peft", config, "fan_in_fan_out", True)
         inject_adapter_in_model(config, backbone.net)
 
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:

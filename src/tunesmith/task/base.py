@@ -99,7 +99,7 @@ class Task(LightningModule, Kind):
         self.mode = mode
         self.lm_loss_weight = lm_loss_weight
         self.optimization = Optimization(optimizer, scheduler)
-        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         self._frozen_stages = 0
         self.needs = head.needs
         if self.needs.maps:
@@ -107,8 +107,9 @@ class Task(LightningModule, Kind):
         self.head_fit = HeadFit() if isinstance(head, FittedHead) else None
         self._phase = 0
         monitored = (monitor or "").rpartition("/")[2]
-        self.train_metrics = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored})
-        self.train_metrics.prefix = "train/"
+        self.train_metrics = MetricCollection(
+            {n: m.clone() for n, m in metrics.items() if n == monitored}, prefix="train/"
+        )
         # Without compute groups, whose members are all updated with the same.
         collection = MetricCollection(dict(metrics), compute_groups=False)
         self.val_metrics = collection.clone(prefix="val/")
@@ -116,7 +117,7 @@ class Task(LightningModule, Kind):
         # Lightning's own mean over ranks rounds the number of samples down where shares are unequal (2.6.6).
         self.train_loss, self.val_loss, self.test_loss = MeanMetric(), MeanMetric(), MeanMetric()
         self.train_lm_loss = MeanMetric() if lm_loss_weight else None
-        self.to(memory_format=self._memory_format)
+        self.to(memory_format=self.memory_format)
         if compile:
             self.get_submodule("backbone").compile()
             self.get_submodule("head").compile()
@@ -132,7 +133,7 @@ class Task(LightningModule, Kind):
 
     def laid_out(self, x: Any) -> Any:
         """Bring images and maps ``(B, C, H, W)`` into the memory order that the backbone runs in."""
-        return map_tree(lambda t: t.contiguous(memory_format=self._memory_format) if t.ndim == 4 else t, x)
+        return map_tree(lambda t: t.contiguous(memory_format=self.memory_format) if t.ndim == 4 else t, x)
 
     # ── what trains ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -233,7 +234,7 @@ class Task(LightningModule, Kind):
         """What the terms of the loss count for, those that count for 1 left out."""
         return {LM: self.lm_loss_weight}
 
-    def _step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
+    def step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
         """The terms of the loss of a batch, and what `Kind.score` keeps."""
         outputs = self.outputs(batch) if outputs is None else outputs
         if stage != "train" and self.trainer.world_size > 1:
@@ -263,7 +264,7 @@ class Task(LightningModule, Kind):
 
     def training_terms(self, batch: Batch) -> dict[str, Term]:
         """The terms of the loss of a training batch's own samples."""
-        return self._step(batch, "train")[0]
+        return self.step(batch, "train")[0]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Fit a head that is to be fitted, before validation."""
@@ -278,7 +279,7 @@ class Task(LightningModule, Kind):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of validation."""
-        self._step(batch, "val")
+        self.step(batch, "val")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics of the split."""
@@ -286,7 +287,7 @@ class Task(LightningModule, Kind):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One step of testing; gives index ``(B,)`` and what `Kind.score` keeps, for the record."""
-        return self._step(batch, "test")[1]
+        return self.step(batch, "test")[1]
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics of the split."""

@@ -61,7 +61,7 @@ class Classification(Task):
         if not self.r_drop or not any(module.training and drops(module) for module in self.modules()):
             return super().training_terms(batch)
         first, second = self.outputs(batch), self.outputs(batch)
-        one, other = (self._step(batch, "train", outputs)[0][TARGET] for outputs in (first, second))
+        one, other = (self.step(batch, "train", outputs)[0][TARGET] for outputs in (first, second))
         apart = mean_loss(self.disagreement, first, second, batch.get("weight"), self.spec.mean_weight)
         return {TARGET: Term((one.mean + other.mean) / 2, one.count), DISAGREEMENT: Term(apart, one.count)}
 

@@ -52,13 +52,13 @@ class LanguageModelling(SequenceTask):
         """Probabilities of tokens ``(…, K)`` in float32."""
         return outputs.float().softmax(dim=-1)
 
-    def _step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
+    def step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
         if self.attention == "bidirectional" and (stage == "train" or self.trainer.world_size == 1):
             # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
             features = self.features(batch["input"])
             tokens: Any = features.tokens
             outputs = self.head(features._replace(tokens=tokens[self.of_tokens(batch) != IGNORED]))
-        return super()._step(batch, stage, outputs)
+        return super().step(batch, stage, outputs)
 
     def counted(self, outputs: Tensor, batch: Batch) -> Counted:
         """The positions that count; of outputs ``(M, K)`` all do. See `SequenceTask.counted`."""

@@ -10,7 +10,7 @@ import pytest
 from killing import bits, configured, differing, go_on, killed, run_folder
 
 from tunesmith.errors import StoppedError
-from tunesmith.run.resume import checkpoint, loop_state, requeue
+from tunesmith.run.resume import checkpoint, last_checkpoint, requeue
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST
 from tunesmith.run.session import Session
 from tunesmith.task.base import Task
@@ -39,7 +39,7 @@ PLACES = {
     "filling the cache": (("tunesmith.cache.frozen.Frozen", "run"), 1, None),
     "training": ((Task, "training_step"), 9, {"epoch": 1, "batch": 3}),
     "validation": ((Task, "validation_step"), 3, {"epoch": 2, "batch": 0}),
-    "a save": ((loop_state, "settle"), 2, {"epoch": 2, "batch": 0}),
+    "a save": ((last_checkpoint, "settle"), 2, {"epoch": 2, "batch": 0}),
 }
 SILENT = ["callback.last.every_n_train_steps=null"]
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from tunesmith.compat.timm import embed
 from tunesmith.contract.features import Stage
 from tunesmith.errors import ConfigError
 
@@ -177,8 +178,7 @@ class VisionTransformers(Family):
     def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
         """Run one stage, without pooling."""
         if stage.name == EMBEDDING:
-            embedded = net._pos_embed(net.patch_embed(x))  # tokens, with rotary positions if the model has them
-            tokens: Tensor = net.norm_pre(embedded[0] if isinstance(embedded, tuple) else embedded)
+            tokens: Tensor = net.norm_pre(embed(net, x))
             return tokens
         rotary = {} if getattr(net, "rope", None) is None else {"rope": net.rope.get_embed()}
         for name in _before_pooling(stage):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from tunesmith.compat.required import assign
 from tunesmith.contract.features import Stage
 
 EMBEDDING = "embedding"
@@ -139,7 +140,7 @@ def _regnet(net: Any) -> Cut:
 def _vit(net: Any) -> Cut:
     """Cut a ViT so that each encoder layer is a stage; the final norm belongs to the last."""
     width: int = net.hidden_dim
-    net.heads = nn.Identity()
+    assign("torchvision", net, "heads", nn.Identity())
     layers = [name for name, _ in net.encoder.layers.named_children()]
     stages = [Stage(name, (f"encoder.layers.{name}",)) for name in layers[:-1]]
     ending = Stage(layers[-1], (f"encoder.layers.{layers[-1]}", "encoder.ln"))

@@ -17,6 +17,7 @@ from tunesmith.backbone.adapt import adapt_input, adapt_preprocess, adapt_source
 from tunesmith.backbone.base import Backbone
 from tunesmith.backbone.torchvision.stages import EMBEDDING, FAMILIES, Cut, embed
 from tunesmith.backbone.weights import load_weights
+from tunesmith.compat.required import assign
 from tunesmith.contract.features import Stage
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.modality.image import ImagePreprocess
@@ -184,8 +185,9 @@ def _check_size(name: str, size: int, cut: Cut) -> None:
 def _resize(net: Any, size: int) -> None:
     """Make a ViT accept images of another size, in pixels."""
     resized = interpolate_embeddings(size, net.patch_size, {POSITIONS: net.encoder.pos_embedding.detach()})[POSITIONS]
-    net.encoder.pos_embedding = nn.Parameter(resized)
-    net.image_size, net.seq_length = size, resized.shape[1]
+    assign("torchvision", net.encoder, "pos_embedding", nn.Parameter(resized))
+    assign("torchvision", net, "image_size", size)
+    assign("torchvision", net, "seq_length", resized.shape[1])
 
 
 def _adapt(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

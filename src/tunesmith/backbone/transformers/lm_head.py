@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from tunesmith.compat.required import assign
 from tunesmith.errors import ConfigError, WeightsError
 
 BIAS = "final_logits_bias"
@@ -49,6 +50,8 @@ class LMHead(nn.Module):
     """
 
     def __init__(self, net: Any, family: Any, files: Iterable[Path] = ()) -> None:
+        from tunesmith.compat.transformers import init_weights
+
         super().__init__()
         shell = _shell(net.config, family)
         names = [name for name in family.lm_head if _there(shell, name)]
@@ -61,7 +64,7 @@ class LMHead(nn.Module):
         self.scale = net.config.d_model**-0.5 if getattr(net.config, "scale_decoder_outputs", False) else 1.0
         self.parts.to_empty(device="cpu")
         for part in self.parts.values():
-            part.apply(shell._init_weights)
+            init_weights(shell, part)
         if _there(shell, BIAS):
             self.register_buffer(BIAS, torch.zeros(shell.get_buffer(BIAS).shape))
         tied = _tied(shell, net.config, names)
@@ -88,7 +91,7 @@ class LMHead(nn.Module):
             words = net.get_submodule(own.rpartition(".")[0]) if _there(net, own) else net.get_input_embeddings()
             weight = words.weight
         module = self.parts.get_submodule(owner)
-        del module._parameters[leaf]
+        delattr(module, leaf)
         # Bypass nn.Module, which would register it. A deep copy of the task copies the weight once, with its owner.
         object.__setattr__(module, leaf, weight)
 
@@ -235,15 +238,15 @@ def _around(net: Any, family: Any, lm_head: LMHead) -> Any:
         for stack in (net.encoder, net.decoder):
             theirs = base.encoder if stack is net.encoder else base.decoder
             for name, child in stack.named_children():
-                setattr(theirs, name, child)
+                assign("transformers", theirs, name, child)
             if stack.embed_tokens is None:
-                theirs.embed_tokens.weight = own.weight
+                assign("transformers", theirs.embed_tokens, "weight", own.weight)
         if _there(base, "shared"):
-            base.shared.weight = own.weight
+            assign("transformers", base.shared, "weight", own.weight)
     else:
-        setattr(shell, shell.base_model_prefix, net)
+        assign("transformers", shell, shell.base_model_prefix, net)
     for name, part in lm_head.parts.items():
-        setattr(shell, name, part)
+        assign("transformers", shell, name, part)
     if _there(shell, BIAS):
         shell.register_buffer(BIAS, lm_head.get_buffer(BIAS))
     left = [n for n, t in chain(shell.named_parameters(), shell.named_buffers()) if t.is_meta]

@@ -14,6 +14,7 @@ from tunesmith.backbone.base import DEFAULT, Backbone
 from tunesmith.backbone.transformers.lm_head import SAID, LMHead, write
 from tunesmith.backbone.transformers.source import digest, find_model, tokenizer_files
 from tunesmith.backbone.weights import content_hash, load_weights
+from tunesmith.compat.required import assign
 from tunesmith.contract.batch import Activations, Inputs
 from tunesmith.contract.features import Features, Needs, Stage
 from tunesmith.contract.protocols import Weights
@@ -237,14 +238,14 @@ def _without_heads(net: Any) -> Any:
     Tables that the library keeps constant, such as sinusoidal positions, become buffers, which no policy trains.
     """
     if getattr(net, "pooler", None) is not None:
-        net.pooler = None
+        assign("transformers", net, "pooler", None)
     if hasattr(net, "shared"):
-        net.decoder.embed_tokens = None
+        assign("transformers", net.decoder, "embed_tokens", None)
         # The library looks for the embeddings under either name; Marian's are in its encoder.
         if net.config.model_type == "marian":
-            net.shared = None
+            assign("transformers", net, "shared", None)
         else:
-            net.encoder.embed_tokens = None
+            assign("transformers", net.encoder, "embed_tokens", None)
     for name, parameter in list(net.named_parameters()):
         if not parameter.requires_grad:
             owner, _, leaf = name.rpartition(".")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
+from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from tunesmith.compat.omegaconf import reference
 from tunesmith.config import find, gate
 from tunesmith.config.check import annotation, signature, source
 from tunesmith.config.check.annotation import OBJECT
@@ -225,7 +225,7 @@ class _Checker:
             elif not signed.accepts(name):
                 valid = [prefix + p for p in signed.parameters if p not in by_code]
                 self.note(prefix + name, unknown_key(prefix + name, valid))
-            elif parameter and _reference(node, name) not in {m.path for m in self.found}:
+            elif parameter and reference(node, name) not in {m.path for m in self.found}:
                 self.typed(prefix + name, value, parameter)
         if not node.get("_partial_", False):
             self.required(node, signed, path, {*given, *by_code})
@@ -264,13 +264,6 @@ class _Checker:
 def leaves(name: str) -> bool:
     """Return whether a name, used as a path, leaves its parent folder."""
     return Path(name).is_absolute() or ".." in Path(name).parts
-
-
-def _reference(node: DictConfig, name: str) -> str | None:
-    """Return the path that a value refers to, so that one wrong value is reported once; ``None`` if it is literal."""
-    raw = node._get_node(name)
-    match = re.fullmatch(r"\$\{([\w.]+)\}", str(raw._value())) if isinstance(raw, Node) else None
-    return match[1] if match else None
 
 
 def _declared(parameter: Parameter) -> Signature | None:

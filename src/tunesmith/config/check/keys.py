@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
+from tunesmith.compat.omegaconf import child, is_leaf
 from tunesmith.config.check import check, signature
 from tunesmith.config.check.check import SPECIAL
 from tunesmith.config.check.signature import Signature
@@ -124,7 +125,7 @@ def _unknown(cfg: DictConfig, key: str, command: str) -> str:
         text = check.unknown_key(key, beside)
         if " Did you mean" in text:
             return text
-    everywhere = [n for k in cfg if k != "hydra" for n in (str(k), *_names(cfg._get_node(k), str(k)))]
+    everywhere = [n for k in cfg if k != "hydra" for n in (str(k), *_names(child(cfg, k), str(k)))]
     same_depth = [n for n in everywhere if n.count(".") == key.count(".")]
     same_name = [n for n in everywhere if n.rpartition(".")[2] == key.rpartition(".")[2]]
     near = nearest(key, [n for n in same_depth if n in same_name] or same_depth)
@@ -145,7 +146,7 @@ def _beside(cfg: DictConfig, key: str, command: str) -> list[str]:
 
 
 def _names(node: Any, path: str) -> Iterator[str]:
-    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing() or node._is_interpolation():
+    if not isinstance(node, DictConfig) or is_leaf(node):
         return
     signed = _signature(node, None)
     by_code = check.supplied(path)
@@ -154,4 +155,4 @@ def _names(node: Any, path: str) -> Iterator[str]:
         if name not in by_code:
             yield f"{path}.{name}"
     for name in listed:
-        yield from _names(node._get_node(name), f"{path}.{name}")
+        yield from _names(child(node, name), f"{path}.{name}")

@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.hydra import Hydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from tunesmith.compat.required import assign
 from tunesmith.config import find, gate
 from tunesmith.config.check import keys
 from tunesmith.config.check.check import Mistake, mistakes
 from tunesmith.config.gate import Trust
 from tunesmith.config.hydra import app
+from tunesmith.config.hydra.upstream import Hydra
 from tunesmith.errors import ConfigError, nearest
 
 COMBINATIONS = 32
@@ -150,7 +151,7 @@ def _is_group(hydra: Hydra, override: Override, names: Iterable[str]) -> bool:
 def _has_option(hydra: Hydra, override: Override, ready: Prepared) -> bool:
     """Check the option that an override chooses for a group."""
     group = override.key_or_group
-    override.config_loader = hydra.config_loader
+    assign("hydra-core", override, "config_loader", hydra.config_loader)
     if override.is_delete():
         return True
     options = hydra.config_loader.get_group_options(group, ObjectType.CONFIG)

@@ -1,4 +1,4 @@
-"""Start Hydra on our folders and with our errors; the only place that uses Hydra's private names."""
+"""Start Hydra on our folders and with our errors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.default_element import GroupDefault, ResultDefault
 from hydra.core.global_hydra import GlobalHydra
@@ -28,8 +24,11 @@ from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 
+from tunesmith.compat.omegaconf import child, is_leaf, raw
+from tunesmith.compat.required import assign
 from tunesmith.config.gate import Trust
 from tunesmith.config.hydra import hydra_gate
+from tunesmith.config.hydra.upstream import ConfigLoaderImpl, Hydra, IConfigRepository, create_config_search_path
 from tunesmith.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -190,7 +189,7 @@ def settled(cfg: DictConfig) -> DictConfig:
         for node, key in list(_references(cfg, "${hydra:")):
             OmegaConf.update(node, str(key), node[key])
     finally:
-        HydraConfig.instance().cfg = before
+        assign("hydra-core", HydraConfig.instance(), "cfg", before)
     with open_dict(cfg):
         cfg.pop("hydra", None)
     return cfg
@@ -207,15 +206,11 @@ def _references(node: Any, mark: str) -> Iterator[tuple[Any, Any]]:
     """Yield every (container, key) whose raw value contains ``mark``, outside Hydra's node."""
     keys = [k for k in node if k != "hydra"] if OmegaConf.is_dict(node) else range(len(node))
     for key in keys:
-        child = node._get_node(key)
-        if isinstance(child, Container) and not _is_leaf(child):
-            yield from _references(child, mark)
-        elif mark in str(child._value()):
+        below = child(node, key)
+        if isinstance(below, Container) and not is_leaf(below):
+            yield from _references(below, mark)
+        elif mark in str(raw(below)):
             yield node, key
-
-
-def _is_leaf(node: Container) -> bool:
-    return bool(node._is_none() or node._is_missing() or node._is_interpolation())
 
 
 @contextmanager

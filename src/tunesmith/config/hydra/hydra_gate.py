@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.core_plugins.importlib_resources_config_source import ImportlibResourcesConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import gate, yaml_file
 from tunesmith.config.gate import Trust
+from tunesmith.config.hydra.upstream import FileConfigSource, ImportlibResourcesConfigSource, SourcesRegistry
 from tunesmith.errors import ConfigError
 
 CORE = frozenset(

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torchvision import datasets
 
+from tunesmith.compat.torchvision import pets, samples
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.progress import track
 from tunesmith.data.table import Images, Ints, Table
@@ -178,17 +179,15 @@ def _content(name: str, dataset: Any) -> _Part:
     """Take images and classes out of a dataset, without decoding wherever it lets us."""
     held: dict[str, Any] = vars(dataset)
     classes = getattr(dataset, "classes", held.get("categories"))
-    targets: Any = next((held[key] for key in ("targets", "labels", "_labels") if key in held), None)
+    targets: Any = next((held[key] for key in ("targets", "labels") if key in held), None)
     if isinstance(held.get("data"), np.ndarray | torch.Tensor) and targets is not None:
         return _Part(_pixels(held["data"]), targets, classes)
     if any(value is _path for value in held.values()):
         pairs = [dataset[i] for i in range(len(dataset))]
-    elif "_images" in held:  # the pets, by breed, or as cat or dog
-        breed = held["_target_types"] == ["category"]
-        labels, classes = (targets, classes) if breed else (held["_bin_labels"], held["bin_classes"])
-        pairs = list(zip(held["_images"], labels, strict=True))
+    elif (found := pets(dataset)) is not None:
+        pairs, classes = found
     else:
-        pairs = held.get("_samples", [])
+        pairs = samples(dataset)
     if pairs and isinstance(pairs[0][0], str | Path):
         return _Part([Path(image) for image, _ in pairs], [label for _, label in pairs], classes)
     return _read_through(name, dataset, classes)

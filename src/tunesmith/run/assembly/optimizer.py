@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from tunesmith.compat.torch import let_trainer_unscale
 from tunesmith.config.build import Node, accepts, build
 from tunesmith.config.gate import Trust
 
@@ -41,8 +42,7 @@ def build_optimizer(
     # On a CPU torch's own choice takes seven times as long for AdamW, 7 % of a step of MiniLM.
     chosen = node["_target_"] not in FUSED or any(name in node for name in ("fused", "foreach", "differentiable"))
     optimizer: Optimizer = build(node, trust, params=groups, **({} if chosen else {"fused": True}))
-    # Lightning (2.6) takes it for one that undoes the scale of gradients by itself, and would not clip them.
-    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    let_trainer_unscale(optimizer)  # Lightning (2.6) would not clip the gradients of one that does so by itself
     return optimizer
 
 

@@ -7,6 +7,7 @@ import re
 
 from torch import nn
 
+from tunesmith.compat.torch import BATCH_NORM
 from tunesmith.contract.parameters import HEAD, Parameter, ParameterTable, Rate, Rates, Row
 from tunesmith.contract.policy import Policy
 from tunesmith.contract.protocols import Backbone, FittedHead
@@ -14,7 +15,7 @@ from tunesmith.run.assembly.trainer import Trainer
 
 _POSITION = re.compile(r"pos_?emb|position|rel_pos|cpb_mlp|attention_biases|lora_magnitude_vector")
 log = logging.getLogger(__name__)
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
+_NORMS = (BATCH_NORM, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 def make_table(

@@ -9,11 +9,14 @@ from typing import Any, Literal, cast
 import torch
 from lightning.fabric.utilities.apply_func import move_data_to_device
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, RichProgressBar, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, RichProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.rich_progress import ProcessingSpeedColumn
 from rich.progress import BarColumn
 from torch import Tensor
 
+from tunesmith.compat.lightning import RateMonitor
+from tunesmith.compat.required import assign
+from tunesmith.compat.torch import lerp
 from tunesmith.errors import ConfigError
 from tunesmith.task.base import Task
 
@@ -40,7 +43,7 @@ class EMA(WeightAveraging):
             return
         step = int(count)
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(averages, weights, 1 - decay)
+        lerp(averages, weights, 1 - decay)
 
 
 class Ingredients(ModelCheckpoint):
@@ -69,12 +72,13 @@ class Ingredients(ModelCheckpoint):
         )
 
 
-class LearningRates(LearningRateMonitor):
+class LearningRates(RateMonitor):
     """Lightning's, with the rates that groups have while they ramp or warm up, and not only those of the schedule."""
 
-    def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
-        gate = param_group.get("gate", 1.0)
-        return super()._extract_lr({**param_group, "lr": param_group["lr"] * gate}, name)
+    def rate(self, group: Mapping[str, Any]) -> float:
+        """The schedule's rate, as far as the gate lets it through."""
+        gate: float = group.get("gate", 1.0)
+        return super().rate(group) * gate
 
 
 class ProgressBar(RichProgressBar):
@@ -85,7 +89,7 @@ class ProgressBar(RichProgressBar):
         columns = [c for c in super().configure_columns(trainer) if not isinstance(c, ProcessingSpeedColumn)]
         for column in columns:
             if isinstance(column, BarColumn):
-                column.bar_width = 14
+                assign("rich", column, "bar_width", 14)
         return columns
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

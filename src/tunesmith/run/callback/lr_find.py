@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from tunesmith.atomic import write_text
+from tunesmith.compat.lightning import stop
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.errors import ConfigError
 from tunesmith.run.callback import non_finite
@@ -106,7 +107,7 @@ class RateFinder(Callback):
         self.losses.append(sum(self._micro))
         self._micro = []
         smooth = smoothed(self.losses)
-        trainer.should_stop = bool(not math.isfinite(self.losses[-1]) or smooth[-1] > _DIVERGED * smooth.min())
+        stop(trainer, bool(not math.isfinite(self.losses[-1]) or smooth[-1] > _DIVERGED * smooth.min()))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put everything back, and say what was found."""

@@ -15,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from tunesmith.compat.lightning import average_of
 from tunesmith.contract.parameters import Phase
 from tunesmith.run.resume.checkpoint import POSITION
 from tunesmith.task.base import Task
@@ -119,8 +120,8 @@ def sentence(transition: Mapping[str, Any], monitor: str | None) -> str:
 
 def _averages(trainer: Any) -> Iterator[AveragedModel]:
     for callback in trainer.callbacks:
-        if isinstance(callback, WeightAveraging) and callback._average_model is not None:
-            yield callback._average_model
+        if isinstance(callback, WeightAveraging) and (averaged := average_of(callback)) is not None:
+            yield averaged
 
 
 def _moving(task: Task, phases: Sequence[Phase]) -> list[str]:

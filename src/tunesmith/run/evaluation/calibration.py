@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tunesmith.compat.lightning import unlogged
 from tunesmith.errors import RunError
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.resume.checkpoint import load_weights
@@ -32,17 +33,16 @@ def fit_calibrations(parts: Parts, folder: Path, tested: str | None = None) -> d
     if not parts.task.calibrates:
         return {}
     parts.data.evaluate_on("val")
-    loggers, parts.trainer.loggers = parts.trainer.loggers, []  # what is logged here would look like a test
     calibrations: dict[str, Calibration] = {}
-    for weights in dict.fromkeys(("best", "last", tested or "best")):
-        path = folder / "checkpoints" / f"{weights}.ckpt"
-        if path.is_file():
-            load_weights(parts.task, path)
-        parts.task.calibration = Calibration()
-        parts.trainer.test(parts.task, datamodule=parts.data, verbose=False)
-        found = parts.collect.collected()
-        calibrations[weights] = parts.task.calibrate(found["outputs"], found["target"])
-    parts.trainer.loggers = loggers
+    with unlogged(parts.trainer):  # what is logged here would look like a test
+        for weights in dict.fromkeys(("best", "last", tested or "best")):
+            path = folder / "checkpoints" / f"{weights}.ckpt"
+            if path.is_file():
+                load_weights(parts.task, path)
+            parts.task.calibration = Calibration()
+            parts.trainer.test(parts.task, datamodule=parts.data, verbose=False)
+            found = parts.collect.collected()
+            calibrations[weights] = parts.task.calibrate(found["outputs"], found["target"])
     parts.data.evaluate_on("test")
     return calibrations
 

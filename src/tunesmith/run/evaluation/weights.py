@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
+from tunesmith.compat.lightning import unlogged
 from tunesmith.errors import ConfigError
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.callback.callback import Ingredients
@@ -223,12 +224,11 @@ def _metrics(parts: Parts, state: Mapping[str, Tensor], split: str) -> dict[str,
 @contextmanager
 def _validating(parts: Parts) -> Iterator[None]:
     """Keep what is evaluated in between out of the log, where it would look like a test."""
-    loggers, parts.trainer.loggers = parts.trainer.loggers, []
-    try:
-        yield
-    finally:
-        parts.trainer.loggers = loggers
-        parts.data.evaluate_on("test")
+    with unlogged(parts.trainer):
+        try:
+            yield
+        finally:
+            parts.data.evaluate_on("test")
 
 
 def _save(parts: Parts, path: Path, state: State) -> None:

@@ -70,7 +70,8 @@ def read_file(file: Path) -> dict[str, Any]:
         RunError: The file is not W&B's.
     """
     from google.protobuf.message import DecodeError
-    from wandb.proto import wandb_internal_pb2
+
+    from tunesmith.compat.wandb import record as empty
 
     config: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
@@ -79,7 +80,7 @@ def read_file(file: Path) -> dict[str, Any]:
     status = "running"  # a run that was killed never says how it ended
     try:
         for data in _records(file.read_bytes()):
-            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is imported
+            record = empty()
             record.ParseFromString(data)
             for item in [*record.run.config.update, *record.config.update]:
                 config[_key(item)] = json.loads(item.value_json)

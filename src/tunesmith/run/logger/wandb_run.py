@@ -78,10 +78,10 @@ def _patiently(run: Any, call: Callable[[], None], what: str) -> None:
 
 
 def _settings(mode: str) -> Any:
-    import wandb
+    from tunesmith.compat.wandb import settings
 
     waits: Any = (
         {"init_timeout": PATIENCE, "finish_timeout": LAST - 1} if mode == "online" else {}
     )  # a disk is waited for
-    # W&B's own metadata and console capture would carry argv, secrets included.
-    return wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True, **waits)
+    # Its capture of the console would carry argv, secrets included.
+    return settings(save_code=False, console="off", silent=True, **waits)

@@ -16,12 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
 from tunesmith.atomic import write_text
+from tunesmith.compat.lightning import rank
 from tunesmith.config.check.check import leaves
 from tunesmith.config.redact import Redacted, config_hash, redact, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
@@ -162,7 +162,7 @@ class Run:
             if found["status"] != "running":
                 return
             self.record = found
-            error = {**error, "rank": str(rank_zero_only.rank)}  # type: ignore[attr-defined]  # set by Lightning
+            error = {**error, "rank": str(rank())}
         self.record.update(status=status, error=error)
         self._save()
 
@@ -277,7 +277,7 @@ def joined_folder(session: Session) -> Path | None:
 
 def is_main() -> bool:
     """Whether this process is the first rank, as Lightning counts them: torchrun and SLURM included."""
-    return getattr(rank_zero_only, "rank", 0) == 0
+    return rank() == 0
 
 
 def _shared_folder(session: Session) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn, final
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from tunesmith.compat.lightning import begin_epoch, put_callback_metrics, settle, stepped, stop, undo_restart
 from tunesmith.data.module import TableData
 from tunesmith.errors import ConfigError, RunError, StoppedError
 from tunesmith.run.logger.metrics_logger import MetricsLog
@@ -75,7 +76,7 @@ class LastCheckpoint(Callback):
             if "epoch" in self._awaited:
                 self._go_on(trainer, pl_module)
             self._awaited.discard("batch")
-            loop_state.settled_in(trainer, self._share)
+            undo_restart(trainer, self._share["stepped"])
             if self._stops(trainer):  # what it has just gone on from is on disk
                 self._end()
             return
@@ -131,7 +132,7 @@ class LastCheckpoint(Callback):
             "epoch": epoch,
             "batch": batch,
             "finished": finished,
-            "stepped": trainer.fit_loop.epoch_loop._batches_that_stepped,
+            "stepped": stepped(trainer),
             "metrics": {k: v.detach().cpu().clone() for k, v in trainer.callback_metrics.items()},
             "logged": log.size if log is not None else 0,
             "seconds": self._before + time.perf_counter() - self._began,
@@ -150,7 +151,7 @@ class LastCheckpoint(Callback):
         """Add the position to our own checkpoints; the best weights are no place to go on from."""
         if self._position is not None:
             checkpoint[POSITION] = self._position
-            loop_state.settle(checkpoint["loops"]["fit_loop"], self._position["epoch"], self._position["batch"])
+            settle(checkpoint["loops"]["fit_loop"], self._position["epoch"], self._position["batch"])
 
     # ── going on ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,19 +190,19 @@ class LastCheckpoint(Callback):
         if self._awaited:
             device = pl_module.device
             metrics = {k: v.to(device) for k, v in self._share["metrics"].items()}
-            trainer._logger_connector._callback_metrics.update(metrics)
-            trainer.should_stop = self._share["finished"]
+            put_callback_metrics(trainer, metrics)
+            stop(trainer, self._share["finished"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Lead Lightning into the epoch; from here on, signals wait for the next batch."""
         self.stop.later()
         self._saved_step = trainer.global_step
-        if self._awaited:
-            loop_state.enter(trainer, self._share)
+        if self._awaited and self._share["batch"] == 0:
+            begin_epoch(trainer)
 
     def _go_on(self, trainer: Trainer, module: LightningModule) -> None:
         self._awaited.discard("epoch")
-        loop_state.settled_in(trainer, self._share)
+        undo_restart(trainer, self._share["stepped"])
         loop_state.restore_streams(self._share["streams"], module.device)
         loop_state.restore_metrics(self._share["train_metrics"], module)
 

@@ -153,9 +153,9 @@ class Optuna(Searcher):
             self._feed(number, outcome.history(result.folder, result.monitor), self._sign)
 
     def _feed(self, number: int, history: Sequence[tuple[int, float]], sign: int) -> Trial:
-        from optuna.trial import Trial
+        from tunesmith.compat.optuna import reopened
 
-        trial = Trial(self.study, self._trial(number)._trial_id)
+        trial = reopened(self.study, self._trial(number))
         for epoch, value in history[self._reported.get(number, 0) :]:
             trial.report(sign * value, epoch + 1)
         self._reported[number] = len(history)

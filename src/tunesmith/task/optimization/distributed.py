@@ -12,8 +12,8 @@ from collections.abc import Iterator
 import lightning
 from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
-from torch.nn.parallel import DistributedDataParallel
 
+from tunesmith.compat.lightning import wrap_anew
 from tunesmith.errors import PolicyError
 from tunesmith.task.optimization.sharded import Sharded
 
@@ -75,6 +75,5 @@ def rewrap(strategy: Strategy, module: LightningModule) -> None:
     mistakes = list(phases_mistakes(strategy, phases=2))
     if mistakes:
         raise PolicyError("\n".join(mistakes))
-    if isinstance(strategy, DDPStrategy) and isinstance(strategy.model, DistributedDataParallel):
-        strategy.model = module
-        strategy.configure_ddp()
+    if isinstance(strategy, DDPStrategy):
+        wrap_anew(strategy, module)

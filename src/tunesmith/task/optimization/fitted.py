@@ -42,7 +42,7 @@ class HeadFit:
         target, weight = by_class(torch.cat(targets), torch.cat(weights) if weights else None, classes)
         task.head.fit(torch.cat([v for v, _ in kept]), target, weight)
         for vectors, batch in kept:
-            task._step(batch, "train", task.head.outputs(vectors.to(task.device)))
+            task.step(batch, "train", task.head.outputs(vectors.to(task.device)))
         task.log("head/alpha", task.head.alpha)
 
 

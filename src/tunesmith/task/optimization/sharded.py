@@ -9,7 +9,7 @@ as on one device: weights are loaded, cached, tested and averaged as ever.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import lightning
@@ -20,11 +20,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, distributed, nn
 from torch.optim import Optimizer
 
+from tunesmith.compat.torch import hooks, without_views
 from tunesmith.errors import PolicyError
 from tunesmith.task.optimization.delta import whole
-
-MARKS = ("_fsdp", "_is_fsdp", "__composable_api")
-"""How the names of attributes begin that torch puts into modules; a test looks for any others."""
 
 
 @final
@@ -99,23 +97,27 @@ class Sharded(DDPStrategy):
 
 @dataclass(frozen=True)
 class _Plain:
-    """A module as it was before: its class, the names of its attributes, its hooks, how its weights lay in memory."""
+    """A module as it was before: its class, the names of its attributes, its hooks, how its weights lay in memory.
+
+    Attributes:
+        added: Names of the attributes that it then got; a test looks for any that it keeps.
+    """
 
     kind: type[nn.Module]
     attributes: frozenset[str]
     hooks: Mapping[str, Any]
     strides: Mapping[str, tuple[int, ...]]
+    added: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, module: nn.Module) -> _Plain:
-        hooks = {name: value.copy() for name, value in vars(module).items() if "hooks" in name and value is not None}
         strides = {name: p.stride() for name, p in module.named_parameters(recurse=False)}
-        return cls(type(module), frozenset(vars(module)), hooks, strides)
+        return cls(type(module), frozenset(vars(module)), hooks(module), strides)
 
     def restore(self, module: nn.Module) -> None:
         """Put back all but the weights."""
         module.__class__ = self.kind
-        for name in [n for n in vars(module) if n.startswith(MARKS) and n not in self.attributes]:
+        for name in self.added & vars(module).keys():
             delattr(module, name)
         vars(module).update(self.hooks)
 
@@ -149,7 +151,7 @@ def shard(backbone: Any, head: nn.Module, device: torch.device) -> dict[nn.Modul
     for unit in dict.fromkeys([*stages, backbone, head]):
         unit.register_forward_hook(_own_memory)
         fully_shard(unit, mesh=mesh, reshard_after_forward=True)
-    return plain
+    return {m: replace(was, added=frozenset(vars(m)) - was.attributes) for m, was in plain.items()}
 
 
 def unshard(plain: Mapping[nn.Module, _Plain]) -> None:
@@ -161,15 +163,13 @@ def unshard(plain: Mapping[nn.Module, _Plain]) -> None:
                 full = torch.empty_strided(parameter.shape, was.strides[name], dtype=parameter.dtype)
                 full.copy_(whole(parameter).detach())
                 made[id(parameter)] = nn.Parameter(full, requires_grad=parameter.requires_grad)
-            module._parameters[name] = made[id(parameter)]
+            setattr(module, name, made[id(parameter)])
         was.restore(module)
 
 
 def _own_memory(module: nn.Module, inputs: Any, output: Any) -> Any:
     """Copy what is a view: an operation in place on one would cut it off from the shards' own hooks, in silence."""
-    from torch.utils._pytree import tree_map
-
-    return tree_map(lambda t: t.clone() if isinstance(t, Tensor) and t._is_view() else t, output)
+    return without_views(output)
 
 
 @torch.no_grad()
