@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+
+sys.path.append(str(Path(__file__).parent / "run"))
 from killing import KilledError, killed
 
 from tunesmith.errors import StoppedError

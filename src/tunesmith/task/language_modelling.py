@@ -53,6 +53,7 @@ class LanguageModelling(SequenceTask):
         return outputs.float().softmax(dim=-1)
 
     def step(self, batch: Batch, stage: Stage, outputs: Any = None) -> tuple[dict[str, Term], dict[str, Any]]:
+        """Take the outputs of an encoder for the tokens that count alone, where it can; see `Task.step`."""
         if self.attention == "bidirectional" and (stage == "train" or self.trainer.world_size == 1):
             # Outputs of words that nothing hides would be of no use: six of seven, each as long as the vocabulary.
             features = self.features(batch["input"])
