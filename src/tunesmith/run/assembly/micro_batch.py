@@ -69,7 +69,7 @@ def settle(task: Any, data: Any, trainer: Any, record: Mapping[str, Any]) -> Mic
         ConfigError: A batch cannot be cut so.
         RunError: Not even one sample fits.
     """
-    wanted, asked = getattr(trainer, "batch_size", None), data.batch_size
+    wanted, asked = getattr(trainer, "micro_batch_size", None), data.batch_size
     if wanted is None:
         return None
     _check(wanted, task, data, trainer)
