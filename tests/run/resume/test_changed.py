@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from tunesmith.config import yaml_file
 from tunesmith.config.compose import compose
@@ -127,3 +129,121 @@ def test_other_data_and_other_initial_weights_are_refused(folder, monkeypatch, n
         resume.find(typed(monkeypatch, folder)).check(now)
     (said,) = resume.find(typed(monkeypatch, folder, "resume_force=true")).check(now)
     assert said.startswith("As asked, the run goes on with other")
+
+
+def differing(monkeypatch, **changes):
+    monkeypatch.setattr(changed.environment, "changed", lambda record: changes)
+
+
+PACKAGES = ["tunesmith", "torch", "torchvision", "lightning", "torchmetrics", "timm"]
+PACKAGES += ["transformers", "tokenizers", "peft"]
+
+
+def test_versions_of_what_computes_count_and_of_nothing_else(monkeypatch):
+    differing(monkeypatch, **dict.fromkeys([*PACKAGES, "wandb", "numpy", "threads"], ("1", "2")))
+    assert changed.code({}) == [f"{name} 2 instead of 1" for name in PACKAGES]
+    differing(monkeypatch, peft=(None, "2"), timm=("1", None))
+    assert changed.code({}) == ["timm None instead of 1"]
+
+
+def test_of_the_machine_what_sums_are_split_over_counts(monkeypatch):
+    differing(monkeypatch, threads=(1, 2), accelerators=([], ["A"]), processor=("x", "y"), torch=("1", "2"))
+    assert changed.machine({}) == [
+        "The run began with threads 1 and goes on with 2: bits may differ.",
+        "The run began with accelerators [] and goes on with ['A']: bits may differ.",
+    ]
+
+
+def test_differences_are_refused_or_said(tmp_path):
+    assert changed.enforce(tmp_path, [], False) == changed.enforce(tmp_path, [], True) == []
+    with pytest.raises(RunError, match=f"Expected {tmp_path.name} to go on as it began but got a; b: start a new run"):
+        changed.enforce(tmp_path, ["a", "b"], False)
+    assert changed.enforce(tmp_path, ["a", "b"], True) == [
+        "As asked, the run goes on with a: bits differ.",
+        "As asked, the run goes on with b: bits differ.",
+    ]
+
+
+NOW = {"data": {"fingerprint": "a", "members": {"train": "1", "val": "2"}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "found"),
+    [
+        ({"fingerprint": "a", "members": {"train": "1", "val": "2"}}, {}, []),
+        ({"fingerprint": "a"}, {}, []),  # a run of before splits were recorded
+        ({"members": {"train": "1", "val": "2"}, "unlabelled": "x"}, {}, []),  # … and of before fingerprints
+        ({"fingerprint": "b", "members": {}}, {}, ["other data (fingerprint a instead of b)"]),
+        (
+            {"fingerprint": "a", "members": {"train": "0", "test": "3"}},
+            {},
+            ["other pictures in train and val and test"],
+        ),
+        ({"fingerprint": "a", "unlabelled": "x"}, {}, ["other texts without labels"]),
+        (
+            {"fingerprint": "b", "unlabelled": "x"},
+            {},
+            ["other texts without labels", "other data (fingerprint a instead of b)"],
+        ),
+        ({"fingerprint": "a"}, {"init": {"hash": "x", "source": "s"}}, []),
+    ],
+)
+def test_how_data_differ(before, now, found):
+    assert list(changed.data({"data": before}, NOW | now)) == found
+
+
+def test_how_initial_weights_differ():
+    record = {"data": {"fingerprint": "a"}, "init": {"hash": "x"}}
+    assert list(changed.data(record, NOW)) == list(changed.data(record, NOW | {"init": {"hash": "x"}})) == []
+    other = NOW | {"init": {"hash": "y", "source": "s"}}
+    assert list(changed.data(record, other)) == ["other weights of s (hash y instead of x)"]
+
+
+SETTLED = ["backbone", "policy", "rates", "head", "task", "optimizer", "scheduler"]
+SETTLED += ["seed", "name", "init_from", "init_strict"]
+
+
+def test_what_may_be_asked_for():
+    cfg = OmegaConf.create({"a": {"b": 1, "c": "${x}"}, "x": 5, "experiment": "e", "debug": None, "seed": 0})
+    words = ["resume=x", "+resume_force=true", "a.b=1", "++a=y", "x=5", "a.c=3"]
+    assert changed.asked(cfg, words) == {"a.b": 1, "a": {"b": 1, "c": "${x}"}, "x": 5, "a.c": "${x}"}
+    for word in ("experiment=x", "debug=y", "b=1", "a.b.c=1", "x.y=1", "~a.d"):
+        with pytest.raises(ConfigError, match="Expected a key of the run's own configuration with resume but got"):
+            changed.asked(cfg, [word])
+    for name in SETTLED:
+        for word in (f"{name}=1", f"+{name}.x=1"):
+            with pytest.raises(ConfigError, match=rf"nothing about {name} with resume, .*but got {re.escape(word)};"):
+                changed.asked(cfg, [word])
+
+
+def test_what_is_asked_for_takes_the_place_of_what_was():
+    cfg = OmegaConf.create({"a": {"b": 1, "c": 2}, "x": [1], "y": 3})
+    OmegaConf.set_struct(cfg, True)
+    assert changed.apply(cfg, {"y": 3, "x": [1], "a": {"b": 1, "c": 2}}) == []
+    assert changed.apply(cfg, {"y": 4, "x": [2], "a": {"b": 1}, "new": "z"}) == [
+        "y 4 instead of 3",
+        "another x",
+        "another a",
+        "new z instead of None",
+    ]
+    assert cfg == {"a": {"b": 1}, "x": [2], "y": 4, "new": "z"}
+
+
+def test_a_configuration_has_one_hash_wherever_its_folder_lies(tmp_path):
+    def saved(place, **more):
+        plain = {"paths": {"run": place}, "policy": {"chosen": ["a"]}, "x": f"{place}/y", **more}
+        return changed.hash_of_saved(plain)
+
+    assert saved("/a") == saved("/b/c") != saved("/a", z="/a/other")
+    cfg = OmegaConf.create({"paths": {"run": str(tmp_path)}, "policy": {"chosen": ["a"]}, "x": f"{tmp_path}/y"})
+    said = changed.rewritten(tmp_path, cfg)
+    assert said == {"config_hash": saved("/a")} and changed.edited(tmp_path, said) == []
+    assert changed.edited(tmp_path, {"config_hash": "x"}) == ["a config.yaml that was edited since"]
+
+
+def test_what_a_run_chose_by_gradients_was_not_there_when_it_began(tmp_path):
+    plain = {"paths": {"run": str(tmp_path)}, "policy": {"chosen": None}, "x": "${paths.run}/y"}
+    record = {"config_hash": changed.hash_of_saved(plain)}
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(plain | {"policy": {"chosen": ["a"]}}))
+    assert changed.edited(tmp_path, record) == ["a config.yaml that was edited since"]
+    assert changed.edited(tmp_path, record | {"policy": {"gradients": {"a": 1.0}}}) == []
