@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,11 @@ def test_a_new_kind_is_one_file(tmp_path, monkeypatch):
     finally:
         for cached in (kinds, of):
             cached.cache_clear()
+
+
+def test_kinds_are_known_without_torch():
+    """The comparison of runs asks for them, and starts in a second."""
+    code = "from tunesmith.target.base import kinds, of; [of(k) for k in kinds()]"
+    code = f"import sys; {code}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", f"import torch; {code}"], check=False).returncode == 1

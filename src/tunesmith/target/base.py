@@ -8,10 +8,9 @@ import keyword
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from torch import Tensor
 
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.spec import DataSpec
@@ -19,6 +18,9 @@ from tunesmith.errors import ConfigError, nearest
 from tunesmith.target.result.predictions import Answers, Predictions
 from tunesmith.target.table.cells import Cells, Found
 from tunesmith.target.table.strata import BINS, Floats, Ints, merged, rarest
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PER_TOKEN = "per-token"
 """What a loss names among its targets that is for every kind with an output per token."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.spec import DataSpec
@@ -22,6 +20,9 @@ from tunesmith.target.result.samples import SamplePredictions
 from tunesmith.target.table.cells import BOOLEANS, Cells, Found, ordered
 from tunesmith.target.table.check import check_all_present, check_columns, check_finite
 from tunesmith.target.table.strata import Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @final
@@ -84,6 +85,8 @@ class MultilabelTarget(Target):
 
     def always(self, spec: DataSpec) -> tuple[Tensor, str]:
         """Each label that most samples have."""
+        import torch  # takes 2 s to import, and the comparison of runs does without
+
         return (2 * torch.tensor(spec.train_counts) > spec.train_size).float(), "each label's majority"
 
     def tested(self, task: Answers, names: list[str], found: Mapping[str, Any]) -> Predictions:
@@ -106,6 +109,7 @@ class MultilabelTarget(Target):
 
     def by_class(self, found: SamplePredictions) -> pd.DataFrame:
         """``precision``, ``recall``, ``f1``, ``average_precision`` and ``support`` of each ``label``."""
+        import torch
         from torchmetrics.functional.classification import multilabel_average_precision
 
         assert found.targets is not None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.spec import DataSpec
@@ -22,6 +20,9 @@ from tunesmith.target.result.samples import SamplePredictions
 from tunesmith.target.table.cells import Cells, Found
 from tunesmith.target.table.check import check_columns, check_finite
 from tunesmith.target.table.strata import Ints, merged, tenths
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @final
@@ -78,6 +79,8 @@ class ValueTarget(Target):
 
     def always(self, spec: DataSpec) -> tuple[Tensor, str]:
         """The mean of each value."""
+        import torch  # takes 2 s to import, and the comparison of runs does without
+
         return torch.tensor(spec.target_mean, dtype=torch.float32), "the mean"
 
     def tested(self, task: Answers, names: list[str], found: Mapping[str, Any]) -> Predictions:

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tunesmith.atomic import atomic
 from tunesmith.contract.spec import DataSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 Drawings = Mapping[str, Callable[[], "Figure"]]
 """What draws each plot, by its name."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.spec import DataSpec
@@ -21,6 +19,9 @@ from tunesmith.target.result.samples import SamplePredictions
 from tunesmith.target.table.cells import Cells, Found, classes_of
 from tunesmith.target.table.check import check_all_present, check_indices, counts_of
 from tunesmith.target.table.strata import Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class OneClass(Target, ABC):
@@ -78,6 +79,8 @@ class OneClass(Target, ABC):
 
     def always(self, spec: DataSpec) -> tuple[Tensor, str]:
         """The commonest class."""
+        import torch  # takes 2 s to import, and the comparison of runs does without
+
         counts = torch.tensor(spec.train_counts)
         common = int(counts.argmax())
         return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
