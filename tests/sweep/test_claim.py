@@ -111,6 +111,13 @@ def test_the_time_without_a_sign_of_life_is_counted_for_each_claim(claims, monke
     assert (claim.BEAT, claim.STALE) == (5.0, 60.0)  # a sign of life may be late, or lost, several times
 
 
+@pytest.mark.parametrize("beats", [0, 1, 2])
+def test_who_is_seen_for_the_first_time_lives(beats, claims, monkeypatch):
+    monkeypatch.setattr(claim.time, "monotonic", lambda: 10 * claim.STALE)
+    edit(claims.take(3).path, owner={"host": "elsewhere", "pid": 1, "began": "x"}, beats=beats)
+    assert claims.take(3) is None
+
+
 def test_a_claim_is_on_the_disk_before_anybody_sees_it(claims, monkeypatch):
     steps, fsync, link = [], os.fsync, os.link
     monkeypatch.setattr(os, "fsync", lambda handle: steps.append("synced") or fsync(handle))

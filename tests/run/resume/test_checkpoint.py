@@ -34,6 +34,7 @@ def test_a_checkpoint_comes_back(saved):
     other = nn.Linear(2, 3)
     load_weights(other, path)
     assert torch.equal(other.weight, model.weight)
+    assert CheckpointIO().load_checkpoint(path).keys() == load(path).keys() == {"state_dict", "global_step", "epoch"}
     assert json.loads((path.parent / "manifest.json").read_text())["best.ckpt"]["step"] == 7
 
 
