@@ -30,7 +30,8 @@ def attention_mistakes(backbone: Backbone, attention: str) -> Iterator[str]:
     if own != attention:
         fits = {"bidirectional": "masked_lm", "causal": "causal_lm", "encoder_decoder": "seq2seq"}
         way = f"; use task={fits[own]}" if own in fits else ""
-        yield (f"Expected {KINDS[attention]} for this task but got {KINDS.get(own, 'a backbone for images')}{way}.")
+        got = KINDS.get(own, f"a backbone for {of(backbone.preprocess.modality).plural}")
+        yield f"Expected {KINDS[attention]} for this task but got {got}{way}."
 
 
 def metric_mistakes(metrics: Mapping[str, Metric]) -> Iterator[str]:
