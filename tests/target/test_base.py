@@ -7,7 +7,7 @@ import pytest
 import tunesmith.target
 from tunesmith.errors import ConfigError
 from tunesmith.target import base
-from tunesmith.target.base import PER_TOKEN, Target, kinds, of
+from tunesmith.target.base import DENSE, Target, kinds, of
 
 
 def test_a_kind_is_a_module_and_nothing_else():
@@ -32,18 +32,20 @@ def test_there_is_no_other_kind():
 
 
 @pytest.mark.parametrize("name", kinds())
-def test_a_head_has_an_output_per_token_where_the_target_has(name):
+@pytest.mark.parametrize("output_per", ["sample", "token", "pixel"])
+def test_a_head_has_an_output_for_what_the_target_has_one_for(name, output_per):
     target = of(name)
-    target.check_head("Mine", target.per_token)
-    with pytest.raises(ConfigError, match=f"for {name} targets but got Mine, which has one per .*; use head="):
-        target.check_head("Mine", not target.per_token)
+    target.check_head("Mine", target.output_per)
+    if output_per != target.output_per:
+        with pytest.raises(ConfigError, match=f"for {name} targets but got Mine, which has one per {output_per}; use"):
+            target.check_head("Mine", output_per)
 
 
 @pytest.mark.parametrize("name", kinds())
-def test_a_loss_of_tokens_is_for_every_kind_with_an_output_per_token(name):
+def test_a_dense_loss_is_for_every_kind_with_many_outputs_per_sample(name):
     target = of(name)
     assert target.fits((name,)) and not target.fits(())
-    assert target.fits((PER_TOKEN,)) == target.per_token
+    assert target.fits((DENSE,)) == (target.output_per != "sample")
 
 
 def test_a_new_kind_is_one_file(tmp_path, monkeypatch):

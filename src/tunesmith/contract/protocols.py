@@ -75,11 +75,11 @@ class Backbone(Protocol):
 
 
 class Head(Protocol):
-    """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
+    """Features to outputs ``(B, K)``, ``(B, T, K)`` of T tokens or ``(B, K, H, W)`` of pixels.
 
-    One that names ``stage_dims`` too gets the widths of the stage features, ``map_info`` channels and strides of the
-    maps, ``target`` the kind of target that the data have. A head with an output per token has a true attribute
-    ``per_token``.
+    It is built with those of ``feature_dim`` and ``num_outputs`` that it names. One that names ``stage_dims`` too gets
+    the widths of the stage features, ``map_info`` channels and strides of the maps, ``target`` the kind of target that
+    the data have. One whose outputs are not per sample says in an attribute ``output_per`` what there is one for.
 
     Attributes:
         needs: Which features it takes; the backbone computes, and the cache keeps, nothing else.

@@ -35,7 +35,7 @@ class SpanTarget(Target):
     title = "questions"
     loss = "cross_entropy"
     head = "tokens"
-    per_token = True
+    output_per = "token"
 
     def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
         """Number of questions with an answer and without ``(K,)``."""

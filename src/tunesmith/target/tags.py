@@ -33,7 +33,7 @@ class TagsTarget(Target):
     total = "all words"
     loss = "cross_entropy"
     head = "tokens"
-    per_token = True
+    output_per = "token"
 
     def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
         """Number of words with each tag ``(K,)``."""

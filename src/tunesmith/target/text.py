@@ -22,7 +22,7 @@ class TextTarget(Target):
     plural = "texts to be written"
     loss = "cross_entropy"
     head = "language_model"
-    per_token = True
+    output_per = "token"
 
     def cache_key(self) -> dict[str, str]:
         """What is read goes through a backbone together with what is to be written."""

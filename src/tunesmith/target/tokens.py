@@ -23,7 +23,7 @@ class TokensTarget(Target):
     plural = "plain texts"
     loss = "cross_entropy"
     head = "language_model"
-    per_token = True
+    output_per = "token"
     written = True
 
     def cache_key(self) -> dict[str, str]:

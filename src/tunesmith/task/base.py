@@ -260,7 +260,7 @@ class Task(LightningModule, Kind):
         self.log("train/loss_step", own.detach(), on_step=True, on_epoch=False, prog_bar=True)
         totals, batches = batch.get("totals"), self.trainer.accumulate_grad_batches
         return share_of_step(
-            terms | stream_terms(self, batch), self.term_weights, totals, batches, of(self.spec.target).per_token
+            terms | stream_terms(self, batch), self.term_weights, totals, batches, of(self.spec.target).dense
         )
 
     def training_terms(self, batch: Batch) -> dict[str, Term]:
