@@ -18,8 +18,8 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import fold, leaves, map_tree
 from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
-from tunesmith.task.joint import LM, check_lm_loss_weight, stream_counts, stream_terms
 from tunesmith.task.kind import Kind, check_head, without_padding
+from tunesmith.task.loss.joint import LM, check_lm_loss_weight, stream_counts, stream_terms
 from tunesmith.task.loss.loss import check_loss, mean_loss
 from tunesmith.task.loss.term import Term, objective, share_of_step
 from tunesmith.task.metric.metric import check_scalar
