@@ -16,7 +16,10 @@ from tunesmith.target.result.sequences import Sequences, written
 
 @final
 class TextTarget(Target):
-    """The text to be written of another, a string per sample."""
+    """The text to be written of another, a string per sample.
+
+    A batch has what each token is to give ``(B, T)`` int64, `IGNORED` where it does not count.
+    """
 
     name = "text"
     plural = "texts to be written"

@@ -17,7 +17,10 @@ from tunesmith.target.table.cells import Cells, Found
 
 @final
 class TokensTarget(Target):
-    """Nothing per sample, such as 0: the samples themselves are what is to be learnt."""
+    """Nothing per sample, such as 0: the samples themselves are what is to be learnt.
+
+    A batch has what each token is to give ``(B, T)`` int64, `IGNORED` where it does not count.
+    """
 
     name = "tokens"
     plural = "plain texts"

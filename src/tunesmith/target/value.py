@@ -26,7 +26,7 @@ from tunesmith.target.table.strata import Ints, merged, tenths
 
 @final
 class ValueTarget(Target):
-    """Values in their own units ``(N, K)``, float32.
+    """Values in their own units ``(N, K)``, float32; ``(B, K)`` in a batch.
 
     The prediction table has ``target_<value>``, where known, and ``<value>``; one that is called as the first column or
     as a column of the truth stands as ``predicted_<value>``.
