@@ -103,6 +103,7 @@ def kinds(tmp_path, small_text):
     text = [*decoder, "data.group_by_length=false", "head.dropout=0", "trainer.gradient_clip_val=null"]
     return {
         "class": [],
+        "mask": ["data=synthetic_masks", "data.samples=60", "task=segmentation"],
         "weighted": ["data=image_table", f"data.file={images}/table.csv", "data.labels=label", "data.weight=weight"],
         "tags": ["data=token_table", f"data.file={tags}", "task=token_classification", *text, "data.split.val=0.15"],
         "joint": ["data=text_table", f"data.file={texts}", "task=joint", "data.unlabelled=train", *text],
@@ -118,7 +119,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["class", "weighted", "tags", "joint"])
+@pytest.mark.parametrize("kind", ["class", "mask", "weighted", "tags", "joint"])
 @pytest.mark.parametrize("way", WAYS)
 def test_one_gradient(way, kind, kinds, quick, tmp_path):
     size, words = WAYS[way]
@@ -126,7 +127,9 @@ def test_one_gradient(way, kind, kinds, quick, tmp_path):
     assert differing(trained(quick, tmp_path / "parts", size, *kinds[kind], *words), whole) == []
 
 
-@pytest.mark.parametrize(("kind", "way"), [("class", "accumulated"), ("tags", "micro-batches")])
+@pytest.mark.parametrize(
+    ("kind", "way"), [("class", "accumulated"), ("tags", "micro-batches"), ("mask", "micro-batches")]
+)
 def test_without_totals_it_is_another_one(kind, way, kinds, quick, tmp_path, monkeypatch):
     """Negative control: what a trainer makes of plain means."""
     size, words = WAYS[way]

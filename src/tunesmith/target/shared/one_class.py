@@ -23,6 +23,13 @@ from tunesmith.target.table.check import check_all_present, check_indices, count
 from tunesmith.target.table.strata import Floats, Ints
 
 
+def commonest(spec: DataSpec) -> tuple[Tensor, str]:
+    """The class that is commonest in train, as probabilities ``(K,)``, and its name."""
+    counts = torch.tensor(spec.train_counts)
+    common = int(counts.argmax())
+    return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
+
+
 class OneClass(Target, ABC):
     """A class index per sample ``(N,)``, int64.
 
@@ -78,9 +85,7 @@ class OneClass(Target, ABC):
 
     def always(self, spec: DataSpec) -> tuple[Tensor, str]:
         """The commonest class."""
-        counts = torch.tensor(spec.train_counts)
-        common = int(counts.argmax())
-        return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
+        return commonest(spec)
 
     def quoted(self, name: str) -> str:
         """The class's name, marked as one."""
