@@ -23,6 +23,7 @@ EARLY = [
     "policy.stages=1",
     "trainer.max_epochs=5",
 ]
+MASKS = ["data=synthetic_masks", "data.samples=240", "task=segmentation"]
 DATA = ["data.split.val=0.2", "data.split.test=0.4", "data.augment=none", "trainer.max_epochs=3"]
 
 
@@ -79,6 +80,8 @@ def same(one, other):
         (["policy=linear_probe"], 240),
         (["policy=linear_probe", "head=mlp", "callback=[quiet,ema]"], 240),
         (["policy=last_stages", "policy.stages=1"], 240),
+        ([*MASKS, "policy=linear_probe"], 240),
+        ([*MASKS, "policy=last_stages", "policy.stages=1"], 240),
         (["policy=last_stages", "policy.stages=2", "trainer.precision=bf16-mixed"], 240),
         ([GRADUAL, "trainer.max_epochs=5"], 480),
         (EARLY, 480),

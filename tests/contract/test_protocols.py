@@ -15,7 +15,7 @@ class Own(nn.Module):
     """A user's own head."""
 
     needs = Needs(tokens=True)
-    per_token = True
+    output_per = "token"
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ class Own(nn.Module):
     [
         (nn.Linear(2, 2), HeadTraits()),
         (Linear(2, 2), HeadTraits(Needs(pooled=True))),
-        (Tokens(2, 2), HeadTraits(Needs(tokens=True), per_token=True)),
-        (Own(), HeadTraits(Needs(tokens=True), per_token=True)),
+        (Tokens(2, 2), HeadTraits(Needs(tokens=True), output_per="token")),
+        (Own(), HeadTraits(Needs(tokens=True), output_per="token")),
     ],
 )
 def test_what_a_head_declares(head, traits):

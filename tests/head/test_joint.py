@@ -15,7 +15,7 @@ def test_it_has_an_output_a_sample_and_beside_it_one_a_token(small_text):
     tokens = torch.randn(2, 5, 16)
     features = Features(pooled=tokens[:, 0], tokens=tokens)
     assert head(features).shape == (2, 3) and torch.equal(head(features), head.linear(features))
-    assert torch.equal(head.language(features), lm_head(tokens)) and not hasattr(head, "per_token")
+    assert torch.equal(head.language(features), lm_head(tokens)) and not hasattr(head, "output_per")
     assert any(name.startswith("language.") for name, _ in head.named_parameters())
 
 

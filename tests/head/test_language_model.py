@@ -14,7 +14,7 @@ def test_it_gives_an_output_for_each_word_at_each_token(small_text):
     head = LanguageModel(backbone.lm_head())
     tokens = torch.randn(2, 5, 16)
     outputs = head(Features(pooled=tokens[:, 0], tokens=tokens))
-    assert outputs.shape == (2, 5, 18) and head.per_token
+    assert outputs.shape == (2, 5, 18) and head.output_per == "token"
     assert torch.equal(outputs, head.lm_head(tokens))
 
 

@@ -12,7 +12,7 @@ def test_each_token_gets_outputs_of_its_own():
     outputs = head(Features(tokens.mean(1), tokens=tokens))
     assert outputs.shape == (2, 4, 3)
     assert torch.allclose(outputs[1, 2], head.output(tokens[1, 2]))
-    assert head.per_token
+    assert head.output_per == "token"
 
 
 def test_dropout_is_active_in_training_alone():

@@ -52,6 +52,10 @@ SETTINGS = {
         *("policy.phases.1.scheduler={}", "policy.phases.1.optimizer={lr: 0.02}"),
     ],
     "chain": ["policy=chain"],
+    "masks": [
+        *("data=synthetic_masks", "task=segmentation", "data.augment=none", "head=pixel_linear", "head.dropout=0.2"),
+        TWO_PHASES,
+    ],
     "l2_sp": [TWO_PHASES, "callback=[quiet,l2_sp]", "optimizer.weight_decay=0"],
     "lora": ["policy=lora", "policy.dropout=0.2"],
     "without_validation": ["data.split.val=0", "callback=[quiet,soup]"],

@@ -10,7 +10,7 @@ import pytest
 import tunesmith.target
 from tunesmith.errors import ConfigError
 from tunesmith.target import base
-from tunesmith.target.base import PER_TOKEN, Target, kinds, of
+from tunesmith.target.base import DENSE, Target, kinds, of
 
 
 def test_a_kind_is_a_module_and_nothing_else():
@@ -35,18 +35,20 @@ def test_there_is_no_other_kind():
 
 
 @pytest.mark.parametrize("name", kinds())
-def test_a_head_has_an_output_per_token_where_the_target_has(name):
+@pytest.mark.parametrize("output_per", ["sample", "token", "pixel"])
+def test_a_head_has_an_output_for_what_the_target_has_one_for(name, output_per):
     target = of(name)
-    assert not list(target.head_mistakes("Mine", target.per_token))
-    (sentence,) = target.head_mistakes("Mine", not target.per_token)
-    assert re.search(f"for {name} targets but got Mine, which has one per .*; use head=", sentence)
+    assert not list(target.head_mistakes("Mine", target.output_per))
+    if output_per != target.output_per:
+        (sentence,) = target.head_mistakes("Mine", output_per)
+        assert re.search(f"for {name} targets but got Mine, which has one per {output_per}; use head=", sentence)
 
 
 @pytest.mark.parametrize("name", kinds())
-def test_a_loss_of_tokens_is_for_every_kind_with_an_output_per_token(name):
+def test_a_dense_loss_is_for_every_kind_with_many_outputs_per_sample(name):
     target = of(name)
     assert target.fits((name,)) and not target.fits(())
-    assert target.fits((PER_TOKEN,)) == target.per_token
+    assert target.fits((DENSE,)) == (target.output_per != "sample")
 
 
 def test_a_new_kind_is_one_file(tmp_path, monkeypatch):

@@ -62,16 +62,8 @@ class Samples(TypedDict):
 class Batch(Samples):
     """One batch, on the device, ready for the backbone.
 
-    The target is what loss and metrics need on the device, by the kind of target that `DataSpec` names: class index
-    ``(B,)`` int64 (``class``, ``ordinal``), class probabilities ``(B, K)`` float32 where samples were mixed, labels 0
-    or 1 ``(B, K)`` float32 (``multilabel``), values ``(B, K)`` float32 in their own units (``value``); what each token
-    is to give ``(B, T)`` int64, `IGNORED` where a position does not count (``text``, ``tokens``); a mapping for
-
-    - ``tags``: ``tokens`` ``(B, T)``, the same; ``starts``, the token at which each word begins ``(B, W)``, -1 where no
-      token of it is there, `IGNORED` behind a sample's last word; and ``words``, their tags ``(B, W)``;
-    - ``span``: ``span``, first and last token of the answer ``(B, 2)``; ``begins`` and ``ends``, the characters that
-      each token begins at and ends in front of ``(B, T)``, negative outside the text; ``question``, the number of the
-      question that a sample is a window of ``(B,)``.
+    The target is what loss and metrics need on the device, a tree; which one, the class of each kind of target says
+    (`tunesmith.target`). A position that does not count is `IGNORED` in it.
 
     Attributes:
         index: Row of each sample in the data module's table ``(B,)``, int64; -1 marks a duplicate that only fills a

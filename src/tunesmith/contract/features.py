@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+OutputPer: TypeAlias = Literal["sample", "token", "pixel"]
+"""What a head gives one output for, and a kind of target needs one for."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ class Preprocess(Protocol):
     modality: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
+    @property
+    def attention(self) -> str:
+        """Which tokens a token sees, as `TextPreprocess` has it; empty for a modality without tokens of texts."""
+        ...
+
     def check(self) -> None:
         """Refuse what no backbone can want.
 

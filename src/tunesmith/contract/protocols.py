@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from tunesmith.contract.features import Features, MapInfo, Needs, Stage
+from tunesmith.contract.features import Features, MapInfo, Needs, OutputPer, Stage
 from tunesmith.contract.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -88,11 +88,12 @@ class Backbone(Protocol):
 
 
 class Head(Protocol):
-    """Features to outputs ``(B, K)``, or ``(B, T, K)`` of T tokens; built with ``feature_dim`` and ``num_outputs``.
+    """Features to outputs ``(B, K)``, ``(B, T, K)`` of T tokens or ``(B, K, H, W)`` of pixels.
 
-    One that names ``stage_dims`` in its signature gets the widths of the stage features, ``map_info`` channels and
-    strides of the maps, ``target`` the kind of target that the data have, and ``lm_head`` the head that a language
-    model was pretrained with. What it is besides, it declares: see `HeadTraits`.
+    It is built with those of ``feature_dim`` and ``num_outputs`` that it names. One that names ``stage_dims`` in its
+    signature gets the widths of the stage features, ``map_info`` channels and strides of the maps, ``target`` the kind
+    of target that the data have, and ``lm_head`` the head that a language model was pretrained with. What it is
+    besides, it declares: see `HeadTraits`.
 
     Attributes:
         needs: Which features it takes; the backbone computes, and the cache keeps, nothing else.
@@ -147,14 +148,14 @@ class HeadTraits:
 
     Attributes:
         needs: Which features it takes; ``None`` for a module that does not say so, and so is no head.
-        per_token: Whether it has an output per token.
+        output_per: What it has one output for.
     """
 
     needs: Needs | None = None
-    per_token: bool = False
+    output_per: OutputPer = "sample"
 
     @staticmethod
     def of(head: object) -> HeadTraits:
         """Read the traits of a head: the one place that asks for attributes which a user's own head may not have."""
         needs = getattr(head, "needs", None)
-        return HeadTraits(needs if isinstance(needs, Needs) else None, bool(getattr(head, "per_token", False)))
+        return HeadTraits(needs if isinstance(needs, Needs) else None, getattr(head, "output_per", "sample"))

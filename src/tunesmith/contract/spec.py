@@ -18,7 +18,7 @@ class DataSpec:
         fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
         split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
         group: What a group is, in words; ``None`` where the data has none.
-        train_counts: Training samples of each class, or with each label, or words with each tag, ``(K,)``; else empty.
+        train_counts: What the kind of target counts in train, such as samples of each class ``(K,)``; else empty.
         train_size: Training samples.
         mean_weight: Mean over the training samples of their weights in the loss.
         target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.

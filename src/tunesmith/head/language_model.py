@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features, Needs
+from tunesmith.contract.features import Features, Needs, OutputPer
 from tunesmith.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ class LanguageModel(nn.Module):
     """
 
     needs: ClassVar[Needs] = Needs(tokens=True)
-    per_token: ClassVar[bool] = True
+    output_per: ClassVar[OutputPer] = "token"
 
     def __init__(self, lm_head: nn.Module | None) -> None:
         super().__init__()

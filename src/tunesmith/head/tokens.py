@@ -1,4 +1,4 @@
-"""A linear head with an output a token."""
+"""A linear head with an output per token."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from tunesmith.contract.features import Features, Needs
+from tunesmith.contract.features import Features, Needs, OutputPer
 from tunesmith.errors import ConfigError
 
 
@@ -25,7 +25,7 @@ class Tokens(nn.Module):
     """
 
     needs: ClassVar[Needs] = Needs(tokens=True)
-    per_token: ClassVar[bool] = True
+    output_per: ClassVar[OutputPer] = "token"
 
     def __init__(self, feature_dim: int, num_outputs: int, dropout: float = 0.1) -> None:
         super().__init__()

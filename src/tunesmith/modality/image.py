@@ -28,6 +28,7 @@ class ImagePreprocess:
     """
 
     modality: ClassVar[str] = "image"
+    attention: ClassVar[str] = ""
 
     size: int = 224
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"

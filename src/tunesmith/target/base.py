@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tunesmith.contract.asked import Asked
+from tunesmith.contract.features import OutputPer
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError, nearest
 from tunesmith.target.result.predictions import Answers, Predictions
@@ -22,8 +23,8 @@ from tunesmith.target.table.strata import BINS, Floats, Ints, merged, rarest
 if TYPE_CHECKING:
     from torch import Tensor
 
-PER_TOKEN = "per-token"
-"""What a loss names among its targets that is for every kind with an output per token."""
+DENSE = "dense"
+"""What a loss names among its targets that is for every kind with many outputs per sample, each of them a class."""
 
 
 class Target(ABC):
@@ -49,8 +50,8 @@ class Target(ABC):
     """The first choice of head."""
     exclusive: ClassVar[bool] = False
     """Whether a sample has exactly one of several classes."""
-    per_token: ClassVar[bool] = False
-    """Whether there is an output per token, of which a sample has any number; targets are plain values then."""
+    output_per: ClassVar[OutputPer] = "sample"
+    """What there is one output for; tokens and pixels count in any number per sample."""
     independent: ClassVar[bool] = False
     """Whether each output is a decision of its own."""
     class_weights: ClassVar[bool] = False
@@ -134,22 +135,27 @@ class Target(ABC):
 
     # ── of a task ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def head_mistakes(self, head: str, per_token: bool) -> Iterator[str]:
-        """Say so where a head has one output per sample but one per token is wanted, or the other way round.
+    def head_mistakes(self, head: str, output_per: OutputPer) -> Iterator[str]:
+        """Say so where a head's outputs are for something else, such as one per sample where each token needs one.
 
         Args:
             head: Name of its class.
-            per_token: Whether it has an output per token.
+            output_per: What it has one output for.
         """
-        if per_token != self.per_token:
+        if output_per != self.output_per:
             yield (
-                f"Expected a head with an output per {_unit(self.per_token)} for {self.name} targets but got {head}, "
-                f"which has one per {_unit(per_token)}; use head={self.head}."
+                f"Expected a head with an output per {self.output_per} for {self.name} targets but got {head}, "
+                f"which has one per {output_per}; use head={self.head}."
             )
 
     def fits(self, targets: Sequence[str]) -> bool:
         """Whether a loss for some targets is for this one."""
-        return self.name in targets or (self.per_token and PER_TOKEN in targets)
+        return self.name in targets or (self.dense and DENSE in targets)
+
+    @property
+    def dense(self) -> bool:
+        """Whether a sample has many outputs, of which more count in one sample than in another."""
+        return self.output_per != "sample"
 
     def check_mixed(self) -> None:  # noqa: B027 - most kinds have nothing to refuse
         """Refuse mixtures of samples where there are none.
@@ -224,7 +230,3 @@ def kinds() -> tuple[str, ...]:
     """The names of all kinds of target: of the modules beside this one."""
     modules = pkgutil.iter_modules(importlib.import_module("tunesmith.target").__path__)
     return tuple(module.name.removesuffix("_") for module in modules if not module.ispkg and module.name != "base")
-
-
-def _unit(per_token: bool) -> str:
-    return "token" if per_token else "sample"

@@ -14,7 +14,10 @@ from tunesmith.target.shared.one_class import OneClass
 
 @final
 class ClassTarget(OneClass):
-    """Classes without an order; where samples were mixed, a batch has class probabilities ``(B, K)``."""
+    """Classes without an order.
+
+    A batch has class indices ``(B,)`` int64 or, where samples were mixed, class probabilities ``(B, K)`` float32.
+    """
 
     name = "class"
     plural = "classes"

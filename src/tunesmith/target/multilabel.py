@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @final
 class MultilabelTarget(Target):
-    """Labels, 0 or 1 ``(N, K)``, float32.
+    """Labels, 0 or 1 ``(N, K)``, float32; ``(B, K)`` in a batch.
 
     The prediction table has ``target_<label>``, 0 or 1, where known, ``label``, those given, and ``p_<label>``.
     """

@@ -17,7 +17,11 @@ from tunesmith.target.shared.one_class import OneClass
 
 @final
 class OrdinalTarget(OneClass):
-    """Classes in an order; the prediction table also has ``level``, their mean by the probabilities, from 0."""
+    """Classes in an order.
+
+    A batch has class indices ``(B,)`` int64. The prediction table also has ``level``, the mean of the classes by their
+    probabilities, from 0.
+    """
 
     name = "ordinal"
     plural = "classes in an order"

@@ -27,6 +27,10 @@ SHOWN = 5
 class SpanTarget(Target):
     """The accepted answers to a question, each with its first character; none where it has no answer.
 
+    A batch has a mapping: ``span``, first and last token of the answer ``(B, 2)``; ``begins`` and ``ends``, the
+    characters that each token begins at and ends in front of ``(B, T)``, negative outside the text; ``question``, the
+    number of the question that a sample is a window of ``(B,)``.
+
     Tables have a row per question: the best answer over its windows.
     """
 
@@ -35,7 +39,7 @@ class SpanTarget(Target):
     title = "questions"
     loss = "cross_entropy"
     head = "tokens"
-    per_token = True
+    output_per = "token"
 
     def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
         """Number of questions with an answer and without ``(K,)``."""

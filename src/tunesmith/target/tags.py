@@ -22,6 +22,10 @@ from tunesmith.target.table.strata import Floats, Ints
 class TagsTarget(Target):
     """The class indices of a text's words, a tuple per sample.
 
+    A batch has a mapping: ``tokens``, what each token is to give ``(B, T)`` int64, `IGNORED` where it does not count;
+    ``starts``, the token at which each word begins ``(B, W)``, -1 where no token of it is there, `IGNORED` behind a
+    sample's last word; and ``words``, their tags ``(B, W)``.
+
     A test's table has a tag for each word, with blanks between them, ``_`` for a word that was cut off; a prediction's
     has a row per entity, with its place in the text, or per word, where the tags are none of entities.
     """
@@ -33,7 +37,7 @@ class TagsTarget(Target):
     total = "all words"
     loss = "cross_entropy"
     head = "tokens"
-    per_token = True
+    output_per = "token"
 
     def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
         """Number of words with each tag ``(K,)``."""

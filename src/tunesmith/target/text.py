@@ -16,13 +16,16 @@ from tunesmith.target.result.sequences import Sequences, written
 
 @final
 class TextTarget(Target):
-    """The text to be written of another, a string per sample."""
+    """The text to be written of another, a string per sample.
+
+    A batch has what each token is to give ``(B, T)`` int64, `IGNORED` where it does not count.
+    """
 
     name = "text"
     plural = "texts to be written"
     loss = "cross_entropy"
     head = "language_model"
-    per_token = True
+    output_per = "token"
 
     def cache_key(self) -> dict[str, str]:
         """What is read goes through a backbone together with what is to be written."""

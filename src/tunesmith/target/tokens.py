@@ -17,13 +17,16 @@ from tunesmith.target.table.cells import Cells, Found
 
 @final
 class TokensTarget(Target):
-    """Nothing per sample, such as 0: the samples themselves are what is to be learnt."""
+    """Nothing per sample, such as 0: the samples themselves are what is to be learnt.
+
+    A batch has what each token is to give ``(B, T)`` int64, `IGNORED` where it does not count.
+    """
 
     name = "tokens"
     plural = "plain texts"
     loss = "cross_entropy"
     head = "language_model"
-    per_token = True
+    output_per = "token"
     written = True
 
     def cache_key(self) -> dict[str, str]:

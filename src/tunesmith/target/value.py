@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @final
 class ValueTarget(Target):
-    """Values in their own units ``(N, K)``, float32.
+    """Values in their own units ``(N, K)``, float32; ``(B, K)`` in a batch.
 
     The prediction table has ``target_<value>``, where known, and ``<value>``; one that is called as the first column or
     as a column of the truth stands as ``predicted_<value>``.

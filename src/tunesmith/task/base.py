@@ -19,8 +19,8 @@ from tunesmith.contract.tree import fold, leaves, map_tree
 from tunesmith.errors import raise_together
 from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
-from tunesmith.task.joint import LM, lm_loss_weight_mistakes, stream_counts, stream_terms
 from tunesmith.task.kind import Kind, head_mistakes, without_padding
+from tunesmith.task.loss.joint import LM, lm_loss_weight_mistakes, stream_counts, stream_terms
 from tunesmith.task.loss.loss import loss_mistakes, mean_loss
 from tunesmith.task.loss.term import Term, objective, share_of_step
 from tunesmith.task.metric.metric import scalar_mistakes
@@ -259,7 +259,7 @@ class Task(LightningModule, Kind):
         self.log("train/loss_step", own.detach(), on_step=True, on_epoch=False, prog_bar=True)
         totals, batches = batch.get("totals"), self.trainer.accumulate_grad_batches
         return share_of_step(
-            terms | stream_terms(self, batch), self.term_weights, totals, batches, of(self.spec.target).per_token
+            terms | stream_terms(self, batch), self.term_weights, totals, batches, of(self.spec.target).dense
         )
 
     def training_terms(self, batch: Batch) -> dict[str, Term]:

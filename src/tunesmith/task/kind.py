@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from tunesmith.contract.batch import Batch, Outputs
+from tunesmith.contract.batch import IGNORED, Batch, Outputs
 from tunesmith.contract.protocols import Head, HeadTraits
 from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import Tree, select
@@ -25,7 +25,7 @@ class Counted(NamedTuple):
     """What the loss of a batch is the mean over.
 
     Attributes:
-        outputs: ``(M, K)``: of the M samples, or of the tokens that count; ``(M, V, K)`` where there are V views.
+        outputs: ``(M, K)``: of the M samples, or of the tokens or pixels that count; ``(M, V, K)`` of V views.
         target: Of each of them, as the data have it.
         weight: Of each of them ``(M,)``, where the data have weights.
     """
@@ -33,6 +33,19 @@ class Counted(NamedTuple):
     outputs: Tensor
     target: Tensor
     weight: Tensor | None = None
+
+
+def counted_positions(outputs: Tensor, target: Tensor, weight: Tensor | None) -> Counted:
+    """Select the positions that count, those of each sample in their order and with its weight.
+
+    Args:
+        outputs: Of every position, such as a token or a pixel ``(B, …, K)``.
+        target: What each is to give ``(B, …)``, `IGNORED` where a position does not count.
+        weight: Of each sample ``(B,)``, where the data have weights.
+    """
+    counts = target != IGNORED
+    spread = None if weight is None else weight.view(-1, *[1] * (target.ndim - 1)).expand_as(target)[counts]
+    return Counted(outputs[counts], target[counts], spread)
 
 
 class Kind(ABC):
@@ -162,14 +175,14 @@ class Kind(ABC):
 
 
 def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
-    """Say so where a head does not say what it needs, or has outputs per sample where they are due per token, or so."""
+    """Say so where a head does not say what it needs, or gives outputs for something else than the target has."""
     traits = HeadTraits.of(head)
     if traits.needs is None:
         yield (
             f"Expected {type(head).__name__} to say which features it takes but it has no attribute 'needs'; give it "
             "one, such as needs = Needs(pooled=True), with Needs from tunesmith.contract.features."
         )
-    yield from of(spec.target).head_mistakes(type(head).__name__, traits.per_token)
+    yield from of(spec.target).head_mistakes(type(head).__name__, traits.output_per)
 
 
 def as_tensor(target: Tree) -> Tensor:

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from tunesmith.contract.batch import IGNORED
 from tunesmith.contract.protocols import Backbone
-from tunesmith.modality.text import TextPreprocess
+from tunesmith.modality.base import of
 from tunesmith.task.metric.perplexity import Perplexity, TokenAccuracy, mean_of_texts
 from tunesmith.task.sequence import aligned
 
@@ -26,7 +26,7 @@ KINDS = {
 
 def attention_mistakes(backbone: Backbone, attention: str) -> Iterator[str]:
     """Say so where a backbone reads otherwise than a task wants."""
-    own = backbone.preprocess.attention if isinstance(backbone.preprocess, TextPreprocess) else ""
+    own = backbone.preprocess.attention
     if own != attention:
         fits = {"bidirectional": "masked_lm", "causal": "causal_lm", "encoder_decoder": "seq2seq"}
         way = f"; use task={fits[own]}" if own in fits else ""

@@ -13,7 +13,7 @@ from torchmetrics import MetricCollection
 
 from tunesmith.contract.batch import IGNORED, Batch
 from tunesmith.task.base import Task
-from tunesmith.task.kind import Counted, as_tensor
+from tunesmith.task.kind import Counted, as_tensor, counted_positions
 from tunesmith.task.metric.metric import update
 
 
@@ -28,10 +28,7 @@ class SequenceTask(Task, ABC):
 
     def counted(self, outputs: Tensor, batch: Batch) -> Counted:
         """The positions that count, of all samples in their order, each with its sample's weight."""
-        target, weight = aligned(self.of_tokens(batch), outputs.shape[1]), batch.get("weight")
-        counts = target != IGNORED
-        spread = None if weight is None else weight.unsqueeze(1).expand_as(target)[counts]
-        return Counted(outputs[counts], target[counts], spread)
+        return counted_positions(outputs, aligned(self.of_tokens(batch), outputs.shape[1]), batch.get("weight"))
 
     def of_tokens(self, batch: Batch) -> Tensor:
         """What each token is to give ``(B, T)``."""

@@ -38,6 +38,7 @@ CROSSED = {
     "gates": ["middle", "boundary"],
     "lora": ["middle"],
     "chain": ["middle"],
+    "masks": ["middle"],
     "l2_sp": ["middle"],
     "without_validation": ["middle"],
     "waiting": ["middle", "start of the third", "third epoch", "fourth epoch"],

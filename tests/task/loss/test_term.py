@@ -45,14 +45,14 @@ def test_shares_of_terms_that_count_different_things_add_up_to_the_mean_of_each(
     found = 0.0
     for i in range(3):
         own = {name: Term.of_sum(torch.tensor(batches[i]).sum(), len(batches[i])) for name, batches in values.items()}
-        found += float(share_of_step(own, weights, totals, 4, ragged=False)) / 4
+        found += float(share_of_step(own, weights, totals, 4, uneven=False)) / 4
     assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_full_batch_of_a_step_keeps_its_bits():
     mean = torch.tensor(1 / 3)
     for totals, batches in ((None, 1), ({"target": 21.0}, 3)):
-        assert share_of_step({"target": Term(mean, 7)}, {}, totals, batches, ragged=False) is mean
+        assert share_of_step({"target": Term(mean, 7)}, {}, totals, batches, uneven=False) is mean
 
 
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1), nn.MSELoss()])
@@ -65,7 +65,7 @@ def test_torchs_own_losses_are_terms_too(loss):
     for rows in (slice(0, 4), slice(4, 7)):
         own = outputs[rows]
         term = Term(mean_loss(loss, own, target[rows], None), len(own))
-        share = share_of_step({"target": term}, {}, {"target": 7.0}, 2, ragged=False) / 2
+        share = share_of_step({"target": term}, {}, {"target": 7.0}, 2, uneven=False) / 2
         found += torch.autograd.grad(share, outputs)[0]
     assert torch.allclose(found, whole, atol=1e-7)
 
@@ -103,6 +103,7 @@ def kinds(tmp_path, small_text):
     text = [*decoder, "data.group_by_length=false", "head.dropout=0", "trainer.gradient_clip_val=null"]
     return {
         "class": [],
+        "mask": ["data=synthetic_masks", "data.samples=60", "task=segmentation"],
         "weighted": ["data=image_table", f"data.file={images}/table.csv", "data.labels=label", "data.weight=weight"],
         "tags": ["data=token_table", f"data.file={tags}", "task=token_classification", *text, "data.split.val=0.15"],
         "joint": ["data=text_table", f"data.file={texts}", "task=joint", "data.unlabelled=train", *text],
@@ -118,7 +119,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["class", "weighted", "tags", "joint"])
+@pytest.mark.parametrize("kind", ["class", "mask", "weighted", "tags", "joint"])
 @pytest.mark.parametrize("way", WAYS)
 def test_one_gradient(way, kind, kinds, quick, tmp_path):
     size, words = WAYS[way]
@@ -126,7 +127,9 @@ def test_one_gradient(way, kind, kinds, quick, tmp_path):
     assert differing(trained(quick, tmp_path / "parts", size, *kinds[kind], *words), whole) == []
 
 
-@pytest.mark.parametrize(("kind", "way"), [("class", "accumulated"), ("tags", "micro-batches")])
+@pytest.mark.parametrize(
+    ("kind", "way"), [("class", "accumulated"), ("tags", "micro-batches"), ("mask", "micro-batches")]
+)
 def test_without_totals_it_is_another_one(kind, way, kinds, quick, tmp_path, monkeypatch):
     """Negative control: what a trainer makes of plain means."""
     size, words = WAYS[way]

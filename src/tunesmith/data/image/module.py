@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -62,6 +62,9 @@ class ImageData(TableData, ABC):
 
     preprocess: ImagePreprocess
     modality = MODALITY.name
+
+    split_dataset: ClassVar[type[ImageDataset]] = ImageDataset
+    """What serves a split; sources whose targets follow the image, such as masks, have one of their own."""
 
     def __init__(
         self,
@@ -153,7 +156,7 @@ class ImageData(TableData, ABC):
 
     def plain(self, rows: Ints) -> ImageDataset:
         """Rows of the table as in evaluation, decoded when they are asked for."""
-        return ImageDataset(self.table.samples, self.table.targets, rows, self.decoder())
+        return self.split_dataset(self.table.samples, self.table.targets, rows, self.decoder())
 
     def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Tensor:
         """Normalise uint8 images ``(C, H, W)`` to ``(B, 3, H, W)``."""
@@ -189,7 +192,9 @@ class ImageData(TableData, ABC):
             return self._datasets.setdefault(key, made)
         rows, table = self.indices[split], self.table
         augmentation = self.augmentation() if training else None
-        dataset = ImageDataset(table.samples, table.targets, rows, decoder, augmentation, self.seed, table.weights)
+        dataset = self.split_dataset(
+            table.samples, table.targets, rows, decoder, augmentation, self.seed, table.weights
+        )
         # What is kept of train is what training sees, and nobody keeps views of a test.
         if training == (split == "train") and not (tested and self.test_views != "none"):
             dataset.kept = self._kept(split)

@@ -23,7 +23,7 @@ from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.record import disk_space
 from tunesmith.run.resume import loop_state
 from tunesmith.task.base import Task
-from tunesmith.task.joint import stream_terms
+from tunesmith.task.loss.joint import stream_terms
 from tunesmith.task.loss.term import objective
 from tunesmith.task.optimization.freeze import frozen_names
 

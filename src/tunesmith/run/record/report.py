@@ -21,11 +21,8 @@ from tunesmith.task.calibration import Calibration
 FEW = 20
 """Classes that are still printed one by one."""
 
-_PERCENT = (
-    *("accuracy", "top5_accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "exact_match", "f1"),
-    "token_accuracy",
-    *("entity_precision", "entity_recall", "entity_f1"),
-)
+_SHARES = ("accuracy", "f1", "exact_match", "iou", "entity_precision", "entity_recall")
+"""What the names of metrics end with that are shown in percent."""
 
 
 def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
@@ -141,7 +138,7 @@ def save(outcome: Outcome, folder: Path) -> None:
 
 
 def _number(name: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if name in _PERCENT else f"{value:.4f}"
+    return f"{100 * value:.2f} %" if name.endswith(_SHARES) else f"{value:.4f}"
 
 
 def places(named: Mapping[str, Path | str | None], images: Sequence[Path]) -> Table:

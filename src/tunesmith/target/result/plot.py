@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from tunesmith.target.result.samples import SamplePredictions
@@ -17,7 +20,11 @@ def draw_confusion_matrix(predictions: SamplePredictions) -> Figure:
     assert predictions.targets is not None
     names = predictions.class_names
     found = multiclass_confusion_matrix(torch.tensor(predictions.labels), torch.tensor(predictions.targets), len(names))
-    counts = found.numpy()
+    return draw_counts(found.numpy(), names)
+
+
+def draw_counts(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """A confusion matrix ``(K, K)``, true class by predicted class, shaded by the share of the row."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(12.0, 3.0 + 0.55 * len(names))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+def commonest(spec: DataSpec) -> tuple[Tensor, str]:
+    """Give the class that is commonest in train, as probabilities ``(K,)``, and its name."""
+    import torch  # takes 2 s to import, and the comparison of runs does without
+
+    counts = torch.tensor(spec.train_counts)
+    common = int(counts.argmax())
+    return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
+
+
 class OneClass(Target, ABC):
     """A class index per sample ``(N,)``, int64.
 
@@ -79,11 +88,7 @@ class OneClass(Target, ABC):
 
     def always(self, spec: DataSpec) -> tuple[Tensor, str]:
         """The commonest class."""
-        import torch  # takes 2 s to import, and the comparison of runs does without
-
-        counts = torch.tensor(spec.train_counts)
-        common = int(counts.argmax())
-        return torch.nn.functional.one_hot(torch.tensor(common), len(counts)).float(), spec.class_names[common]
+        return commonest(spec)
 
     def quoted(self, name: str) -> str:
         """The class's name, marked as one."""

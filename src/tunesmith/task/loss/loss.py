@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tunesmith.errors import ConfigError
-from tunesmith.target.base import PER_TOKEN, of
+from tunesmith.target.base import DENSE, of
 
 Weighting = Literal["auto"] | Sequence[float] | None
 
@@ -25,7 +25,7 @@ class Loss(nn.Module, ABC):
     """
 
     targets: ClassVar[tuple[str, ...]]
-    """Kinds of target, as `DataSpec` has them, that the loss is for; `PER_TOKEN` for all with an output per token."""
+    """Kinds of target, as `DataSpec` has them, that the loss is for; `DENSE` for all with many outputs per sample."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Loss(nn.Module, ABC):
 class CrossEntropy(Loss):
     """Cross-entropy of the softmax with a class ``(B,)`` or, where samples were mixed, class probabilities ``(B, K)``.
 
-    Where there is an output a token, B counts tokens.
+    Where there is an output per token or pixel, B counts those.
 
     Args:
         label_smoothing: Share of the target that is spread over all classes, from 0 to below 1.
@@ -59,7 +59,7 @@ class CrossEntropy(Loss):
         ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
     """
 
-    targets = ("class", PER_TOKEN)
+    targets = ("class", DENSE)
     weight: Tensor | None
     shift: Tensor | None
 
@@ -215,7 +215,7 @@ def _given(weights: Sequence[float] | str | None, number: int, name: str) -> Ten
 # ── what every loss can be asked ────────────────────────────────────────────────────────────────────────────────────
 
 _TORCH: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.CrossEntropyLoss: ("class", PER_TOKEN),
+    nn.CrossEntropyLoss: ("class", DENSE),
     nn.BCEWithLogitsLoss: ("multilabel",),
     nn.MultiLabelSoftMarginLoss: ("multilabel",),
     **dict.fromkeys((nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss), ("value",)),

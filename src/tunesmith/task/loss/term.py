@@ -45,7 +45,7 @@ def objective(terms: Terms, weights: Mapping[str, float]) -> Tensor:
 
 
 def share_of_step(
-    terms: Terms, weights: Mapping[str, float], totals: Mapping[str, float] | None, batches: int, ragged: bool
+    terms: Terms, weights: Mapping[str, float], totals: Mapping[str, float] | None, batches: int, uneven: bool
 ) -> Tensor:
     """Give the loss whose gradients add up to that of the mean over the whole optimizer batch.
 
@@ -58,12 +58,12 @@ def share_of_step(
         weights: Of the terms, by name; 1 where one has none.
         totals: Count of each term in all batches of the step, in this process; ``None`` where this batch is all of it.
         batches: What the trainer divides by.
-        ragged: Whether processes may have different counts.
+        uneven: Whether processes may have different counts.
     """
     shares: dict[str, Tensor] = {}
     for name, term in terms.items():
         total = term.count if totals is None else totals[name] / batches
-        if ragged:
+        if uneven:
             total = mean_of_processes(total, term.mean.device)
         # Full batches of a step keep their bits.
         shares[name] = term.mean if total in (0, term.count) else term.mean * (term.count / total)

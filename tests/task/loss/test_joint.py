@@ -19,7 +19,7 @@ from tunesmith.run.record.quiet import quiet
 from tunesmith.run.reproduce import reproduce
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.train import train
-from tunesmith.task import joint
+from tunesmith.task.loss import joint
 
 JOINT = ["task=joint", "data.unlabelled=train", "backbone.weights=null"]
 
