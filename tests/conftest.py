@@ -146,7 +146,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], None]:
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, str, Any, str], None]:
     """Check that a module cannot be imported with a library, by its name, whose class or module lacks a name."""
-    check = runpy.run_path(str(Path(__file__).with_name("lost_names.py")))["require_refusal"]
+    check = runpy.run_path(str(Path(__file__).with_name("compat") / "lost_names.py"))["require_refusal"]
     return functools.partial(check, monkeypatch)
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 
+from tunesmith.compat.required import assign
 from tunesmith.data.randomness import preserved
 from tunesmith.run.record.quiet import quiet
 from tunesmith.run.session import FOLDER_VARIABLE
@@ -67,13 +68,14 @@ def announced(folder: Path) -> Iterator[None]:
 def _settings() -> Iterator[None]:
     """Put torch's settings back: a trainer that is told nothing of them takes those that it finds."""
     deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    cudnn = {name: getattr(torch.backends.cudnn, name) for name in ("benchmark", "deterministic")}
     threads = torch.get_num_threads()
     try:
         yield
     finally:
         if torch.are_deterministic_algorithms_enabled() != deterministic[0]:
             torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = cudnn
+        for name, value in cudnn.items():
+            assign("torch", torch.backends.cudnn, name, value)
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
