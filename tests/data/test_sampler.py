@@ -238,10 +238,10 @@ def test_orders_are_those_that_recorded_runs_had():
     ]
     by_lengths = EpochSampler(12, seed=3, lengths=Lengths(torch.arange(12) % 5, 2))
     assert order(by_lengths, 2) == [5, 10, 1, 11, 3, 8, 2, 7, 4, 9, 6, 0]
-    assert beside(EpochSampler(4, seed=3, stream=Stream(3, 2)), 2) == [
+    assert beside(EpochSampler(4, seed=3, streams={"a": Stream(3, 2)}), 2) == [
         *(((5, 0), (5, 2)), ((6, 1), (6, 2)), ((6, 0), (7, 0)), ((7, 2), (7, 1))),
     ]
     stream = Stream(6, 2, Lengths(torch.arange(6), 2))
-    assert beside(EpochSampler(4, seed=3, stream=stream), 2) == [
+    assert beside(EpochSampler(4, seed=3, streams={"a": stream}), 2) == [
         *(((3, 5), (3, 4)), ((2, 3), (3, 3)), ((3, 2), (3, 1)), ((2, 0), (3, 0))),
     ]

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import IGNORED
@@ -24,6 +23,9 @@ from tunesmith.target.result.predictions import Answers, Drawings, Predictions, 
 from tunesmith.target.shared.one_class import commonest
 from tunesmith.target.table.check import check_all_present, indicators
 from tunesmith.target.table.strata import Floats, Ints
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST = 255
 """Classes at the most, so that a mask fits into bytes with one value left for what does not count."""

@@ -136,11 +136,11 @@ def test_there_are_no_shots_of_what_has_no_classes(kind):
 def test_the_fewest_and_the_most_folds_and_shots():
     data = table()
     assert [len(rows) for rows in held(data, 2, val=0)] == [60, 60]
-    assert len(held(data, 48, by="stratified", val=0)) == 48  # as many as the rarest class has pictures
+    assert len(held(data, 48, by="stratified", val=0)) == 48  # as many as the rarest class has images
     rows = np.arange(120)
     assert np.bincount(data.targets[few(data, rows, 1, 0)]).tolist() == [1, 1]
     assert np.bincount(data.targets[few(data, rows, 48, 0)]).tolist() == [48, 48]
-    with pytest.raises(DataError, match=r"at least 49 pictures of 'b' in train for data\.split\.shots but got 48"):
+    with pytest.raises(DataError, match=r"at least 49 images of 'b' in train for data\.split\.shots but got 48"):
         few(data, rows, 49, 0)
     with pytest.raises(DataError, match="shots to be at least 1 but got -1"):
         few(data, rows, -1, 0)

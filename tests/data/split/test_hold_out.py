@@ -50,7 +50,7 @@ def classes(targets, groups=None, names=("a", "b", "c")):
 
 @pytest.mark.parametrize("count", [0, 20, 21])
 def test_both_parts_hold_something(count):
-    with pytest.raises(DataError, match=f"between 1 and 19 pictures for val but split.val asks for {count}"):
+    with pytest.raises(DataError, match=f"between 1 and 19 images for val but split.val asks for {count}"):
         hold_out(table("value"), np.arange(20), "val", count, "random", 0)
     for most in (1, 19):
         rest, held = hold_out(table("value"), np.arange(20), "val", most, "random", 0)
@@ -65,7 +65,7 @@ def test_each_part_holds_every_class():
     for count in (2, 4):
         with pytest.raises(DataError, match=f"each of the 3 classes but val gets {count} of 6"):
             hold_out(data, np.arange(6), "val", count, "stratified", 0)
-    with pytest.raises(DataError, match="at least two pictures of every class to take val from but got 1 of class 'b'"):
+    with pytest.raises(DataError, match="at least two images of every class to take val from but got 1 of class 'b'"):
         hold_out(classes([0, 0, 0, 1, 2, 2]), np.arange(6), "val", 3, "stratified", 0)
     with pytest.raises(DataError, match="but got 0 of class 'c'"):
         hold_out(classes([0, 0, 1, 1]), np.arange(4), "val", 2, "stratified", 0)
@@ -86,7 +86,7 @@ def test_whole_groups_come_as_near_as_they_can_to_the_size_and_to_the_classes():
     for count in range(1, 21):
         rest, held = hold_out(data, np.arange(21), "val", count, "group", 0)
         assert abs(len(held) - count) <= 1 and len(rest) and not set(groups[rest]) & set(groups[held])
-    # Eight groups of two pictures, each of one class: of so many, half of each class is the best.
+    # Eight groups of two images, each of one class: of so many, half of each class is the best.
     groups, targets = np.repeat(np.arange(8), 2), np.repeat([0, 1, 0, 1, 0, 1, 0, 1], 2)
     for seed in range(5):
         _, held = hold_out(classes(targets, groups), np.arange(16), "val", 8, "group", seed)

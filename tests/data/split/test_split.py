@@ -148,7 +148,8 @@ def test_a_group_of_data_that_come_split_stands_in_one_part():
 def tagged(*tags, **columns):
     """Texts of some words, each with a tag of three."""
     names = np.array([f"t{i}" for i in range(len(tags))])
-    return Table([("w",) * len(t) for t in tags], list(tags), ("O", "B", "I"), names, 0, kind="tags", **columns)
+    texts = [("w",) * len(t) for t in tags]
+    return Table(texts, list(tags), ("O", "B", "I"), names, kind="tags", modality="text", **columns)
 
 
 def test_a_tag_that_train_lacks_is_no_error_but_a_class_is_and_a_label():

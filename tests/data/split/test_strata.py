@@ -96,14 +96,14 @@ def test_what_is_too_rare_goes_together_or_with_the_commonest():
 @pytest.mark.parametrize("kind", ["text", "tokens"])
 def test_what_is_neither_class_nor_label_nor_value_is_one_stratum(kind):
     texts = [("a",), ("b",), ("c",)]
-    data = Table(texts, ["x", "y", "z"], ("text",), np.array(["1", "2", "3"]), 0, kind=kind)
+    data = Table(texts, ["x", "y", "z"], ("text",), np.array(["1", "2", "3"]), kind=kind, modality="text")
     assert of(data).tolist() == [0, 0, 0]
 
 
 def test_a_text_counts_by_its_rarest_tag():
     texts = [("a", "b")] * 5
     tags = [(0, 0), (0, 1), (0, 0), (1, 0), (0, 0)]
-    data = Table(texts, tags, ("O", "B"), np.array(list("12345")), 0, kind="tags")
+    data = Table(texts, tags, ("O", "B"), np.array(list("12345")), kind="tags", modality="text")
     found = of(data)
     assert found[1] == found[3] != found[0] == found[2] == found[4]
     assert composition(data, np.arange(5)).tolist() == [[1, 0, 1], [1, 1, 1], [1, 0, 1], [1, 1, 1], [1, 0, 1]]

@@ -97,7 +97,7 @@ def test_a_line_is_a_text(files):
         ({"a.txt": "good\n" + "x" * 101}, {}, r"at most 100 characters in \S+a\.txt but line 2 has 101"),
         ({"a.txt": TEXT}, {"block_size": 65}, r"data\.block_size to be at most the 64 tokens .* but got 65"),
         ({"a.txt": TEXT}, {"block_size": 1}, r"data\.block_size to be null or at least 2 tokens but got 1"),
-        ({"a.txt": TEXT}, {"hidden": 0}, r"data\.hidden to be above 0 and at most 1 but got 0"),
+        ({"a.txt": TEXT}, {"mlm_probability": 0}, r"data\.mlm_probability to be above 0 and at most 1 but got 0"),
     ],
 )
 def test_each_mistake_is_one_sentence(files, named, options, sentence, monkeypatch):

@@ -174,7 +174,7 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
         ),
         (
             ["task.lm_loss_weight=0"],
-            r"task\.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification",
+            r"task\.lm_loss_weight to be above 0 with data\.unlabelled but got 0; use task=classification",
         ),
         (["policy=linear_probe"], r"a policy that trains the backbone for task\.lm_loss_weight=0\.1"),
         (["task.lm_loss_weight=-1"], r"task\.lm_loss_weight to be 0 or more but got -1\."),

@@ -118,7 +118,12 @@ def unlabelled(plan: Plan) -> Iterator[str]:
             f"Expected texts without labels for task.lm_loss_weight={weight} but got none; give "
             "data.unlabelled=<file>, or data.unlabelled=train for the training texts themselves."
         )
-    if given and not weight:
+    if given and weight == 0:
+        yield (
+            "Expected task.lm_loss_weight to be above 0 with data.unlabelled but got 0; use task=classification without "
+            "them to see what it gives."
+        )
+    if given and weight is None:
         yield (
             "Expected no data.unlabelled for a task that learns from labels alone but got some; use task=joint, or "
             "leave it out."
