@@ -120,8 +120,8 @@ def unlabelled(plan: Plan) -> Iterator[str]:
         )
     if given and weight == 0:
         yield (
-            "Expected task.lm_loss_weight to be above 0 with data.unlabelled but got 0; use task=classification without "
-            "them to see what it gives."
+            "Expected task.lm_loss_weight to be above 0 with data.unlabelled but got 0; use task=classification "
+            "without them to see what it gives."
         )
     if given and weight is None:
         yield (
