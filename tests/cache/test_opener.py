@@ -23,9 +23,9 @@ def _same_weights(monkeypatch):
 
     make = assemble.build
 
-    def seeded(node, **more):
+    def seeded(node, *trust, **more):
         torch.manual_seed(0)
-        return make(node, **more)
+        return make(node, *trust, **more)
 
     monkeypatch.setattr(assemble, "build", seeded)
 

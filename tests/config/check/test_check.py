@@ -91,7 +91,7 @@ def test_a_target_that_is_no_class(cfg):
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        ("head", ("feature_dim", "num_outputs", "stage_dims", "target", "lm_head")),
+        ("head", ("feature_dim", "num_outputs", "stage_dims", "map_info", "target", "lm_head")),
         ("loggers", ()),
         ("logger.x", ("folder", "record")),
         ("task.metrics", ()),

@@ -25,7 +25,7 @@ SAME = [
     "lightning.pytorch.callbacks.LearningRateMonitor",
     "lightning.pytorch.callbacks.RichProgressBar",
     "lightning.pytorch.callbacks.progress.rich_progress.RichProgressBarTheme",
-    "tunesmith.contract.preprocess.ImagePreprocess",
+    "tunesmith.modality.image.ImagePreprocess",
 ]
 
 
