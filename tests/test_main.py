@@ -168,7 +168,7 @@ def seen(monkeypatch):
 
     class Stub:
         @staticmethod
-        def train(cfg):
+        def train(cfg, session=None):
             calls.append(cfg)
             if cfg.seed == 1:
                 raise DataError("Expected a file but got none.")
