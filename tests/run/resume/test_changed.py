@@ -66,7 +66,8 @@ def test_another_configuration_is_refused_with_the_difference_unless_it_is_asked
     with pytest.raises(RunError, match=r"got trainer.max_epochs 3 instead of 2: .*resume_force=true"):
         resume.find(*typed(monkeypatch, folder, "trainer.max_epochs=3"))
     before = edit(folder)["config_hash"]
-    train(*typed(monkeypatch, folder, "trainer.max_epochs=3", "resume_force=true"))
+    cfg, session = typed(monkeypatch, folder, "trainer.max_epochs=3", "resume_force=true")
+    train(cfg, session=session)
     record = edit(folder)
     assert any("max_epochs 3 instead of 2" in sentence for sentence in record["resumed"][0]["said"])
     assert record["status"] == "completed" and record["config_hash"] != before
@@ -219,13 +220,9 @@ def test_what_may_be_asked_for():
 def test_what_is_asked_for_takes_the_place_of_what_was():
     cfg = OmegaConf.create({"a": {"b": 1, "c": 2}, "x": [1], "y": 3})
     OmegaConf.set_struct(cfg, True)
-    assert changed.apply(cfg, {"y": 3, "x": [1], "a": {"b": 1, "c": 2}}) == []
-    assert changed.apply(cfg, {"y": 4, "x": [2], "a": {"b": 1}, "new": "z"}) == [
-        "y 4 instead of 3",
-        "another x",
-        "another a",
-        "new z instead of None",
-    ]
+    assert changed.apply(cfg, {"y": 3, "x": [1], "a": {"b": 1, "c": 2}}) == (cfg, [])
+    cfg, differences = changed.apply(cfg, {"y": 4, "x": [2], "a": {"b": 1}, "new": "z"})
+    assert differences == ["y 4 instead of 3", "another x", "another a", "new z instead of None"]
     assert cfg == {"a": {"b": 1}, "x": [2], "y": 4, "new": "z"}
 
 
