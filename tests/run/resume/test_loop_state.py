@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torchmetrics import CatMetric, MeanMetric
 
+from tunesmith.compat import lightning
 from tunesmith.run.resume import loop_state
 
 CPU = torch.device("cpu")
@@ -108,21 +109,20 @@ def all_at(number):
 @pytest.mark.parametrize("batch", [0, 4])
 def test_counters_are_those_between_two_batches(batch):
     state = loops()
-    loop_state.settle(state, epoch=2, batch=batch)
+    lightning.settle(state, epoch=2, batch=batch)
     begun = {"ready": 3, "started": 3, "processed": 2, "completed": 2} if batch else all_at(2)
     assert state["epoch_progress"] == {"total": begun, "current": begun}
     progress = state["epoch_loop.batch_progress"]
     assert progress == {"total": all_at(8), "current": all_at(batch), "is_last_batch": False}
 
 
-@pytest.mark.parametrize(("batch", "restarting"), [(0, False), (3, True)])
-def test_only_the_start_of_an_epoch_is_entered_as_one(batch, restarting):
+def test_the_start_of_an_epoch_is_entered_as_one():
     epoch_loop = SimpleNamespace(restarting=True)
-    loop_state.enter(SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=epoch_loop)), {"batch": batch})
-    assert epoch_loop.restarting is restarting
+    lightning.begin_epoch(SimpleNamespace(fit_loop=SimpleNamespace(epoch_loop=epoch_loop)))
+    assert epoch_loop.restarting is False
 
 
 def test_what_lightning_did_on_its_way_in_is_undone():
     loop = SimpleNamespace(epoch_loop=SimpleNamespace(_batches_that_stepped=8), _restarting=True)
-    loop_state.settled_in(SimpleNamespace(fit_loop=loop), {"stepped": 7})
+    lightning.undo_restart(SimpleNamespace(fit_loop=loop), 7)
     assert loop.epoch_loop._batches_that_stepped == 7 and loop._restarting is False
