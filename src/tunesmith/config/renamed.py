@@ -197,7 +197,8 @@ def checkpoint(found: dict[str, Any]) -> dict[str, Any]:
     phases = renamed.get("phases")
     if isinstance(phases, dict) and "decisions" in phases:
         phases["transitions"] = phases.pop("decisions")
-    throughput = renamed.get("callbacks", {}).get("Throughput")
+    callbacks = renamed.get("callbacks")
+    throughput = callbacks.get("Throughput") if isinstance(callbacks, dict) else None
     if isinstance(throughput, dict) and "images" in throughput:
         throughput["samples"] = throughput.pop("images")
     return renamed

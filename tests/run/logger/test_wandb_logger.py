@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -123,7 +122,9 @@ def asked(monkeypatch):
 
 def test_a_server_that_does_not_answer_is_not_waited_for(asked, monkeypatch, caplog):
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
+    monkeypatch.delenv("WANDB_ERROR_REPORTING", raising=False)
     assert begin("auto", {"id": "a"}) == "a run"
+    assert os.environ["WANDB_ERROR_REPORTING"] == "false"  # the client would wait 20 s for its reports on itself
     assert asked == [("online", PATIENCE, LAST - 1, "a"), "teardown", ("offline", 90.0, 0.0, "a")]
     assert "logged offline; wandb sync uploads it later" in caplog.text
     monkeypatch.delenv("WANDB_API_KEY")
@@ -195,15 +196,13 @@ train(compose("train", [*words, f"paths.logs={sys.argv[2]}", f"logger={sys.argv[
 @pytest.mark.parametrize("server", ["dead", "hanging", "silenced"])
 def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
     """Seconds in W&B's calls, and of its threads beside training, in one run: two runs differ by more than it takes."""
-    records, ends = {}, {}
+    records = {}
     env = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # of an earlier test
     for logger in ("none", "wandb"):
-        start = time.monotonic()
         words = [sys.executable, "-c", SERVED, server, str(tmp_path / logger), logger]
         done = subprocess.run(words, check=True, capture_output=True, text=True, env=env | {"OMP_NUM_THREADS": "1"})
         (line,) = (line for line in done.stdout.splitlines() if line.startswith("Training:"))
         training, waited, beside = map(float, line.split()[1:])
-        ends[logger] = time.monotonic() - start - training
         assert waited + beside < 0.05 * training
         assert (waited > 0) == (logger == "wandb")  # negative control: what is counted is W&B's
         said = " ".join((done.stdout + done.stderr).split())
@@ -211,6 +210,5 @@ def test_a_server_out_of_reach_costs_no_training(server, tmp_path):
         (path,) = (tmp_path / logger).rglob("run.json")
         records[logger] = json.loads(path.read_text())
     assert all(record["status"] == "completed" for record in records.values())
-    assert ends["wandb"] < ends["none"] + 30
     (file,) = (tmp_path / "wandb").rglob("run-*/*.wandb" if server == "silenced" else "offline-run-*/*.wandb")
     assert read_file(file)["metrics"] == comparable(records["wandb"]["metrics"])
