@@ -10,15 +10,25 @@ import pytest
 import torch
 from torch import nn
 
+from tunesmith.data.module import TableData
 from tunesmith.errors import ConfigError, RunError, StoppedError
 from tunesmith.run.logger.metrics_logger import MetricsLog
 from tunesmith.run.resume import last_checkpoint
 from tunesmith.run.resume.last_checkpoint import LAST, LastCheckpoint, relocated
+from tunesmith.signals import Stop
 
 
-class Data:
+class Data(TableData):
+    """A data module of ours, of which only its place is asked."""
+
+    def __init__(self):
+        pass
+
     def start_at(self, epoch, batch):
         self.started = epoch, batch
+
+
+Data.__abstractmethods__ = frozenset()
 
 
 @pytest.fixture
@@ -43,9 +53,10 @@ def trainer(tmp_path):
     made.strategy = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)
 
     def save_checkpoint(path):
+        total, current = (dict.fromkeys(("ready", "started", "processed", "completed"), 6) for _ in range(2))
         state = {
-            "epoch_progress": {"total": {}, "current": {}},
-            "epoch_loop.batch_progress": {"total": {"completed": 6}, "current": {}},
+            "epoch_progress": {"total": {**total}, "current": {**current}},
+            "epoch_loop.batch_progress": {"total": total, "current": current, "is_last_batch": True},
         }
         checkpoint = {"loops": {"fit_loop": state}}
         made.callback.on_save_checkpoint(made, module(), checkpoint)
@@ -70,8 +81,7 @@ def last(trainer, tmp_path, now):
         trainer.callback.on_train_start(trainer, module())
         return trainer.callback
 
-    yield make
-    last_checkpoint.signals.now()
+    return make
 
 
 def positions(trainer):
@@ -167,14 +177,14 @@ def test_a_trial_run_saves_nothing(last, trainer):
 # ── signals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    monkeypatch.setattr(last_checkpoint.signals, "asked", lambda: signal.SIGUSR1)
+def asked():
+    stop = Stop()
+    stop.ask(signal.SIGUSR1)
+    return stop
 
 
-@pytest.mark.usefixtures("asked")
 def test_a_signal_saves_and_stops_where_that_can_be(last, trainer):
-    callback = last(every_n_minutes=None)
+    callback = last(every_n_minutes=None, stop=asked())
     trainer.accumulate_grad_batches = 2
     batch(callback, trainer, 1)
     assert not trainer.saved
@@ -186,10 +196,9 @@ def test_a_signal_saves_and_stops_where_that_can_be(last, trainer):
     assert positions(trainer)[1:] == [(1, 0, False)]
 
 
-@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_signal_stops_without_a_save_where_there_is_none_within_epochs_or_nothing_new(number, last, trainer):
-    callback = last()
+    callback = last(stop=asked())
     trainer.datamodule = object() if number else Data()
     with pytest.raises(StoppedError):
         batch(callback, trainer, number)
@@ -208,7 +217,7 @@ def test_a_signal_to_another_process_stops_this_one_too(last, trainer):
 def test_signals_wait_from_the_start_of_training_to_its_end(last, trainer, monkeypatch):
     said = []
     for name in ("later", "now", "obey"):
-        monkeypatch.setattr(last_checkpoint.signals, name, lambda name=name: said.append(name))
+        monkeypatch.setattr(Stop, name, lambda self, name=name: said.append(name))
     callback = last()
     assert said == ["later"]
     callback.on_train_end(trainer, module())
@@ -382,9 +391,9 @@ def test_the_start_of_an_epoch_is_entered_before_its_first_batch(state, trainer,
 
 
 @pytest.mark.usefixtures("lightning")
-def test_what_was_just_gone_on_from_is_not_saved_again_before_a_stop(state, trainer, tmp_path, now, monkeypatch):
+def test_what_was_just_gone_on_from_is_not_saved_again_before_a_stop(state, trainer, tmp_path, now):
     callback = entered(state, trainer, tmp_path, now)
-    monkeypatch.setattr(last_checkpoint.signals, "asked", lambda: signal.SIGUSR1)
+    callback.stop.ask(signal.SIGUSR1)
     with pytest.raises(StoppedError):
         batch(callback, trainer, 4)
     assert not trainer.saved
