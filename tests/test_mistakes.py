@@ -108,7 +108,7 @@ CONFIGURATIONS = [
         "data=text_table data.file=0.csv",
         "Expected a backbone for texts but got one for images; use backbone=transform",
     ),
-    ("backbone=transformers", "Expected a backbone for images, such as backbone=timm, but got one for texts."),
+    ("backbone=transformers", "Expected a backbone for images but got one for texts; use backbone=timm, for example."),
     (f"{TEXTS} data.file=nowhere.csv", "Expected data.file to be a table but there is no file nowhere.csv."),
     (f"{TEXTS} backbone.name=package:minlm", "Did you mean 'minilm'"),
     (f"{TEXTS} backbone.name=./nowhere", "there is no nowhere/config.json"),

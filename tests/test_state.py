@@ -34,7 +34,13 @@ ALLOWED = {
     "config/check/signature.py: @cache _of_source": "signatures, read from source",
     "config/check/source.py: @cache load": "modules, read from source",
     "config/check/source.py: @cache resolve": "what a name means, read from source",
-    "task/metric/entity.py: @lru_cache entities": "a pure function",
+    "target/result/entity.py: @lru_cache entities": "a pure function",
+    "config/known.py: @cache known": "what the package ships",
+    "config/known.py: @cache own": "what the package ships",
+    "target/base.py: @cache kinds": "what the package ships",
+    "target/base.py: @cache of": "objects without state of the package's own modules",
+    "modality/base.py: @cache modalities": "what the package ships",
+    "modality/base.py: @cache of": "objects without state of the package's own modules",
     # A process that was made for one thing.
     "data/workers.py: _slot": "a loader's worker reads for one loader all its life",
     "data/workers.py: _slot.value": "its memory, which the training process reads",
@@ -49,8 +55,7 @@ ALLOWED = {
     "__main__.py: sys.path": "the program's own process: a user's modules are found in the present folder",
     # Owned by a context manager that puts it back, in its turn (run/exclusive.py).
     "run/exclusive.py: os.environ": "the run folder, for processes that Lightning starts meanwhile",
-    "run/exclusive.py: torch.backends.cudnn.benchmark": "put back after each command",
-    "run/exclusive.py: torch.backends.cudnn.deterministic": "put back after each command",
+    "run/exclusive.py: torch.backends.cudnn": "put back after each command",
     "run/exclusive.py: torch.set_num_threads": "put back after each command",
     "run/exclusive.py: torch.use_deterministic_algorithms": "put back after each command",
     "run/record/quiet.py: warnings.filterwarnings": "put back after each command",
@@ -106,8 +111,8 @@ KEEPING = frozenset({"Lock", "RLock", "Condition", "Semaphore", "count", "local"
 
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-HARMLESS = re.compile(r"OmegaConf\b|(.*\.)?Generator\(\)|non_finite\.of\(")
-"""What changes something that it is given: a configuration, a generator of one's own, a trainer's callback."""
+HARMLESS = re.compile(r"np$|OmegaConf\b|(.*\.)?Generator\(\)|non_finite\.of\(")
+"""What changes nothing, as `np.insert`, or what it is given: a configuration, a generator, a trainer's callback."""
 
 
 def state(text: str) -> set[str]:
@@ -160,6 +165,10 @@ def _changed(tree: ast.AST) -> Iterator[str]:
             name = ast.unparse(node.value if isinstance(node, ast.Subscript) else node)
         elif isinstance(node, ast.Call):
             owner, _, called = ast.unparse(node.func).rpartition(".")
+            if called == "assign":  # compat/required.py: library, owner, name, value
+                owner, attribute = ast.unparse(node.args[1]), node.args[2]
+                yield f"{owner}.{attribute.value}" if isinstance(attribute, ast.Constant) else owner
+                continue
             name = owner if called in MUTATING else f"{owner}.{called}".strip(".") if called in SETTING else None
         if name and not HARMLESS.match(name):
             yield name
@@ -194,6 +203,8 @@ def test_what_stays_in_the_process_is_listed_with_its_reason():
         ("import sys\ndef f(): sys.argv = []", "sys.argv"),
         ("import tunesmith\ndef f(): tunesmith.STARTED = 0", "tunesmith.STARTED"),
         ("import torch\ndef f(): torch.backends.cudnn.benchmark = True", "torch.backends.cudnn.benchmark"),
+        ("import a\ndef f(): assign('a', a.b, 'c', True)", "a.b.c"),
+        ("import a\ndef f(n): assign('a', a.b, n, True)", "a.b"),
     ],
 )
 def test_each_kind_of_state_would_be_found(text, name):

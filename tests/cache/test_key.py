@@ -5,7 +5,6 @@ import json
 import os
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +14,9 @@ from tunesmith.backbone import base as backbone
 from tunesmith.cache import key
 from tunesmith.cache.frozen import Cut, Frozen
 from tunesmith.contract.features import Needs
-from tunesmith.contract.preprocess import TextPreprocess
-from tunesmith.contract.spec import Target
 from tunesmith.data.image.decode import Decode
+from tunesmith.modality.text import TextPreprocess
+from tunesmith.target.base import kinds
 from tunesmith.task.base import Task
 
 ROWS = np.arange(60)
@@ -109,7 +108,7 @@ def test_kernels_of_another_precision_or_device_are_another_entry(describe, monk
     assert describe() == before
 
 
-@pytest.mark.parametrize("target", get_args(Target))
+@pytest.mark.parametrize("target", kinds())
 def test_what_is_learnt_of_texts_themselves_is_read_otherwise(target, describe):
     def aimed(parts):
         parts.data.spec = replace(parts.data.spec, target=target)
@@ -152,7 +151,7 @@ def test_tokens_depend_on_texts_and_tokenizer_and_on_what_is_asked_but_not_on_wh
     assert {"tunesmith", "transformers", "tokenizers"} <= said["versions"].keys()
     assert of_tokens(folder="/two") == said
     others = [{"texts": (("a",), ("b", "d"))}, {"texts": (("a",), ("bc",))}, {"texts": (("b", "c"), ("a",))}]
-    others += [{"how": "whole"}, {"digest": "y"}, {"max_length": 9}, {"vocabulary": 10}, {"reads": "forward"}]
+    others += [{"how": "whole"}, {"digest": "y"}, {"max_length": 9}, {"vocabulary": 10}, {"attention": "causal"}]
     for other in others:
         assert of_tokens(**other) != said, other
 

@@ -17,6 +17,7 @@ from tunesmith.backbone.weights import OWN_HEAD, content_hash
 from tunesmith.config.build import build
 from tunesmith.config.compose import compose
 from tunesmith.config.find import package_conf
+from tunesmith.contract.features import Needs
 from tunesmith.errors import RunError
 from tunesmith.policy.adapter import merge
 from tunesmith.policy.lora import LoRA
@@ -96,12 +97,13 @@ def test_the_librarys_own_model_takes_it(setting, small_text, tmp_path, random_i
         if "lora_B" in name:
             parameter.normal_(std=0.1)
     x = random_input(backbone)
-    adapted = backbone.eval()(x)
+    needs = Needs(pooled=True, tokens=setting == "transformers")
+    adapted = backbone.eval()(x, needs=needs)
     assert merge(backbone.net) > 2
     tensors = plain_tensors(backbone.net, torch.nn.Linear(4, 2))
     assert tensors.keys() == plain.keys() | {f"{OWN_HEAD}weight", f"{OWN_HEAD}bias"}
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    again = build(OmegaConf.merge(option, own, {"weights": str(tmp_path / "model.safetensors")})).eval()(x)
+    again = build(OmegaConf.merge(option, own, {"weights": str(tmp_path / "model.safetensors")})).eval()(x, needs=needs)
     assert torch.allclose(again.pooled, adapted.pooled, atol=1e-5)
     if setting == "timm":
         import timm

@@ -29,7 +29,7 @@ from platformdirs import user_config_path
 from tunesmith.config import yaml_file
 from tunesmith.config.check import source
 from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
-from tunesmith.config.known import TARGETS
+from tunesmith.config.known import known
 from tunesmith.errors import ConfigError, nearest
 
 VARIABLE = "TUNESMITH_ALLOW"
@@ -53,7 +53,7 @@ class Trust:
         Args:
             target: Its dotted path.
         """
-        return target in TARGETS or target in self.plug_ins or _is_allowed(target, self.allowed)
+        return target in known() or target in self.plug_ins or _is_allowed(target, self.allowed)
 
     def require(self, node: Any) -> None:
         """Check every target in plain data, at whatever depth.
@@ -113,7 +113,7 @@ def refusal(target: str) -> str:
     """Return the end of a message about a target that does not pass: what was expected, and the way out."""
     definition = _definition(target)
     name = target.rpartition(".")[0] if definition and isinstance(definition.node, ast.ClassDef) else target
-    near = nearest(target, TARGETS)
+    near = nearest(target, known())
     near = near if near.startswith(" Did") else ""
     return (
         f"to be a class that tunesmith knows but got '{target}'.{near} If you trust what it runs, add "

@@ -7,6 +7,7 @@ Targets that belong to the user, or are missing here, pass by ``--allow``: see `
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 
@@ -63,15 +64,19 @@ OTHERS: Mapping[str, str] = {
 }
 """Classes of other libraries, by the module they are imported from."""
 
-OWN = frozenset(
-    target
-    for path in package_conf().rglob("*.yaml")
-    for target in re.findall(r"_target_: *(tunesmith(?:\.\w+)+)", path.read_text(encoding="utf-8"))
-)
-"""Tunesmith's own targets, as dotted names; a new option needs a .py and a .yaml, and nothing here."""
 
-TARGETS = OWN | {f"{module}.{name}" for module, names in OTHERS.items() for name in names.split()}
-"""All known targets, as dotted names."""
+@functools.cache
+def own() -> frozenset[str]:
+    """Return tunesmith's own targets, as dotted names; a new option needs a .py and a .yaml, and nothing here."""
+    texts = (path.read_text(encoding="utf-8") for path in package_conf().rglob("*.yaml"))
+    return frozenset(target for text in texts for target in re.findall(r"_target_: *(tunesmith(?:\.\w+)+)", text))
+
+
+@functools.cache
+def known() -> frozenset[str]:
+    """Return all known targets, as dotted names."""
+    return own() | {f"{module}.{name}" for module, names in OTHERS.items() for name in names.split()}
+
 
 SUPPLIED: Mapping[str, tuple[str, ...]] = {
     "backbone": (),

@@ -65,8 +65,9 @@ def of_backbone(model: Model, backbone: Backbone) -> Iterator[str]:
 
 def of_data(model: Model, spec: DataSpec) -> Iterator[str]:
     """Say where data are not for the task, its metrics or its schedules, before a head is made for them."""
-    yield from target(model.task, model.trust).target_mistakes(spec)
-    for name, node in metric_nodes(model, spec).items():
+    unfit = list(target(model.task, model.trust).target_mistakes(spec))
+    yield from unfit
+    for name, node in () if unfit else metric_nodes(model, spec).items():  # they would be of another target
         if not spec.class_names and accepts(node, "num_classes", model.trust):
             yield f"Expected no metric of classes where there are none but got task.metrics.{name}; leave it out."
     plateaus = [node for node in model.schedules if str(node.get("_target_", "")).endswith("ReduceLROnPlateau")]

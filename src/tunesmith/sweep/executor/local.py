@@ -13,7 +13,7 @@ from typing import Any, Literal
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.config import gate
-from tunesmith.config.known import TARGETS
+from tunesmith.config.known import known
 from tunesmith.errors import ConfigError
 from tunesmith.sweep.executor import process, warm
 from tunesmith.sweep.executor.slots import Slot, share, usable_cores, usable_gpus
@@ -95,7 +95,7 @@ class _Local(Handle):
 
 def _serve(jobs: list[DictConfig]) -> None:
     """Start the fork server, which imports what the jobs need in the background."""
-    targets = sorted({t for job in jobs for t in gate.targets(OmegaConf.to_container(job)) if t in TARGETS})
+    targets = sorted({t for job in jobs for t in gate.targets(OmegaConf.to_container(job)) if t in known()})
     modules = sorted({target.rpartition(".")[0] for target in targets if not target.startswith("tunesmith.sweep.")})
     CONTEXT.set_forkserver_preload([*PRELOAD, *modules, warm.__name__])
     with process.clean_environment({warm.VARIABLE: " ".join(targets)}):
