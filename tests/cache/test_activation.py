@@ -32,7 +32,7 @@ def plain_torchvision(state, x):
 @torch.no_grad()
 def test_features_are_those_of_the_plain_network(assembled, backbone, plain):
     parts = assembled(*backbone)
-    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+    frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
     recipe = Activation(frozen, parts.data, Wanted(len(parts.task.backbone.stages), np.arange(60)), "32-true")
     (kept,) = recipe.parts([range(8)])
     images = torch.stack([parts.data.plain(np.arange(8)).decode(i) for i in range(8)])

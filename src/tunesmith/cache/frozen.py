@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor, nn
 
 from tunesmith.backbone.aside import MAP, POOLED, STAGE
@@ -50,17 +50,17 @@ class Frozen:
 
     Args:
         task: The task, on its device.
-        trainer: Its trainer, for the precision.
+        precision: The trainer's precision plug-in.
         prepare: Converts samples as the data store them, such as uint8 images ``(C, H, W)``, to the backbone's input,
             as the data modules' ``prepare`` does: on a device and, if requested, with the same shape for all batches.
     """
 
     def __init__(
-        self, task: Task, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
+        self, task: Task, precision: Precision, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
     ) -> None:
         self.task = task
         self.backbone = task.backbone
-        self.precision = trainer.precision_plugin
+        self.precision = precision
         self.prepare = prepare
 
     @torch.no_grad()
@@ -125,7 +125,7 @@ class Frozen:
         parts = [part for _, unit in self._members(stages) if isinstance(unit, nn.Module) for part in unit.modules()]
         return {base for module in (self.backbone, *parts) for base in type(module).__mro__}
 
-    def _members(self, stages: int) -> list[tuple[str, Any]]:
+    def _members(self, stages: int) -> list[tuple[str, nn.Module | Tensor]]:
         return [pair for stage in self.backbone.stages[:stages] for pair in self.backbone.members(stage).items()]
 
     def _input(self, samples: Sequence[Tensor], alike: bool = False) -> Inputs:
@@ -145,7 +145,7 @@ class Frozen:
             )
 
 
-def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
+def _settings(module: nn.Module | Tensor) -> list[tuple[str, dict[str, object]]]:
     """Return the plain attributes of a module and its submodules, such as a scale, which its repr may omit."""
     parts = module.named_modules() if isinstance(module, nn.Module) else ()
     return [
@@ -154,5 +154,5 @@ def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)

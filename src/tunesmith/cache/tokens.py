@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class TokenCache:
         self.max_bytes = max_bytes
         self.said: list[str] = []
 
-    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
+    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[object], make: Callable[[], Columns]) -> Columns:
         """Return the tokens of these texts from the cache, or make them."""
         if self.mode == "off":
             return make()
@@ -76,7 +76,7 @@ class TokenCache:
         self.said.append(text)
 
 
-def _counted(texts: Sequence[Any]) -> str:
+def _counted(texts: Sequence[object]) -> str:
     return f"{len(texts):,} texts" if len(texts) > 1 else "a text"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from omegaconf import Container, DictConfig, ListConfig, Node
+from omegaconf import Container, DictConfig, ListConfig, Node, OmegaConf
 
 from tunesmith.compat.required import require
 
@@ -45,6 +45,16 @@ def is_reference(node: Node) -> bool:
 def is_leaf(node: Node) -> bool:
     """Whether a container has no children to look at: it is null, missing or a reference."""
     return node._is_none() or node._is_missing() or node._is_interpolation()
+
+
+def contents(cfg: DictConfig, resolve: bool = True, throw_on_missing: bool = False) -> dict[str, object]:
+    """Convert a configuration to plain containers, with text as keys.
+
+    Raises:
+        MissingMandatoryValue: A value is missing, and ``throw_on_missing`` is set.
+    """
+    found = OmegaConf.to_container(cfg, resolve=resolve, throw_on_missing=throw_on_missing)
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
 def copied(node: DictConfig) -> DictConfig:

@@ -8,7 +8,8 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import ClassVar
 
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
@@ -52,11 +53,11 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def files(self, samples: Sequence[Any]) -> list[Path]:
+    def files(self, samples: Sequence[object]) -> list[Path]:
         """Those of the samples that are files."""
 
     @abstractmethod
-    def content(self, sample: Any, whole: bool, head: int) -> bytes:
+    def content(self, sample: object, whole: bool, head: int) -> bytes:
         """The content of a sample, to be digested.
 
         Args:
@@ -66,11 +67,11 @@ class Modality(ABC):
         """
 
     @abstractmethod
-    def restored(self, values: Mapping[str, Any]) -> Preprocess | None:
+    def restored(self, values: Mapping[str, object]) -> Preprocess | None:
         """What run.json says of preparing inputs; ``None`` where it is for the backbone to say, on this machine."""
 
     @abstractmethod
-    def gallery(self, mistakes: Sequence[tuple[str, Any]], wandb: Any) -> Any:
+    def gallery(self, mistakes: Sequence[tuple[str, object]], wandb: ModuleType) -> object:
         """What W&B shows of samples, each with a caption in front of it."""
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final
+from types import ModuleType
+from typing import ClassVar, Literal, final
 
 import numpy as np
 from torch import Tensor
 
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.restore import restore
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.modality.base import Modality
@@ -53,7 +55,7 @@ class ImagePreprocess:
         """Return the height and width of an image in pixels."""
         return self.size
 
-    def backbone_options(self) -> dict[str, Any]:
+    def backbone_options(self) -> dict[str, object]:
         """The image size, on which position embeddings depend."""
         return {"image_size": self.size}
 
@@ -68,7 +70,7 @@ class ImageModality(Modality):
     backbone = "backbone=timm, for example"
     listed = ": tunesmith check lists them"
 
-    def own(self, preprocess: Any) -> ImagePreprocess:
+    def own(self, preprocess: Preprocess) -> ImagePreprocess:
         """What a backbone says of preparing images.
 
         Raises:
@@ -84,25 +86,25 @@ class ImageModality(Modality):
             raise DataError(f"Expected channels to be 1 (grey) or 3 (RGB) but got {channels}.")
         return channels
 
-    def files(self, samples: Sequence[Any]) -> list[Path]:
+    def files(self, samples: Sequence[object]) -> list[Path]:
         """Those that are files."""
         return [sample for sample in samples if isinstance(sample, Path)]
 
-    def content(self, sample: Any, whole: bool, head: int) -> bytes:
+    def content(self, sample: object, whole: bool, head: int) -> bytes:
         """Shape and pixels, or bytes of a file; see `Modality.content`."""
         if isinstance(sample, np.ndarray):
             return repr(sample.shape).encode() + sample.tobytes()
-        path: Path = sample
+        assert isinstance(sample, Path)
         if whole:
-            return path.read_bytes()
-        with path.open("rb") as file:
-            return path.stat().st_size.to_bytes(8, "little") + file.read(head)
+            return sample.read_bytes()
+        with sample.open("rb") as file:
+            return sample.stat().st_size.to_bytes(8, "little") + file.read(head)
 
-    def restored(self, values: Mapping[str, Any]) -> ImagePreprocess:
+    def restored(self, values: Mapping[str, object]) -> ImagePreprocess:
         """As recorded."""
         return restore(ImagePreprocess, values)
 
-    def gallery(self, mistakes: Sequence[tuple[str, Any]], wandb: Any) -> Any:
+    def gallery(self, mistakes: Sequence[tuple[str, object]], wandb: ModuleType) -> object:
         """Images ``(H, W, C)``, uint8, with captions."""
         return [wandb.Image(image, caption=caption) for caption, image in mistakes]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final
+from types import ModuleType
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.modality.base import Modality
 
 
@@ -49,7 +51,7 @@ class TextPreprocess:
     def map_side(self) -> None:
         """Return nothing: texts have no maps."""
 
-    def backbone_options(self) -> dict[str, Any]:
+    def backbone_options(self) -> dict[str, object]:
         """None: a model's folder says all of it."""
         return {}
 
@@ -63,7 +65,7 @@ class TextModality(Modality):
     column = "text"
     backbone = "backbone=transformers, such as backbone.name=package:minilm"
 
-    def own(self, preprocess: Any) -> TextPreprocess:
+    def own(self, preprocess: Preprocess) -> TextPreprocess:
         """What a backbone says of preparing texts.
 
         Raises:
@@ -77,19 +79,19 @@ class TextModality(Modality):
         """None."""
         return 0
 
-    def files(self, samples: Sequence[Any]) -> list[Path]:
+    def files(self, samples: Sequence[object]) -> list[Path]:
         """None: texts are read with their table."""
         return []
 
-    def content(self, sample: Any, whole: bool, head: int) -> bytes:
+    def content(self, sample: object, whole: bool, head: int) -> bytes:
         """The texts."""
         return repr(sample).encode()
 
-    def restored(self, values: Mapping[str, Any]) -> None:
+    def restored(self, values: Mapping[str, object]) -> None:
         """Nothing: where a tokenizer's files lie is for the backbone to say."""
         return
 
-    def gallery(self, mistakes: Sequence[tuple[str, Any]], wandb: Any) -> Any:
+    def gallery(self, mistakes: Sequence[tuple[str, object]], wandb: ModuleType) -> object:
         """A table of texts and captions."""
         return wandb.Table(columns=["text", "mistake"], data=[[text, caption] for caption, text in mistakes])
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
+from tunesmith.contract.plain import PlainData
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import shorten
 from tunesmith.sweep import outcome
@@ -56,7 +56,7 @@ class Journal:
     """
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: PlainData
     entries: dict[int, Entry] = field(default_factory=dict)
     _offset: int = 0
 
@@ -106,7 +106,7 @@ class Journal:
             exit_code=code,
         )
 
-    def note(self, job: Job, event: str, **more: Any) -> None:
+    def note(self, job: Job, event: str, **more: object) -> None:
         """Record any other event: ``stopped``, ``retried``."""
         self._append(event, job.number, **more)
 
@@ -114,14 +114,14 @@ class Journal:
         """Start a job that has ended afresh, in another run folder."""
         self._append("again", job.number, round=self.entries[job.number].round + 1)
 
-    def _append(self, event: str, number: int, **more: Any) -> None:
+    def _append(self, event: str, number: int, **more: object) -> None:
         entry = self.entries.get(number)
         line = {"event": event, "job": number, "round": entry.round if entry else 0, **more}
         line["at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         append(self.folder / JOURNAL, json.dumps(line))
         self.refresh()
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def _events(self) -> Iterator[PlainData]:
         path = self.folder / JOURNAL
         if not path.is_file():
             return
@@ -153,7 +153,7 @@ def append(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
+def open_sweep(folder: Path, content: PlainData) -> Journal:
     """Open a sweep's folder, or create it.
 
     Args:
@@ -201,7 +201,7 @@ def read(folder: Path) -> Journal:
     return journal
 
 
-def _create(path: Path, content: Mapping[str, Any]) -> None:
+def _create(path: Path, content: PlainData) -> None:
     """Write the manifest; if several launchers do so at once, exactly one succeeds."""
     manifest = {
         "schema": SCHEMA,
@@ -222,7 +222,7 @@ def _create(path: Path, content: Mapping[str, Any]) -> None:
         temporary.unlink()
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: PlainData, now: PlainData) -> Iterator[str]:
     """Yield the differences on the command line or, if there are none, those in the configuration files."""
     typed = dict(_changed(before["search"], now["search"]))
     digests = typed.pop(CONFIGURATION, None)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from tunesmith.contract.plain import PlainData
 from tunesmith.errors import RunError
 from tunesmith.run.record import metrics_log
 from tunesmith.run.record.run_folder import read
@@ -34,7 +34,7 @@ def result(folder: Path, status: Status, seconds: float, reason: str = "") -> Re
     return Result(status, folder, objective, name, mode, metrics, seconds, reason)
 
 
-def record_of(folder: Path) -> dict[str, Any]:
+def record_of(folder: Path) -> PlainData:
     """Return the content of a job's run.json; empty if there is none."""
     try:
         return read(folder)

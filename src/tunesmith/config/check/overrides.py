@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -53,7 +52,7 @@ class Prepared:
     mistakes: list[Mistake] = field(default_factory=list)
     sweep: bool = False
     configs: list[DictConfig] = field(default_factory=list)
-    choices: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, object] = field(default_factory=dict)
     ignore: list[str] = field(default_factory=list)
     trust: Trust | None = None
 
@@ -116,7 +115,7 @@ def examine(ready: Prepared, command: str, dirs: Sequence[Path]) -> None:
             ready.note(*mistake)
 
 
-def values(override: Override) -> list[Any]:
+def values(override: Override) -> list[object]:
     """Return the values of an override: its single value, or the listed values of a sweep."""
     if not override.is_sweep_override():
         return [override.value()]
@@ -205,7 +204,7 @@ def _compose(
     return bases
 
 
-def _choices(override: Override) -> list[Any]:
+def _choices(override: Override) -> list[str | None]:
     return list(override.sweep_string_iterator()) if override.is_sweep_override() else [None]
 
 

@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 from tunesmith.config import gate
 from tunesmith.config.check import source
@@ -197,8 +196,10 @@ def _by_import(target: str) -> Signature:
     """Import the target to read its signature: the last resort, for compiled code and names created at run time."""
     value = _imported(target)
     try:
-        signature = inspect.signature(value)
+        signature = inspect.signature(value) if callable(value) else None
     except (ValueError, TypeError):
+        signature = None
+    if signature is None:
         return Signature(open=True)
     kinds = inspect.Parameter
     parameters = {
@@ -209,9 +210,9 @@ def _by_import(target: str) -> Signature:
     return Signature(parameters, any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values()))
 
 
-def _imported(target: str) -> Any:
+def _imported(target: str) -> object:
     parts = target.split(".")
-    value: Any = None
+    value: object = None
     for i, part in enumerate(parts):
         path = ".".join(parts[: i + 1])
         if hasattr(value, part):
