@@ -35,26 +35,26 @@ from tunesmith.task.base import Task
 class ActivationCache(Callback):
     """Runs the frozen stages once per sample, and serves the outputs to this run and later ones.
 
-    Images that are needed nevertheless are decoded once.
+    Images that are still needed are decoded once.
 
     Args:
-        mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
-            adds nothing, ``off`` does nothing.
-        folder: Where entries are kept; see `place`.
-        max_gb: Most gigabytes of all entries; nothing is added beyond it.
-        dtype: Type of numbers to keep: ``exact``, as computed, gives the bits of a run without the cache.
-        views: Augmented views of each training image to keep, where training is augmented: epoch e sees those of
-            epoch e modulo ``views``. With 0, those augmented at random are computed each time, and of those shown in
-            turn (``data.augment=symmetries_in_turn``) all views are kept.
-        console: Where what was decided is printed; the command's.
+        mode: ``auto`` caches what pays off and fits, ``refresh`` computes it again, ``read_only`` uses existing entries
+            and adds none, ``off`` does nothing.
+        folder: Folder of the entries; see `place`.
+        max_gb: Maximum size of all entries in gigabytes.
+        dtype: Type of cached numbers: ``exact``, as computed, gives results that are bit-identical to no cache.
+        views: Number of augmented views to cache per training image; epoch e uses view e modulo ``views``. With 0,
+            random augmentations are not cached, and of those shown in turn (``data.augment=symmetries_in_turn``) all
+            views are.
+        console: Console that decisions are printed on.
 
     Raises:
         ConfigError: A number is negative.
 
     Attributes:
-        tokens: Caches the tokens of texts, which are made before anything else.
+        tokens: Cache of the tokens of texts, which are made before anything else.
         seconds: Seconds spent on deciding and filling.
-        record: For run.json: images found, images computed, and what was decided.
+        record: Section of run.json: images found, images computed, and decisions.
     """
 
     def __init__(
@@ -132,11 +132,10 @@ class ActivationCache(Callback):
             opener.say(data.uncacheable_reason)
             return {}
         if data.mixing.wanted:
-            opener.say("Training images are mixed with each other, so each epoch computes them.")
+            opener.say("Training images are mixed (MixUp, CutMix), so every epoch computes them.")
         elif data.augmentation() is not None and not views:
             opener.say(
-                "Training images are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
-                "views of each."
+                "Training images are augmented at random, so every epoch computes them; cache.views=8 caches 8 views."
             )
         by_cut = {n: self._of_cut(opener, spans, n, frozen, data, sizes) for n in {span.stages for span in spans}}
         found = {s: CachedSplit(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}

@@ -98,7 +98,7 @@ class Entry:
             if found.lengths != {len(layout.span(shard))}:
                 raise BrokenShardError(f"{path.name}: it has another number of rows")
         except (BrokenShardError, OSError) as error:
-            log.warning(f"Expected a whole file in the cache but got one that is not, so it is computed anew: {error}.")
+            log.warning(f"Expected an intact file in the cache but got a damaged one, so it is computed anew: {error}.")
             return None
         return found
 

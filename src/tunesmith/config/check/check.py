@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -134,7 +135,7 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
 def wrong_type(path: str, value: object, parameter: Parameter) -> str | None:
     """Return the message for a value of the wrong type; ``None`` if it fits."""
     kind, module = parameter.annotation, parameter.module
-    default_is_none = parameter.default is not None and getattr(parameter.default, "value", "") is None
+    default_is_none = isinstance(parameter.default, ast.Constant) and parameter.default.value is None
     if value is _UNKNOWN or kind is None or (value is None and default_is_none):
         return None
     if annotation.fits(value, kind, module):
@@ -269,7 +270,7 @@ def leaves(name: str) -> bool:
 def _declared(parameter: Parameter) -> Signature | None:
     """Return the fields of the `schema` dataclass that annotates a parameter; ``None`` if there is none."""
     kind, module = parameter.annotation, parameter.module
-    if module is None or kind is None or module.name != "tunesmith.config.schema" or not hasattr(kind, "id"):
+    if module is None or module.name != "tunesmith.config.schema" or not isinstance(kind, ast.Name):
         return None
     return signature.read(f"{module.name}.{kind.id}") if kind.id in module.names else None
 

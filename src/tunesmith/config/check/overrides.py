@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -119,8 +119,8 @@ def values(override: Override) -> list[object]:
     """Return the values of an override: its single value, or the listed values of a sweep."""
     if not override.is_sweep_override():
         return [override.value()]
-    if override.is_interval_sweep():
-        return [getattr(override.value(), "start", None)]
+    if isinstance(interval := override.value(), IntervalSweep):
+        return [interval.start]
     parser = OverridesParser.create()
     swept = itertools.islice(override.sweep_string_iterator(), SWEPT_VALUES)
     return [parser.parse_overrides([f"key={text}"])[0].value() for text in swept]

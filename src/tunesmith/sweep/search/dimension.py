@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import dataclass
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Sweep
 
 from tunesmith.errors import ConfigError
 from tunesmith.sweep.protocol import Space
@@ -84,7 +84,7 @@ def dimensions(space: Space) -> list[Dimension]:
 
 def _read(override: Override, sweep: object) -> Dimension:
     key = override.get_key_element()
-    log = "log" in getattr(sweep, "tags", ())
+    log = isinstance(sweep, Sweep) and "log" in sweep.tags
     if isinstance(sweep, IntervalSweep):
         whole = isinstance(sweep.start, int) and isinstance(sweep.end, int)
         return Dimension(key, (), sweep.start or 0, sweep.end or 0, whole=whole, log=log)
