@@ -141,7 +141,7 @@ TABLES = [
     (TABLE, f"path,label,weight\n{FINE.replace('a', 'a,-1').replace('b', 'b,1')}", "Expected a number of at least 0"),
     (VALUES, f"path,label\n{FINE}", "Expected a number in column 'label' of table.csv but row 1 has 'a'."),
     (VALUES, f"path,label\n{FINE.replace('a', 'nan').replace('b', '1')}", "Expected a number in column 'label'"),
-    (VALUES, f"path,label\n{FINE.replace('a', '1').replace('b', '1')}", "Expected 'label' to differ between"),
+    (VALUES, f"path,label\n{FINE.replace('a', '1').replace('b', '1')}", "Expected 'label' to vary over"),
     (
         f"{TABLE} data.target=ordinal task=ordinal loss=ordinal",
         f"path,label\n{FINE}",

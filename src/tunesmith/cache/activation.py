@@ -98,5 +98,5 @@ def _source(data: TableData, wanted: Wanted) -> Source:
     if wanted.view is None:
         return Plain(data.plain(wanted.rows))
     augmentation = data.augmentation()
-    assert isinstance(data, ImageData) and augmentation is not None  # of nothing else are there views
+    assert isinstance(data, ImageData) and augmentation is not None  # only images have views
     return View(data.training_images(), augmentation, wanted.view)

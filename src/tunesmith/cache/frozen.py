@@ -37,7 +37,7 @@ class Cut:
     Attributes:
         stages: Number of stages in front.
         last: Whether the output of the last of them is kept.
-        needs: Which features are kept besides, or in its place; of maps those that come before it.
+        needs: Features that are kept beside or instead of it; of the maps, those that come before it.
     """
 
     stages: int
@@ -78,7 +78,7 @@ class Frozen:
         return {name: tensor[: len(samples)].contiguous().cpu() for name, tensor in found.items()}
 
     def _in_place(self, found: dict[str, Tensor], cut: Cut) -> dict[str, Tensor]:
-        """What was found in front of the last stage, and in place of its output the pooled features if needed."""
+        """Return the features from before the last stage and, instead of its output, the pooled features if needed."""
         kept = {name: tensor for name, tensor in found.items() if name.startswith((STAGE, MAP))}
         if cut.needs.pooled:
             kept[POOLED] = self.backbone(found, needs=Needs(pooled=True)).pooled
@@ -91,10 +91,10 @@ class Frozen:
         return (time.perf_counter() - start) / len(samples)
 
     def cut(self, stages: int) -> Cut:
-        """Say what is to be kept of so many stages: what the head needs, and nothing else."""
+        """Return the cut after a number of stages: it keeps what the head needs, and nothing else."""
         needs: Needs = self.task.needs
         whole = len(self.backbone.stages)
-        # Of the last stage's output tokens are a part, and so is a map of its own.
+        # The last stage's output is kept if the head needs its tokens or a map of its own.
         last = stages < whole or needs.tokens or self._maps(needs, whole) != self._maps(needs, whole - 1)
         maps = self._maps(needs, stages - last)
         return Cut(stages, last, Needs(needs.pooled and not last, maps=maps, stage_features=needs.stage_features))

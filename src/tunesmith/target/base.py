@@ -137,7 +137,9 @@ class Target(ABC, Generic[T, One]):
             ConfigError: This kind is not made from columns.
             DataError: A cell does not fit.
         """
-        raise ConfigError(f"Expected labels in columns but got data.target={self.name}, which is read another way.")
+        raise ConfigError(
+            f"Expected labels in columns but got data.target={self.name}, which is not read from columns."
+        )
 
     def given(self, targets: T, names: tuple[str, ...]) -> Found:
         """Use class indices that a source already has as targets."""

@@ -63,8 +63,8 @@ class MaskTarget(Target[Sequence[Ints], Ints]):
             counted = mask[mask != IGNORED]
             if counted.size and not 0 <= counted.min() <= counted.max() < len(names):
                 raise DataError(
-                    f"Expected masks of class indices from 0 to {len(names) - 1}, or {IGNORED} where a pixel does not "
-                    f"count, but got {counted.min()} to {counted.max()}."
+                    f"Expected masks of class indices from 0 to {len(names) - 1}, or {IGNORED} for ignored "
+                    f"pixels, but got {counted.min()} to {counted.max()}."
                 )
 
     def plain(self, targets: Sequence[Ints], names: tuple[str, ...]) -> list[object]:
@@ -90,7 +90,7 @@ class MaskTarget(Target[Sequence[Ints], Ints]):
         Raises:
             DataError: Always.
         """
-        raise DataError("Expected data.mixup=0 and data.cutmix=0 for masks, of which there are no mixtures.")
+        raise DataError("Expected data.mixup=0 and data.cutmix=0 for masks, which cannot be mixed.")
 
     def in_words(self, target: Ints, names: tuple[str, ...]) -> str:
         """Return the names of the classes in a mask, separated by commas."""
@@ -182,7 +182,7 @@ class Masks:
         """Return an image's name, its share of wrong pixels and its true classes."""
         pixels = self._known()[i].sum(axis=1)
         classes = ", ".join(self.class_names[k] for k in np.flatnonzero(pixels))
-        return f"{self.files[i]}: {self.wrongness()[i]:.1%} of {pixels.sum():,} pixels wrong, in truth {classes}"
+        return f"{self.files[i]}: {self.wrongness()[i]:.1%} of {pixels.sum():,} pixels wrong, true: {classes}"
 
     def place(self, i: int) -> int:
         """Return a sample's position in the split."""

@@ -46,7 +46,7 @@ class MultilabelTarget(Target[Floats, Numbers]):
         check_columns(targets, names)
         if len(names) < 2:
             raise DataError(
-                f"Expected at least two labels but got {', '.join(names)}: one label is a class or its absence."
+                f"Expected at least two labels but got {', '.join(names)}: for a single label, use data.target=class."
             )
         if not np.isin(targets, (0, 1)).all():
             raise DataError("Expected every label to be 0 or 1 but some are not.")

@@ -23,15 +23,13 @@ class OrdinalTarget(OneClass):
     """
 
     name = "ordinal"
-    plural = "classes in an order"
+    plural = "ordered classes"
     loss = "ordinal"
     ranked = True
 
     def check_mixed(self) -> None:
         """Refuse MixUp and CutMix."""
-        raise DataError(
-            "Expected data.mixup=0 and data.cutmix=0 for classes in an order, since between two of them lie others."
-        )
+        raise DataError("Expected data.mixup=0 and data.cutmix=0 for ordered classes, which cannot be mixed.")
 
     def columns(self, found: SamplePredictions) -> dict[str, object]:
         """Return ``label``, ``level`` and ``p_<class>``."""

@@ -85,7 +85,7 @@ class TagsTarget(Target[Sequence[Sequence[int]]]):
         cut = sum(int((values.sum(dim=1) == 0).sum()) for values in predictions)
         lines = [f"{count:>7,} {name}" for name, count in counts.most_common()]
         if cut:
-            lines.append(f"{cut:,} words are behind the longest text that the model sees: nothing is said of them.")
+            lines.append(f"{cut:,} words exceed the model's maximum text length and have no prediction.")
         table = pa.table({name: [row[i] for row in rows] for i, name in enumerate(columns)})
         return Sequences(asked.names, ["" for _ in asked.names], table, lines=lines, column=asked.column)
 

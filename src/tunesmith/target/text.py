@@ -22,7 +22,7 @@ class TextTarget(Target[Sequence[str]]):
     """
 
     name = "text"
-    plural = "texts to be written"
+    plural = "texts to generate"
     loss = "cross_entropy"
     head = "language_model"
     output_per = "token"

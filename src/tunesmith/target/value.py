@@ -58,7 +58,7 @@ class ValueTarget(Target[Floats, Numbers]):
         if not std.all():
             constant = int(std.argmin())
             raise DataError(
-                f"Expected '{names[constant]}' to differ between the {what} of train but it is {mean[constant]:g}."
+                f"Expected '{names[constant]}' to vary over the {what} of train but it is always {mean[constant]:g}."
             )
         return tuple(mean.tolist()), tuple(std.tolist())
 

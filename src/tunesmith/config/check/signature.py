@@ -184,9 +184,8 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 def _popped(call: ast.Call, rest: str) -> str | None:
     """Return the ``x`` of ``kwargs.pop("x", …)`` or ``kwargs.get("x", …)``."""
-    is_pop = isinstance(call.func, ast.Attribute) and call.func.attr in ("pop", "get", "setdefault")
-    if is_pop and _is_name(call.func.value, rest) and call.args:  # type: ignore[attr-defined]  # a pop is a call of an attribute
-        key = call.args[0]
+    func, key = call.func, call.args[0] if call.args else None
+    if isinstance(func, ast.Attribute) and func.attr in ("pop", "get", "setdefault") and _is_name(func.value, rest):
         return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
     return None
 

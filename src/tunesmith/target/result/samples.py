@@ -118,7 +118,7 @@ class SamplePredictions:
         """Return a sample's name, its prediction and the truth."""
         assert self.targets is not None
         said, truth = (self.kind.in_words(of[i], self.class_names) or "nothing" for of in (self.labels, self.targets))
-        return f"{self.files[i]}: {said}{self.kind.sureness(self, i)}, in truth {truth}"
+        return f"{self.files[i]}: {said}{self.kind.sureness(self, i)}, true: {truth}"
 
     def place(self, i: int) -> int:
         """Return a sample's position in the split."""

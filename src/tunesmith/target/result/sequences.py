@@ -63,7 +63,7 @@ class Sequences:
     def caption(self, i: int) -> str:
         """Return a sample's name, its prediction and the truth."""
         assert self.targets is not None
-        return f"{self.files[i]}: {self.said[i] or 'nothing'}, in truth {self.targets[i] or 'nothing'}"
+        return f"{self.files[i]}: {self.said[i] or 'nothing'}, true: {self.targets[i] or 'nothing'}"
 
     def place(self, i: int) -> int:
         """Return a sample's position in the split."""

@@ -53,7 +53,7 @@ def check_all_present(absent: Sequence[str], what: str) -> None:
     if absent:
         raise DataError(
             f"Expected {what} of every class in train but got none of {', '.join(absent)}; "
-            "add some, leave the class out, or split otherwise (data.split)."
+            "add some, leave the class out, or change data.split."
         )
 
 
