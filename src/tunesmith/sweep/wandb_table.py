@@ -42,7 +42,7 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
             "resume": "allow",  # a resumed sweep continues the same run
             "name": journal.name,
             "dir": journal.folder,
-            "config": {key: manifest[key] for key in ("name", "command", "search")},
+            "config": {"name": manifest["name"], "command": manifest["command"], "search": manifest["search"]},
         },
     )
     log_tables(run, {"jobs": wandb.Table(columns=list(COLUMNS), data=[_row(*each) for each in ended])})
