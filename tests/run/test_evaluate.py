@@ -48,7 +48,7 @@ def test_a_split_that_was_rewritten_is_said(run, capsys):
     (run / "run.json").write_text(json.dumps(record))
     evaluate(compose("evaluate", [f"run={run}"]))
     said = " ".join(capsys.readouterr().out.split())
-    assert "not split as they were when the run was trained" in said and "other images are in test." in said
+    assert "split differently than in training" in said and "other images are in test." in said
 
 
 def test_other_data_with_other_classes_are_refused(run):

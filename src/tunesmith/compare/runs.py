@@ -14,6 +14,7 @@ from tunesmith.contract.plain import PlainData
 from tunesmith.errors import RunError
 from tunesmith.run.record import process
 from tunesmith.run.record.run_folder import read, shorten
+from tunesmith.run.record.schema import Record
 
 ASIDE = frozenset({"name", "tags", "resume", "logger", "paths", "hydra"})
 """Groups and keys that set where a run goes and how it is named; they do not affect results."""
@@ -127,7 +128,7 @@ def read_run(folder: Path) -> Recorded:
         return Recorded(folder, "unreadable", reason=f"run.json is not as a run leaves it ({error!r})")
 
 
-def _recorded(folder: Path, record: PlainData) -> Recorded:
+def _recorded(folder: Path, record: Record) -> Recorded:
     settings = settings_of(record["choices"], record["overrides"])
     timing, monitor = record["timing"], record.get("monitor") or {}
     return Recorded(
@@ -138,8 +139,8 @@ def _recorded(folder: Path, record: PlainData) -> Recorded:
         {key: value for key, value in settings.items() if key not in _REPLICATE},
         Replicate(str(record["seed"]), settings.get("data.split.seed"), settings.get("data.split.fold")),
         record["metrics"],
-        (monitor["metric"], monitor["mode"]) if monitor.get("metric") else None,
-        sum(timing.get(part, 0.0) for part in ("assemble", "fit", "test")),
+        (metric, monitor["mode"]) if (metric := monitor.get("metric")) else None,
+        sum(timing.get(part) or 0.0 for part in ("assemble", "fit", "test")),
         record["data"],
         _made_with(record),
         _reason(record),
@@ -179,13 +180,13 @@ def _as_text(value: object) -> str:
         return value
 
 
-def _made_with(record: PlainData) -> dict[str, str]:
+def _made_with(record: Record) -> dict[str, str]:
     git, hardware = record["git"], record["hardware"]
     machine = [hardware.get("processor"), hardware.get("cores"), hardware.get("accelerators")]
     return {"code": json.dumps(git), "machine": json.dumps(machine), **record["packages"]}
 
 
-def _reason(record: PlainData) -> str:
+def _reason(record: Record) -> str:
     """Explain why a run has no result: its error, or its state."""
     status, error = record["status"], record.get("error") or {}
     if status == "completed":

@@ -11,7 +11,7 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from tunesmith.compat.omegaconf import contents, copied
+from tunesmith.compat.omegaconf import copied, plain
 from tunesmith.config import gate
 from tunesmith.config.check import signature
 from tunesmith.config.check.check import SPECIAL
@@ -61,9 +61,9 @@ def build(node: DictConfig | Mapping[str, object] | None, trust: Trust | None = 
     if not node:
         return None
     recursive = supplied.pop("_recursive_", True)
-    plain = _plain(node, supplied)
-    (trust or gate.trust()).require(plain)
-    return _make({"_recursive_": recursive, **plain}, supplied)
+    described = _plain(node, supplied)
+    (trust or gate.trust()).require(described)
+    return _make({"_recursive_": recursive, **described}, supplied)
 
 
 def _plain(node: DictConfig | Mapping[str, object], without: Collection[str]) -> dict[str, object]:
@@ -75,7 +75,7 @@ def _plain(node: DictConfig | Mapping[str, object], without: Collection[str]) ->
     with flag_override(config, ["struct", "readonly"], False):
         for name in without:
             config.pop(name, None)
-    return contents(config, throw_on_missing=True)
+    return plain(config, resolve=True, throw_on_missing=True)
 
 
 def _make(value: object, supplied: Mapping[str, object] = MappingProxyType({})) -> object:

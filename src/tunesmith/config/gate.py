@@ -25,7 +25,7 @@ from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_config_path
 
-from tunesmith.compat.omegaconf import contents
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import yaml_file
 from tunesmith.config.check import source
 from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
@@ -102,7 +102,7 @@ def _settings() -> list[str]:
     path = settings_file()
     if not path.is_file():
         return []
-    found = contents(yaml_file.read(path), resolve=False)
+    found = plain(yaml_file.read(path))
     names = found.get("allow", [])
     if set(found) - {"allow"} or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"Expected {path} to hold 'allow:' with a list of modules, and nothing else.")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from omegaconf import Container, DictConfig, ListConfig, flag_override
 
-from tunesmith.compat.omegaconf import child, contents, is_leaf, is_missing, is_reference, raw
+from tunesmith.compat.omegaconf import child, is_leaf, is_missing, is_reference, plain, raw
 
 REDACTED = "<redacted>"
 
@@ -50,7 +50,7 @@ def redact(cfg: DictConfig) -> dict[str, object]:
                 node[key] = mark
             elif secret:
                 node[key] = REDACTED
-    return {k: _cleaned(v, held) for k, v in contents(cfg).items()}
+    return {k: _cleaned(v, held) for k, v in plain(cfg, resolve=True).items()}
 
 
 def redact_override(override: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.compat.omegaconf import contents
+from tunesmith.compat.omegaconf import plain
 
 log = logging.getLogger(__name__)
 
@@ -142,12 +142,12 @@ def config(cfg: DictConfig) -> DictConfig:
     Args:
         cfg: The saved configuration; it is not modified.
     """
-    return OmegaConf.create(plain_config(contents(cfg, resolve=False)))
+    return OmegaConf.create(plain_config(plain(cfg)))
 
 
-def plain_config(plain: dict[str, object]) -> dict[str, object]:
+def plain_config(content: dict[str, object]) -> dict[str, object]:
     """Translate a recorded configuration, given as plain containers, to this version's names."""
-    found = {key: _targets(node) for key, node in plain.items()}
+    found = {key: _targets(node) for key, node in content.items()}
     for old, new in KEYS.items():
         group, _, key = old.partition(".")
         node = found.get(group)

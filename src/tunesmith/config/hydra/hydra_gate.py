@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.compat.omegaconf import contents
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import gate, yaml_file
 from tunesmith.config.gate import Trust
 from tunesmith.config.hydra.upstream import FileConfigSource, ImportlibResourcesConfigSource, SourcesRegistry
@@ -39,7 +39,7 @@ def require(cfg: DictConfig, trust: Trust | None = None) -> None:
             job run it.
     """
     trust = trust or gate.trust()
-    hydra = contents(cfg.hydra, resolve=False)
+    hydra = plain(cfg.hydra)
     built = [entry for part in ("launcher", "sweeper", "callbacks") for entry in _entries(hydra.get(part), part)]
     logged = [entry for part in ("job_logging", "hydra_logging") for entry in _entries(hydra.get(part), part)]
     found = [
