@@ -72,7 +72,7 @@ class Frozen:
         """
         self._check(cut.stages)
         with self.precision.forward_context():
-            found = self.backbone.activations(self._input(samples, cut.last), cut.stages, cut.needs)
+            found = dict(self.backbone.activations(self._input(samples, cut.last), cut.stages, cut.needs))
             if not cut.last:
                 found = self._in_place(found, cut)
         return {name: tensor[: len(samples)].contiguous().cpu() for name, tensor in found.items()}
@@ -81,7 +81,9 @@ class Frozen:
         """Return the features from before the last stage and, instead of its output, the pooled features if needed."""
         kept = {name: tensor for name, tensor in found.items() if name.startswith((STAGE, MAP))}
         if cut.needs.pooled:
-            kept[POOLED] = self.backbone(found, needs=Needs(pooled=True)).pooled
+            pooled = self.backbone(found, needs=Needs(pooled=True)).pooled
+            assert pooled is not None
+            kept[POOLED] = pooled
         return kept
 
     def seconds(self, samples: Sequence[Tensor], cut: Cut) -> float:

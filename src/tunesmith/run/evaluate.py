@@ -13,7 +13,7 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.data.module import TableData
 from tunesmith.data.spec import members
 from tunesmith.errors import DataError
-from tunesmith.run.assembly.assemble import assemble_data
+from tunesmith.run.assembly.assemble import assemble_data, introduce
 from tunesmith.run.assembly.rebuild import Rebuilt, rebuild, trainer_for
 from tunesmith.run.callback.callback import Collect
 from tunesmith.run.evaluation import plot
@@ -47,6 +47,7 @@ def evaluate(cfg: DictConfig, session: Session | None = None) -> Outcome:
             else _other(other, found, cfg.split, session)
         )
         _compare(found.spec, data.spec)
+        introduce(found.task, data)
         for sentence in _doubts(found, data, other is None, cfg.split):
             console.print(sentence, style="yellow", highlight=False)
         collect = Collect()

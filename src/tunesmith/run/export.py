@@ -44,7 +44,7 @@ def export(cfg: DictConfig, session: Session | None = None) -> Path:
     _check_place(output, beside)
     with exclusive(session.stop):
         found = rebuild(cfg.run, cfg.checkpoint, session.trust)
-    tensors = plain_tensors(found.task.backbone.net, found.task.head)
+    tensors = plain_tensors(found.task.backbone.net, found.task.get_submodule("head"))
     about = describe(found, tensors, output.name)
     try:
         with atomic(output) as temporary:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from tunesmith.config.build import build
 from tunesmith.config.overlay import overlaid
 from tunesmith.errors import DataError
+from tunesmith.run.assembly.assemble import introduce
 from tunesmith.run.assembly.rebuild import rebuild, trainer_for
 from tunesmith.run.callback.callback import joined
 from tunesmith.run.exclusive import exclusive
@@ -45,6 +46,7 @@ def predict(cfg: DictConfig, session: Session | None = None) -> Predictions:
         data.connect(found.preprocess)
         asked = data.find(cfg.input, found.cfg.data, found.spec, cfg.on_bad_file == "skip")
         data.predict_on(asked.samples, found.spec)
+        introduce(found.task, data)
         trainer = trainer_for(found, cfg.accelerator, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None

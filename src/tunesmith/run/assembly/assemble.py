@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tunesmith.cache.callback import ActivationCache
 from tunesmith.config.build import accepts, build, build_accepted, target
+from tunesmith.contract import protocols as contract
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
@@ -124,19 +125,19 @@ def assemble(
         plan = plan.without_monitor()
     task = assemble_task(plan.model, backbone, data.spec)
     task.base = base
-    data.count_by(task.counts)
+    introduce(task, data)
     if init:
-        init.put_head(task.head, data.spec)
+        init.put_head(task.get_submodule("head"), data.spec)
     plan = fitted.settled(plan, task.head)
     trainer = assemble_trainer(plan, watch, folder, record, cache, session)
     raise_together(compatibility.of_run(plan, task, data, trainer))
-    compatibility.warn_of_random_lm_head(task.head)
+    compatibility.warn_of_random_lm_head(task.get_submodule("head"))
     compatibility.warn_of_two_corrections(plan)
     cut = micro_batch.settle(plan, task, data, trainer, record)
     raise_together(compatibility.last_batch(task, data, trainer))
     plan, gradients = gradient_probe.settled(plan, task, data)
     if gradients:
-        task.table = lay_out(plan.model, backbone, task.head)
+        task.table = lay_out(plan.model, backbone, task.get_submodule("head"))
     warn_of_short_run(task.table, trainer)
     # Lightning (2.6) converts only after averages were set up in float32, which would round a checkpoint's doubles.
     trainer.strategy.precision_plugin.convert_module(task)
@@ -168,6 +169,12 @@ def assemble_data(
     data.prepare_data()
     data.setup(stage)
     return data
+
+
+def introduce(task: contract.Task, data: contract.DataModule) -> None:
+    """Give a task and a data module what they need of each other; neither sees the other."""
+    task.vocabulary = data.vocabulary
+    data.count_by(task.counts)
 
 
 def assemble_task(model: Model, backbone: Backbone, spec: DataSpec) -> Task:

@@ -142,7 +142,7 @@ def joint(task: Task) -> Iterator[str]:
 
 def agreement(task: Task) -> Iterator[str]:
     """Check that R-Drop's two passes differ: some trained part must have dropout."""
-    trained = [task.head, *([task.backbone] if _trains_backbone(task) else [])]
+    trained = [task.get_submodule(n) for n in ("head", *(["backbone"] if _trains_backbone(task) else []))]
     if task.r_drop and not any(drops(module) for part in trained for module in part.modules()):
         yield (
             f"Expected something with dropout that trains for task.r_drop={task.r_drop}, since passes differ by it, "
@@ -176,7 +176,7 @@ def last_batch(task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
 
     BatchNorm in the backbone sees maps, with many values per channel even for one image.
     """
-    if not any(isinstance(module, nn.BatchNorm1d) for module in task.head.modules()):
+    if not any(isinstance(module, nn.BatchNorm1d) for module in task.get_submodule("head").modules()):
         return
     own = -(-len(data.indices["train"]) // trainer.world_size)  # as `EpochSampler` deals them
     whole, rest = divmod(own, data.batch_size)
@@ -212,7 +212,7 @@ def _unknown_in_shards(plan: Plan, task: Task, trainer: Trainer) -> Iterator[str
         "two passes in a step (task.r_drop)": bool(task.r_drop),
         "a model whose blocks use weights of each other, such as T5": not task.backbone.apart,
         "a language model's own head, whose weights may be those of the embeddings": any(
-            isinstance(module, LanguageModel) for module in task.head.modules()
+            isinstance(module, LanguageModel) for module in task.get_submodule("head").modules()
         ),
         "task.compile=true": bool(plan.model.task.get("compile")),
         "trainer.sync_batchnorm=true": bool(plan.trainer.get("sync_batchnorm")),

@@ -1,4 +1,4 @@
-"""Frozen means frozen: gradients off, gradients gone, and eval mode for whatever does not train."""
+"""Freeze what does not train: no gradients, and eval mode."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import nn
 
 
 def apply_trainable(module: nn.Module, trainable: Collection[str]) -> None:
-    """Let the named parameters train and no others.
+    """Train the named parameters and no others.
 
     A frozen parameter also loses its gradient: an optimizer skips parameters without one, so neither momentum nor
     weight decay can move it.
 
     Args:
-        module: The module whose parameters are meant.
-        trainable: Full names, as `nn.Module.named_parameters` gives them.
+        module: The module that owns the parameters.
+        trainable: Full names, as in `nn.Module.named_parameters`.
     """
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(name in trainable)
