@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith import STARTED, __version__
+from tunesmith.config import present
 from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest, say
 from tunesmith.signals import Stop
 
@@ -32,8 +33,7 @@ def main(started: float = STARTED) -> None:
     Args:
         started: When the process started, by `time.monotonic`.
     """
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for user modules; last, so that they shadow nothing
+    present.leave()
     stop = Stop()
     with stop.listening():
         code = _guarded(sys.argv[1:], stop, started)

@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_config_path
 
 from tunesmith.compat.omegaconf import plain
-from tunesmith.config import yaml_file
+from tunesmith.config import present, yaml_file
 from tunesmith.config.check import source
 from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
 from tunesmith.config.known import known
@@ -42,10 +42,12 @@ class Trust:
     Attributes:
         allowed: Modules, and exact names, that the user allowed.
         plug_ins: Targets in the present folder that the configuration which the user composed names.
+        flags: Those of `allowed` that the command line names, which may lie in the present folder too.
     """
 
     allowed: frozenset[str] = frozenset()
     plug_ins: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
 
     def passes(self, target: str) -> bool:
         """Whether a target may be imported.
@@ -56,14 +58,22 @@ class Trust:
         return target in known() or target in self.plug_ins or _is_allowed(target, self.allowed)
 
     def require(self, node: object) -> None:
-        """Check every target in plain data, at whatever depth.
+        """Check every target in plain data, at whatever depth; those of the present folder can then be imported.
 
         Raises:
             ConfigError: One does not pass.
         """
-        refused = [t for t in dict.fromkeys(targets(node)) if not self.passes(t)]
+        named = list(dict.fromkeys(targets(node)))
+        refused = [t for t in named if not self.passes(t)]
         if refused:
             raise ConfigError([f"Expected _target_ {refusal(t)}" for t in refused])
+        for target in named:
+            self.admit(target)
+
+    def admit(self, target: str) -> None:
+        """Let a target that passes be imported from the present folder, if it was named for this command."""
+        if target in self.plug_ins or _is_allowed(target, self.flags):
+            present.admit(target.partition(".")[0])
 
     def composing(self, cfg: DictConfig, command: str = "train") -> Trust:
         """Trust also the plug-ins that a configuration names which the user composed, where it begins a training run.
@@ -90,7 +100,10 @@ def trust(names: Sequence[str] = ()) -> Trust:
     for name in names:
         if not _is_dotted(name):
             raise ConfigError(f"Expected --allow to name a module, such as my_backbone, but got '{name}'.")
-    return Trust(frozenset({*names, *re.findall(r"[^\s,:;]+", os.environ.get(VARIABLE, "")), *_settings()}))
+    flags = frozenset(names)
+    return Trust(
+        flags | frozenset({*re.findall(r"[^\s,:;]+", os.environ.get(VARIABLE, "")), *_settings()}), flags=flags
+    )
 
 
 def settings_file() -> Path:
@@ -162,15 +175,13 @@ def _is_allowed(target: str, names: frozenset[str]) -> bool:
 
 
 def _is_plug_in(target: str) -> bool:
-    top, folder = target.partition(".")[0], Path.cwd()
-    files = [file for file in (folder / top / "__init__.py", folder / f"{top}.py") if file.is_file()]
-    if not files or {"site-packages", "dist-packages"} & set(folder.parts):
-        return False
+    top = target.partition(".")[0]
+    here = present.spec(top)
     try:
-        spec = importlib.util.find_spec(top)
+        first = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return False
-    if spec is None or not spec.origin or not Path(spec.origin).exists() or not files[0].samefile(spec.origin):
+    if here is None or (first is not None and first.origin != here.origin):
         return False  # another module of that name comes first on the path
     found = _definition(target)
     return found is not None and found.module.name.partition(".")[0] == top

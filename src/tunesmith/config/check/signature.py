@@ -69,8 +69,11 @@ def read(target: str, trust: Trust | None = None) -> Signature:
         UnreadableError: It would have to be imported, which the gate forbids.
     """
     signature = _of_source(target)
-    if signature is None and not (trust or gate.trust()).passes(target):
-        raise UnreadableError(target)
+    if signature is None:
+        trust = trust or gate.trust()
+        if not trust.passes(target):
+            raise UnreadableError(target)
+        trust.admit(target)
     return signature or _by_import(target)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.config import gate
+from tunesmith.config import gate, present
 from tunesmith.config.known import known
 from tunesmith.errors import ConfigError
 from tunesmith.sweep.executor import process, warm
@@ -103,7 +103,7 @@ def _serve(jobs: list[DictConfig]) -> None:
     targets = sorted({t for job in jobs for t in gate.targets(OmegaConf.to_container(job)) if t in known()})
     modules = sorted({target.rpartition(".")[0] for target in targets if not target.startswith("tunesmith.sweep.")})
     CONTEXT.set_forkserver_preload([*PRELOAD, *modules, warm.__name__])
-    with process.clean_environment({warm.VARIABLE: " ".join(targets)}):
+    with process.clean_environment({warm.VARIABLE: " ".join(targets)}), present.elsewhere():
         forkserver.ensure_running()
 
 

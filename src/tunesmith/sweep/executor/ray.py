@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 from typing import Literal
 
+from tunesmith.config import present
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.executor.remote import Remote, prepare
 from tunesmith.sweep.protocol import Executor, Handle, Work
@@ -34,9 +35,10 @@ class Ray(Executor):
         self._mine = not self._ray.is_initialized()
         if self._mine:
             # Without an address Ray would join a cluster that already runs on this machine.
-            self._ray.init(
-                address=address or "local", include_dashboard=False, log_to_driver=False, configure_logging=False
-            )
+            with present.elsewhere():
+                self._ray.init(
+                    address=address or "local", include_dashboard=False, log_to_driver=False, configure_logging=False
+                )
         self._cpus, self._gpus = cpus, gpus
         self.slots = self._room() if slots == "auto" else slots
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunesmith.atomic import write_text
+from tunesmith.config import present
 from tunesmith.sweep.claim import STALE, Claim
 from tunesmith.sweep.executor.process import GRACE, inherited
 from tunesmith.sweep.protocol import Work
@@ -63,7 +64,7 @@ class Remote:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tunesmith", *self.work.argv],
                 cwd=self.folder,
-                env={**inherited(), **self.work.env},
+                env={**inherited(), **self.work.env, present.SAFE_PATH: "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any, Literal
 
+from tunesmith.config import present
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.executor.remote import Remote, prepare
 from tunesmith.sweep.protocol import Executor, Handle, Work
@@ -63,7 +64,8 @@ class Slurm(Executor):
         """Submit a job."""
         self._queue.update_parameters(name=f"tunesmith-{work.name}")
         remote = prepare(work, self._cpus)
-        return _Queued(self._queue.submit(remote), remote)
+        with present.elsewhere():
+            return _Queued(self._queue.submit(remote), remote)
 
 
 class _Queued(Handle):
