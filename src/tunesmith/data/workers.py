@@ -142,7 +142,8 @@ class Watches:
         try:
             yield
         except BaseException as error:
-            found = self._explanation(error)
+            with _unheard():
+                found = self._explanation(error)
             if found is None:
                 raise
             raise DataError(found) from error
@@ -193,8 +194,7 @@ def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | 
         alive = {child.pid for child in multiprocessing.active_children()}
         if not busy or any(pid not in alive for pid, _ in busy) or time.monotonic() > end:
             return alive
-        with contextlib.suppress(RuntimeError):  # torch's, of the child that has just gone
-            time.sleep(0.02)
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from tunesmith.run.record.record import Run
 from tunesmith.run.resume import checkpoint, resume
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST, LastCheckpoint
+from tunesmith.run.session import Session, Typed
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
@@ -303,24 +304,23 @@ def test_with_auto_the_cache_is_where_this_user_keeps_one(stopped, tmp_path):
     assert found.folder == stopped and found.cfg.paths.cache == "/mine"
 
 
-def test_a_job_of_a_sweep_goes_on_in_its_own_folder_or_begins(stopped, tmp_path, monkeypatch):
-    own = [stopped]
-    monkeypatch.setattr(resume.job, "folder", lambda: own[0])
-    assert resume.find(configured(tmp_path)).folder == stopped
-    own[0] = tmp_path / "new"
-    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto")) is None
+def test_a_job_of_a_sweep_goes_on_in_its_own_folder_or_begins(stopped, tmp_path):
+    assert resume.find(configured(tmp_path), Session(job=stopped)).folder == stopped
+    new = Session(job=tmp_path / "new")
+    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto"), new) is None
 
 
 def test_a_further_process_does_what_the_first_one_decided(stopped, tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "run_folder", lambda: stopped)
+    monkeypatch.setattr("tunesmith.run.record.record.rank", lambda: 1)
+    session = Session(run_folder=stopped)
     edit(stopped, resumed=[])
-    assert resume.find(configured(tmp_path)) is None
+    assert resume.find(configured(tmp_path), session) is None
     edit(stopped, resumed=[{"checkpoint": None}, {"checkpoint": BEFORE}])
-    found = resume.find(configured(tmp_path))
+    found = resume.find(configured(tmp_path), session)
     assert (found.folder, found.checkpoint) == (stopped, stopped / "checkpoints" / BEFORE)
     assert found.cfg.data.samples == 80
     edit(stopped, resumed=[{"checkpoint": BEFORE}, {"checkpoint": None}])
-    assert resume.find(configured(tmp_path)).checkpoint is None
+    assert resume.find(configured(tmp_path), session).checkpoint is None
 
 
 def test_of_a_completed_run_nothing_is_left_to_do(stopped):
@@ -355,11 +355,9 @@ def test_what_a_recorded_run_names_is_checked_and_so_is_what_the_command_line_ch
             resume.find(compose("train", words))
     (stopped / "config.yaml").write_text(before)
     for word, said in (("trainer.max_epochs=many", "max_epochs"), ("loss._target_=mine_there.Mine", "mine_there")):
-        monkeypatch.setattr(resume, "typed", lambda word=word: ([*words, word], {}))
         with pytest.raises(ConfigError, match=said):
-            resume.find(compose("train", [*words, word]))
-    monkeypatch.setattr(resume, "typed", lambda: (words, {}))
-    assert resume.find(compose("train", words)).forced
+            resume.find(compose("train", [*words, word]), Session(typed=Typed((*words, word))))
+    assert resume.find(compose("train", words), Session(typed=Typed(tuple(words)))).forced
 
 
 def test_a_live_run_is_never_touched(stopped, tmp_path):
