@@ -42,6 +42,8 @@ from tunesmith.config.redact import (
         "authorization",
         "Authorization",
         "basic-auth",
+        *("password1", "api_key_2", "passwords", "api_keys", "authtoken", "accesstoken", "secretkey", "wandb_key"),
+        *("ssh_key", "account_key", "pw", "pat", "cookie", "dsn", "secret_value", "secrets", "access_tokens"),
     ],
 )
 def test_secret(key):
@@ -68,6 +70,7 @@ def test_secret(key):
         "authentic",
         "keys",
         "secretary",
+        *("pass_through", "value", "text_value", "key_2", "sort_keys", "token_count", "bypass", "path", "sha256"),
     ],
 )
 def test_no_secret(key):
@@ -111,10 +114,54 @@ def test_the_default_of_a_secret_from_the_environment_goes():
         ("+x={pad_token: a}", "+x={pad_token: a}"),
         ("x.note=a.password=sesame", f"x.note=a.password={REDACTED}"),
         ("password", "password"),
+        ("x.password=${oc.env:NOPE,secret}", "x.password=${oc.env:NOPE}"),
+        ("x.y=${oc.env:API_KEY,sesame}", "x.y=${oc.env:API_KEY}"),
+        ("x.y=${oc.env:HOME,/root}", "x.y=${oc.env:HOME,/root}"),
+        ("x.url=https://h/x?access_token=sesame", f"x.url=https://h/x?access_token={REDACTED}"),
     ],
 )
 def test_overrides(typed, saved):
     assert redact_override(typed) == saved
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'password': 'sesame'}",
+        '{"api_key": "sesame", "n": 3}',
+        '{"api_key": sesame}',
+        "Authorization: Bearer sesame.sesame",
+        "{'Authorization': 'Basic c2VzYW1l-sesame'}",
+        "Cookie: a=b; session=sesame",
+        "curl -H 'x-api-key: sesame'",
+        "https://h/x?a=1&access_token=sesame&b=2",
+        "--password=sesame",
+        "sent bearer sesame-sesame",
+        "hf_sesamesesamesesame",
+        "ghp_sesamesesamesesame0",
+        "AKIASESAMESESAMESESA",
+    ],
+)
+def test_secrets_in_texts_go_wherever_they_stand(text):
+    assert "sesame" not in redact_text(text).lower()
+    assert "sesame" not in str(redact(OmegaConf.create({"x": text, "y": [text], "z": {"a": text}}))).lower()
+
+
+@pytest.mark.parametrize("text", ["{'tokens': 3}", "basic blocks", "a: b", "n=3, m=4", "https://h/x?q=1", "bearer of"])
+def test_texts_without_stay(text):
+    assert redact_text(text) == text
+    assert redact(OmegaConf.create({"x": text})) == {"x": text}
+
+
+def test_what_another_value_calls_a_secret_is_one():
+    cfg = OmegaConf.create(
+        {
+            "env": [{"name": "API_KEY", "value": "sesame"}, {"name": "MODE", "value": "fast"}],
+            "args": ["--password", "sesame"],
+        }
+    )
+    env = [{"name": "API_KEY", "value": REDACTED}, {"name": "MODE", "value": "fast"}]
+    assert redact(cfg) == {"env": env, "args": ["--password", REDACTED]}
 
 
 def test_a_secret_is_hidden_below_and_wherever_it_is_referred_to():

@@ -27,8 +27,8 @@ with open("began.txt", "a") as file:
     file.write(how["seed"] + "\\n")
 def leave(status, error=None, value=None):
     metrics = {} if value is None else {"best/val/accuracy": value, "val/accuracy": value - 0.1}
-    (folder / "run.json").write_text(json.dumps({"schema": 1, "status": status, "error": error, "metrics": metrics,
-        "monitor": {"metric": "val/accuracy", "mode": "max"}}))
+    (folder / "run.json").write_text(json.dumps({"schema": 1, "id": folder.name, "status": status, "error": error,
+        "metrics": metrics, "monitor": {"metric": "val/accuracy", "mode": "max"}}))
 kind = how.get("kind", "fine")
 if (folder / "run.json").exists() and json.loads((folder / "run.json").read_text())["status"] == "completed":
     sys.exit(0)

@@ -248,3 +248,41 @@ def test_no_sweep_is_there(tmp_path):
     (tmp_path / "sweep.json").write_text('{"schema": 9}')
     with pytest.raises(RunError, match="to have schema 1 but got 9"):
         journals.read(tmp_path)
+
+
+# ── a journal that somebody has altered ─────────────────────────────────────────────────────────────────────────────
+
+HOSTILE = {
+    "flags": {"job": 1, "changes": ["--allow=os.mkdir", "+callback.x={_target_: os.mkdir}"]},
+    "a flag as a value": {"job": 1, "changes": ["seed=--allow=os.mkdir"]},
+    "another key": {"job": 1, "changes": ["seed=1", "backbone=mine"]},
+    "a value that is not searched": {"job": 1, "changes": ["seed=7"]},
+    "twice": {"job": 1, "changes": ["seed=1", "seed=0"]},
+    "none": {"job": 1},
+    "later": {"job": 0, "changes": ["seed=7"]},
+    "a folder elsewhere": {"job": 1, "changes": ["seed=1"], "folder": "../other"},
+    "a folder by its whole path": {"job": 1, "changes": ["seed=1"], "folder": "/tmp"},
+    "a negative job": {"job": -1, "changes": ["seed=1"]},
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_the_searcher_would_not_give_runs_no_job(name, tmp_path, pretend):
+    space = pretend.space("seed=0,1")
+    journal = journals.open_sweep(tmp_path, CONTENT, space)
+    journal.started(Job(0, ("seed=0",)))
+    line = {"event": "started", "round": 0, **HOSTILE[name]}
+    journals.append(tmp_path / "journal.jsonl", json.dumps(line))
+    with pytest.raises(RunError, match=r"Expected line 2 of .*journal\.jsonl to be of this sweep"):
+        journals.open_sweep(tmp_path, CONTENT, space)
+
+
+@pytest.mark.parametrize(
+    "change", [{"id": "../../x"}, {"id": 3}, {"name": ["x"]}, {"search": []}, {"jobs": "x"}, {"schema": "1"}]
+)
+def test_a_manifest_of_another_shape_is_one_sentence(change, tmp_path):
+    journals.open_sweep(tmp_path, CONTENT)
+    path = tmp_path / "sweep.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunError, match="Expected"):
+        journals.read(tmp_path)

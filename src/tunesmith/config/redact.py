@@ -15,16 +15,37 @@ from tunesmith.compat.omegaconf import child, is_leaf, is_missing, is_reference,
 REDACTED = "<redacted>"
 
 _SECRETS = frozenset(
-    {"password", "passwd", "pwd", "passphrase", "secret", "secrets", "token", "apikey"}
-    | {"credential", "credentials", "auth", "authorization", "bearer"}
+    {
+        *("password", "passwd", "pwd", "pw", "passphrase", "secret", "apikey", "secretkey", "accesskey", "privatekey"),
+        *("credential", "auth", "authorization", "bearer", "authtoken", "accesstoken", "cookie", "pat", "dsn"),
+    }
 )
-_SECRET_KEYS = frozenset({"api", "private", "access", "secret"})  # … followed by the word `key`
+_SECRET_KEYS = frozenset(
+    {"api", "private", "access", "secret", "account", "wandb", "ssh", "hf", "signing", "encryption", "license"}
+)  # … followed by the word `key`
+_SECRET_TOKENS = frozenset({"access", "api", "auth", "refresh", "secret"})  # … followed by `tokens`; others are counted
 _SPECIAL_TOKENS = frozenset(
     {"cls", "pad", "eos", "bos", "mask", "sep", "unk", "class", "special", "prefix", "suffix", "stop", "image"}
 )
+_SAME = frozenset({"value", "text", "string"})
+"""Last words that add nothing: `secret_value` is a secret."""
+
 _URL_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*://)[^\s/@'\"]+@", re.IGNORECASE)
 _ASSIGNMENT = re.compile(r"(?P<key>[\w./@-]+)=(?P<value>'[^']*'|\"[^\"]*\"|[^\s,]+)")
+_ENTRY = re.compile(r"(?P<key>(?P<quote>['\"])[\w./@ -]+(?P=quote))\s*:\s*(?P<value>'[^']*'|\"[^\"]*\"|[^\s,}\]]+)")
+"""An entry of a mapping, in JSON or as Python shows it."""
+_HEADER = re.compile(
+    r"(?P<name>\b(?:proxy-)?authorization|\b(?:set-)?cookie|\bx-api-key)(?P<colon>['\"]?\s*[:=]\s*['\"]?)[^\r\n'\"]+",
+    re.IGNORECASE,
+)
+_BEARER = re.compile(r"(?P<kind>\bbearer\s+)[\w.~+/=-]{12,}", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"\b(?:hf_\w{16,}|gh[pousr]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{16,}"
+    r"|AKIA[0-9A-Z]{16}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+)
+"""Tokens by how they begin: of Hugging Face, GitHub, GitLab, Slack, OpenAI, AWS, and JSON Web Tokens."""
 _ENVIRONMENT = "${oc.env:"
+_DEFAULT = re.compile(r"(?P<variable>\$\{oc\.env:(?P<name>[^,}]*)),[^}]*\}")
 
 
 def redact(cfg: DictConfig) -> dict[str, object]:
@@ -43,8 +64,7 @@ def redact(cfg: DictConfig) -> dict[str, object]:
         for node, key, secret in list(_leaves(cfg, False)):
             text = str(raw(child(node, key)))
             if _ENVIRONMENT in text:
-                if secret:
-                    text = re.sub(r"(\$\{oc\.env:[^,}]*),[^}]*\}", r"\1}", text)  # its default would be the secret
+                text = _without_default(text, secret)
                 mark = f"\0{len(held)}\0"
                 held[mark] = text
                 node[key] = mark
@@ -60,12 +80,19 @@ def redact_override(override: str) -> str:
     """
     key, equals, value = override.partition("=")
     inner = [word for word in re.findall(r"[\w-]+(?=\s*:)", value) if is_secret(word)]
-    hide = is_secret(re.split(r"[./@]", key.strip("+~"))[-1]) and _ENVIRONMENT not in value and not _is_plain(value)
+    secret = is_secret(re.split(r"[./@]", key.strip("+~"))[-1])
+    if _ENVIRONMENT in value:
+        return _without_default(override, secret)
+    hide = secret and not _is_plain(value)
     return f"{key}={REDACTED}" if equals and (hide or inner) else redact_text(override)
 
 
 def redact_text(text: str) -> str:
-    """Hide secrets in a line of text: the value of ``key=value`` if the key is a secret's, and user names in URLs."""
+    """Hide secrets in a text.
+
+    Values of ``key=value``, of entries of mappings and of parameters in URLs go if the key is a secret's; so do user
+    names in URLs, headers that authorize, and tokens of well-known services.
+    """
 
     def replaced(match: re.Match[str]) -> str:
         key, value = match["key"], match["value"]
@@ -73,19 +100,29 @@ def redact_text(text: str) -> str:
         # A value may hold further ones, such as a URL with a query.
         return f"{key}={REDACTED if hide else _ASSIGNMENT.sub(replaced, value)}"
 
+    def entry(match: re.Match[str]) -> str:
+        key, value = match["key"], match["value"]
+        hide = is_secret(key) and _ENVIRONMENT not in value and not _is_plain(value)
+        return f"{key}: {REDACTED}" if hide else match[0]
+
+    text = _HEADER.sub(lambda m: f"{m['name']}{m['colon']}{REDACTED}", text)
+    text = _BEARER.sub(lambda m: f"{m['kind']}{REDACTED}", text)
+    text = _TOKEN.sub(REDACTED, _ENTRY.sub(entry, text))
     return _without_user(_ASSIGNMENT.sub(replaced, text))
 
 
 def is_secret(key: str) -> bool:
     """Return whether a key holds a secret, by its last word: ``api_key`` does; ``cls_token``, ``num_tokens`` do not."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key)
-    words = [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
-    if not words:
-        return False
-    before = words[-2] if len(words) > 1 else ""
-    if words[-1] == "token":
+    words = [word for part in re.split(r"[^a-z0-9]+", spaced.lower()) if (word := part.rstrip("0123456789"))]
+    while len(words) > 1 and words[-1] in _SAME:
+        words.pop()
+    before, last = [*(["", ""]), *words][-2:]
+    if last == "token":
         return before not in _SPECIAL_TOKENS
-    return words[-1] in _SECRETS or (words[-1] == "key" and before in _SECRET_KEYS)
+    if last in ("key", "keys"):
+        return before in _SECRET_KEYS
+    return last in _SECRETS or last.removesuffix("s") in _SECRETS or (last == "tokens" and before in _SECRET_TOKENS)
 
 
 def config_hash(container: Mapping[str, object]) -> str:
@@ -106,13 +143,28 @@ def _leaves(node: DictConfig | ListConfig, secret: bool) -> Iterator[tuple[Conta
     if is_leaf(node):
         return
     keys = list(node) if isinstance(node, DictConfig) else range(len(node))
+    told = _told(node)
     for key in keys:
-        hidden = (secret and key != "_target_") or (isinstance(key, str) and is_secret(key))
+        hidden = (secret and key != "_target_") or (isinstance(key, str) and is_secret(key)) or key in told
         below = child(node, key)
         if isinstance(below, DictConfig | ListConfig) and not is_reference(below):
             yield from _leaves(below, hidden)
         elif not is_missing(below) and (isinstance(raw(below), str) or (hidden and _is_number(raw(below)))):
             yield node, key, hidden
+
+
+def _told(node: DictConfig | ListConfig) -> set[str | int]:
+    """Return the keys of values that another value calls secret: ``{name: API_KEY, value: …}``, ``[--password, …]``."""
+
+    def says(key: str | int) -> bool:
+        value = raw(child(node, key))
+        return isinstance(value, str) and is_secret(value) and (isinstance(key, str) or value.startswith("-"))
+
+    if isinstance(node, DictConfig):
+        there = [key for key in ("name", "key", "variable") if key in node and not is_missing(child(node, key))]
+        named = any(says(key) for key in there)
+        return {"value"} if named and "value" in node else set()
+    return {i + 1 for i in range(len(node) - 1) if not is_leaf(node) and says(i)}
 
 
 def _is_number(value: object) -> bool:
@@ -128,7 +180,12 @@ def _cleaned(value: object, held: Mapping[str, str]) -> object:
         return value
     for mark, text in held.items():
         value = value.replace(mark, text)
-    return _without_user(value)
+    return redact_text(value)
+
+
+def _without_default(text: str, secret: bool) -> str:
+    """Take the default out of references to the environment, where the key or the variable is a secret's."""
+    return _DEFAULT.sub(lambda m: f"{m['variable']}}}" if secret or is_secret(m["name"]) else m[0], text)
 
 
 def _without_user(text: str) -> str:

@@ -185,7 +185,7 @@ def record(found: dict[str, object]) -> dict[str, object]:
         found["timing"] = {"samples_per_second" if k == "images_per_second" else k: v for k, v in timing.items()}
     data = found.get("data")
     if isinstance(data, dict) and isinstance(how := data.get("preprocess"), dict) and "reads" in how:
-        attention = _ATTENTION.get(how["reads"], how["reads"])
+        attention = _ATTENTION.get(str(how["reads"]), how["reads"])
         how = {"attention" if k == "reads" else k: attention if k == "reads" else v for k, v in how.items()}
         found["data"] = data | {"preprocess": how}
     return found

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from tunesmith.config import recorded
 from tunesmith.errors import ConfigError
 
 MAX_BYTES = 1 << 20
@@ -24,9 +26,9 @@ def read(path: Path) -> DictConfig:
     Raises:
         ConfigError: It is missing, is not YAML, is not a mapping, or exceeds the bounds.
     """
-    require_bounds(path)
+    text = _bounded(path)
     try:
-        found = OmegaConf.load(path)
+        found = OmegaConf.load(io.StringIO(text))
     except (yaml.YAMLError, OSError, OmegaConfBaseException) as error:
         raise _unreadable(path, error) from None
     if not isinstance(found, DictConfig):
@@ -40,23 +42,31 @@ def require_bounds(path: Path) -> None:
     Raises:
         ConfigError: It is missing, is not YAML, or exceeds the bounds.
     """
+    _bounded(path)
+
+
+def _bounded(path: Path) -> str:
     try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= MAX_BYTES else ""
+        text = recorded.read_bytes(path, MAX_BYTES).decode("utf-8")
         depth, aliases = _measure(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise _unreadable(path, error) from None
-    for what, found, most in (
-        ("bytes", size, MAX_BYTES),
-        ("levels", depth, MAX_DEPTH),
-        ("aliases", aliases, MAX_ALIASES),
-    ):
+    for what, found, most in (("levels", depth, MAX_DEPTH), ("aliases", aliases, MAX_ALIASES)):
         if found > most:
             raise ConfigError(f"Expected {path} to have at most {most:,} {what} but got more.")
+    return text
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigError:
-    return ConfigError(f"Expected {path} to be a YAML file but got: {' '.join(str(error).split())}.")
+    return ConfigError(f"Expected {path} to be a YAML file but got: {recorded.said(error)}.")
+
+
+def _require_plain(tag: str) -> None:
+    kind = tag.removeprefix("tag:yaml.org,2002:")
+    if kind == tag or kind.startswith("python/"):
+        raise yaml.YAMLError(
+            f"the tag '{tag.replace('tag:yaml.org,2002:', '!!')}', which may make an object of any kind"
+        )
 
 
 def _measure(text: str) -> tuple[int, int]:
@@ -69,7 +79,9 @@ def _measure(text: str) -> tuple[int, int]:
             deepest = max(deepest, len(above))
         elif isinstance(event, yaml.CollectionEndEvent):
             above.pop()
-        elif isinstance(event, yaml.AliasEvent):
+        if tag := getattr(event, "tag", None):
+            _require_plain(tag)
+        if isinstance(event, yaml.AliasEvent):
             aliases += 1
             deepest = MAX_DEPTH + 1 if event.anchor in above else deepest
         if deepest > MAX_DEPTH or aliases > MAX_ALIASES:

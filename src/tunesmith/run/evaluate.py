@@ -9,6 +9,7 @@ from datetime import datetime
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.atomic import write_text
+from tunesmith.config.confine import make_folder
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.module import TableData
 from tunesmith.data.spec import members
@@ -54,8 +55,7 @@ def evaluate(cfg: DictConfig, session: Session | None = None) -> Outcome:
         trainer = trainer_for(found, cfg.accelerator, [collect])
         outcome = test_split(data, found.task, trainer, collect, found.weights, cfg.split)
         now = datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S-%f")
-        folder = found.folder / "evaluations" / f"{now}-{cfg.split}"
-        folder.mkdir(parents=True)
+        folder = make_folder(found.folder, "evaluations", f"{now}-{cfg.split}")
         write_text(folder / "evaluation.json", json.dumps(report.as_plain(outcome), indent=1) + "\n")
         report.save(outcome, folder)
         images = plot.draw_all(folder, outcome.predictions, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
+from platformdirs import user_cache_path
 
 from tunesmith.config import find, output
 from tunesmith.config.check.check import mistakes
@@ -19,6 +21,10 @@ from tunesmith.config.hydra import app
 from tunesmith.config.redact import redact_text
 from tunesmith.errors import ConfigError, TunesmithError, say
 from tunesmith.run.session import Session, typed
+from tunesmith.run.wall import raise_wall
+
+RECORDED = ("evaluate", "predict", "export", "reproduce")
+"""Commands on a run that may come from anywhere."""
 
 
 class Jobs:
@@ -74,9 +80,21 @@ class Jobs:
         if found:
             raise ConfigError([m.text for m in found])
         output.check_output(cfg, self.command)
+        if self.command in RECORDED and self.session.started is not None:
+            raise_wall(writable(self.command, cfg))
         session = replace(self.session, trust=trust, typed=typed())
         self.session = replace(self.session, started=None)  # later jobs import nothing
         return entry(self.command)(app.alone(cfg), session=session)
+
+
+def writable(command: str, cfg: DictConfig) -> list[Path]:
+    """Return the folders that a command on a recorded run writes to; those that are not there yet are made."""
+    cache = Path(cfg.paths.cache or os.environ.get("TUNESMITH_CACHE") or user_cache_path("tunesmith"))
+    made = [cache, Path(cfg.paths.logs)] if command == "reproduce" else [cache]
+    for folder in made:
+        folder.mkdir(parents=True, exist_ok=True)
+    output = [Path(cfg.output).expanduser().absolute().parent] if "output" in cfg else []
+    return [Path(cfg.run).expanduser(), *made, *output]
 
 
 def entry(command: str) -> Callable[..., object]:

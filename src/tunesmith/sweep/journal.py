@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypedDict
 
-from typing_extensions import NotRequired
-
+from tunesmith.config import recorded
+from tunesmith.config.redact import redact_text
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import shorten
 from tunesmith.sweep import outcome
-from tunesmith.sweep.protocol import Job, Result, Status
+from tunesmith.sweep.protocol import Job, Result, Space
+from tunesmith.sweep.schema import Content, Event, Manifest
+from tunesmith.sweep.search.dimension import may_give
 from tunesmith.sweep.search.space import CONFIGURATION
 
 SCHEMA = 1
@@ -28,45 +30,6 @@ SHOWN = 5
 """Number of differences that an error names."""
 
 MANIFEST, JOURNAL = "sweep.json", "journal.jsonl"
-
-
-class Content(TypedDict):
-    """What a sweep is.
-
-    Attributes:
-        name: Name of its runs.
-        command: Command line.
-        search: What is searched and how; it must be the same for every launch in one folder.
-        values: Values of every key, to name those that differ.
-        jobs: Changes of each job, if known before the first starts; a longer list may continue a shorter one.
-    """
-
-    name: str
-    command: str
-    search: Mapping[str, str]
-    values: NotRequired[Mapping[str, str]]
-    jobs: NotRequired[Sequence[Sequence[str]]]
-
-
-class Manifest(Content):
-    """The content of sweep.json."""
-
-    schema: int
-    id: str
-    created: str
-
-
-class Event(TypedDict):
-    """A line of the journal."""
-
-    event: str
-    job: int
-    round: int
-    changes: NotRequired[Sequence[str]]
-    folder: NotRequired[str]
-    status: NotRequired[Status]
-    seconds: NotRequired[float]
-    reason: NotRequired[str]
 
 
 @dataclass
@@ -93,13 +56,16 @@ class Journal:
     Attributes:
         folder: Folder of the sweep.
         manifest: What is searched, and the sweep's id.
+        space: What the jobs' changes must be of; ``None`` for a sweep that is only looked at.
         entries: Jobs that have started, by number, in that order.
     """
 
     folder: Path
     manifest: Manifest
+    space: Space | None = None
     entries: dict[int, Entry] = field(default_factory=dict)
     _offset: int = 0
+    _line: int = 0
 
     @property
     def name(self) -> str:
@@ -119,14 +85,17 @@ class Journal:
     def refresh(self) -> None:
         """Read the events added since the last call, also by other launchers."""
         for event in self._events():
-            entry = self.entries.setdefault(event["job"], Entry(Job(event["job"], tuple(event.get("changes", ())))))
+            if event["job"] not in self.entries:
+                self.entries[event["job"]] = Entry(Job(event["job"], tuple(event.get("changes", ()))))
+            entry = self.entries[event["job"]]
             if event["event"] == "again" and event["round"] > entry.round:
                 entry.round, entry.result, entry.spent = event["round"], None, 0.0
             elif event["event"] == "stopped" and event["round"] == entry.round:
                 entry.spent = event.get("seconds", entry.spent)
             elif event["event"] == "ended" and event["round"] == entry.round:
-                folder = self.folder / event["folder"]
-                entry.result = outcome.result(folder, event["status"], event["seconds"], event["reason"])
+                folder = self.folder / event.get("folder", self.run_folder(event["job"]).name)
+                ended = event.get("status", "failed"), event.get("seconds", 0.0), event.get("reason", "")
+                entry.result = outcome.result(folder, *ended)
 
     def started(self, job: Job) -> None:
         """Record that a job starts or continues."""
@@ -171,12 +140,34 @@ class Journal:
             whole, newline, _ = file.read().rpartition(b"\n")
         self._offset += len(whole) + len(newline)
         for line in whole.splitlines():
+            self._line += 1
             try:
-                event: Event = json.loads(line)
+                event = recorded.line(line, Event)
             except ValueError:
-                continue
-            if isinstance(event, dict) and {"event", "job", "round"} <= event.keys():
-                yield event
+                continue  # damaged: the job is started again
+            self._check(event)
+            yield event
+
+    def _check(self, event: Event) -> None:
+        """Refuse what would run other jobs than the searcher's, or read other folders than theirs.
+
+        Raises:
+            RunError: It would.
+        """
+        new = event["job"] not in self.entries
+        folder, changes = event.get("folder", ""), event.get("changes", ())
+        wrong = ""
+        if min(event["job"], event["round"]) < 0:
+            wrong = f"job {event['job']} of round {event['round']}"
+        elif folder and Path(folder).name != folder:
+            wrong = f"the folder '{folder}'"
+        elif (new or changes) and self.space is not None and not may_give(self.space, changes):
+            wrong = f"the changes '{redact_text(' '.join(changes))}'"
+        if wrong:
+            raise RunError(
+                f"Expected line {self._line} of {self.folder / JOURNAL} to be of this sweep but got {wrong}: it was "
+                "altered. Remove that line, or choose another sweep.dir."
+            )
 
 
 def append(path: Path, line: str) -> None:
@@ -194,12 +185,13 @@ def append(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def open_sweep(folder: Path, content: Content) -> Journal:
+def open_sweep(folder: Path, content: Content, space: Space | None = None) -> Journal:
     """Open a sweep's folder, or create it.
 
     Args:
         folder: Folder of the sweep.
         content: What the sweep is.
+        space: What each job's changes are of.
 
     Raises:
         RunError: The folder holds another sweep, or cannot be created.
@@ -211,7 +203,7 @@ def open_sweep(folder: Path, content: Content) -> Journal:
             _create(path, content)
     except OSError as error:
         raise RunError(f"Expected to make the sweep's folder {folder} but got: {error.strerror}.") from error
-    journal = read(folder)
+    journal = read(folder, space)
     differences = list(_differences(journal.manifest, content))
     differences = differences or list(_renumbered(journal.manifest.get("jobs", []), content.get("jobs", [])))[:1]
     if differences:
@@ -222,20 +214,22 @@ def open_sweep(folder: Path, content: Content) -> Journal:
     return journal
 
 
-def read(folder: Path) -> Journal:
+def read(folder: Path, space: Space | None = None) -> Journal:
     """Read a sweep's folder.
 
     Raises:
         RunError: The folder does not hold a sweep, or one of another schema.
     """
     path = folder / MANIFEST
-    try:
-        manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"Expected a sweep's folder, with a {MANIFEST}, but got {folder}: {error}.") from error
-    if manifest.get("schema") != SCHEMA:
-        raise RunError(f"Expected {path} to have schema {SCHEMA} but got {manifest.get('schema')!r}.")
-    journal = Journal(folder, manifest)
+    if not path.exists():
+        raise RunError(f"Expected a sweep's folder, with a {MANIFEST}, but got {folder}.")
+    plain = recorded.read_json(path, dict[str, object])
+    if plain.get("schema") != SCHEMA:
+        raise RunError(f"Expected {path} to have schema {SCHEMA} but got {str(plain.get('schema'))[:20]}.")
+    manifest = recorded.of_file(path, plain, Manifest)
+    if not re.fullmatch("[0-9a-f]{8}", manifest["id"]):
+        raise RunError(f"Expected {path} to have an id of 8 hexadecimal digits, since folders are named by it.")
+    journal = Journal(folder, manifest, space)
     journal.refresh()
     return journal
 

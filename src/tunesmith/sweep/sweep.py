@@ -65,7 +65,7 @@ def sweep(
     content: journals.Content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs)}
     if searcher.listed is not None:
         content["jobs"] = [[redact_override(change) for change in job.changes] for job in searcher.listed]
-    journal = journals.open_sweep(folder, content)
+    journal = journals.open_sweep(folder, content, space)
     if settings.retry == "failed":
         for entry in list(journal.entries.values()):  # a copy: appending also reads other launchers' events
             if entry.result is not None and entry.result.status == "failed":

@@ -49,7 +49,15 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"{CODE}\nclass Thing: ...\n")
     (tmp_path / "input.png").touch()
     (tmp_path / "checkpoints").mkdir()
-    record = {"schema": 1, "status": "failed", "data": {"x": 1}, "packages": {}, "hardware": {}, "updated": "x"}
+    record = {
+        "schema": 1,
+        "id": "x",
+        "status": "failed",
+        "data": {"x": 1},
+        "packages": {},
+        "hardware": {},
+        "updated": "x",
+    }
     (tmp_path / "run.json").write_text(json.dumps(record))
     write(tmp_path, {})
     yield tmp_path

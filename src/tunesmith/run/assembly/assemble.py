@@ -261,7 +261,8 @@ def assemble_trainer(
     loggers: list[Logger] = [MetricsLog(folder)]
     loggers += [build_accepted(node, trust, folder=folder, record=record) for node in plan.loggers.values()]
     given = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder)}
-    plugins = [CheckpointIO(session.stop)]
+    foreign = bool(record.get("repeats") or record.get("resumed"))
+    plugins = [CheckpointIO(session.stop, folder if foreign else None)]
     # Lightning would add its own progress bar and checkpoints.
     flags = {
         flag: False

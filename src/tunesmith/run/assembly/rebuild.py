@@ -12,6 +12,7 @@ from tunesmith.atomic import write_bytes
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import accepts, build
 from tunesmith.config.check.check import check
+from tunesmith.config.confine import offline
 from tunesmith.config.gate import Trust
 from tunesmith.config.overlay import overlaid
 from tunesmith.contract.preprocess import Preprocess
@@ -79,6 +80,7 @@ def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) ->
     if not record["data"]:
         raise RunError(f"Expected a run that got as far as training but {folder} is '{record['status']}'.")
     saved = renamed.config(yaml_file.read(folder / "config.yaml"))
+    offline(saved)
     trust = check(saved, recorded=True, trust=trust)
     if checkpoint == "tested":
         checkpoint = saved.test or "best"

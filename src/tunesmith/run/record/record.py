@@ -22,6 +22,7 @@ from rich.logging import RichHandler
 from tunesmith.atomic import write_text
 from tunesmith.compat.lightning import rank
 from tunesmith.config.check.check import leaves
+from tunesmith.config.confine import confine, unshare
 from tunesmith.config.redact import Redacted, config_hash, redact, redact_text
 from tunesmith.errors import RunError, StoppedError, is_interruption
 from tunesmith.run.exclusive import announced
@@ -82,6 +83,8 @@ class Run:
         cfg.paths.run = str(self.folder)
         self.record = _new_record(cfg, command, self.folder, repeats, self.session)
         self.record["config_hash"] = config
+        if repeats is not None:
+            confine(cfg)  # again, now that the folder is known
         if self.main:
             write_text(self.folder / "config.yaml", OmegaConf.to_yaml(redact(cfg)))
             write_text(self.folder / "overrides.yaml", OmegaConf.to_yaml(self.record["overrides"]))
@@ -93,6 +96,8 @@ class Run:
         Raises:
             RunError: Another process was faster.
         """
+        for name in ("log.txt", "metrics.jsonl"):
+            unshare(self.folder / name)
         with process.locked(self.folder / "log.txt"):
             if read(self.folder)["updated"] != self.record["updated"]:
                 raise RunError(f"Expected {self.folder} to have ended but another process has just gone on with it.")

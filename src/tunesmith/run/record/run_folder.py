@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from tunesmith.config import renamed
+from tunesmith.config import recorded, renamed
 from tunesmith.errors import RunError
 from tunesmith.run.record.schema import VERSION, Record
 
@@ -26,14 +24,9 @@ def read(folder: Path) -> Record:
         RunError: The folder is not a run folder, or its record has another schema.
     """
     path = folder / "run.json"
-    if not path.is_file():
+    if not path.exists():
         raise RunError(f"Expected a run folder with a run.json but got {folder}; a run says where its folder is.")
-    try:
-        plain: Any = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
+    plain = recorded.read_json(path, dict[str, object])
     if plain.get("schema") != VERSION:
-        raise RunError(f"Expected {path} to have schema {VERSION} but got {plain.get('schema')!r}.")
-    plain = renamed.record(plain)
-    record: Record = plain
-    return record
+        raise RunError(f"Expected {path} to have schema {VERSION} but got {str(plain.get('schema'))[:20]}.")
+    return recorded.of_file(path, renamed.record(plain), Record)

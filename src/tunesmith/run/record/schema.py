@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import Required, TypedDict
 
 VERSION = 1
 """Of run.json."""
@@ -98,10 +100,10 @@ class Selection(TypedDict, total=False):
 class Record(TypedDict, total=False):
     """The content of run.json; times in seconds under ``timing``."""
 
-    schema: int
-    id: str
+    schema: Required[int]
+    id: Required[str]
     name: str
-    status: str
+    status: Required[str]
     started: str
     updated: str
     process: Process
@@ -118,7 +120,7 @@ class Record(TypedDict, total=False):
     git: dict[str, str | None]
     packages: dict[str, str]
     hardware: Hardware
-    batch: dict[str, int]
+    batch: dict[str, int | None]
     monitor: Monitor
     data: Data
     weights: dict[str, object]

@@ -45,10 +45,12 @@ class CheckpointIO(TorchCheckpointIO):
 
     Args:
         stop: The command's stop request, which does not interrupt a save.
+        inside: The run folder, where a recorded run goes on or is repeated: it saves nowhere else.
     """
 
-    def __init__(self, stop: Stop | None = None) -> None:
+    def __init__(self, stop: Stop | None = None, inside: Path | None = None) -> None:
         super().__init__()
+        self._inside = inside
         self._stop = stop or Stop()
 
     def save_checkpoint(self, checkpoint: Checkpoint, path: str | Path, storage_options: object = None) -> None:
@@ -57,7 +59,7 @@ class CheckpointIO(TorchCheckpointIO):
         Raises:
             RunError: The disk is full or read-only; an older checkpoint of that name is kept.
         """
-        target = confined(Path(path))
+        target = confined(Path(path), self._inside)
         with self._stop.held(), disk_space.told(target, target.parent.parent):
             disk_space.check(target.parent, disk_space.size_of(checkpoint))
             self._save(checkpoint, target)
@@ -83,19 +85,21 @@ class CheckpointIO(TorchCheckpointIO):
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint and its entry in the manifest."""
-        target = confined(Path(path))
+        target = confined(Path(path), self._inside)
         target.unlink(missing_ok=True)
         manifest = read_manifest(target.parent)
         if manifest.pop(target.name, None):
             _write_manifest(target.parent, manifest)
 
 
-def confined(path: Path) -> Path:
-    """Return the path if it contains no ``..`` and is not the manifest.
+def confined(path: Path, inside: Path | None = None) -> Path:
+    """Return the path if it contains no ``..``, is not the manifest, and lies in a folder, links followed.
 
     Raises:
-        RunError: It does: a foreign checkpoint may name paths of its own.
+        RunError: It does not: a foreign checkpoint or configuration may name paths of its own.
     """
+    if inside is not None and not path.resolve().is_relative_to(inside.resolve()):
+        raise RunError(f"Expected the path of a checkpoint in {inside} but got {path}.")
     if ".." in path.parts or path.name == MANIFEST:
         raise RunError(f"Expected the path of a checkpoint without '..' but got {path}.")
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Sweep
@@ -42,6 +43,16 @@ class Dimension:
         """Number of values; infinite for an interval of real numbers."""
         return len(self.values) or (self.high - self.low + 1 if self.whole else math.inf)
 
+    def has(self, text: str) -> bool:
+        """Return whether a text is one of the values, as `draw` would write it."""
+        if self.values:
+            return text in self.values
+        try:
+            number = float(text)
+        except ValueError:
+            return False
+        return self.low <= number <= self.high and (not self.whole or text == str(int(number)))
+
     def draw(self, generator: random.Random) -> str:
         """Draw a value, written for Hydra."""
         if self.values:
@@ -61,6 +72,13 @@ class Dimension:
         if self.whole:
             return str(round(within))
         return str(float(f"{within:.{DIGITS}g}"))
+
+
+def may_give(space: Space, changes: Sequence[str]) -> bool:
+    """Return whether a job's changes are one override of each swept key, with one of its values."""
+    found = {dimension.key: dimension for dimension in dimensions(space)}
+    pairs = [change.partition("=")[::2] for change in changes]
+    return sorted(key for key, _ in pairs) == sorted(found) and all(found[key].has(text) for key, text in pairs)
 
 
 def dimensions(space: Space) -> list[Dimension]:

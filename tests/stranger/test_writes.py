@@ -1,0 +1,171 @@
+"""What a recorded run writes stays in its folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from canary import CANARY
+from omegaconf import OmegaConf
+
+from tunesmith import __main__ as program
+from tunesmith.config import yaml_file
+from tunesmith.errors import ConfigError, RunError, TunesmithError
+from tunesmith.run import wall
+from tunesmith.run.resume.checkpoint import CheckpointIO
+
+CSV = {"_target_": "lightning.pytorch.loggers.CSVLogger", "name": "x"}
+SAVES = {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "save_top_k": -1}
+CHANGES = {
+    "home": {"callback": {"more": {**SAVES, "dirpath": f"~/{CANARY}"}}},
+    "an address": {"logger": {"csv": {**CSV, "save_dir": f"file:///tmp/{CANARY}"}}},
+    "a scheme in another place": {"logger": {"csv": {**CSV, "save_dir": ".", "name": f"file:/{CANARY}"}}},
+    "a letter by its number": {"callback": {"more": {**SAVES, "filename": f"{{step:c}}tmp/{CANARY}"}}},
+    "an attribute": {"callback": {"more": {**SAVES, "filename": f"{{step.__class__}}{CANARY}"}}},
+    "a field in a field": {"callback": {"more": {**SAVES, "filename": f"{{step:{{epoch}}}}{CANARY}"}}},
+    "a placeholder": {"callback": {"more": {**SAVES, "dirpath": f"<run>/{CANARY}"}}},
+    "a placeholder in full": {"callback": {"more": {**SAVES, "dirpath": f"{{here}}/<run>/{CANARY}"}}},
+    "a variable": {"callback": {"more": {**SAVES, "dirpath": f"$HOME/{CANARY}"}}},
+    "a zero byte": {"callback": {"more": {**SAVES, "filename": f"a\0/{CANARY}"}}},
+}
+
+
+def change(folder, changes):
+    cfg = yaml_file.read(folder / "config.yaml")
+    OmegaConf.set_struct(cfg, False)
+    text = OmegaConf.to_yaml(OmegaConf.merge(cfg, changes)).replace("{here}", str(Path.cwd()))
+    (folder / "config.yaml").write_text(text)
+
+
+def unfinished(folder):
+    text = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(text.replace('"completed"', '"stopped"'))
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("way", ["resume", "reproduce"])
+def test_recorded_places_outside_are_refused(name, way, stranger, elsewhere):
+    change(stranger, CHANGES[name])
+    if way == "resume":
+        unfinished(stranger)
+    before = elsewhere()
+    line = ["train", f"resume={stranger}", "resume_force=true"] if way == "resume" else ["reproduce", f"run={stranger}"]
+    with pytest.raises(ConfigError):
+        program.command_line(line)
+    assert elsewhere() == before
+
+
+def test_checkpoints_of_a_recorded_run_are_held_to_its_folder_where_they_are_written(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    (run / "checkpoints").mkdir(parents=True)
+    out.mkdir()
+    (run / "link").symlink_to(out)
+    io = CheckpointIO(inside=run)
+    for path in (out / f"{CANARY}.ckpt", run / "link" / f"{CANARY}.ckpt", Path(f"{CANARY}.ckpt")):
+        with pytest.raises(RunError, match="in "):
+            io.save_checkpoint({"global_step": 0, "epoch": 0}, path)
+    io.save_checkpoint({"global_step": 0, "epoch": 0}, run / "checkpoints" / "good.ckpt")
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("name", ["evaluations", "checkpoints/extra", "plots"])
+def test_links_out_of_the_folder_carry_nothing_out(name, stranger, elsewhere):
+    out = stranger.parent / "out"
+    out.mkdir()
+    place = stranger / name
+    if place.exists():
+        place.rename(place.with_name("before"))
+    place.symlink_to(out)
+    if name == "evaluations":
+        with pytest.raises(RunError, match="evaluations to be a folder of the run"):
+            program.command_line(["evaluate", f"run={stranger}", "accelerator=cpu"])
+    unfinished(stranger)
+    with pytest.raises(TunesmithError, match="link out of it"):
+        program.command_line(["train", f"resume={stranger}"])
+    assert not list(out.iterdir())
+
+
+def test_another_name_of_a_file_elsewhere_is_not_appended_to(stranger):
+    other = stranger.parent / "notes.txt"
+    other.write_text("mine")
+    for name in ("log.txt", "metrics.jsonl"):
+        (stranger / name).unlink(missing_ok=True)
+    os.link(other, stranger / "log.txt")
+    unfinished(stranger)
+    program.command_line(["train", f"resume={stranger}", "resume_force=true"])
+    assert other.read_text() == "mine" and "mine" in (stranger / "log.txt").read_text()
+
+
+def test_a_recorded_run_downloads_nothing(stranger, monkeypatch):
+    data = {
+        "_target_": "tunesmith.data.image.torchvision_dataset.TorchvisionDataset",
+        "name": "MNIST",
+        "download": True,
+    }
+    cfg = yaml_file.read(stranger / "config.yaml")
+    (stranger / "config.yaml").write_text(OmegaConf.to_yaml({**cfg, "data": {**data, "root": "."}}))
+    tried = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: tried.append(a))
+    monkeypatch.setattr("socket.socket.connect", lambda *a, **k: tried.append(a))
+    with pytest.raises(TunesmithError):
+        program.command_line(["evaluate", f"run={stranger}", "accelerator=cpu"])
+    assert not tried
+
+
+# ── the second wall ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+BEHIND = f"""
+import os, sys
+from pathlib import Path
+from tunesmith.run.wall import raise_wall
+inside, outside = map(Path, sys.argv[1:])
+if not raise_wall([inside]):
+    print("none")
+    sys.exit()
+(inside / "a").write_text("x")
+(inside / "a").rename(inside / "b")
+for act in (
+    lambda: (outside / "{CANARY}").write_text("x"),
+    lambda: (outside / "mine").write_text("x"),
+    lambda: (outside / "mine").unlink(),
+    lambda: (outside / "{CANARY}").mkdir(),
+    lambda: (inside / "b").rename(outside / "{CANARY}"),
+    lambda: os.link(outside / "mine", inside / "{CANARY}"),
+    lambda: os.truncate(outside / "mine", 0),
+):
+    try:
+        act()
+    except PermissionError:
+        continue
+    except OSError as error:
+        if error.errno == 18:  # to another folder: EXDEV
+            continue
+        raise
+    sys.exit("written")
+print("held", os.system("echo x 2>/dev/null >" + str(outside / "{CANARY}")) != 0)
+"""
+
+
+def test_the_operating_system_holds_a_command_to_its_folders(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    done = subprocess.run(
+        [sys.executable, "-c", BEHIND, str(inside), str(outside)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TMPDIR": str(inside)},
+    )
+    assert done.stdout.strip() in ("held True", "none"), done.stderr
+    assert [path.name for path in outside.iterdir()] == ["mine"] and (outside / "mine").read_text() == "mine"
+    assert sys.platform != "linux" or done.stdout.strip() == "held True" or not Path("/sys/kernel/security").exists()
+
+
+def test_where_there_is_no_landlock_nothing_is_said_to_stand(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not wall.raise_wall([tmp_path])
