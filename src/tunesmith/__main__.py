@@ -151,9 +151,10 @@ def run_command(command: str, args: argparse.Namespace, stop: Stop, started: flo
     from tunesmith.config.hydra.upstream import get_args_parser
 
     trust = gate.trust(args.allow)
-    dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
+    dirs = find.conf_dirs([args.config_dir] if args.config_dir else [], command)
     if args.config_path:
-        dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
+        path = Path(args.config_path).expanduser().resolve()
+        dirs = [path if folder == find.package_conf() else folder for folder in dirs]
     # `sweep-yaml` writes what `train -m` would search; only its help is its own.
     written = command == "sweep-yaml" and not args.help
     root = args.config_name or ("train" if written else command)

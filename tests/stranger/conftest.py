@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tunesmith import __main__ as program
+from tunesmith.errors import TunesmithError, say
 from tunesmith.run.train import train
 
 sys.path.append(str(Path(__file__).parent))
@@ -74,6 +76,23 @@ def commands(stranger: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             timeout=600,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Runs a command line that must end with one sentence per mistake and no traceback; gives what was said."""
+
+    def run(*line: str) -> str:
+        capsys.readouterr()
+        try:
+            code = program.command_line(line)
+        except TunesmithError as error:
+            code = say(error)
+        said = capsys.readouterr().err
+        assert code in (1, 2) and "tunesmith: Expected" in said and "Traceback" not in said, said
+        return said
 
     return run
 

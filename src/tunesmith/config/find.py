@@ -15,14 +15,19 @@ def package_conf() -> Path:
     return installed if installed.is_dir() else here.parents[3] / "conf"
 
 
-def conf_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
+FOREIGN = ("evaluate", "predict", "export", "reproduce")
+"""Commands on a run that may come from anywhere, and be started inside its folder."""
+
+
+def conf_dirs(config_dirs: Sequence[str | Path] = (), command: str = "train") -> list[Path]:
     """List the folders searched for configurations; the first that has a file wins.
 
     Args:
         config_dirs: Folders given by ``--config-dir``.
+        command: For one of `FOREIGN`, ``./conf`` replaces nothing of the package's: its ``output`` would not be typed.
 
     Returns:
-        Those folders, then ``./conf`` if it exists, then the package's.
+        Those folders, then ``./conf`` if it exists, then the package's; for `FOREIGN`, the package's before ``./conf``.
 
     Raises:
         ConfigError: A folder of ``config_dirs`` does not exist.
@@ -32,8 +37,8 @@ def conf_dirs(config_dirs: Sequence[str | Path] = ()) -> list[Path]:
         if not folder.is_dir():
             raise ConfigError(f"Expected --config-dir to be a folder but got '{folder}', which does not exist.")
     own = Path("conf").resolve()
-    package = package_conf()
-    return list(dict.fromkeys([*named, *([own] if own.is_dir() else []), package]))
+    found = [*([own] if own.is_dir() else []), package_conf()]
+    return list(dict.fromkeys([*named, *(reversed(found) if command in FOREIGN else found)]))
 
 
 def group_names(dirs: Iterable[Path]) -> set[str]:

@@ -23,9 +23,6 @@ from tunesmith.errors import ConfigError, TunesmithError, say
 from tunesmith.run.session import Session, typed
 from tunesmith.run.wall import raise_wall
 
-RECORDED = ("evaluate", "predict", "export", "reproduce")
-"""Commands on a run that may come from anywhere."""
-
 
 class Jobs:
     """Checks and runs the command for each job that Hydra calls it with, and keeps the exit code.
@@ -80,7 +77,7 @@ class Jobs:
         if found:
             raise ConfigError([m.text for m in found])
         output.check_output(cfg, self.command)
-        if self.command in RECORDED and self.session.started is not None:
+        if self.command in find.FOREIGN and self.session.started is not None:
             raise_wall(writable(self.command, cfg))
         session = replace(self.session, trust=trust, typed=typed())
         self.session = replace(self.session, started=None)  # later jobs import nothing

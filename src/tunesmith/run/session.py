@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from tunesmith.compat.omegaconf import plain
 from tunesmith.config import gate
+from tunesmith.config.find import package_conf
 from tunesmith.config.gate import Trust
 from tunesmith.config.hydra import app
 from tunesmith.config.redact import redact_override
@@ -107,5 +108,5 @@ def typed() -> Typed:
     chosen = plain(OmegaConf.create(dict(hydra.runtime.choices)))
     choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
     ours = [s.path for s in hydra.runtime.config_sources if s.provider == "tunesmith"]
-    folder = next((path for path in ours if Path(path) != Path.cwd() / "conf"), None)
+    folder = next((path for path in ours if Path(path) not in (Path.cwd() / "conf", package_conf())), None)
     return Typed(tuple(redact_override(o) for o in hydra.overrides.task), choices, folder)

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from tunesmith.compat.omegaconf import plain
 from tunesmith.modality.base import of
 from tunesmith.run.evaluation.outcome import Outcome
-from tunesmith.run.logger.wandb_run import Arguments, begin, end, log_tables
+from tunesmith.run.logger.wandb_run import Arguments, begin, end, log_tables, require_own_server
 from tunesmith.run.record.record import is_main
 from tunesmith.run.record.schema import Record
 
@@ -51,6 +51,8 @@ def wandb_logger(
     """
     if not is_main():
         return DummyLogger()
+    if record.get("repeats") or record.get("resumed"):
+        require_own_server()
     config = plain(DictConfig(OmegaConf.load(folder / "config.yaml")))
     arguments: Arguments = {
         "project": project,

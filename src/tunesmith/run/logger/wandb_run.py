@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+from tunesmith.config import recorded
+from tunesmith.errors import RunError
 
 if TYPE_CHECKING:
     import wandb
@@ -37,6 +41,20 @@ class Arguments(TypedDict, total=False):
     dir: Path
     tags: list[str]
     config: dict[str, object]
+
+
+def require_own_server() -> None:
+    """Check that no file in the current folder sends a recorded run, and the user's key, to a server of its choice.
+
+    Raises:
+        RunError: ``wandb/settings`` names a server.
+    """
+    for path in (Path("wandb", "settings"), Path(".wandb", "settings")):
+        if path.is_file() and re.search(rb"(?i)base_url|api_key", recorded.read_bytes(path)):
+            raise RunError(
+                f"Expected no server of W&B in {path} for a recorded run, since the file may be a stranger's; remove it, "
+                "or start from another folder and set WANDB_BASE_URL."
+            )
 
 
 def begin(mode: Mode, arguments: Arguments) -> Run:

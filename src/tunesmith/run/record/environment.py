@@ -24,9 +24,22 @@ _PACKAGES = (
 def git() -> dict[str, str | None]:
     """Return the current checkout's commit and a digest of its uncommitted changes; ``None`` outside one."""
     commit = _git("rev-parse", "HEAD")
-    diff = _git("diff", "HEAD") if commit else None
+    diff = _git(*_silenced(), "diff", *PLAIN, "HEAD") if commit else None
     digest = hashlib.blake2b(diff.encode(), digest_size=8).hexdigest() if diff else None
     return {"commit": commit, "dirty": digest}
+
+
+PLAIN = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=dirty")
+
+
+def _silenced() -> list[str]:
+    """Return options by which no program runs that a repository's own configuration names: it may be a stranger's."""
+    keys = (_git("config", "--local", "--includes", "--name-only", "--list") or "").splitlines()
+    programs = [key for key in keys if key.startswith("filter.") and key.endswith((".clean", ".smudge", ".process"))]
+    needed = [key for key in keys if key.startswith("filter.") and key.endswith(".required")]
+    values = {"core.fsmonitor": "false", "core.hooksPath": os.devnull, **dict.fromkeys(programs, "")}
+    values |= dict.fromkeys(needed, "false")
+    return [word for key, value in values.items() for word in ("-c", f"{key}={value}")]
 
 
 def _git(*arguments: str) -> str | None:
