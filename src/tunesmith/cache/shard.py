@@ -15,6 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tunesmith.atomic import atomic
+from tunesmith.config import recorded
+
+MOST = 1 << 24
+"""Bytes of a header."""
 
 PIXELS = "pixels"
 """Name of the one tensor whose rows differ in size and are concatenated."""
@@ -53,8 +57,10 @@ class Shard:
     def __init__(self, path: Path, verify: bool = True) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
+            with recorded.opened(path) as file:
                 length = int.from_bytes(file.read(8), "little")
+                if length > MOST:
+                    raise ValueError("its header is too long")
                 header: dict[str, Any] = json.loads(file.read(length))
                 expected = header.pop(_META)["digest"]
                 # Copy-on-write, since torch rejects read-only memory; nobody writes.
@@ -66,7 +72,7 @@ class Shard:
                 # Hash the mapped file itself: by now, the name may refer to a newer one.
                 if verify and _digest(file, self.tensors, spans) != expected:
                     raise ValueError("its content is not what was written")
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
+        except (OSError, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             raise BrokenShardError(f"{path.name}: {error}") from error
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -74,7 +80,7 @@ class Shard:
 
     def _view(self, dtype: str, shape: list[int], begin: int, end: int) -> Tensor:
         kind = _DTYPES[dtype]
-        if begin == end:
+        if begin == end and 0 in shape:
             return torch.empty(shape, dtype=kind)
         return torch.frombuffer(self._map, dtype=kind, count=(end - begin) // kind.itemsize, offset=begin).view(shape)
 

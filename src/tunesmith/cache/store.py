@@ -17,7 +17,9 @@ from torch import Tensor
 
 from tunesmith.atomic import write_text
 from tunesmith.cache.shard import BrokenShardError, Shard, write
+from tunesmith.config import recorded
 from tunesmith.contract.plain import PlainData
+from tunesmith.errors import RunError
 
 log = logging.getLogger(__name__)
 
@@ -157,9 +159,9 @@ class Store:
         found = []
         for path in self.folder.glob(f"*/{ABOUT}"):
             try:
-                about, used = json.loads(path.read_text(encoding="utf-8")), path.stat().st_mtime
+                about, used = recorded.read_json(path, dict[str, object]), path.stat().st_mtime
                 size = sum(file.stat().st_size for file in path.parent.iterdir())
-            except (OSError, ValueError):  # just pruned by another process, or not one of our entries
+            except (OSError, RunError):  # just pruned by another process, or not one of our entries
                 continue
             found.append(Listed(path.parent, about, size, time.time() - used))
         yield from sorted(found, key=lambda listed: listed.age)

@@ -7,15 +7,15 @@ import json
 import pickle
 import shutil
 from pathlib import Path
-from typing import TypedDict
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from torch import nn
+from typing_extensions import Required, TypedDict
 
 from tunesmith.atomic import atomic, write_text
-from tunesmith.config import renamed
+from tunesmith.config import recorded, renamed
 from tunesmith.contract.checkpoint import Checkpoint
 from tunesmith.errors import RunError
 from tunesmith.run.record import disk_space
@@ -30,9 +30,9 @@ POSITION = "resume"
 class Entry(TypedDict, total=False):
     """A checkpoint's entry in the manifest: optimizer step, epoch, digest; and batch and seconds of training."""
 
-    step: int
+    step: Required[int]
     epoch: int
-    blake2b: str
+    blake2b: Required[str]
     batch: int
     seconds: float
 
@@ -184,14 +184,10 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a checkpoint folder; empty if there is none.
 
     Raises:
-        RunError: It is not JSON.
+        RunError: It is not a manifest.
     """
     path = folder / MANIFEST
-    try:
-        manifest: Manifest = json.loads(path.read_bytes()) if path.is_file() else {}
-    except ValueError as error:
-        raise RunError(f"Expected {path} to be JSON but got: {error}.") from error
-    return manifest
+    return recorded.read_json(path, Manifest) if path.exists() else {}
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
