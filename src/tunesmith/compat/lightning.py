@@ -72,9 +72,7 @@ def unlogged(trainer: Trainer) -> Iterator[None]:
 def wrap_anew(strategy: DDPStrategy, module: LightningModule) -> None:
     """Wrap a module in a new `DistributedDataParallel`, which looks at what trains only when it wraps.
 
-    Args:
-        strategy: Left alone if it has not wrapped the module, as outside of a fit.
-        module: The trainer's module.
+    Does nothing if the strategy has not wrapped the module, as outside of a fit.
     """
     if isinstance(strategy.model, DistributedDataParallel):
         assign("lightning", strategy, "model", module)

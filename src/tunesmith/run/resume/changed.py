@@ -36,11 +36,6 @@ ANYWHERE = "<run>"
 def enforce(folder: Path, differences: Sequence[str], forced: bool) -> list[str]:
     """Refuse to resume a run under other conditions unless forced.
 
-    Args:
-        folder: Run folder.
-        differences: Each difference, as "this instead of that".
-        forced: Whether to resume anyway.
-
     Returns:
         Sentences for the user.
 
@@ -146,10 +141,6 @@ def rewritten(folder: Path, cfg: DictConfig) -> str:
 def asked(cfg: DictConfig, words: Sequence[str]) -> dict[str, object]:
     """Return what a command line that resumes a run changes.
 
-    Args:
-        cfg: Configuration of the command line.
-        words: Overrides as typed.
-
     Returns:
         Plain values by key; for a group chosen anew, the whole group.
 
@@ -178,10 +169,6 @@ def asked(cfg: DictConfig, words: Sequence[str]) -> dict[str, object]:
 
 def apply(cfg: DictConfig, changes: Mapping[str, object]) -> tuple[DictConfig, list[str]]:
     """Apply changes to a recorded configuration.
-
-    Args:
-        cfg: Recorded configuration; it is not modified.
-        changes: As returned by `asked`.
 
     Returns:
         The changed configuration, and a phrase for each value that differs.

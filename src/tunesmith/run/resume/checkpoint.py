@@ -106,10 +106,6 @@ def keep_as(path: Path, name: str) -> None:
 
     A missing or damaged checkpoint is not kept, and the file with the second name stays. At every moment the manifest
     lists at least one of the two.
-
-    Args:
-        path: The checkpoint.
-        name: Second name, in the same folder.
     """
     if not holds(path):
         return
@@ -131,9 +127,6 @@ def holds(path: Path) -> bool:
 
 def load(path: Path) -> Checkpoint:
     """Load a checkpoint onto the CPU.
-
-    Args:
-        path: File that ``manifest.json`` in the same folder lists.
 
     Raises:
         RunError: The file is missing, is not in the manifest, was altered, or contains more than tensors and plain
