@@ -85,7 +85,7 @@ def average_of(callback: WeightAveraging) -> AveragedModel | None:
 
 
 class RateMonitor(LearningRateMonitor):
-    """Log learning rates as Lightning does; a subclass may define a group's rate."""
+    """Logs learning rates as Lightning does; a subclass may define a group's rate."""
 
     def rate(self, group: Mapping[str, float]) -> float:
         """Return the learning rate of an optimizer group, given its numbers."""

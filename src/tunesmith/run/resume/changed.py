@@ -44,10 +44,10 @@ def enforce(folder: Path, differences: Sequence[str], forced: bool) -> list[str]
     """
     if differences and not forced:
         raise RunError(
-            f"Expected {folder.name} to go on as it began but got {'; '.join(differences)}: "
+            f"Expected {folder.name} to resume as it began but got {'; '.join(differences)}: "
             "start a new run, or resume anyway with resume_force=true."
         )
-    return [f"As asked, the run goes on with {difference}: bits differ." for difference in differences]
+    return [f"Resuming with {difference}, as asked: bits will differ." for difference in differences]
 
 
 def code(record: Record) -> list[str]:
@@ -59,7 +59,7 @@ def code(record: Record) -> list[str]:
 def machine(record: Record) -> list[str]:
     """Return a warning for threads and devices that differ: they change the order of summation, and so bits."""
     return [
-        f"The run began with {name} {then} and goes on with {now}: bits may differ."
+        f"The run began with {name} {then} and resumes with {now}: bits may differ."
         for name, (then, now) in environment.changed(record).items()
         if name in ("threads", "accelerators")
     ]

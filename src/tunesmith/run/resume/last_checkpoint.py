@@ -195,7 +195,7 @@ class LastCheckpoint(Callback):
         state: Position = checkpoint[POSITION]
         if len(state["shares"]) != trainer.world_size:
             raise RunError(
-                f"Expected to go on with {len(state['shares'])} process(es), as before, but got {trainer.world_size}."
+                f"Expected to resume with {len(state['shares'])} process(es), as before, but got {trainer.world_size}."
             )
         self._position, self._share = state, state["shares"][trainer.global_rank]
         self._awaited = {"epoch", "batch"}
