@@ -125,9 +125,14 @@ def hash_of_saved(content: Mapping[str, object]) -> str:
 
 
 def run_folder(content: Mapping[str, object]) -> str:
-    """Return the run folder, ``paths.run``, of a saved configuration."""
-    paths = content["paths"]
-    assert isinstance(paths, Mapping)
+    """Return the run folder, ``paths.run``, of a saved configuration.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    paths = content.get("paths")
+    if not isinstance(paths, Mapping) or "run" not in paths:
+        raise ConfigError("Expected a saved configuration with paths.run but got none; its config.yaml was altered.")
     return str(paths["run"])
 
 

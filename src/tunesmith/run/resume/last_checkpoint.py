@@ -201,7 +201,7 @@ class LastCheckpoint(Callback):
         self._awaited = {"epoch", "batch"}
         self._before = state["seconds"]
         # Callbacks name files in the run folder, which may have moved.
-        checkpoint["callbacks"] = relocated(checkpoint["callbacks"], state["folder"], str(self.folder))
+        checkpoint["callbacks"] = _relocated(checkpoint["callbacks"], state["folder"], str(self.folder))
         data = _data(trainer)
         if data is not None:
             data.start_at(state["epoch"], state["batch"])
