@@ -234,12 +234,7 @@ def lay_out(model: Model, backbone: Backbone, head: nn.Module) -> ParameterTable
 
 
 def assemble_trainer(
-    plan: Plan,
-    watch: Watch,
-    folder: Path,
-    record: Record,
-    cache: ActivationCache | None,
-    session: Session,
+    plan: Plan, watch: Watch, folder: Path, record: Record, cache: ActivationCache | None, session: Session
 ) -> Trainer:
     """Build the trainer with the configured callbacks and loggers, and those of every run.
 

@@ -51,12 +51,6 @@ class Outcome:
 def test(parts: Parts, folder: Path, weights: str, calibrations: Mapping[str, Calibration]) -> Outcome | None:
     """Test weights of a run that was just trained.
 
-    Args:
-        parts: The assembled run.
-        folder: Run folder with its checkpoints.
-        weights: Name of the checkpoint.
-        calibrations: Fitted calibrations by name of the weights.
-
     Returns:
         ``None`` if there is no test split.
 
@@ -74,13 +68,7 @@ def test(parts: Parts, folder: Path, weights: str, calibrations: Mapping[str, Ca
 def test_split(data: TableData, task: Task, trainer: Trainer, collect: Collect, weights: str, split: str) -> Outcome:
     """Test the task with its current weights and calibration.
 
-    Args:
-        data: The data module.
-        task: The task; the baseline comes from its training split.
-        trainer: Trainer with ``collect`` among its callbacks.
-        collect: Collects the predictions.
-        weights: Name of the weights.
-        split: Name of the split.
+    The baseline comes from the task's training split; ``collect`` must be among the trainer's callbacks.
     """
     data.evaluate_on(split)
     (logged,) = trainer.test(task, datamodule=data, verbose=False)
@@ -100,13 +88,7 @@ def test_split(data: TableData, task: Task, trainer: Trainer, collect: Collect, 
 
 
 def show_mistakes(data: TableData, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
-    """Return the worst mistakes, worst first: a caption, and the image as the model saw it ``(H, W, C)`` or the text.
-
-    Args:
-        data: Data module that still serves the tested split.
-        outcome: Outcome with targets.
-        most: Maximum number of mistakes.
-    """
+    """Return the worst mistakes, worst first: caption, and the image as the model saw it ``(H, W, C)`` or the text."""
     found = outcome.predictions
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]

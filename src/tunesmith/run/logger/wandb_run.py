@@ -64,12 +64,7 @@ def begin(mode: Mode, arguments: Arguments) -> Run:
 
 
 def log_tables(run: Run, content: Mapping[str, object]) -> None:
-    """Log tables, charts and images, for which W&B first queries the server.
-
-    Args:
-        run: The W&B run.
-        content: Tables, charts and images by name.
-    """
+    """Log tables, charts and images, for which W&B first queries the server."""
     _patiently(run, lambda: run.log(dict(content)), "tables and charts, which are in the run folder")
 
 
