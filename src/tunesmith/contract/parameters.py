@@ -135,7 +135,6 @@ class Rates(Protocol):
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
         """Return the rate of every parameter by full name."""
-        ...
 
 
 @dataclass(frozen=True)
