@@ -129,8 +129,8 @@ def _compare(net: nn.Module, image: Tensor, outputs: Sequence[Tensor]) -> None:
         if isinstance(whole, Tensor) and whole.shape == output.shape:
             if not torch.allclose(whole, output, rtol=1e-3, atol=1e-5):
                 raise ConfigError(
-                    "Expected the parts in backbone.stages, one after another, to give what the network's forward "
-                    f"gives, but the outputs differ by up to {float((whole - output).abs().max()):.3g}: what happens "
+                    "Expected the parts in backbone.stages, one after another, to compute what the network's forward "
+                    f"does, but the outputs differ by up to {float((whole - output).abs().max()):.3g}: what happens "
                     "between the parts, such as an activation, must be a part too, and in its place."
                 )
             return
@@ -164,7 +164,7 @@ def _check_names(net: nn.Module, stages: Sequence[Stage]) -> None:
         if stage.name == HEAD:
             raise ConfigError(f"Expected backbone.stages to leave the name '{HEAD}' to the head: choose another name.")
         if stage.name == POOLED or stage.name.startswith((STAGE, MAP)):
-            raise ConfigError(f"Expected another name for a stage than '{stage.name}', which features have.")
+            raise ConfigError(f"Expected a stage name other than '{stage.name}', which is reserved for features.")
         for member in stage.members:
             if member not in names:
                 near = nearest(member, names)

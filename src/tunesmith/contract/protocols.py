@@ -226,11 +226,7 @@ class DataModule(Protocol):
         """Return the number of samples by split and class or label."""
 
     def evaluate_on(self, split: str) -> None:
-        """Choose the split that ``test_dataloader`` serves.
-
-        Raises:
-            DataError: There is no such split.
-        """
+        """Choose the split that ``test_dataloader`` serves."""
 
     def start_at(self, epoch: int, batch: int) -> None:
         """Start training at a batch of an epoch, as if the earlier ones had been served."""

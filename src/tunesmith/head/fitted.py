@@ -115,7 +115,7 @@ class Fitted(nn.Module, ABC):
         broken = int((~x.isfinite().all(dim=1)).sum())
         if broken:
             raise DataError(
-                f"Expected finite features to fit the head to but got others for {broken} of {len(x)} samples; "
+                f"Expected finite features to fit the head but got others for {broken} of {len(x)} samples; "
                 "try trainer.precision=32-true."
             )
         share = (w / w.sum()).unsqueeze(1)

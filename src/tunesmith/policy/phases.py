@@ -152,8 +152,8 @@ def _check_used(values: Mapping[str, object], phases: Sequence[Mapping[str, Any]
         in_selectors = name == "stages" and re.search(rf"(?<!\d){value}(?!\d)", selectors)
         if value is not None and not in_selectors and all(phase.get(key) != value for phase in phases):
             raise PolicyError(
-                f"Expected phases that make something of policy.{name} but got policy.{name}={value} and none that "
-                f"does; leave it out, or choose a policy with it, such as policy={_HAVING[name]}."
+                f"Expected phases that use policy.{name} but got policy.{name}={value} and none that "
+                f"does; leave it out, or choose a policy that does, such as policy={_HAVING[name]}."
             )
 
 

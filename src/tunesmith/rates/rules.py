@@ -63,14 +63,16 @@ class Rules(Rates):
             names = [p.name for p in parameters]
             if number not in used and any(map(pattern.search, names)):
                 raise PolicyError(
-                    f"Expected rates.rules[{number}] to come first for some parameter but earlier rules match all that "
-                    f"'{pattern.pattern}' does: move it up."
+                    f"Expected rates.rules[{number}] to apply to a parameter but earlier rules match all that "
+                    f"'{pattern.pattern}' matches: move it up."
                 )
             if number not in used:
                 hint = nearest(pattern.pattern, names)
                 stages = ", ".join(dict.fromkeys(p.stage for p in parameters))
                 near = hint if hint.startswith(" Did") else f" Stages here: {stages}."
-                raise PolicyError(f"Expected rates.rules[{number}] to match but '{pattern.pattern}' does not.{near}")
+                raise PolicyError(
+                    f"Expected rates.rules[{number}] to match a parameter but '{pattern.pattern}' matches none.{near}"
+                )
         return super().plan(parameters)
 
     def _first(self, parameter: Parameter) -> int | None:

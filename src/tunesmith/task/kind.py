@@ -207,7 +207,7 @@ def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
     traits = HeadTraits.of(head)
     if traits.needs is None:
         yield (
-            f"Expected {type(head).__name__} to say which features it takes but it has no attribute 'needs'; give it "
+            f"Expected {type(head).__name__} to declare which features it needs but it has no attribute 'needs'; add "
             "one, such as needs = Needs(pooled=True), with Needs from tunesmith.contract.features."
         )
     yield from of(spec.target).head_mistakes(type(head).__name__, traits.output_per)

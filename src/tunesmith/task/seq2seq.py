@@ -48,7 +48,7 @@ class Seq2Seq(SequenceTask):
         if self.generate.samples == 0:
             if monitored in of_texts:
                 raise ConfigError(
-                    f"Expected texts of validation to be written for task.monitor={self.monitor} but got "
+                    f"Expected validation texts to be generated for task.monitor={self.monitor} but got "
                     "task.generate.samples=0; give a number, or use task.monitor=val/loss."
                 )
             self.val_metrics = MetricCollection({**others}, compute_groups=False).clone(prefix="val/")

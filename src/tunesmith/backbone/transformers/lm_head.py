@@ -60,7 +60,7 @@ class LMHead(nn.Module):
         names = [name for name in family.lm_head if _there(shell, name)]
         if not names:
             raise ConfigError(
-                f"Expected a model that has the head of a language model but got one of type '{net.config.model_type}' "
+                f"Expected a model with a language-modelling head but got one of type '{net.config.model_type}' "
                 "that has none."
             )
         self.parts = nn.ModuleDict({name: getattr(shell, name) for name in names})
@@ -153,7 +153,7 @@ def write(
 
     assert isinstance(lm_head, LMHead)
     if family.attention == "bidirectional":
-        raise ConfigError(f"Expected a model that writes texts but got one of type '{net.config.model_type}'.")
+        raise ConfigError(f"Expected a model that generates text but got one of type '{net.config.model_type}'.")
     shell = _around(net, family, lm_head)
     said = GenerationConfig.from_pretrained(folder) if (folder / SAID).is_file() else None
     shell.generation_config = said or shell.generation_config
@@ -166,7 +166,7 @@ def write(
     most = getattr(net.config, "max_position_embeddings", None) or begun + max_new_tokens
     if most <= begun:
         raise ConfigError(
-            f"Expected a text of fewer than {most} tokens to go on with, since the model sees no more, but got one of "
+            f"Expected a text of fewer than {most} tokens to continue, since the model sees no more, but got one of "
             f"{begun}: shorten it."
         )
     logging: Library = library.logging
@@ -196,7 +196,7 @@ def _shell(config: Library, family: Family) -> Library:
             return library.from_config(config, trust_remote_code=False)
     except ValueError as error:
         raise ConfigError(
-            f"Expected a model that has the head of a language model but got one of type '{config.model_type}'."
+            f"Expected a model with a language-modelling head but got one of type '{config.model_type}'."
         ) from error
 
 

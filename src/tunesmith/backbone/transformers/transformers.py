@@ -222,7 +222,7 @@ def _pretrained(folder: Path, config: Library, strict: bool) -> tuple[Library, W
     if missing and strict:
         raise WeightsError(
             f"Expected all weights of the model in {folder} but {len(missing)} are missing ({', '.join(missing[:3])}): "
-            "fetch it again, or use backbone.strict=false to begin with random ones in their place."
+            "fetch it again, or use backbone.strict=false to start with random ones."
         )
     own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith(HEADS)}
     ignored = tuple(sorted(info["unexpected_keys"]))
