@@ -170,7 +170,7 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
         (["trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known .* a language model's own head"),
         (
             ["head=linear"],
-            r"a head with a language model's for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
+            r"a head with a language model's own for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
         ),
         (
             ["task.lm_loss_weight=0"],
