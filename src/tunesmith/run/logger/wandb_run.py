@@ -97,7 +97,4 @@ def _patiently(run: Run, call: Callable[[], None], what: str) -> None:
 def _settings(mode: str) -> wandb.Settings:
     from tunesmith.compat.wandb import settings
 
-    found = settings()
-    if mode == "online":
-        found.init_timeout, found.finish_timeout = PATIENCE, LAST - 1
-    return found
+    return settings((PATIENCE, LAST - 1) if mode == "online" else None)
