@@ -214,7 +214,7 @@ def test_as_many_threads_as_the_run_had(original, here, monkeypatch):
     record["hardware"]["threads"] = other
     (run / "run.json").write_text(json.dumps(record))
     seen = []
-    monkeypatch.setattr("tunesmith.run.reproduce.other_inputs", lambda original: seen.append(torch.get_num_threads()))
+    monkeypatch.setattr("tunesmith.run.reproduce.other_inputs", lambda *_: seen.append(torch.get_num_threads()))
     with pytest.raises(TypeError):  # the stand-in gives nothing to go on with
         again(run)
     assert seen == [other] and torch.get_num_threads() == before
