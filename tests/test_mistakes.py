@@ -39,7 +39,7 @@ CONFIGURATIONS = [
     ("backbone.image_size=0", "Expected backbone.image_size"),
     ("backbone.weights=empty.pth", "empty.pth"),
     ("backbone.weights=pickled.pth", "pickled.pth"),
-    ("backbone.weights=surplus.pth", "Expected the tensors in 'surplus.pth' to be those of the backbone"),
+    ("backbone.weights=surplus.pth", "Expected the tensors in 'surplus.pth' to match the backbone"),
     ("policy.phases=[]", "Expected policy.phases to hold at least one phase but got none."),
     ("policy=last_stages policy.stages=0", "Expected policy.stages to be at least 1 but got 0"),
     (
@@ -141,7 +141,7 @@ TABLES = [
     (TABLE, f"path,label,weight\n{FINE.replace('a', 'a,-1').replace('b', 'b,1')}", "Expected a number of at least 0"),
     (VALUES, f"path,label\n{FINE}", "Expected a number in column 'label' of table.csv but row 1 has 'a'."),
     (VALUES, f"path,label\n{FINE.replace('a', 'nan').replace('b', '1')}", "Expected a number in column 'label'"),
-    (VALUES, f"path,label\n{FINE.replace('a', '1').replace('b', '1')}", "Expected 'label' to differ between"),
+    (VALUES, f"path,label\n{FINE.replace('a', '1').replace('b', '1')}", "Expected 'label' to vary over"),
     (
         f"{TABLE} data.target=ordinal task=ordinal loss=ordinal",
         f"path,label\n{FINE}",

@@ -1,4 +1,4 @@
-"""Choose the command, read and check its configuration, and only then import what runs it."""
+"""Choose the command, read and check its configuration, and only then import its code."""
 
 from __future__ import annotations
 
@@ -26,16 +26,14 @@ if TYPE_CHECKING:
 def main(started: float = STARTED) -> None:
     """Run the command line and exit.
 
-    The code is 0 where all went well, 1 after a failure, 2 after a mistake that one sentence explains, 130 when
-    interrupted and 143 when asked to stop by another signal.
-
-    ``sys.argv`` is left as it is: Lightning starts the other processes of a distributed run with the same one.
+    The exit code is 0 on success, 1 after a failure, 2 after a user error, 130 when interrupted and 143 when stopped by
+    another signal. ``sys.argv`` is not modified: Lightning starts the other processes of a distributed run with it.
 
     Args:
-        started: When the process began to import what this needs, by `time.monotonic`.
+        started: When the process started, by `time.monotonic`.
     """
     if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.append(str(Path.cwd()))  # a user's own backbone or dataset; last, so that it shadows nothing
+        sys.path.append(str(Path.cwd()))  # for user modules; last, so that they shadow nothing
     stop = Stop()
     with stop.listening():
         code = _guarded(sys.argv[1:], stop, started)
@@ -43,7 +41,7 @@ def main(started: float = STARTED) -> None:
 
 
 def _guarded(argv: Sequence[str], stop: Stop, started: float) -> int:
-    """Run a command line; what can go wrong is told in a sentence, and becomes an exit code."""
+    """Run a command line; turn errors into one sentence and an exit code."""
     try:
         code = command_line(argv, stop, started)
     except TunesmithError as error:
@@ -51,11 +49,11 @@ def _guarded(argv: Sequence[str], stop: Stop, started: float) -> int:
     except KeyboardInterrupt:
         code = _interrupted()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `tunesmith … | head` is no failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `tunesmith … | head` succeeds
         code = 0
     except StoppedError as stopped:
         sys.stderr.write(f"\ntunesmith: {stopped}\n")
-        # Lightning kills the first process of a distributed run when another one ends with a code.
+        # Lightning kills the first process of a distributed run if another one exits with a code.
         code = 0 if os.environ.get("LOCAL_RANK", "0") != "0" else int(str(stopped.code))
     except SystemExit as ended:
         if not is_interruption(ended):
@@ -65,22 +63,22 @@ def _guarded(argv: Sequence[str], stop: Stop, started: float) -> int:
 
 
 def command_line(argv: Sequence[str], stop: Stop | None = None, started: float | None = None) -> int:
-    """Run what a command line asks for.
+    """Run a command line.
 
     Args:
-        argv: Without the program's name.
-        stop: The request that it stop, which listens to signals.
-        started: When the process began, by `time.monotonic`, if that was for this command.
+        argv: Arguments without the program's name.
+        stop: Stop request that listens to signals.
+        started: Start of the process by `time.monotonic`, if that was for this command.
 
     Returns:
         The exit code.
 
     Raises:
-        TunesmithError: The command line or the configuration is wrong, or the run met an error that the user can mend.
+        TunesmithError: The command line or the configuration is wrong, or the run failed in a way the user can fix.
     """
     first, *rest = argv or ["--help"]
     if first == "--version" or "--version" in rest:
-        print(f"tunesmith {__version__}")  # noqa: T201 - what was asked for
+        print(f"tunesmith {__version__}")  # noqa: T201 - the output
     elif first in ("--help", "-h"):
         from tunesmith.config import help as pages
 
@@ -98,17 +96,21 @@ def command_line(argv: Sequence[str], stop: Stop | None = None, started: float |
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse what follows the command, with Hydra's own flags.
+    """Parse the arguments after the command, including Hydra's flags.
 
     Raises:
-        ConfigError: A flag is unknown, lacks its value, excludes another, or is refused.
+        ConfigError: A flag is unknown, lacks its value, excludes another, or is not allowed.
     """
     from tunesmith.config.hydra.upstream import get_args_parser
 
     parser = get_args_parser()
     parser.exit_on_error = False
     parser.add_argument(
-        "--allow", action="append", default=[], metavar="MODULE", help="Let configurations name classes of this module"
+        "--allow",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="Allow configurations to name classes of this module",
     )
     try:
         args, unknown = parser.parse_known_intermixed_args(list(argv))
@@ -131,12 +133,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def run_command(command: str, args: argparse.Namespace, stop: Stop, started: float | None) -> int:
     """Compose and check a command's configuration, then show it or run it.
 
-    Args:
-        command: The command.
-        args: What follows it.
-        stop: The request that it stop.
-        started: When the process began, if that was for this command.
-
     Returns:
         The exit code.
 
@@ -152,7 +148,7 @@ def run_command(command: str, args: argparse.Namespace, stop: Stop, started: flo
     dirs = find.conf_dirs([args.config_dir] if args.config_dir else [])
     if args.config_path:
         dirs = [*dirs[:-1], Path(args.config_path).expanduser().resolve()]
-    # What is written for W&B is what `train -m` would search; only its help is its own.
+    # `sweep-yaml` writes what `train -m` would search; only its help is its own.
     written = command == "sweep-yaml" and not args.help
     root = args.config_name or ("train" if written else command)
     hydra = app.start(root, dirs, trust)
@@ -185,11 +181,11 @@ def run_command(command: str, args: argparse.Namespace, stop: Stop, started: flo
 
 
 def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLoader, session: Session) -> int:
-    """Run the jobs of a sweep, or with ``sweep-yaml`` write it for W&B; gives the exit code."""
+    """Run the jobs of a sweep, or print it for W&B (``sweep-yaml``); return the exit code."""
     if command == "sweep-yaml":
         from tunesmith.sweep.sweep_yaml import sweep_yaml
 
-        print(sweep_yaml(flags, ready.overrides, ready.configs, loader), end="")  # noqa: T201 - what was asked for
+        print(sweep_yaml(flags, ready.overrides, ready.configs, loader), end="")  # noqa: T201 - the output
         return 0
     from tunesmith.sweep.sweep import sweep
 
@@ -199,7 +195,7 @@ def search(command: str, flags: Sequence[str], ready: Prepared, loader: ConfigLo
 def prepare(
     hydra: Hydra, root: str, words: Sequence[str], dirs: Sequence[Path], multirun: bool, trust: Trust
 ) -> Prepared:
-    """Read the overrides of a command line, and in a sweep those that its preset searches."""
+    """Read the overrides of a command line, in a sweep including those of its preset."""
     from tunesmith.config import renamed
     from tunesmith.config.check import overrides
 

@@ -1,11 +1,10 @@
-"""Stop requests: obeyed at once, or once the run has saved.
+"""Handle stop requests, at once or after the run has saved.
 
-A request is a value, one `Stop` per command: a signal reaches it in the main thread (`Stop.listening`), and any thread
-may make one (`Stop.ask`), which is how a training in another thread is stopped.
+A request is a value, one `Stop` per command: signals reach it in the main thread (`Stop.listening`), and any thread
+can set it (`Stop.ask`), which is how training in another thread is stopped.
 
-A handler runs between any two instructions, so it does next to nothing: it notes the signal and, unless somebody has
-said that they will look for it, raises `StoppedError`. Training says so (`Stop.later`) and looks between two batches; a
-save under way is never disturbed (`Stop.held`).
+A signal handler runs between any two instructions, so it only records the signal and, unless the caller polls, raises
+`StoppedError`. Training polls between batches (`Stop.later`); a save in progress is never interrupted (`Stop.held`).
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ import signal
 import threading
 from collections.abc import Iterator
 from enum import Enum, auto
-from typing import Any
+from types import FrameType
 
 from tunesmith.errors import StoppedError
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1", "SIGUSR2")
-"""A queue's time limit or eviction, Ctrl-C, and what SLURM sends where ``--signal`` asks for it."""
+"""Sent by a queue's time limit or eviction, by Ctrl-C, and by SLURM with ``--signal``."""
 
 
 class _Mode(Enum):
-    NOW = auto()  # raise where the process happens to be
-    LATER = auto()  # note it: somebody looks
-    HELD = auto()  # note it: something must not be cut short
+    NOW = auto()  # raise immediately
+    LATER = auto()  # record it: the caller polls
+    HELD = auto()  # record it: the current block must finish
 
 
 class Stop:
-    """The request that one command stop; once made, it stands."""
+    """A request to stop one command; it cannot be withdrawn."""
 
     def __init__(self) -> None:
         self._pid = 0  # of the process that listens for signals
@@ -39,35 +38,35 @@ class Stop:
         self._asked: signal.Signals | None = None
 
     def ask(self, number: int = signal.SIGTERM) -> None:
-        """Ask for a stop from whatever thread; the run saves between two batches and ends as a signal would end it."""
+        """Request a stop from any thread; the run then saves and ends as after a signal."""
         self._asked = self._asked or signal.Signals(number)
 
     def asked(self) -> signal.Signals | None:
-        """The first signal that came, if any did."""
+        """Return the first signal received, if any."""
         return self._asked
 
     def obey(self) -> None:
-        """Stop, if that was asked for.
+        """Stop if requested.
 
         Raises:
-            StoppedError: It was.
+            StoppedError: A stop was requested.
         """
         if self._asked is not None:
             raise StoppedError(self._asked.name)
 
     def later(self) -> None:
-        """Leave it to the caller to look for requests and to `obey`; a second Ctrl-C still stops at once."""
+        """Let the caller poll and `obey`; a second Ctrl-C still stops at once."""
         if self._pid == os.getpid():
-            self._install()  # Lightning has put a handler of its own around ours, which would end the epoch unsaved
+            self._install()  # Lightning wraps our handler in one that would end the epoch unsaved
         self._mode = _Mode.LATER
 
     def now(self) -> None:
-        """Let the next signal stop the process wherever it is; one that came meanwhile is left to `obey`."""
+        """Let the next signal stop the process immediately; earlier ones are left to `obey`."""
         self._mode = _Mode.NOW
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let no signal cut the block short."""
+        """Let no signal interrupt the block."""
         before, self._mode = self._mode, _Mode.HELD
         try:
             yield
@@ -76,10 +75,9 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Turn this process's signals into requests until the end of the block; in other threads than the main, none.
+        """Turn this process's signals into requests during the block; does nothing outside the main thread.
 
-        Handlers belong to the process, so they are put back at the end. Signals that somebody chose to ignore, as
-        ``nohup`` does, stay ignored.
+        The previous handlers are restored at the end. Signals that are ignored, as under ``nohup``, stay ignored.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -99,8 +97,8 @@ class Stop:
             for number in _available():
                 signal.signal(number, self._receive)
 
-    def _receive(self, number: int, frame: Any) -> None:
-        if os.getpid() != self._pid:  # a child that has inherited this
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a child process that inherited this handler
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
@@ -110,7 +108,7 @@ class Stop:
             if not again:
                 os.write(2, f"\ntunesmith: {self._asked.name}: saving between two batches, then stopping\n".encode())
             return
-        # Raised again by every further signal: Python drops what is raised while it finalises an object.
+        # Raise for every further signal: Python drops an exception raised while finalising an object.
         raise StoppedError(self._asked.name)
 
 

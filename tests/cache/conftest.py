@@ -38,7 +38,7 @@ def opened(assembled, tmp_path, everything_pays):
 
     def make(*overrides, mode="auto", dtype="exact", stages=3, view=None, max_bytes=10**9, folder=None):
         parts = assembled(*overrides)
-        frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+        frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
         store = Store(folder or tmp_path / "store")
         opener = Opener(store, mode, max_bytes)
         rows = np.arange(60) if view is None else parts.data.indices["train"]

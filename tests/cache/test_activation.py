@@ -32,7 +32,7 @@ def plain_torchvision(state, x):
 @torch.no_grad()
 def test_features_are_those_of_the_plain_network(assembled, backbone, plain):
     parts = assembled(*backbone)
-    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+    frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
     recipe = Activation(frozen, parts.data, Wanted(len(parts.task.backbone.stages), np.arange(60)), "32-true")
     (kept,) = recipe.parts([range(8)])
     images = torch.stack([parts.data.plain(np.arange(8)).decode(i) for i in range(8)])
@@ -41,4 +41,4 @@ def test_features_are_those_of_the_plain_network(assembled, backbone, plain):
     found = plain(parts.task.backbone.net.state_dict(), (images / 255 - mean) / std)
     assert torch.allclose(kept["pooled"], found, rtol=1e-3, atol=1e-4 * float(found.abs().max()))
     assert not torch.allclose(kept["pooled"], found.roll(1, 0), rtol=1e-3, atol=1e-4)  # negative control
-    assert (recipe.what, recipe.doing.split()[0]) == ("Features of 60 images", "Running")
+    assert (recipe.what, recipe.doing.split()[0]) == ("features of 60 images", "Running")

@@ -15,7 +15,7 @@ LAYOUT = Layout(60, 32)
 @pytest.fixture
 def ready(assembled, tmp_path):
     parts = assembled()
-    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+    frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
 
     def make(dtype="exact"):
         recipe = Activation(frozen, parts.data, Wanted(3, np.arange(60)), "32-true", dtype)

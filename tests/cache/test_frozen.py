@@ -14,14 +14,14 @@ from tunesmith.errors import PolicyError
 @pytest.fixture
 def frozen(assembled):
     parts = assembled("policy=last_stages", "policy.stages=1")
-    return Frozen(parts.task, parts.trainer, parts.data.prepare)
+    return Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
 
 
 @pytest.fixture
 def whole(assembled):
     """All of the backbone is frozen."""
     parts = assembled()
-    return Frozen(parts.task, parts.trainer, parts.data.prepare)
+    return Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_in_front_of_a_trainable_stage_its_input_is_kept(frozen, images):
 @pytest.mark.parametrize("count", [16, 20])
 def test_going_on_gives_the_bits_of_the_whole(assembled, images, count):
     parts = assembled()
-    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+    frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
     x = frozen._input(images)[:count].contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
         whole = parts.task.backbone(x, needs=ALL)

@@ -30,7 +30,7 @@ def describe(assembled):
         parts = assembled(*overrides)
         if change:
             change(parts)
-        frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+        frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
         return json.dumps(key.of_activations(frozen, cut, parts.data, rows, precision, dtype, view), sort_keys=True)
 
     return make
@@ -218,7 +218,7 @@ def test_the_users_own_code_is_part_of_it(describe, monkeypatch, tmp_path):
 
 def test_the_backbones_own_file_is_part_of_it(assembled):
     parts = assembled()
-    frozen = Frozen(parts.task, parts.trainer, parts.data.prepare)
+    frozen = Frozen(parts.task, parts.trainer.precision_plugin, parts.data.prepare)
     assert {type(parts.task.backbone), backbone.Backbone} <= frozen.classes(3)
 
 

@@ -98,7 +98,7 @@ def test_modes(tokenizer, tmp_path):
     assert found.made, "refresh makes them anew"
     found = tokenizer(mode="read_only")
     found(TEXTS)
-    assert not found.made and found.cache.said == ["The tokens of 3 texts are there already."]
+    assert not found.made and found.cache.said == ["Reused the tokens of 3 texts from the cache."]
 
 
 def test_what_is_quick_or_does_not_fit_is_not_kept(tokenizer, tmp_path, monkeypatch):
@@ -126,7 +126,7 @@ def test_a_damaged_file_is_made_anew(tokenizer, tmp_path, caplog):
 def test_a_folder_that_cannot_be_written_to_only_costs_time(tokenizer, tmp_path, caplog):
     (tmp_path / "store").write_text("a file")
     found = tokenizer()
-    assert len(found(TEXTS)[0]) == 3 and "the tokens are made each time" in caplog.text
+    assert len(found(TEXTS)[0]) == 3 and "the tokens of 3 texts are not cached" in caplog.text
 
 
 def test_a_second_run_finds_them_and_ends_the_same(quick, small_text, texts, tmp_path):
@@ -137,6 +137,6 @@ def test_a_second_run_finds_them_and_ends_the_same(quick, small_text, texts, tmp
         folder = train(quick(*words, f"paths.cache={tmp_path}/kept")).folder
         records.append(json.loads((folder / "run.json").read_text()))
     said = [" ".join(record["cache"]["said"]) for record in records]
-    assert "are kept" in said[0] and "there already" in said[1]
+    assert "Cached the tokens" in said[0] and "Reused the tokens" in said[1]
     first, second = ({k: v for k, v in r["metrics"].items() if "per_second" not in k} for r in records)
     assert first == second

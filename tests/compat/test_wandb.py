@@ -20,7 +20,7 @@ def test_a_version_without_the_setting_is_refused(monkeypatch):
 
 
 def test_nothing_is_collected():
-    found = ours.settings(silent=True)
+    found = ours.settings()
     assert found.x_disable_meta
     assert found.silent
 

@@ -53,7 +53,7 @@ def test_values_are_described_by_train_alone():
 
 def test_a_value_that_never_differs():
     data = table(np.array([[1, 7]] * 3 + [[2, 7]] * 3, np.float32), "value")
-    with pytest.raises(DataError, match="Expected 'b' to differ between the images of train but it is 7"):
+    with pytest.raises(DataError, match="Expected 'b' to vary over the images of train but it is always 7"):
         data_spec(data, INDICES, "x", "sample")
 
 

@@ -19,7 +19,8 @@ def run(finished, tmp_path):
 
 def test_the_test_split_gives_the_recorded_metrics(finished, run, capsys):
     outcome = evaluate(compose("evaluate", [f"run={run}"]))
-    assert "The data are not" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "The data have changed" not in said and "The data are split differently" not in said
     recorded = {k: v for k, v in finished.metrics.items() if k.startswith("test/")}
     assert outcome.metrics == pytest.approx(recorded, abs=1e-6)
     (folder,) = (run / "evaluations").iterdir()
@@ -48,7 +49,7 @@ def test_a_split_that_was_rewritten_is_said(run, capsys):
     (run / "run.json").write_text(json.dumps(record))
     evaluate(compose("evaluate", [f"run={run}"]))
     said = " ".join(capsys.readouterr().out.split())
-    assert "not split as they were when the run was trained" in said and "other images are in test." in said
+    assert "split differently than in training" in said and "other images are in test." in said
 
 
 def test_other_data_with_other_classes_are_refused(run):

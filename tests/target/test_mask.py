@@ -40,7 +40,7 @@ def test_the_digest_is_of_size_and_pixels():
 @pytest.mark.parametrize(
     ("masks", "names", "sentence"),
     [
-        ([np.array([[0, 3]])], NAMES, "indices from 0 to 2, or -100 where a pixel does not count, but got 0 to 3"),
+        ([np.array([[0, 3]])], NAMES, "indices from 0 to 2, or -100 for ignored pixels, but got 0 to 3"),
         ([np.array([[-1, 0]])], NAMES, "but got -1 to 0"),
         ([np.array([0, 1])], NAMES, r"Expected masks \(H, W\) of int64 but got one of \(2,\)"),
         ([np.array([[0, 1]], np.uint8)], NAMES, "and uint8"),
@@ -95,7 +95,7 @@ def test_evaluate_says_the_same_and_shows_what_is_wrong(run):
     wrong = outcome.predictions.wrongness()
     table = pd.read_parquet(run.folder / "predictions.parquet")
     assert wrong == pytest.approx(1 - table["pixel_accuracy"], abs=1e-3) and wrong.max() > 0
-    assert "pixels wrong, in truth background" in outcome.predictions.caption(int(wrong.argmax()))
+    assert "pixels wrong, true: background" in outcome.predictions.caption(int(wrong.argmax()))
     shown = type("Data", (), {"test_dataloader": lambda self: type("Loader", (), {"dataset": Shown()})()})()
     assert show_mistakes(shown, outcome)[0][1] == int(wrong.argmax())
 

@@ -54,7 +54,7 @@ def test_evaluate_says_the_same_and_shows_what_is_wrong(run):
     assert (found.wrongness() > 0).any() == (found.said != found.targets)
     data = type("Data", (), {"test_dataloader": lambda self: type("Loader", (), {"dataset": Shown()})()})()
     for caption, text in show_mistakes(data, outcome):
-        assert "in truth" in caption and text.startswith("text ")
+        assert "true: " in caption and text.startswith("text ")
 
 
 class Shown:

@@ -15,7 +15,7 @@ def test_what_is_written_as_it_should_be_is_right_whatever_its_loss():
     said = TARGET.tested(SimpleNamespace(), ["x", "y"], found)
     assert said.table().column_names == ["file", "target", "written", "loss"]
     assert said.wrongness().tolist() == [0, 2]
-    assert said.caption(1) == "y: b, in truth c"
+    assert said.caption(1) == "y: b, true: c"
     assert not len(said.by_class()) and said.drawings() == {} and said.charts(None, None) == {}
 
 

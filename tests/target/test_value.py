@@ -14,7 +14,7 @@ VALUES = np.array([[1, 10], [3, 20]], np.float32)
 def test_nothing_is_counted_but_mean_and_spread_are_known():
     assert TARGET.counts(VALUES, ("a", "b")) is None and TARGET.occurrences(VALUES, ("a", "b")) is None
     assert TARGET.moments(VALUES, ("a", "b"), "images") == ((2, 15), (1, 5))
-    with pytest.raises(DataError, match="'b' to differ between the images of train but it is 7"):
+    with pytest.raises(DataError, match="'b' to vary over the images of train but it is always 7"):
         TARGET.moments(np.array([[1, 7], [2, 7]], np.float32), ("a", "b"), "images")
 
 

@@ -10,7 +10,3 @@ from tunesmith.task.writing import Writing
 def test_numbers_of_writing(name, value):
     with pytest.raises(ConfigError, match=rf"^Expected task.generate.{name} to be at least \d but got {value}"):
         Writing(**{name: value})
-
-
-def test_what_the_library_is_told():
-    assert Writing(max_new_tokens=3, num_beams=2, samples=9).options() == {"max_new_tokens": 3, "num_beams": 2}

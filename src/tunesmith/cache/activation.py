@@ -76,7 +76,7 @@ class Activation:
         self.row_bytes = sum(tensor.nbytes for tensor in self.sample.values()) // len(few)
         self.about = key.of_activations(frozen, self.cut, data, wanted.rows, precision, dtype, wanted.view)
         shown = data.table.what if wanted.view is None else f"training {data.table.what}, view {wanted.view}"
-        self.what = f"{self.about['kept'].capitalize()} of {self.count:,} {shown}"
+        self.what = f"{self.about['kept']} of {self.count:,} {shown}"
         self.doing = f"Running {self.cut.stages} frozen stages once"
         self.asked = wanted.asked
 
@@ -98,5 +98,5 @@ def _source(data: TableData, wanted: Wanted) -> Source:
     if wanted.view is None:
         return Plain(data.plain(wanted.rows))
     augmentation = data.augmentation()
-    assert isinstance(data, ImageData) and augmentation is not None  # of nothing else are there views
+    assert isinstance(data, ImageData) and augmentation is not None  # only images have views
     return View(data.training_images(), augmentation, wanted.view)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, final
 
@@ -34,26 +35,26 @@ from tunesmith.task.base import Task
 class ActivationCache(Callback):
     """Runs the frozen stages once per sample, and serves the outputs to this run and later ones.
 
-    Images that are needed nevertheless are decoded once.
+    Images that are still needed are decoded once.
 
     Args:
-        mode: ``auto`` keeps what pays and fits, ``refresh`` computes it again, ``read_only`` takes what is there and
-            adds nothing, ``off`` does nothing.
-        folder: Where entries are kept; see `place`.
-        max_gb: Most gigabytes of all entries; nothing is added beyond it.
-        dtype: Type of numbers to keep: ``exact``, as computed, gives the bits of a run without the cache.
-        views: Augmented views of each training image to keep, where training is augmented: epoch e sees those of
-            epoch e modulo ``views``. With 0, those augmented at random are computed each time, and of those shown in
-            turn (``data.augment=symmetries_in_turn``) all views are kept.
-        console: Where what was decided is printed; the command's.
+        mode: ``auto`` caches what pays off and fits, ``refresh`` computes it again, ``read_only`` uses existing entries
+            and adds none, ``off`` does nothing.
+        folder: Folder of the entries; see `place`.
+        max_gb: Maximum size of all entries in gigabytes.
+        dtype: Type of cached numbers: ``exact``, as computed, gives results that are bit-identical to no cache.
+        views: Number of augmented views to cache per training image; epoch e uses view e modulo ``views``. With 0,
+            random augmentations are not cached, and of those shown in turn (``data.augment=symmetries_in_turn``) all
+            views are.
+        console: Console that decisions are printed on.
 
     Raises:
         ConfigError: A number is negative.
 
     Attributes:
-        tokens: Caches the tokens of texts, which are made before anything else.
+        tokens: Cache of the tokens of texts, which are made before anything else.
         seconds: Seconds spent on deciding and filling.
-        record: For run.json: images found, images computed, and what was decided.
+        record: Section of run.json: images found, images computed, and decisions.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class ActivationCache(Callback):
         self.views = views
         self.console = console or Console()
         self.seconds = 0.0
-        self.record: dict[str, Any] = {}
+        self.record: dict[str, object] = {}
         self._firsts = torch.zeros(0, dtype=torch.int64)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -92,6 +93,7 @@ class ActivationCache(Callback):
             return
         start = time.perf_counter()
         spans = plan.spans(task.table, _epochs(trainer))
+        sizes = _sizes(data, run.limit_train_batches, run.limit_val_batches, run.limit_test_batches)
         self._firsts = torch.tensor([span.first for span in spans]).share_memory_()  # type: ignore[no-untyped-call]
         opener = Opener(self.store, self.mode, self.max_bytes)
         kept: dict[str, CachedSplit] = {}
@@ -99,8 +101,8 @@ class ActivationCache(Callback):
             task.setup(stage)
             task.to(run.strategy.root_device)
             with preserved():
-                kept = self._activations(opener, spans, Frozen(task, trainer, data.prepare), trainer)
-        data.serve(kept.get, self._decoded(opener, spans, kept, trainer).get)
+                kept = self._activations(opener, spans, Frozen(task, run.precision_plugin, data.prepare), data, sizes)
+        data.serve(kept.get, self._decoded(opener, spans, kept, data, sizes).get)
         said = [*self.tokens.said, *opener.said]
         self.record = {"hits": opener.hits, "computed": opener.computed, "said": said}
         self.seconds = time.perf_counter() - start
@@ -110,7 +112,7 @@ class ActivationCache(Callback):
             for sentence in said:
                 self.console.print(f"Cache: {sentence}", highlight=False)
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, object]) -> None:
         """Serve by the phases that a resumed run has reached, before its loaders read ahead."""
         self._keep_time(cast(Task, pl_module))
 
@@ -121,35 +123,35 @@ class ActivationCache(Callback):
     def _keep_time(self, task: Task) -> None:
         self._firsts.copy_(torch.tensor([phase.first_epoch for phase in task.table.phases[: len(self._firsts)]]))
 
-    def _activations(self, opener: Opener, spans: list[Span], frozen: Frozen, trainer: Any) -> dict[str, CachedSplit]:
+    def _activations(
+        self, opener: Opener, spans: list[Span], frozen: Frozen, data: TableData, sizes: Mapping[str, int]
+    ) -> dict[str, CachedSplit]:
         """Open what pays for each cut, and return the cached part of each split."""
-        data, views = trainer.datamodule, self._views(trainer.datamodule)
+        views = self._views(data)
         if data.uncacheable_reason is not None:
             opener.say(data.uncacheable_reason)
             return {}
         if data.mixing.wanted:
-            opener.say("Training images are mixed with each other, so each epoch computes them.")
+            opener.say("Training images are mixed (MixUp, CutMix), so every epoch computes them.")
         elif data.augmentation() is not None and not views:
             opener.say(
-                "Training images are augmented at random, so each epoch computes them; cache.views=8 would keep 8 "
-                "views of each."
+                "Training images are augmented at random, so every epoch computes them; cache.views=8 caches 8 views."
             )
-        by_cut = {n: self._of_cut(opener, spans, n, frozen, trainer) for n in {span.stages for span in spans}}
+        by_cut = {n: self._of_cut(opener, spans, n, frozen, data, sizes) for n in {span.stages for span in spans}}
         found = {s: CachedSplit(self._firsts, [by_cut[span.stages].get(s, []) for span in spans]) for s in data.indices}
         # The test uses the weights of the best epoch, whichever it is: the last phase's cut holds for all of them.
         return found | {"test": CachedSplit(torch.zeros(1), [by_cut[spans[-1].stages].get("test", [])])}
 
     def _of_cut(
-        self, opener: Opener, spans: list[Span], stages: int, frozen: Frozen, trainer: Any
+        self, opener: Opener, spans: list[Span], stages: int, frozen: Frozen, data: TableData, sizes: Mapping[str, int]
     ) -> dict[str, list[Rows]]:
         """Return the cached views of each split at one cut, without splits that cannot be cached."""
         if not stages:
             return {}
-        data, sizes = trainer.datamodule, _sizes(trainer.datamodule, trainer)
         varied = data.augmentation() is not None or data.mixing.wanted
 
         def rows_of(wanted: Wanted, spared: int) -> Rows | None:
-            recipe = Activation(frozen, data, wanted, str(trainer.precision), self.dtype)
+            recipe = Activation(frozen, data, wanted, str(frozen.precision.precision), self.dtype)
             opened = opener.open(recipe, wanted.rows, spared)
             return Rows(opened, recipe.dtypes) if opened else None
 
@@ -177,12 +179,11 @@ class ActivationCache(Callback):
         return 0 if augmentation is None or data.mixing.wanted else self.views or augmentation.views
 
     def _decoded(
-        self, opener: Opener, spans: list[Span], kept: dict[str, CachedSplit], trainer: Any
+        self, opener: Opener, spans: list[Span], kept: dict[str, CachedSplit], data: TableData, sizes: Mapping[str, int]
     ) -> dict[Decode, Decoded]:
         """Open the decoded images that the run needs from files; of all splits, so that other splits reuse them."""
-        data = trainer.datamodule
         needed: dict[Decode, int] = {}
-        for split, size in _sizes(data, trainer).items():
+        for split, size in sizes.items():
             epochs = sum(span.epochs for span in spans if not (split in kept and kept[split].views(span.first)))
             decoder = data.decoders(split)
             if split in data.indices and epochs and decoder is not None:
@@ -215,14 +216,12 @@ def _epochs(trainer: Trainer) -> int:
     return epochs if epochs is not None and epochs >= 0 else 10**6
 
 
-def _sizes(data: TableData, trainer: Any) -> dict[str, int]:
+def _sizes(data: TableData, *limits: float) -> dict[str, int]:
     """Return the number of samples per split in an epoch, or in the test."""
     sizes = dict.fromkeys(SPLITS, 0)
-    limits = dict(
-        zip(SPLITS, (trainer.limit_train_batches, trainer.limit_val_batches, trainer.limit_test_batches), strict=True)
-    )
+    by_split = dict(zip(SPLITS, limits, strict=True))
     for split, rows in data.indices.items():
-        limit = limits[split]
+        limit = by_split[split]
         count = len(rows) * limit if isinstance(limit, float) else min(len(rows), limit * data.batch_size)
         sizes[split] = int(count)
     return sizes

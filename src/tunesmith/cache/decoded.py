@@ -45,7 +45,7 @@ class Decoding:
         self.source = Plain(dataset)
         self.row_bytes = decoder.max_bytes
         self.about = key.of_images(data, rows, decoder)
-        self.what = f"{self.about['kept'].capitalize()}, {len(rows):,} of them"
+        self.what = f"{len(rows):,} {self.about['kept']}"
         start = time.perf_counter()
         few = [dataset.decode(position) for position in range(min(LOOKED_AT, len(rows)))]
         self._seconds = (time.perf_counter() - start) / len(few)

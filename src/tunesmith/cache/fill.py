@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Recipe(Protocol):
         asked: Whether the user asked for it: then it need not pay within this run.
     """
 
-    about: dict[str, Any]
+    about: dict[str, object]
     what: str
     doing: str
     sample: dict[str, Tensor]

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import torch
+from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor, nn
 
 from tunesmith.backbone.aside import MAP, POOLED, STAGE
 from tunesmith.contract.batch import Inputs
 from tunesmith.contract.features import Needs
+from tunesmith.contract.protocols import Task
 from tunesmith.errors import PolicyError
-from tunesmith.task.base import Task
 
 BATCH = 32
 """Samples per batch, always this many: a short batch is padded.
@@ -37,7 +37,7 @@ class Cut:
     Attributes:
         stages: Number of stages in front.
         last: Whether the output of the last of them is kept.
-        needs: Which features are kept besides, or in its place; of maps those that come before it.
+        needs: Features that are kept beside or instead of it; of the maps, those that come before it.
     """
 
     stages: int
@@ -50,17 +50,17 @@ class Frozen:
 
     Args:
         task: The task, on its device.
-        trainer: Its trainer, for the precision.
+        precision: The trainer's precision plug-in.
         prepare: Converts samples as the data store them, such as uint8 images ``(C, H, W)``, to the backbone's input,
             as the data modules' ``prepare`` does: on a device and, if requested, with the same shape for all batches.
     """
 
     def __init__(
-        self, task: Task, trainer: Any, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
+        self, task: Task, precision: Precision, prepare: Callable[[Sequence[Tensor], torch.device, bool], Inputs]
     ) -> None:
         self.task = task
         self.backbone = task.backbone
-        self.precision = trainer.precision_plugin
+        self.precision = precision
         self.prepare = prepare
 
     @torch.no_grad()
@@ -72,16 +72,18 @@ class Frozen:
         """
         self._check(cut.stages)
         with self.precision.forward_context():
-            found = self.backbone.activations(self._input(samples, cut.last), cut.stages, cut.needs)
+            found = dict(self.backbone.activations(self._input(samples, cut.last), cut.stages, cut.needs))
             if not cut.last:
                 found = self._in_place(found, cut)
         return {name: tensor[: len(samples)].contiguous().cpu() for name, tensor in found.items()}
 
     def _in_place(self, found: dict[str, Tensor], cut: Cut) -> dict[str, Tensor]:
-        """What was found in front of the last stage, and in place of its output the pooled features if needed."""
+        """Return the features from before the last stage and, instead of its output, the pooled features if needed."""
         kept = {name: tensor for name, tensor in found.items() if name.startswith((STAGE, MAP))}
         if cut.needs.pooled:
-            kept[POOLED] = self.backbone(found, needs=Needs(pooled=True)).pooled
+            pooled = self.backbone(found, needs=Needs(pooled=True)).pooled
+            assert pooled is not None
+            kept[POOLED] = pooled
         return kept
 
     def seconds(self, samples: Sequence[Tensor], cut: Cut) -> float:
@@ -91,10 +93,10 @@ class Frozen:
         return (time.perf_counter() - start) / len(samples)
 
     def cut(self, stages: int) -> Cut:
-        """Say what is to be kept of so many stages: what the head needs, and nothing else."""
+        """Return the cut after a number of stages: it keeps what the head needs, and nothing else."""
         needs: Needs = self.task.needs
         whole = len(self.backbone.stages)
-        # Of the last stage's output tokens are a part, and so is a map of its own.
+        # The last stage's output is kept if the head needs its tokens or a map of its own.
         last = stages < whole or needs.tokens or self._maps(needs, whole) != self._maps(needs, whole - 1)
         maps = self._maps(needs, stages - last)
         return Cut(stages, last, Needs(needs.pooled and not last, maps=maps, stage_features=needs.stage_features))
@@ -125,7 +127,7 @@ class Frozen:
         parts = [part for _, unit in self._members(stages) if isinstance(unit, nn.Module) for part in unit.modules()]
         return {base for module in (self.backbone, *parts) for base in type(module).__mro__}
 
-    def _members(self, stages: int) -> list[tuple[str, Any]]:
+    def _members(self, stages: int) -> list[tuple[str, nn.Module | Tensor]]:
         return [pair for stage in self.backbone.stages[:stages] for pair in self.backbone.members(stage).items()]
 
     def _input(self, samples: Sequence[Tensor], alike: bool = False) -> Inputs:
@@ -145,7 +147,7 @@ class Frozen:
             )
 
 
-def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
+def _settings(module: nn.Module | Tensor) -> list[tuple[str, dict[str, object]]]:
     """Return the plain attributes of a module and its submodules, such as a scale, which its repr may omit."""
     parts = module.named_modules() if isinstance(module, nn.Module) else ()
     return [
@@ -154,5 +156,5 @@ def _settings(module: Any) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: object) -> bool:
     return all(map(_is_plain, value)) if isinstance(value, tuple) else isinstance(value, PLAIN)

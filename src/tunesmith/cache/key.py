@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ import torch
 from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.image.decode import Decode
 from tunesmith.data.module import TableData
 from tunesmith.data.text.tokenizer import Tokenizer
@@ -27,7 +27,7 @@ FORMAT = 2
 
 def of_activations(
     frozen: Frozen, cut: Cut, data: TableData, rows: npt.NDArray[np.int64], precision: str, dtype: str, view: int | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what activations depend on, as plain values; some are only informative.
 
     Args:
@@ -63,7 +63,7 @@ def of_activations(
     }
 
 
-def of_images(data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> dict[str, Any]:
+def of_images(data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> dict[str, object]:
     """Return what decoded images depend on: their content and the decoding.
 
     Args:
@@ -83,7 +83,7 @@ def of_images(data: TableData, rows: npt.NDArray[np.int64], decoder: Decode) -> 
     }
 
 
-def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[Any]) -> dict[str, Any]:
+def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[object]) -> dict[str, object]:
     """Return what tokens depend on: the texts, the tokenizer, and how it is called.
 
     Args:
@@ -108,12 +108,12 @@ def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[Any]) -> dict[str,
     }
 
 
-def _preprocess(how: Any) -> dict[str, Any]:
+def _preprocess(how: Preprocess) -> dict[str, object]:
     """Return how inputs are prepared, without the location of the tokenizer's files, which does not matter."""
     return {k: v for k, v in asdict(how).items() if k != "folder"}
 
 
-def _view(data: TableData, rows: npt.NDArray[np.int64], view: int) -> list[Any]:
+def _view(data: TableData, rows: npt.NDArray[np.int64], view: int) -> list[object]:
     """Return what an augmented view depends on besides the images, including their rows in the table."""
     augmentation = data.augmentation()
     assert augmentation is not None  # else there were no views

@@ -69,7 +69,7 @@ class Opener:
             there |= done
         else:
             self.hits += layout.rows
-            self.say(f"{recipe.what}, {size}, are there already.")
+            self.say(f"Reused {recipe.what} from the cache ({size}).")
         entry.used()
         frugal = layout.rows * recipe.row_bytes > available_bytes() / 4
         return OpenEntry([there[shard] for shard in range(layout.shards)], layout, rows, frugal)
@@ -86,8 +86,8 @@ class Opener:
         there, missing = entry.load(layout)
         if there and not all(_agree(shard, sample, first=i == 0) for i, shard in there.items()):
             log.warning(
-                f"Expected the cache to hold what is computed now but {entry.folder.name} holds something else, though "
-                "nothing that is looked at has changed: it is computed anew."
+                f"Expected entry {entry.folder.name} of the cache to match a fresh computation but got other values "
+                "for the same key, so it is computed anew."
             )
             return {}, list(range(layout.shards))
         return there, missing
@@ -95,29 +95,26 @@ class Opener:
     def _complete(
         self, entry: Entry, layout: Layout, missing: list[int], recipe: Recipe, spared: int
     ) -> dict[int, Shard] | None:
-        what = f"{recipe.what}, {in_bytes(layout.rows * recipe.row_bytes)},"
         count = sum(len(layout.span(shard)) for shard in missing)
         if self.mode == "read_only":
-            self.say(f"{what} are not there, and cache=read_only adds nothing.")
+            self.say(f"Not cached: {recipe.what}; cache=read_only adds nothing.")
             return None
         again = self.mode == "refresh"
         estimate = Estimate(count, spared, recipe.row_bytes, layout.rows, recipe.seconds(), recipe.asked or again)
         room = self.store.room(self.max_bytes, but=entry if again else None)
         objection = estimate.objection(room, available_bytes() // 2)
         if objection:
-            self.say(f"{what} are computed each time: {objection}.")
+            self.say(f"Not cached: {recipe.what}; {objection}.")
             return None
         try:
             with self._timed("fill"):
                 self.store.sweep_up()
                 done = fill(entry, layout, missing, recipe)
         except OSError as error:
-            log.warning(f"Expected to write to the cache but got: {error}; the run computes each time.")
+            log.warning(f"Expected to write to the cache but got: {error}; {recipe.what} are not cached.")
             return None
-        self.say(
-            f"{what} were computed once and are kept: about {in_time(estimate.seconds * count)}, where this run alone "
-            f"would compute {spared:,}."
-        )
+        size, took = in_bytes(layout.rows * recipe.row_bytes), in_time(estimate.seconds * count)
+        self.say(f"Cached {recipe.what} ({size}) in about {took}; later runs reuse them.")
         self.computed += count
         self.hits += layout.rows - count
         return done

@@ -76,15 +76,15 @@ def served(found: Sequence[Span], stages: int, train: int, val: int, test: int) 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost and the saving of an entry.
+    """Cost and saving of an entry.
 
     Attributes:
         images: Number of samples to compute now.
-        spared: Number of computations that the run would make without the entry.
+        spared: Number of computations that the entry saves this run.
         row_bytes: Bytes per row.
         rows: Number of rows of the entry.
         seconds: Seconds to compute one row.
-        asked: Whether the user asked for it: then it need not pay within this run.
+        asked: Whether the user requested it; then it need not pay off within this run.
     """
 
     images: int
@@ -100,7 +100,7 @@ class Estimate:
         return self.rows * self.row_bytes
 
     def objection(self, room: int, memory: int) -> str | None:
-        """Return the reason why the entry does not pay or fit; ``None`` if it does both.
+        """Return the reason why the entry does not pay off or fit; ``None`` if it does both.
 
         Args:
             room: Bytes that may be used on the disk.
@@ -108,11 +108,11 @@ class Estimate:
         """
         read = self.row_bytes / (READ if self.size < memory else READ_DISK)
         if self.spared < self.images and not self.asked:
-            return f"this run needs {self.spared:,} of them, and keeping them takes {self.images:,}"
+            return f"this run needs {self.spared:,} computations, and caching takes {self.images:,}"
         if read * WORTH > self.seconds:
             return f"reading one takes {read * 1e3:.2g} ms, and computing it {self.seconds * 1e3:.2g} ms"
         if self.images * self.row_bytes > room:
-            return f"it takes {in_bytes(self.size)}, and there is room for {in_bytes(max(room, 0))} (cache.max_gb)"
+            return f"{in_bytes(self.size)} do not fit into {in_bytes(max(room, 0))} (cache.max_gb, or the disk)"
         return None
 
 

@@ -69,7 +69,7 @@ class Shard:
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError) as error:
             raise BrokenShardError(f"{path.name}: {error}") from error
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Shard, (self.path, False)  # a memory map cannot be pickled
 
     def _view(self, dtype: str, shape: list[int], begin: int, end: int) -> Tensor:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
 from tunesmith.atomic import write_text
 from tunesmith.cache.shard import BrokenShardError, Shard, write
+from tunesmith.contract.plain import PlainData
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Entry:
         about: Everything that its content depends on.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, about: Mapping[str, object]) -> None:
         self.folder = folder
         self.about = about
 
@@ -98,7 +98,7 @@ class Entry:
             if found.lengths != {len(layout.span(shard))}:
                 raise BrokenShardError(f"{path.name}: it has another number of rows")
         except (BrokenShardError, OSError) as error:
-            log.warning(f"Expected a whole file in the cache but got one that is not, so it is computed anew: {error}.")
+            log.warning(f"Expected an intact file in the cache but got a damaged one, so it is computed anew: {error}.")
             return None
         return found
 
@@ -132,7 +132,7 @@ class Listed:
     """An entry in a listing: folder, what it depends on, bytes, and seconds since its last use."""
 
     folder: Path
-    about: dict[str, Any]
+    about: PlainData
     size: int
     age: float
 
@@ -147,7 +147,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def entry(self, about: Mapping[str, Any]) -> Entry:
+    def entry(self, about: Mapping[str, object]) -> Entry:
         """Return the entry for exactly this content."""
         text = json.dumps(about, sort_keys=True)
         return Entry(self.folder / hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), about)

@@ -1,11 +1,11 @@
-"""Cache the tokens of texts between runs, if they take long to make."""
+"""Cache the tokens of texts between runs if tokenising takes long."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class TokenCache:
     """Caches the output of a tokenizer; see `data.text.tokenizer.Keep`.
 
-    An entry is one file, which a process makes as a whole: the first of several processes to finish wins.
+    An entry is one file, written by one process; of several that write it at once, the first to finish wins.
 
     Args:
         store: The entries.
@@ -40,7 +40,7 @@ class TokenCache:
         self.max_bytes = max_bytes
         self.said: list[str] = []
 
-    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
+    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[object], make: Callable[[], Columns]) -> Columns:
         """Return the tokens of these texts from the cache, or make them."""
         if self.mode == "off":
             return make()
@@ -48,35 +48,35 @@ class TokenCache:
         kept = None if self.mode == "refresh" else _read(entry)
         if kept is not None:
             entry.used()
-            self._say(f"The tokens of {_counted(texts)} are there already.")
+            self._say(f"Reused the tokens of {_counted(texts)} from the cache.")
             return kept
         start = time.perf_counter()
         made = make()
         seconds = time.perf_counter() - start
         if self.mode != "read_only" and seconds >= AT_ONCE:
-            self._write(entry, made, f"The tokens of {_counted(texts)}, which took {in_time(seconds)},")
+            self._write(entry, made, f"the tokens of {_counted(texts)}", in_time(seconds))
         return made
 
-    def _write(self, entry: Entry, made: Columns, what: str) -> None:
+    def _write(self, entry: Entry, made: Columns, what: str, took: str) -> None:
         tensors = _packed(made)
         size = sum(tensor.nbytes for tensor in tensors.values())
         if size > self.store.room(self.max_bytes, but=entry):
-            self._say(f"{what} are made each time: {in_bytes(size)} do not fit (cache.max_gb, or the disk).")
+            self._say(f"Not cached: {what}; {in_bytes(size)} do not fit (cache.max_gb, or the disk).")
             return
         try:
             entry.prepare()
             entry.save(0, tensors)
         except OSError as error:
-            log.warning(f"Expected to write to the cache but got: {error}; the tokens are made each time.")
+            log.warning(f"Expected to write to the cache but got: {error}; {what} are not cached.")
             return
-        self._say(f"{what} are kept in {in_bytes(size)}.")
+        self._say(f"Cached {what} ({in_bytes(size)}), made in {took}; later runs reuse them.")
 
     def _say(self, text: str) -> None:
         log.info(text)
         self.said.append(text)
 
 
-def _counted(texts: Sequence[Any]) -> str:
+def _counted(texts: Sequence[object]) -> str:
     return f"{len(texts):,} texts" if len(texts) > 1 else "a text"
 
 
@@ -88,7 +88,7 @@ def _read(entry: Entry) -> Columns | None:
     try:
         return _unpacked(Shard(path).tensors)
     except BrokenShardError as error:
-        log.warning(f"Expected whole tokens in the cache but got a damaged file, so they are made anew: {error}.")
+        log.warning(f"Expected intact tokens in the cache but got a damaged file, so they are made anew: {error}.")
         return None
 
 

@@ -27,7 +27,7 @@ def check(cfg: DictConfig, session: Session | None = None) -> Report:
 
     Args:
         cfg: ``data``, ``near``, ``predictions``, ``max_duplicates``, ``output``.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        session: The command's session; ``None`` to read it from the environment.
 
     Raises:
         ConfigError: The data are not images.
@@ -54,7 +54,7 @@ def check(cfg: DictConfig, session: Session | None = None) -> Report:
         *label.findings(data.table, data.indices, alike),
         *_suspected(data, cfg.predictions),
     ]
-    found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable sort: kinds keep their order
+    found.sort(key=lambda finding: LEVELS.index(finding.level))  # stable: kinds keep their order
     title = f"{len(data.table):,} images, split by {data.spec.split_unit}"
     balance = label.balance(data.table, data.indices)
     report = Report(title, tuple(sentences), balance, tuple(found), data.table, seen)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tunesmith.compare.runs import Recorded, place
+from tunesmith.contract.plain import PlainData
 
 NOT_COMPARABLE = "NOT COMPARABLE: "
 
@@ -29,7 +29,7 @@ def _data(runs: Sequence[Recorded]) -> Iterator[str]:
 
 def _split(runs: Sequence[Recorded]) -> Iterator[str]:
     """Check that runs on the same data, with the same split seed and fold, test on the same images."""
-    tested: dict[tuple[Any, ...], dict[str, Recorded]] = {}
+    tested: dict[tuple[object, ...], dict[str, Recorded]] = {}
     for run in runs:
         key = (run.data.get("fingerprint"), run.replicate.split_seed, run.replicate.fold)
         tested.setdefault(key, {})[tested_part(run.data)] = run
@@ -43,7 +43,7 @@ def _split(runs: Sequence[Recorded]) -> Iterator[str]:
         yield f"{NOT_COMPARABLE}some runs were split by {' and others by '.join(sorted(units))}."
 
 
-def tested_part(data: Mapping[str, Any]) -> str:
+def tested_part(data: PlainData) -> str:
     """Return the digest of the test images' names, or their number for runs that did not record it."""
     members = data.get("members") or {}
     return str(members.get("test") or (data.get("splits") or {}).get("test"))

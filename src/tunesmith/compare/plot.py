@@ -80,7 +80,7 @@ def pareto(costs: Floats, gains: Floats) -> list[int]:
 def draw_cost(found: Comparison) -> Figure:
     """Plot the metric against seconds: one point per setting with its standard deviation, and the Pareto front."""
     sign = 1 if found.mode == "max" else -1
-    means, costs = (np.array([getattr(g, name) for g in found.groups]) for name in ("mean", "seconds"))
+    means, costs = np.array([(g.mean, g.seconds) for g in found.groups]).T
     spreads = np.nan_to_num([g.spread for g in found.groups])
     front = pareto(costs, sign * means)
     figure = Figure(figsize=(7.2, 4.6 + 0.2 * len(front)), layout="constrained")

@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tunesmith.contract.plain import PlainData
 from tunesmith.errors import RunError
 from tunesmith.run.record import process
 from tunesmith.run.record.run_folder import read, shorten
+from tunesmith.run.record.schema import Record
 
 ASIDE = frozenset({"name", "tags", "resume", "logger", "paths", "hydra"})
 """Groups and keys that set where a run goes and how it is named; they do not affect results."""
@@ -66,7 +68,7 @@ class Recorded:
     metrics: Mapping[str, float] = field(default_factory=dict)
     monitor: tuple[str, str] | None = None
     seconds: float = 0.0
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: PlainData = field(default_factory=dict)
     made_with: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
 
@@ -126,7 +128,7 @@ def read_run(folder: Path) -> Recorded:
         return Recorded(folder, "unreadable", reason=f"run.json is not as a run leaves it ({error!r})")
 
 
-def _recorded(folder: Path, record: Mapping[str, Any]) -> Recorded:
+def _recorded(folder: Path, record: Record) -> Recorded:
     settings = settings_of(record["choices"], record["overrides"])
     timing, monitor = record["timing"], record.get("monitor") or {}
     return Recorded(
@@ -137,8 +139,8 @@ def _recorded(folder: Path, record: Mapping[str, Any]) -> Recorded:
         {key: value for key, value in settings.items() if key not in _REPLICATE},
         Replicate(str(record["seed"]), settings.get("data.split.seed"), settings.get("data.split.fold")),
         record["metrics"],
-        (monitor["metric"], monitor["mode"]) if monitor.get("metric") else None,
-        sum(timing.get(part, 0.0) for part in ("assemble", "fit", "test")),
+        (metric, monitor["mode"]) if (metric := monitor.get("metric")) else None,
+        sum(timing.get(part) or 0.0 for part in ("assemble", "fit", "test")),
         record["data"],
         _made_with(record),
         _reason(record),
@@ -148,7 +150,7 @@ def _recorded(folder: Path, record: Mapping[str, Any]) -> Recorded:
 _REPLICATE = frozenset({"seed", "data.split.seed", "data.split.fold"})
 
 
-def settings_of(choices: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, str]:
+def settings_of(choices: Mapping[str, object], overrides: Sequence[str]) -> dict[str, str]:
     """Return what a run was told: the option of each group, and each key that was given.
 
     Args:
@@ -167,7 +169,7 @@ def settings_of(choices: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
     return found
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, list):
         return "+".join(map(str, value))
     if not isinstance(value, str):
@@ -178,13 +180,13 @@ def _as_text(value: Any) -> str:
         return value
 
 
-def _made_with(record: Mapping[str, Any]) -> dict[str, str]:
+def _made_with(record: Record) -> dict[str, str]:
     git, hardware = record["git"], record["hardware"]
     machine = [hardware.get("processor"), hardware.get("cores"), hardware.get("accelerators")]
     return {"code": json.dumps(git), "machine": json.dumps(machine), **record["packages"]}
 
 
-def _reason(record: Mapping[str, Any]) -> str:
+def _reason(record: Record) -> str:
     """Explain why a run has no result: its error, or its state."""
     status, error = record["status"], record.get("error") or {}
     if status == "completed":

@@ -6,7 +6,6 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -22,7 +21,7 @@ SHOWN = 40
 WIDE = 24
 """Number of characters of a setting's value printed on the terminal; files hold all."""
 
-Row = dict[str, Any]
+Row = dict[str, object]
 
 
 def rows(found: Comparison) -> list[Row]:
@@ -31,18 +30,21 @@ def rows(found: Comparison) -> list[Row]:
 
 
 def _row(rank: int, group: Group, mode: str) -> Row:
-    best = group.values.max() if mode == "max" else group.values.min()
     return {
         "rank": rank,
         **group.settings,
         "replicates": len(group.values),
         "mean": group.mean,
         "sd": group.spread,
-        "best": float(best),
+        "best": _best(group, mode),
         "seconds": group.seconds,
         **{f"out_of_fold_{name}": value for name, value in group.out_of_fold.items()},
         "best_run": place(group.best),
     }
+
+
+def _best(group: Group, mode: str) -> float:
+    return float(group.values.max() if mode == "max" else group.values.min())
 
 
 def as_csv(found: Comparison) -> str:
@@ -69,10 +71,10 @@ def columns(found: Comparison) -> tuple[list[str], list[list[str]]]:
         *(f"all folds: {n}" for n in over),
     ]
     cells = []
-    for row, group in zip(rows(found), found.groups, strict=True):
-        spread = "–" if math.isnan(row["sd"]) else f"{row['sd']:.4f}"
-        said = [str(row["rank"]), *group.settings.values(), str(row["replicates"]), f"{row['mean']:.4f} ± {spread}"]
-        said += [f"{row['best']:.4f}", f"{row['seconds']:.1f}"]
+    for rank, group in enumerate(found.groups, 1):
+        spread = "–" if math.isnan(group.spread) else f"{group.spread:.4f}"
+        said = [str(rank), *group.settings.values(), str(len(group.values)), f"{group.mean:.4f} ± {spread}"]
+        said += [f"{_best(group, found.mode):.4f}", f"{group.seconds:.1f}"]
         cells.append(said + [f"{group.out_of_fold[n]:.4f}" if n in group.out_of_fold else "–" for n in over])
     return header, cells
 

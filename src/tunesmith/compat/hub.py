@@ -1,4 +1,4 @@
-"""Downloads from the Hugging Face Hub that say quickly when there is no network."""
+"""Make downloads from the Hugging Face Hub fail fast when there is no network."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from tunesmith.compat.required import assign, require
 
 TIMEOUT = 5.0
-"""Seconds to wait for the Hub's first answer."""
+"""Seconds to wait for the Hub's first response."""
 
 
 @contextmanager
 def quick_failure() -> Iterator[None]:
-    """Ask once whether the Hub can be reached; if not, its library uses what it has in its cache, or fails at once.
+    """Check once whether the Hub can be reached; if not, let its library use its cache only.
 
-    By itself the library asks six times for each of two file names, with growing pauses: 47 s until an error.
+    On its own the library makes six attempts for each of two file names, with growing pauses: 47 s until it fails.
 
     Raises:
-        ConnectionError: The Hub cannot be reached, and what was wanted is not in the cache.
-        LibraryError: The library is not told by the name that we know to use its cache alone.
+        ConnectionError: The Hub cannot be reached and the file is not cached.
+        LibraryError: The library's offline switch has another name in this version.
     """
     from huggingface_hub import constants, get_session
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -27,7 +27,7 @@ def quick_failure() -> Iterator[None]:
     require("huggingface_hub", constants, "HF_HUB_OFFLINE")
     try:
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
-    except Exception as error:  # each version of the library has another HTTP client, with that client's own exceptions
+    except Exception as error:  # the HTTP client, and so its exceptions, differs between versions
         offline = constants.HF_HUB_OFFLINE
         assign("huggingface_hub", constants, "HF_HUB_OFFLINE", True)
         try:

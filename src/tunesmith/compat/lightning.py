@@ -1,12 +1,12 @@
-"""What tunesmith uses of Lightning beyond its documentation."""
+"""Use what Lightning does not document, or does not declare for type checkers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
@@ -31,20 +31,36 @@ require("lightning", _TrainingEpochLoop, "_batches_that_stepped", "restarting")
 require("lightning", rank_zero_only, "rank")
 
 
+class Connected(Protocol):
+    """The attributes that Lightning's connectors set on a trainer, unseen by type checkers."""
+
+    callbacks: list[Callback]
+    datamodule: LightningDataModule | None
+    fast_dev_run: bool | int
+    overfit_batches: int | float
+
+
+def connected(trainer: Trainer) -> Connected:
+    """Return the trainer, typed with what its connectors set."""
+    untyped: Any = trainer
+    seen: Connected = untyped
+    return seen
+
+
 def rank() -> int:
-    """Get this process's number among those of a distributed run, 0 before it is known; there may be no trainer yet."""
+    """Return this process's rank; 0 until it is known, which may be before there is a trainer."""
     number: int = rank_zero_only.rank  # type: ignore[attr-defined]  # set when it is imported
     return number
 
 
 def stop(trainer: Trainer, wanted: bool = True) -> None:
-    """Have the fit end after the present batch, or take that back."""
+    """End the fit after the current batch, or undo that request."""
     assign("lightning", trainer, "should_stop", wanted)
 
 
 @contextmanager
 def unlogged(trainer: Trainer) -> Iterator[None]:
-    """Take the trainer's loggers away for the length of the body."""
+    """Remove the trainer's loggers for the duration of the block."""
     loggers = trainer.loggers
     assign("lightning", trainer, "loggers", [])
     try:
@@ -54,11 +70,9 @@ def unlogged(trainer: Trainer) -> Iterator[None]:
 
 
 def wrap_anew(strategy: DDPStrategy, module: LightningModule) -> None:
-    """Wrap a module in a new `DistributedDataParallel`, which looks at what trains when it wraps, and never again.
+    """Wrap a module in a new `DistributedDataParallel`, which looks at what trains only when it wraps.
 
-    Args:
-        strategy: Nothing happens where it has not wrapped the module, as outside of a fit.
-        module: The trainer's.
+    Does nothing if the strategy has not wrapped the module, as outside of a fit.
     """
     if isinstance(strategy.model, DistributedDataParallel):
         assign("lightning", strategy, "model", module)
@@ -66,19 +80,18 @@ def wrap_anew(strategy: DDPStrategy, module: LightningModule) -> None:
 
 
 def average_of(callback: WeightAveraging) -> AveragedModel | None:
-    """Get the averaged weights, which the callback has from the start of a fit."""
+    """Return the averaged weights; ``None`` before the fit starts."""
     return callback._average_model
 
 
 class RateMonitor(LearningRateMonitor):
-    """Logs the learning rates, as Lightning's does; what the rate of a group of parameters is, a subclass may say."""
+    """Logs learning rates as Lightning does; a subclass may define a group's rate."""
 
-    def rate(self, group: Mapping[str, Any]) -> float:
-        """Give the rate of a group of the optimizer."""
-        rate: float = group["lr"]
-        return rate
+    def rate(self, group: Mapping[str, float]) -> float:
+        """Return the learning rate of an optimizer group, given its numbers."""
+        return group["lr"]
 
-    def _extract_lr(self, param_group: dict[str, Any], name: str) -> dict[str, Any]:
+    def _extract_lr(self, param_group: dict[str, float], name: str) -> dict[str, float]:
         return super()._extract_lr({**param_group, "lr": self.rate(param_group)}, name)
 
 
@@ -86,25 +99,25 @@ class RateMonitor(LearningRateMonitor):
 
 
 def stepped(trainer: Trainer) -> int:
-    """Count the batches that the optimizer stepped at, by which Lightning numbers what it logs."""
+    """Return the number of batches with an optimizer step, which Lightning logs as the step."""
     return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
 def put_callback_metrics(trainer: Trainer, metrics: Mapping[str, Tensor]) -> None:
-    """Let callbacks and plateau schedules see metrics that were logged before a checkpoint was loaded."""
+    """Restore metrics logged before the checkpoint, for callbacks and plateau schedules."""
     trainer._logger_connector._callback_metrics.update(metrics)
 
 
 def settle(loops: Mapping[str, Any], epoch: int, batch: int) -> None:
-    """Write a checkpoint's counters as they are between two batches.
+    """Set a checkpoint's loop counters to their values between two batches.
 
     Args:
         loops: ``checkpoint["loops"]["fit_loop"]``, changed in place.
-        epoch: The epoch of the next batch.
-        batch: Its number; 0 where the epoch has not begun.
+        epoch: Epoch of the next batch.
+        batch: Index of the next batch; 0 if the epoch has not begun.
 
     Raises:
-        LibraryError: There is no such counter.
+        LibraryError: A counter is missing.
     """
     begun = epoch + 1 if batch else epoch
     for counter in loops["epoch_progress"].values():
@@ -117,25 +130,25 @@ def settle(loops: Mapping[str, Any], epoch: int, batch: int) -> None:
 
 
 def begin_epoch(trainer: Trainer) -> None:
-    """Make the loop over batches begin, and not go on: else a fit that is limited in steps takes a start for a middle.
+    """Make the batch loop start an epoch instead of resuming one, which ``max_steps`` would otherwise make it do.
 
     Raises:
-        LibraryError: The loop does not say by the name that we know that it goes on.
+        LibraryError: The loop's restart flag has another name in this version.
     """
     assign("lightning", trainer.fit_loop.epoch_loop, "restarting", False)
 
 
 def undo_restart(trainer: Trainer, stepped: int) -> None:
-    """Undo what the fit did on its way into the epoch that it goes on with.
+    """Undo what Lightning's loops changed on their way into a resumed epoch.
 
     Args:
-        trainer: Whose fit has come to the first batch.
-        stepped: What `stepped` was when the checkpoint was made.
+        trainer: At the first batch of the resumed fit.
+        stepped: Value of `stepped` when the checkpoint was saved.
 
     Raises:
-        LibraryError: The loop has not what is to be put back.
+        LibraryError: An attribute to restore is missing.
     """
-    # It counts one step more where it believes that validation was due.
+    # Lightning counts one step too many if it believes that validation was due.
     assign("lightning", trainer.fit_loop.epoch_loop, "_batches_that_stepped", stepped)
-    # It leaves out a plateau schedule's step at the end of an epoch that it takes for restarted.
+    # It skips a plateau schedule's step at the end of an epoch that it considers restarted.
     assign("lightning", trainer.fit_loop, "_restarting", False)

@@ -1,4 +1,4 @@
-"""What tunesmith uses of Optuna beyond its documentation."""
+"""Use what Optuna does not document."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ require("optuna", FrozenTrial, "_trial_id")
 
 
 def reopened(study: Study, trial: FrozenTrial) -> Trial:
-    """Open a trial of a study again, so that it can report: a process gets one for trials of its own alone."""
+    """Reopen a trial so that another process than the one that asked for it can report to it."""
     return Trial(study, trial._trial_id)

@@ -1,8 +1,7 @@
-"""Check that libraries still have the names that we use of them although they do not promise to keep them.
+"""Check that libraries still have the private names that we use.
 
-A module of this package checks its library's when it is imported, so that a version that nobody has tried yet ends in
-one sentence, before anything is trained. An attribute that only an object has is looked for before it is assigned:
-Python would make a new one, which nobody reads.
+Each module of this package checks its library on import, so that an untested version fails with one sentence before
+anything is trained. Instance attributes are checked before assignment, since Python would silently create a new one.
 """
 
 from __future__ import annotations
@@ -10,38 +9,40 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 from tunesmith.errors import LibraryError
 
+T = TypeVar("T")
+
 
 def require(library: str, owner: object, *names: str) -> None:
-    """Check that a module, a class or another object has attributes.
+    """Check that a module, a class or an object has attributes.
 
     Args:
-        library: Its library, by the name that it is installed under.
-        owner: Of a class, what its ``__init__`` gives to its objects counts too.
-        *names: Of the attributes.
+        library: Name of its distribution.
+        owner: For a class, attributes that its ``__init__`` sets count too.
+        *names: Names of the attributes.
 
     Raises:
-        LibraryError: One is missing.
+        LibraryError: An attribute is missing.
     """
     for name in names:
         if not hasattr(owner, name) and not (isinstance(owner, type) and _init_mentions(owner, name)):
             raise _unknown(library, f"{_said(owner)} has no '{name}'")
 
 
-def require_keys(library: str, what: str, mapping: Mapping[str, Any], *keys: str) -> None:
-    """Check that a mapping of a library's has keys.
+def require_keys(library: str, what: str, mapping: Mapping[str, object], *keys: str) -> None:
+    """Check that a library's mapping has keys.
 
     Args:
-        library: By the name that it is installed under.
-        what: The mapping, as the error is to call it.
+        library: Name of its distribution.
+        what: Name of the mapping in the error.
         mapping: The mapping.
         *keys: The keys.
 
     Raises:
-        LibraryError: One is missing.
+        LibraryError: A key is missing.
     """
     for key in keys:
         if key not in mapping:
@@ -49,20 +50,20 @@ def require_keys(library: str, what: str, mapping: Mapping[str, Any], *keys: str
 
 
 def assign(library: str, owner: object, name: str, value: object) -> None:
-    """Set an attribute that a library's object must have already.
+    """Set an attribute that a library's object must already have.
 
     Raises:
-        LibraryError: It has none of that name.
+        LibraryError: The attribute is missing.
     """
     require(library, owner, name)
     setattr(owner, name, value)
 
 
-def update(library: str, what: str, mapping: MutableMapping[str, Any], **values: Any) -> None:
-    """Set items that a library's mapping must have already.
+def update(library: str, what: str, mapping: MutableMapping[str, T], **values: T) -> None:
+    """Set items that a library's mapping must already have.
 
     Raises:
-        LibraryError: It has none of that key.
+        LibraryError: A key is missing.
     """
     require_keys(library, what, mapping, *values)
     mapping.update(values)
@@ -70,7 +71,7 @@ def update(library: str, what: str, mapping: MutableMapping[str, Any], **values:
 
 @contextmanager
 def imported(library: str) -> Iterator[None]:
-    """Say which version of an installed library it is whose private modules or names cannot be imported.
+    """Name the installed version of a library whose private names cannot be imported.
 
     Raises:
         LibraryError: An import in the body fails.
@@ -82,13 +83,13 @@ def imported(library: str) -> Iterator[None]:
 
 
 def _unknown(library: str, reason: str) -> LibraryError:
-    from importlib.metadata import version  # nobody waits for it where all is well
+    from importlib.metadata import version  # slow to import, and needed only here
 
     return LibraryError(library, version(library), reason)
 
 
 def _init_mentions(kind: type, name: str) -> bool:
-    """Whether ``__init__`` of a class, or of one that it derives from, uses an attribute of that name."""
+    """Return whether ``__init__`` of a class or of one of its bases uses an attribute of that name."""
     made = (inspect.unwrap(vars(base)["__init__"]) for base in inspect.getmro(kind) if "__init__" in vars(base))
     return any(name in init.__code__.co_names for init in made if inspect.isfunction(init))
 

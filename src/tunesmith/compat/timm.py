@@ -1,8 +1,6 @@
-"""What tunesmith uses of timm beyond its documentation; imported where a model of the library is at hand."""
+"""Use what timm does not document; imported only where one of its models is used."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
@@ -14,16 +12,12 @@ for _kind in (VisionTransformer, Eva):
     require("timm", _kind, "_pos_embed")
 
 
-def embed(net: Any, x: Tensor) -> Tensor:
-    """Cut images ``(B, C, H, W)`` into patches, and add what a vision transformer adds to them, positions included.
-
-    Args:
-        net: A `VisionTransformer` or `Eva`, or what derives from one.
-        x: The images.
+def embed(net: VisionTransformer | Eva, x: Tensor) -> Tensor:
+    """Embed images ``(B, C, H, W)`` as patch tokens with positions.
 
     Returns:
-        Tokens ``(B, T, D)``, those of classes and registers in front.
+        Tokens ``(B, T, D)``, class and register tokens first.
     """
-    embedded = net._pos_embed(net.patch_embed(x))  # tokens, beside rotary positions where the model has them
+    embedded = net._pos_embed(net.patch_embed(x))  # with rotary positions, a tuple
     tokens: Tensor = embedded[0] if isinstance(embedded, tuple) else embedded
     return tokens

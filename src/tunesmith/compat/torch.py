@@ -1,8 +1,8 @@
-"""What tunesmith uses of torch beyond its documentation."""
+"""Use what torch does not document."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,32 +20,35 @@ require("torch", nn.Module(), "_forward_hooks", "_forward_pre_hooks", "_state_di
 for _kind in (Adam, SGD):
     require("torch", _kind, "_step_supports_amp_scaling")
 
+T = TypeVar("T")
+
 BATCH_NORM: type[nn.Module] = nn.modules.batchnorm._NormBase
-"""What all batch and instance normalisations derive from."""
+"""Base class of all batch and instance normalisations."""
 
 
 def lerp(starts: list[Tensor], ends: list[Tensor], share: float) -> None:
-    """Move tensors toward others in place, by one kernel for all: ``start += share * (end - start)``."""
+    """Interpolate tensors in place with one kernel: ``start += share * (end - start)``."""
     torch._foreach_lerp_(starts, ends, share)
 
 
-def without_views(output: Any) -> Any:
-    """Copy the views among a module's outputs, however these are nested; other tensors stay as they are."""
-    return tree_map(lambda t: t.clone() if isinstance(t, Tensor) and t._is_view() else t, output)
+def without_views(output: T) -> T:
+    """Clone the views in a module's nested outputs; leave other tensors as they are."""
+    copied: T = tree_map(lambda t: t.clone() if isinstance(t, Tensor) and t._is_view() else t, output)
+    return copied
 
 
-def hooks(module: nn.Module) -> dict[str, Any]:
-    """Copy a module's hooks of all kinds; ``vars(module).update(…)`` puts them back."""
+def hooks(module: nn.Module) -> dict[str, object]:
+    """Copy a module's hooks of all kinds; restore them with ``vars(module).update(…)``."""
     return {name: value.copy() for name, value in vars(module).items() if "hooks" in name and value is not None}
 
 
 def let_trainer_unscale(optimizer: Optimizer) -> None:
-    """Have gradients under a loss scale unscaled before the step, also where a fused kernel could do so in it.
+    """Let the trainer unscale gradients before the step, even if a fused kernel could do it.
 
-    Lightning (2.6) would refuse to clip gradients that are unscaled in the step only.
+    Lightning (2.6) refuses to clip gradients that are only unscaled during the step.
 
     Raises:
-        LibraryError: A fused optimizer does not say by the name that we know that it unscales.
+        LibraryError: A fused optimizer's unscaling flag has another name in this version.
     """
     if optimizer.defaults.get("fused"):
         require("torch", optimizer, "_step_supports_amp_scaling")

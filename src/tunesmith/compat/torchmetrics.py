@@ -1,4 +1,4 @@
-"""Put the states of a torchmetrics metric back, which a checkpoint does not hold."""
+"""Restore the states of a torchmetrics metric, which checkpoints do not contain."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ require("torchmetrics", Metric, "_computed", "_update_count", "metric_state", "u
 
 
 def put_back(metric: Metric, states: Mapping[str, Tensor | list[Tensor]], updates: int) -> None:
-    """Give a metric the states that it had, as if it had been updated by the same batches.
+    """Restore a metric as if it had been updated with the same batches.
 
     Args:
-        metric: On its device.
-        states: As ``metric.metric_state`` gave them, on the same device.
-        updates: How often it had been updated.
+        metric: The metric, on its device.
+        states: Its ``metric_state`` at the time, on the same device.
+        updates: Its number of updates.
 
     Raises:
-        LibraryError: It has no state of such a name.
+        LibraryError: The metric has no state of that name.
     """
     for name, state in states.items():
         assign("torchmetrics", metric, name, state)
     assign("torchmetrics", metric, "_update_count", updates)
-    assign("torchmetrics", metric, "_computed", None)  # what it came to before
+    assign("torchmetrics", metric, "_computed", None)  # drop the cached result

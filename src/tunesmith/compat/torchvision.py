@@ -1,8 +1,9 @@
-"""What torchvision's datasets keep to themselves: files and classes, which can be listed without decoding an image."""
+"""Read files and classes from the private attributes of torchvision's datasets, without decoding an image."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
 
 from torchvision.datasets import OxfordIIITPet, StanfordCars
 
@@ -12,17 +13,17 @@ require("torchvision", OxfordIIITPet, "_images", "_labels", "_bin_labels", "_tar
 require("torchvision", StanfordCars, "_samples")
 
 
-def samples(dataset: Any) -> list[tuple[Any, int]]:
-    """Get the pairs of file and class that some datasets list; none of the others."""
-    listed: list[tuple[Any, int]] = vars(dataset).get("_samples", [])
+def samples(dataset: object) -> list[tuple[str | Path, int]]:
+    """Return the pairs of file and class that some datasets list; empty for others."""
+    listed: list[tuple[str | Path, int]] = vars(dataset).get("_samples", [])
     return listed
 
 
-def pets(dataset: Any) -> tuple[list[tuple[Any, int]], list[str]] | None:
-    """Get the pairs of file and class of the pets, and the classes' names: breeds, or cat and dog as was asked for.
+def pets(dataset: object) -> tuple[list[tuple[Path, int]], Sequence[str]] | None:
+    """Return the pairs of file and class of the pets, and the class names: breeds, or cat and dog, as configured.
 
     Returns:
-        ``None`` of another dataset.
+        ``None`` for any other dataset.
     """
     if not isinstance(dataset, OxfordIIITPet):
         return None

@@ -1,4 +1,4 @@
-"""What tunesmith uses of transformers beyond its documentation; imported where a model of the library is at hand."""
+"""Use what transformers does not document; imported only where one of its models is used."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ require("transformers", PreTrainedModel, "_init_weights")
 
 
 def init_weights(model: PreTrainedModel, part: nn.Module) -> None:
-    """Give a part of a model, and all in it, random weights as the model's authors chose them."""
+    """Initialise a part of a model at random, recursively, as the model's authors chose to."""
     part.apply(model._init_weights)

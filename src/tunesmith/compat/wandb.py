@@ -1,4 +1,4 @@
-"""What tunesmith uses of W&B beyond its documentation; imported after the variables that its client reads are set."""
+"""Use what W&B does not document; import it after setting the variables that its client reads."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ require("wandb", wandb_internal_pb2, "Record")
 require_keys("wandb", "Settings", wandb.Settings.model_fields, "x_disable_meta")
 
 
-def settings(**options: Any) -> Any:
-    """Make settings of a run by which W&B collects nothing about the machine and the command line, secrets included."""
-    return wandb.Settings(x_disable_meta=True, **options)
+def settings(timeouts: tuple[float, float] | None = None) -> wandb.Settings:
+    """Return quiet settings with which W&B collects nothing about machine, code, console and command line.
+
+    Args:
+        timeouts: Seconds to wait for the server at the start and at the end of a run; ``None`` for W&B's own.
+    """
+    # Its capture of the console would upload argv, secrets included.
+    found = wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True)
+    if timeouts is not None:
+        found.init_timeout, found.finish_timeout = timeouts
+    return found
 
 
 def record() -> Any:
-    """Make an empty record, the message of which an offline run's file is made."""
-    return wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # made when it is imported
+    """Return an empty record, the protobuf message that an offline run's file consists of."""
+    return wandb_internal_pb2.Record()  # type: ignore[attr-defined]  # generated on import

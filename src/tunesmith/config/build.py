@@ -11,7 +11,7 @@ from typing import Any
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf, flag_override
 
-from tunesmith.compat.omegaconf import copied
+from tunesmith.compat.omegaconf import copied, plain
 from tunesmith.config import gate
 from tunesmith.config.check import signature
 from tunesmith.config.check.check import SPECIAL
@@ -24,12 +24,12 @@ class Node(dict[str, Any]):
     It is resolved once and never again: a text that looks like a reference stays a text.
     """
 
-    def having(self, **values: Any) -> Node:
+    def having(self, **values: object) -> Node:
         """Give a copy with other values."""
         return Node({**self, **values})
 
 
-def resolved(node: DictConfig | Mapping[str, Any] | None) -> Node:
+def resolved(node: DictConfig | Mapping[str, object] | None) -> Node:
     """Resolve a node of the configuration; gives an empty one where there is none.
 
     Raises:
@@ -38,7 +38,7 @@ def resolved(node: DictConfig | Mapping[str, Any] | None) -> Node:
     return Node(_plain(node, ())) if node else Node()
 
 
-def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **supplied: Any) -> Any:
+def build(node: DictConfig | Mapping[str, object] | None, trust: Trust | None = None, /, **supplied: object) -> Any:
     """Build the object that a node describes, as Hydra's `instantiate` would.
 
     All interpolations are resolved first, so that the gate checks exactly the plain data that is then built, and
@@ -61,12 +61,12 @@ def build(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = Non
     if not node:
         return None
     recursive = supplied.pop("_recursive_", True)
-    plain = _plain(node, supplied)
-    (trust or gate.trust()).require(plain)
-    return _make({"_recursive_": recursive, **plain}, supplied)
+    described = _plain(node, supplied)
+    (trust or gate.trust()).require(described)
+    return _make({"_recursive_": recursive, **described}, supplied)
 
 
-def _plain(node: DictConfig | Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
+def _plain(node: DictConfig | Mapping[str, object], without: Collection[str]) -> dict[str, object]:
     """Convert a node to plain data, with references resolved and without the arguments that code supplies."""
     if isinstance(node, Node):
         return copy.deepcopy({name: value for name, value in node.items() if name not in without})
@@ -75,11 +75,10 @@ def _plain(node: DictConfig | Mapping[str, Any], without: Collection[str]) -> di
     with flag_override(config, ["struct", "readonly"], False):
         for name in without:
             config.pop(name, None)
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return {str(name): value for name, value in plain.items()}
+    return plain(config, resolve=True, throw_on_missing=True)
 
 
-def _make(value: Any, supplied: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def _make(value: object, supplied: Mapping[str, object] = MappingProxyType({})) -> object:
     if isinstance(value, list):
         return [_make(item) for item in value]
     if not isinstance(value, dict):
@@ -94,23 +93,25 @@ def _make(value: Any, supplied: Mapping[str, Any] = MappingProxyType({})) -> Any
     return call if value.get("_partial_", False) else call()
 
 
-def accepts(node: DictConfig | Mapping[str, Any] | None, name: str, trust: Trust | None = None) -> bool:
+def accepts(node: DictConfig | Mapping[str, object] | None, name: str, trust: Trust | None = None) -> bool:
     """Return whether a node's target has an argument ``name``, read from its source without importing it."""
     if not node:
         return False
-    return name in signature.read(node["_target_"], trust or gate.trust()).parameters
+    return name in signature.read(str(node["_target_"]), trust or gate.trust()).parameters
 
 
-def build_accepted(node: DictConfig | Mapping[str, Any] | None, trust: Trust | None = None, /, **offered: Any) -> Any:
+def build_accepted(
+    node: DictConfig | Mapping[str, object] | None, trust: Trust | None = None, /, **offered: object
+) -> Any:
     """Build like `build`, supplying only those offered arguments that the target accepts."""
     return build(node, trust, **{name: value for name, value in offered.items() if accepts(node, name, trust)})
 
 
-def target(node: DictConfig | Mapping[str, Any], trust: Trust | None = None) -> Any:
+def target(node: DictConfig | Mapping[str, object], trust: Trust | None = None) -> Any:
     """Import a node's ``_target_`` without calling it.
 
     Raises:
         ConfigError: It does not pass the gate.
     """
     (trust or gate.trust()).require({"_target_": node["_target_"]})
-    return get_object(node["_target_"])
+    return get_object(str(node["_target_"]))

@@ -20,12 +20,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_config_path
 
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import yaml_file
 from tunesmith.config.check import source
 from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
@@ -55,15 +55,15 @@ class Trust:
         """
         return target in known() or target in self.plug_ins or _is_allowed(target, self.allowed)
 
-    def require(self, node: Any) -> None:
+    def require(self, node: object) -> None:
         """Check every target in plain data, at whatever depth.
 
         Raises:
             ConfigError: One does not pass.
         """
-        refused = [t for t in dict.fromkeys(targets(node)) if not isinstance(t, str) or not self.passes(t)]
+        refused = [t for t in dict.fromkeys(targets(node)) if not self.passes(t)]
         if refused:
-            raise ConfigError([f"Expected _target_ {refusal(str(t))}" for t in refused])
+            raise ConfigError([f"Expected _target_ {refusal(t)}" for t in refused])
 
     def composing(self, cfg: DictConfig, command: str = "train") -> Trust:
         """Trust also the plug-ins that a configuration names which the user composed, where it begins a training run.
@@ -102,7 +102,7 @@ def _settings() -> list[str]:
     path = settings_file()
     if not path.is_file():
         return []
-    found: Any = OmegaConf.to_container(yaml_file.read(path), resolve=False)
+    found = plain(yaml_file.read(path))
     names = found.get("allow", [])
     if set(found) - {"allow"} or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"Expected {path} to hold 'allow:' with a list of modules, and nothing else.")
@@ -121,11 +121,11 @@ def refusal(target: str) -> str:
     )
 
 
-def targets(node: Any) -> Iterator[Any]:
+def targets(node: object) -> Iterator[str]:
     """Yield every ``_target_`` in plain data."""
     if isinstance(node, dict):
         if "_target_" in node:
-            yield node["_target_"] if isinstance(node["_target_"], str) else str(node["_target_"])
+            yield str(node["_target_"])
         for value in node.values():
             yield from targets(value)
     elif isinstance(node, list | tuple):
@@ -137,9 +137,9 @@ def _is_dotted(name: str) -> bool:
     return all(part.isidentifier() for part in name.split("."))
 
 
-def _named(node: Any) -> Iterator[str]:
+def _named(node: Container) -> Iterator[str]:
     """Every target in a configuration, references resolved; those that cannot be are for the check to find."""
-    for key in node if isinstance(node, DictConfig) else range(len(node)):
+    for key in range(len(node)) if isinstance(node, ListConfig) else node:
         try:
             value = node[key]
         except OmegaConfBaseException:

@@ -8,7 +8,6 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hydra.core.object_type import ObjectType
 
@@ -96,7 +95,7 @@ def overview() -> None:
     )
 
 
-def page(hydra: Hydra, command: str, choices: Mapping[Any, Any], dirs: Sequence[Path]) -> None:
+def page(hydra: Hydra, command: str, choices: Mapping[str, object], dirs: Sequence[Path]) -> None:
     """Print a command's page.
 
     Args:
@@ -119,9 +118,9 @@ def page(hydra: Hydra, command: str, choices: Mapping[Any, Any], dirs: Sequence[
     _section("More", FLAGS)
 
 
-def _groups(hydra: Hydra, choices: Mapping[Any, Any], root: str) -> Iterator[tuple[str, str]]:
+def _groups(hydra: Hydra, choices: Mapping[str, object], root: str) -> Iterator[tuple[str, str]]:
     listed = dict(re.findall(r"^  - (\w+): \[(.*)\]", root, re.MULTILINE))  # Hydra's choices leave out lists
-    for group in sorted({str(g) for g in choices if not str(g).startswith("hydra/")} | set(listed)):
+    for group in sorted({g for g in choices if not g.startswith("hydra/")} | set(listed)):
         present = re.split(r",\s*", listed.get(group, "")) if group not in choices else [choices[group]]
         options = hydra.config_loader.get_group_options(group, ObjectType.CONFIG)
         if options and group != "paths":

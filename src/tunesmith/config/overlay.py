@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 
-def overlaid(cfg: DictConfig, values: Mapping[str, Any]) -> DictConfig:
+def overlaid(cfg: DictConfig, values: Mapping[str, object]) -> DictConfig:
     """Give a copy of a configuration with other values.
 
     Args:

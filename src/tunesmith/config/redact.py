@@ -7,11 +7,10 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+from omegaconf import Container, DictConfig, ListConfig, flag_override
 
-from tunesmith.compat.omegaconf import child, is_leaf, is_missing, is_reference, raw
+from tunesmith.compat.omegaconf import child, is_leaf, is_missing, is_reference, plain, raw
 
 REDACTED = "<redacted>"
 
@@ -28,7 +27,7 @@ _ASSIGNMENT = re.compile(r"(?P<key>[\w./@-]+)=(?P<value>'[^']*'|\"[^\"]*\"|[^\s,
 _ENVIRONMENT = "${oc.env:"
 
 
-def redact(cfg: DictConfig) -> dict[str, Any]:
+def redact(cfg: DictConfig) -> dict[str, object]:
     """Resolve a configuration into plain data that may be saved.
 
     Args:
@@ -51,8 +50,7 @@ def redact(cfg: DictConfig) -> dict[str, Any]:
                 node[key] = mark
             elif secret:
                 node[key] = REDACTED
-    plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]  # a DictConfig gives a dict
-    return {k: _cleaned(v, held) for k, v in plain.items()}
+    return {k: _cleaned(v, held) for k, v in plain(cfg, resolve=True).items()}
 
 
 def redact_override(override: str) -> str:
@@ -90,7 +88,7 @@ def is_secret(key: str) -> bool:
     return words[-1] in _SECRETS or (words[-1] == "key" and before in _SECRET_KEYS)
 
 
-def config_hash(container: Mapping[str, Any]) -> str:
+def config_hash(container: Mapping[str, object]) -> str:
     """Return a digest of a configuration's content, independent of key order and of where it runs.
 
     Args:
@@ -103,7 +101,7 @@ def config_hash(container: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
+def _leaves(node: DictConfig | ListConfig, secret: bool) -> Iterator[tuple[Container, object, bool]]:
     """Yield container, key and secrecy of every text, and of every number under a secret's key."""
     if is_leaf(node):
         return
@@ -117,11 +115,11 @@ def _leaves(node: Any, secret: bool) -> Iterator[tuple[Any, Any, bool]]:
             yield node, key, hidden
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cleaned(value: Any, held: Mapping[str, str]) -> Any:
+def _cleaned(value: object, held: Mapping[str, str]) -> object:
     if isinstance(value, dict):
         return {k: _cleaned(v, held) for k, v in value.items()}
     if isinstance(value, list):

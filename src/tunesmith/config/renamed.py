@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from tunesmith.compat.omegaconf import plain
 
 log = logging.getLogger(__name__)
 
@@ -141,13 +142,12 @@ def config(cfg: DictConfig) -> DictConfig:
     Args:
         cfg: The saved configuration; it is not modified.
     """
-    plain: Any = OmegaConf.to_container(cfg, resolve=False)
-    return OmegaConf.create(plain_config(plain))
+    return OmegaConf.create(plain_config(plain(cfg)))
 
 
-def plain_config(plain: dict[str, Any]) -> dict[str, Any]:
+def plain_config(content: dict[str, object]) -> dict[str, object]:
     """Translate a recorded configuration, given as plain containers, to this version's names."""
-    found: dict[str, Any] = _targets(plain)
+    found = {key: _targets(node) for key, node in content.items()}
     for old, new in KEYS.items():
         group, _, key = old.partition(".")
         node = found.get(group)
@@ -162,7 +162,7 @@ def plain_config(plain: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _targets(node: Any) -> Any:
+def _targets(node: object) -> object:
     if isinstance(node, dict):
         return {
             k: TARGETS.get(v, v) if k == "_target_" and isinstance(v, str) else _targets(v) for k, v in node.items()
@@ -170,7 +170,7 @@ def _targets(node: Any) -> Any:
     return [_targets(value) for value in node] if isinstance(node, list) else node
 
 
-def record(found: dict[str, Any]) -> dict[str, Any]:
+def record(found: dict[str, object]) -> dict[str, object]:
     """Translate a run.json to this version's names; the original is not modified."""
     found = dict(found)
     if isinstance(words := found.get("overrides"), list):
@@ -191,9 +191,9 @@ def record(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def checkpoint(found: dict[str, Any]) -> dict[str, Any]:
+def checkpoint(found: dict[str, object]) -> dict[str, object]:
     """Translate a checkpoint to this version's names."""
-    renamed: dict[str, Any] = _renamed(found)
+    renamed = {_name(key): _renamed(value) for key, value in found.items()}
     phases = renamed.get("phases")
     if isinstance(phases, dict) and "decisions" in phases:
         phases["transitions"] = phases.pop("decisions")
@@ -204,16 +204,15 @@ def checkpoint(found: dict[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _renamed(value: Any) -> Any:
+def _renamed(value: object) -> object:
     if isinstance(value, dict):
-        return {_name(key): _renamed(item) for key, item in value.items()}
+        return {_name(key) if isinstance(key, str) else key: _renamed(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_renamed(item) for item in value]
-    return _name(value)
+    return _name(value) if isinstance(value, str) else value
 
 
-def _name(value: Any) -> Any:
-    if isinstance(value, str):
-        for pattern, new in _IN_CHECKPOINTS:
-            value = re.sub(pattern, new, value)
-    return value
+def _name(text: str) -> str:
+    for pattern, new in _IN_CHECKPOINTS:
+        text = re.sub(pattern, new, text)
+    return text

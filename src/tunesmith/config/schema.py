@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass
@@ -22,9 +22,9 @@ class Paths:
 class Sweep:
     """The node ``sweep``: how jobs are chosen, where they run, and what happens when they fail."""
 
-    searcher: Any
-    executor: Any
-    params: dict[str, Any]
+    searcher: object
+    executor: object
+    params: dict[str, object]
     dir: str | None
     slots: int | Literal["auto"]
     on_failure: Literal["continue", "stop"]

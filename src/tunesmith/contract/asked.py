@@ -1,24 +1,23 @@
-"""What a prediction is asked for."""
+"""Describe the samples that a prediction was requested for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to predict on.
+    """The samples to predict on.
 
     Attributes:
-        samples: Files, or texts.
-        names: What they are called in the saved table.
-        column: What the first column of that table is called, such as ``file``.
-        skipped: Name of each sample that is left out, and why, by its row in that table.
+        samples: Files or texts.
+        names: Their names in the saved table.
+        column: Name of that table's first column, such as ``file``.
+        skipped: Name of each skipped sample and the reason, by its row in that table.
     """
 
-    samples: Sequence[Any]
+    samples: Sequence[object]
     names: list[str]
     column: str
     skipped: Mapping[int, tuple[str, str]] = field(default_factory=dict)

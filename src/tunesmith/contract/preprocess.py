@@ -1,9 +1,10 @@
-"""How a backbone wants its inputs prepared, whatever the modality."""
+"""Describe how a backbone wants its inputs prepared, whatever the modality."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Preprocess(Protocol):
-    """How samples must be prepared: a frozen dataclass of plain values, which run.json records.
+    """How to prepare samples: a frozen dataclass of plain values, recorded in run.json.
 
     Each modality has its own, such as `tunesmith.modality.image.ImagePreprocess`.
 
@@ -21,29 +22,24 @@ class Preprocess(Protocol):
     """
 
     modality: ClassVar[str]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[object]]]
 
     @property
     def attention(self) -> str:
-        """Which tokens a token sees, as `TextPreprocess` has it; empty for a modality without tokens of texts."""
-        ...
+        """Which tokens a token attends to, as in `TextPreprocess`; empty for a modality without text tokens."""
 
     def check(self) -> None:
-        """Refuse what no backbone can want.
+        """Check the values.
 
         Raises:
             ConfigError: A number is out of range.
         """
-        ...
 
     def blank(self, count: int, like: Tensor) -> Inputs:
-        """Inputs of nothing, so many, on the device of a tensor and, where they are no indices, of its dtype."""
-        ...
+        """Return ``count`` blank inputs on the device of a tensor and, unless they are indices, with its dtype."""
 
     def map_side(self) -> int | None:
-        """Height and width of what unpooled maps are of; ``None`` for a modality without maps."""
-        ...
+        """Return height and width of the inputs of unpooled maps; ``None`` for a modality without maps."""
 
-    def backbone_options(self) -> Mapping[str, Any]:
-        """Arguments of a backbone that a file of weights does not say."""
-        ...
+    def backbone_options(self) -> Mapping[str, object]:
+        """Return the backbone's arguments that a weights file does not contain."""

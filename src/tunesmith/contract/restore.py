@@ -1,16 +1,15 @@
-"""Records of what flows between rooms, read again."""
+"""Restore records of what flows between rooms from JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def restore(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Make a frozen dataclass of what JSON kept of it: lists become tuples again, what is not its own is left out."""
+def restore(kind: type[T], values: Mapping[str, object]) -> T:
+    """Build a frozen dataclass from its JSON record: lists become tuples, and unknown keys are ignored."""
     own = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]  # of any dataclass
-    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in own}
-    return kind(**kept)
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in own})

@@ -12,6 +12,7 @@ from lightning.pytorch import LightningDataModule
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import Batch, Inputs
 from tunesmith.contract.preprocess import Preprocess
+from tunesmith.contract.protocols import Vocabulary
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import CachedSamples, Decoded, SplitDataset
 from tunesmith.data.fingerprint import digest_all, fingerprint, shared
@@ -198,6 +199,11 @@ class TableData(LightningDataModule, ABC):
         stays = {name: batch[name] for name in ("meta", "totals") if name in batch}
         moves = {name: part for name, part in batch.items() if name not in stays}
         return {**super().transfer_batch_to_device(moves, device, dataloader_idx), **stays}
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """Converts between texts and tokens; ``None`` for images."""
+        return None
 
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples, other things in every epoch; ``None`` for nothing."""

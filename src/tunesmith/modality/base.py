@@ -1,4 +1,4 @@
-"""What a modality is: what samples are, how they are digested and shown, and which backbones take them."""
+"""Define a modality: how its samples are read, hashed and shown, and which backbones take them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from types import ModuleType
+from typing import ClassVar
 
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.errors import ConfigError, nearest
@@ -18,24 +19,24 @@ class Modality(ABC):
     """A modality; the final classes have no state, and each module ``modality/<name>.py`` holds its one object."""
 
     name: ClassVar[str]
-    """As `DataSpec.input` and run.json have it."""
+    """Name in `DataSpec.input` and run.json."""
     plural: ClassVar[str]
-    """What samples are called."""
+    """Word for its samples."""
     column: ClassVar[str]
-    """What the first column of a table of predictions is called."""
+    """Name of the first column in a prediction table."""
     backbone: ClassVar[str]
-    """A backbone for it, as it is typed, behind "use"."""
+    """Option of a suitable backbone, for messages."""
     listed: ClassVar[str] = ""
-    """Which command lists doubtful samples, behind a sentence that says there are some."""
+    """End of a message about doubtful samples: the command that lists them."""
 
     def check_backbone(self, preprocess: Preprocess) -> None:
         """Refuse a backbone of another modality.
 
         Args:
-            preprocess: The backbone's.
+            preprocess: Preprocessing of the backbone.
 
         Raises:
-            ConfigError: It is such a backbone.
+            ConfigError: The backbone is for another modality.
         """
         if preprocess.modality != self.name:
             raise ConfigError(
@@ -45,38 +46,38 @@ class Modality(ABC):
 
     @abstractmethod
     def channels(self, channels: int) -> int:
-        """Channels of samples that are decoded; 0 where there are none.
+        """Check and return the number of channels of decoded samples; 0 for modalities without channels.
 
         Raises:
-            DataError: Samples cannot be decoded to so many.
+            DataError: Samples cannot be decoded to that number.
         """
 
     @abstractmethod
-    def files(self, samples: Sequence[Any]) -> list[Path]:
-        """Those of the samples that are files."""
+    def files(self, samples: Sequence[object]) -> list[Path]:
+        """Return the samples that are files."""
 
     @abstractmethod
-    def content(self, sample: Any, whole: bool, head: int) -> bytes:
-        """The content of a sample, to be digested.
+    def content(self, sample: object, whole: bool, head: int) -> bytes:
+        """Return the content of a sample, to be hashed.
 
         Args:
-            sample: As `tunesmith.data.table.Table` has it.
-            whole: Whether files are read whole; else their size, and so many bytes at the start.
-            head: How many.
+            sample: A sample of `tunesmith.data.table.Table`.
+            whole: Whether to read files whole; otherwise their size and their first bytes.
+            head: Number of first bytes.
         """
 
     @abstractmethod
-    def restored(self, values: Mapping[str, Any]) -> Preprocess | None:
-        """What run.json says of preparing inputs; ``None`` where it is for the backbone to say, on this machine."""
+    def restored(self, values: Mapping[str, object]) -> Preprocess | None:
+        """Restore the preprocessing from run.json; ``None`` if only the backbone knows it on this machine."""
 
     @abstractmethod
-    def gallery(self, mistakes: Sequence[tuple[str, Any]], wandb: Any) -> Any:
-        """What W&B shows of samples, each with a caption in front of it."""
+    def gallery(self, mistakes: Sequence[tuple[str, object]], wandb: ModuleType) -> object:
+        """Make what W&B shows of mistakes from pairs of caption and sample."""
 
 
 @functools.cache
 def of(name: str) -> Modality:
-    """The object of a modality, which is that of the module ``modality/<name>.py``.
+    """Return the object of a modality from the module ``modality/<name>.py``.
 
     Raises:
         ConfigError: There is no such modality.
@@ -89,6 +90,6 @@ def of(name: str) -> Modality:
 
 @functools.cache
 def modalities() -> tuple[str, ...]:
-    """The names of all modalities: of the modules beside this one."""
+    """List the names of all modalities: the modules beside this one."""
     modules = pkgutil.iter_modules(importlib.import_module("tunesmith.modality").__path__)
     return tuple(module.name for module in modules if not module.ispkg and module.name != "base")

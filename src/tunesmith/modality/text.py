@@ -1,15 +1,17 @@
-"""Texts, pairs of texts, or words."""
+"""Define the modality of texts: single texts, pairs, or lists of words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final
+from types import ModuleType
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
+from tunesmith.contract.preprocess import Preprocess
 from tunesmith.modality.base import Modality
 
 
@@ -19,13 +21,13 @@ class TextPreprocess:
     """How texts must be prepared for a backbone.
 
     Attributes:
-        tokenizer: Name of the model whose tokenizer it is; as the user named it.
-        folder: Where its files are on this machine.
-        digest: Of these files.
-        max_length: Most tokens of a text, those that mark its begin and end included; longer ones are cut.
-        vocabulary: Number of tokens that the backbone knows.
-        attention: Whether a token sees all others, only those before it, or what stands in another stack as well.
-        languages: Codes of the languages that are read and written, where the tokenizer marks texts with them.
+        tokenizer: Name of the tokenizer's model, as the user gave it.
+        folder: Folder of its files on this machine.
+        digest: Digest of these files.
+        max_length: Maximum number of tokens per text, with those that mark its begin and end; longer texts are cut.
+        vocabulary: Number of tokens in the backbone's vocabulary.
+        attention: Whether a token attends to all others, to those before it, or also to an encoder's output.
+        languages: Codes of source and target language, if the tokenizer marks texts with them.
     """
 
     modality: ClassVar[str] = "text"
@@ -39,58 +41,58 @@ class TextPreprocess:
     languages: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Believe a tokenizer."""
+        """Accept any tokenizer."""
 
     def blank(self, count: int, like: Tensor) -> dict[str, Tensor]:
-        """So many texts of two tokens ``(B, 2)``."""
+        """Return texts of two tokens ``(B, 2)``."""
         ones = torch.ones(count, 2, dtype=torch.int64, device=like.device)
         return {"input_ids": ones, "attention_mask": ones}
 
     def map_side(self) -> None:
         """Return nothing: texts have no maps."""
 
-    def backbone_options(self) -> dict[str, Any]:
-        """None: a model's folder says all of it."""
+    def backbone_options(self) -> dict[str, object]:
+        """Return no options: the model's folder has them all."""
         return {}
 
 
 @final
 class TextModality(Modality):
-    """Samples are tuples: a text, the two texts of a pair, or the words of a text."""
+    """Text samples: tuples of one text, of the two texts of a pair, or of the words of a text."""
 
     name = "text"
     plural = "texts"
     column = "text"
     backbone = "backbone=transformers, such as backbone.name=package:minilm"
 
-    def own(self, preprocess: Any) -> TextPreprocess:
-        """What a backbone says of preparing texts.
+    def own(self, preprocess: Preprocess) -> TextPreprocess:
+        """Return a backbone's preprocessing of texts.
 
         Raises:
-            ConfigError: It is for another modality.
+            ConfigError: The backbone is for another modality.
         """
         self.check_backbone(preprocess)
         assert isinstance(preprocess, TextPreprocess)
         return preprocess
 
     def channels(self, channels: int) -> int:
-        """None."""
+        """Return 0: texts have no channels."""
         return 0
 
-    def files(self, samples: Sequence[Any]) -> list[Path]:
-        """None: texts are read with their table."""
+    def files(self, samples: Sequence[object]) -> list[Path]:
+        """Return no files: texts are read with their table."""
         return []
 
-    def content(self, sample: Any, whole: bool, head: int) -> bytes:
-        """The texts."""
+    def content(self, sample: object, whole: bool, head: int) -> bytes:
+        """Return the texts."""
         return repr(sample).encode()
 
-    def restored(self, values: Mapping[str, Any]) -> None:
-        """Nothing: where a tokenizer's files lie is for the backbone to say."""
+    def restored(self, values: Mapping[str, object]) -> None:
+        """Return ``None``: only the backbone knows where the tokenizer's files are."""
         return
 
-    def gallery(self, mistakes: Sequence[tuple[str, Any]], wandb: Any) -> Any:
-        """A table of texts and captions."""
+    def gallery(self, mistakes: Sequence[tuple[str, object]], wandb: ModuleType) -> object:
+        """Make a W&B table of texts and captions."""
         return wandb.Table(columns=["text", "mistake"], data=[[text, caption] for caption, text in mistakes])
 
 

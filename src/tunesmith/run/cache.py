@@ -1,4 +1,4 @@
-"""What the cache keeps: listed, verified, or pruned."""
+"""List, verify or prune the cache."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def cache(cfg: DictConfig, session: Session | None = None) -> list[Listed]:
 
     Args:
         cfg: ``action``, ``unused_days``, ``max_gb``, ``paths.cache``.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        session: The command's session; ``None`` to read it from the environment.
 
     Returns:
-        The entries that are there afterwards, the one used last first.
+        The remaining entries, most recently used first.
 
     Raises:
-        ConfigError: What to prune is not said, or is said of another action.
+        ConfigError: ``action=prune`` has no limit, or another action has one.
     """
     limits = [name for name in ("unused_days", "max_gb") if cfg[name] is not None]
     if (cfg.action == "prune") != bool(limits):
@@ -51,7 +51,7 @@ def cache(cfg: DictConfig, session: Session | None = None) -> list[Listed]:
 
 
 def verify(listed: Listed) -> list[str]:
-    """Read every file of an entry and remove those that are not what was written: a run computes them anew.
+    """Read every file of an entry and remove damaged ones, which the next run computes again.
 
     Returns:
         The names of the removed files.
@@ -67,12 +67,12 @@ def verify(listed: Listed) -> list[str]:
 
 
 def surplus(entries: Sequence[Listed], unused_days: float | None, max_gb: float | None) -> list[Listed]:
-    """Choose what to prune.
+    """Choose the entries to prune.
 
     Args:
-        entries: The one used last first.
-        unused_days: Entries unused for so many days go.
-        max_gb: Of the others, those used longest ago go, until the rest takes no more gigabytes.
+        entries: Entries, most recently used first.
+        unused_days: Prune entries unused for more days than this.
+        max_gb: Of the others, prune the least recently used until the rest fits into this many GB.
     """
     chosen, size = [], 0
     for listed in entries:

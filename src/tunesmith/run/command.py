@@ -1,49 +1,42 @@
-"""Print the one command line that repeats a run."""
+"""Print the command line that repeats a run."""
 
 from __future__ import annotations
 
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
 from tunesmith.config.redact import REDACTED
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import read
+from tunesmith.run.record.schema import Record
 from tunesmith.run.session import Session
 
 
 def command(cfg: DictConfig, session: Session | None = None) -> str:
-    """Print a run's command line, quoted for a POSIX shell, and on stderr what it cannot hold.
-
-    Args:
-        cfg: ``run``.
-        session: Of the command, as for all; nothing of it is needed.
+    """Print a run's command line, quoted for a POSIX shell, and a note on stderr if secrets are missing.
 
     Raises:
-        RunError: The folder is not a run's, or the run was not started from a command line.
+        RunError: The folder is not a run folder, or the run was not started from a command line.
     """
     record = read(Path(cfg.run).expanduser())
     line = command_line(record)
-    print(line)  # noqa: T201 - what was asked for
+    print(line)  # noqa: T201 - the output
     if REDACTED in line:
-        sys.stderr.write(f"tunesmith: put in what stands here as {REDACTED}: secrets are not recorded.\n")
+        sys.stderr.write(f"tunesmith: fill in what is shown as {REDACTED}: secrets are not recorded.\n")
     return line
 
 
-def command_line(record: dict[str, Any]) -> str:
-    """The command line that a run was started by; of a job of a sweep, the one that runs this job alone.
-
-    Args:
-        record: Its run.json.
+def command_line(record: Record) -> str:
+    """Return the command line that started a run; for a sweep's job, the one that runs this job alone.
 
     Returns:
-        Quoted for a POSIX shell, without ``resume``: it is to begin anew.
+        Command line quoted for a POSIX shell, without ``resume``.
 
     Raises:
-        RunError: The run was not started from a command line, so nothing says what it changed.
+        RunError: The run was started from Python.
     """
     if not record["choices"]:
         raise RunError(

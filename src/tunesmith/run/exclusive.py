@@ -1,15 +1,13 @@
-"""What belongs to the process and can be nobody's value; one command of a process has it at a time.
+"""Let one command at a time use the state that belongs to the process.
 
-- The random streams of Python, numpy and torch: layers, dropout and libraries draw from them. A second training in
-  between would change the draws of the first, so commands take turns, and each leaves the streams as they were.
-- Filters of warnings, the levels of Lightning's loggers, and the handlers that write a run's log.
-- Torch's number of threads, its deterministic algorithms and its cuDNN benchmark, which a trainer sets.
-- The environment: the run folder, which processes that Lightning starts inherit, and the seed that Lightning leaves.
-- W&B's present run.
+- random generators of Python, numpy and torch: commands take turns, and each restores them at the end;
+- warning filters, the levels of Lightning's loggers, and the handlers that write a run's log;
+- torch's number of threads, deterministic algorithms and cuDNN benchmark, which a trainer sets;
+- the environment: the run folder, which child processes inherit, and the seed that Lightning sets;
+- W&B's current run.
 
-Handlers of signals are the main thread's, and `Stop.listening` puts them back. The allocator's thresholds are set once
-and stay; they change no number. What was built in its turn, such as a `Rebuilt` model, is a value again: any number of
-models predict beside each other, in as many threads.
+`Stop.listening` restores signal handlers. The allocator's thresholds are set once and change no results. Models built
+meanwhile are plain values: any number of them predict side by side, in any thread.
 """
 
 from __future__ import annotations
@@ -33,13 +31,13 @@ _turn = threading.RLock()  # a command may run another: to reproduce is to train
 
 @contextlib.contextmanager
 def exclusive(stop: Stop) -> Iterator[None]:
-    """Wait until no other thread runs a command, and have the process alone until the end of the block.
+    """Wait until no other thread runs a command, and keep others out during the block.
 
     Args:
-        stop: The request to stop, which also ends the wait.
+        stop: The command's stop request, which also ends the wait.
 
     Raises:
-        StoppedError: A stop was asked for before the turn came.
+        StoppedError: A stop was requested while waiting.
     """
     while not _turn.acquire(timeout=0.1):
         stop.obey()
@@ -52,7 +50,7 @@ def exclusive(stop: Stop) -> Iterator[None]:
 
 @contextlib.contextmanager
 def announced(folder: Path) -> Iterator[None]:
-    """Tell the run folder to the processes that are started meanwhile."""
+    """Pass the run folder to processes started during the block."""
     before = os.environ.get(FOLDER_VARIABLE)
     os.environ[FOLDER_VARIABLE] = str(folder)
     try:
@@ -66,7 +64,7 @@ def announced(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _settings() -> Iterator[None]:
-    """Put torch's settings back: a trainer that is told nothing of them takes those that it finds."""
+    """Restore torch's settings, which a trainer without such options would inherit."""
     deterministic = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     cudnn = {name: getattr(torch.backends.cudnn, name) for name in ("benchmark", "deterministic")}
     threads = torch.get_num_threads()

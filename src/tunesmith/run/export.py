@@ -1,15 +1,14 @@
-"""Write a run's model as plain tensors, for other runs, and for programs that know nothing of this one."""
+"""Export a run's model as plain tensors, for other runs and other programs."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from tunesmith.atomic import atomic, write_text
 from tunesmith.backbone.weights import OWN_HEAD, content_hash
@@ -24,20 +23,20 @@ SCHEMA = 1
 
 
 def export(cfg: DictConfig, session: Session | None = None) -> Path:
-    """Write the weights of a run, adapters merged, as a .safetensors file, and beside it what they are as .json.
+    """Write a run's weights, adapters merged, as a .safetensors file, and their description as .json.
 
-    The backbone's tensors have the names that its library gives them, so that the file is ``backbone.weights`` of
-    another run, and loads into the library's own model; the head's begin with ``tunesmith.head.``.
+    The backbone's tensors keep the names of their library, so that the file serves as ``backbone.weights`` of another
+    run and loads into the library's own model; names of the head's start with ``tunesmith.head.``.
 
     Args:
         cfg: ``run``, ``output``, ``checkpoint``.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        session: The command's session; ``None`` to read it from the environment.
 
     Returns:
-        The .safetensors file.
+        Path of the .safetensors file.
 
     Raises:
-        RunError: The run folder cannot be used, or the file cannot be written, or one is there.
+        RunError: The run folder cannot be used, or a file exists or cannot be written.
     """
     session = session or Session.read()
     output = Path(cfg.output).expanduser()
@@ -45,44 +44,38 @@ def export(cfg: DictConfig, session: Session | None = None) -> Path:
     _check_place(output, beside)
     with exclusive(session.stop):
         found = rebuild(cfg.run, cfg.checkpoint, session.trust)
-    tensors = plain_tensors(found.task.backbone.net, found.task.head)
+    tensors = plain_tensors(found.task.backbone.net, found.task.get_submodule("head"))
     about = describe(found, tensors, output.name)
     try:
         with atomic(output) as temporary:
-            save_file(tensors, temporary, metadata={"format": "pt"})  # without it transformers takes no file
+            save_file(tensors, temporary, metadata={"format": "pt"})  # transformers requires it
         write_text(beside, json.dumps(about, indent=1) + "\n")
     except OSError as error:
         raise RunError(f"Expected to write {output} but got: {error.strerror}.") from error
     session.console.print(
         f"The {found.weights} weights of {shorten(found.folder)} are in {shorten(output)} ({len(tensors)} tensors, "
-        f"{output.stat().st_size / 1e6:.1f} MB), what they are in {shorten(beside)}.",
+        f"{output.stat().st_size / 1e6:.1f} MB), described in {shorten(beside)}.",
         highlight=False,
         markup=False,
     )
     return output
 
 
-def plain_tensors(net: Any, head: Any) -> dict[str, Tensor]:
-    """Copy all parameters and saved buffers of a network, adapters merged, and of a head, whose names are marked."""
+def plain_tensors(net: nn.Module, head: nn.Module) -> dict[str, Tensor]:
+    """Copy parameters and saved buffers of a network, adapters merged, and of a head, with prefixed names."""
     named = {**net.state_dict(), **{f"{OWN_HEAD}{name}": tensor for name, tensor in head.state_dict().items()}}
-    # Copied, since a file holds no two tensors that share memory; in NCHW memory order, which is all it can hold.
+    # safetensors stores neither shared memory nor other memory orders than NCHW.
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named.items()}
 
 
-def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str, Any]:
-    """Say what is needed to use exported weights: how inputs are prepared, what to build, and what outputs mean.
-
-    Args:
-        found: The run.
-        tensors: What is exported.
-        file: Its name.
-    """
+def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str, object]:
+    """Describe exported weights: how to prepare inputs, what to build, and what outputs mean."""
     spec, backbone = found.spec, found.cfg.backbone.copy()
     if accepts(backbone, "weights", found.trust):
         backbone.weights = file
     backbone.update({k: v for k, v in found.preprocess.backbone_options().items() if accepts(backbone, k, found.trust)})
     preprocess = asdict(found.preprocess)
-    preprocess.pop("folder", None)  # of a tokenizer, on this machine
+    preprocess.pop("folder", None)  # a local path
     calibration = {"calibration": asdict(found.task.calibration)} if found.task.calibrates else {}
     return {
         "schema": SCHEMA,

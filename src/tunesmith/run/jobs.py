@@ -1,4 +1,4 @@
-"""The jobs that Hydra makes of a command line: each is checked, and run with a session of its own."""
+"""Check and run the jobs that Hydra derives from a command line, each with its own session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -23,17 +22,17 @@ from tunesmith.run.session import Session, typed
 
 
 class Jobs:
-    """What Hydra calls for each job: it checks the configuration, runs the command, and keeps the exit code.
+    """Checks and runs the command for each job that Hydra calls it with, and keeps the exit code.
 
     Args:
-        command: The command.
-        sweep: Whether a job that fails lets the others go on.
+        command: Name of the command.
+        sweep: Whether the command line is a sweep.
         dirs: Folders of configurations.
-        describe: Completes Hydra's description of the present job.
-        session: What the command has of its own.
+        describe: Completes Hydra's description of the current job.
+        session: The command's session.
 
     Attributes:
-        code: 0 where every job ended well, 2 where all failures were mistakes of the user's, else 1.
+        code: 0 if every job succeeded, 2 if all failures were user errors, else 1.
     """
 
     def __init__(
@@ -46,8 +45,8 @@ class Jobs:
         self.session = session
         self.code = 0
 
-    def __call__(self, cfg: DictConfig) -> Any:
-        """Run one job; its error is printed at once, so that a sweep shows it before it goes on."""
+    def __call__(self, cfg: DictConfig) -> object:
+        """Run one job, and print its error immediately."""
         if self.sweep:
             job = HydraConfig.get()
             sys.stderr.write(f"tunesmith: job {job.job.num}: {' '.join(job.overrides.task)}\n")
@@ -57,16 +56,16 @@ class Jobs:
             code = say(error)
             self.code = self.code or code
         except Exception:
-            sys.stderr.write(redact_text(traceback.format_exc()))  # a sweep keeps what its jobs print
+            sys.stderr.write(redact_text(traceback.format_exc()))  # a sweep saves its jobs' output
             self.code = 1
         return None
 
-    def run(self, cfg: DictConfig) -> Any:
-        """Check the present job's configuration and run it.
+    def run(self, cfg: DictConfig) -> object:
+        """Check the current job's configuration and run it.
 
         Raises:
-            ConfigError: It does not hold.
-            RunError: Nothing can be written where it will write.
+            ConfigError: The configuration is wrong.
+            RunError: The output folder is not writable.
         """
         self.describe()
         cfg = app.settled(cfg)
@@ -76,13 +75,13 @@ class Jobs:
             raise ConfigError([m.text for m in found])
         output.check_output(cfg, self.command)
         session = replace(self.session, trust=trust, typed=typed())
-        self.session = replace(self.session, started=None)  # the next job imports nothing
+        self.session = replace(self.session, started=None)  # later jobs import nothing
         return entry(self.command)(app.alone(cfg), session=session)
 
 
-def entry(command: str) -> Callable[..., Any]:
-    """The function that runs a command: it lies in a file of its name, in the room of its name or else in ``run``."""
+def entry(command: str) -> Callable[..., object]:
+    """Import the function that runs a command, from the module of its name in the room of its name or in ``run``."""
     spec = importlib.util.find_spec
     room = command if spec(f"tunesmith.{command}") and spec(f"tunesmith.{command}.{command}") else "run"
-    found: Callable[..., Any] = getattr(importlib.import_module(f"tunesmith.{room}.{command}"), command)
+    found: Callable[..., object] = getattr(importlib.import_module(f"tunesmith.{room}.{command}"), command)
     return found

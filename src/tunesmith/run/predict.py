@@ -1,4 +1,4 @@
-"""Predict on files or texts with a finished run; they are prepared as its evaluation samples were."""
+"""Predict on files or texts with a finished run, prepared as in its evaluation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from tunesmith.config.build import build
 from tunesmith.config.overlay import overlaid
 from tunesmith.errors import DataError
+from tunesmith.run.assembly.assemble import introduce
 from tunesmith.run.assembly.rebuild import rebuild, trainer_for
 from tunesmith.run.callback.callback import joined
 from tunesmith.run.exclusive import exclusive
@@ -20,17 +21,17 @@ from tunesmith.target.result.predictions import Predictions
 
 
 def predict(cfg: DictConfig, session: Session | None = None) -> Predictions:
-    """Predict and write a table: file or text, label, one column of probability a class; or a column a value.
+    """Predict and write a table: file or text, label, and one probability column per class, or one column per value.
 
-    Of tags it has a row an entity, of questions one an answer.
+    For tags it has one row per entity, for questions one per answer.
 
     Args:
         cfg: ``run``, ``input``, ``output``, ``checkpoint``, ``batch_size``, ``on_bad_file``.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        session: The command's session; ``None`` to read it from the environment.
 
     Raises:
         RunError: The run folder cannot be used.
-        DataError: There are no files, or one cannot be read and none is to be skipped, or none can be.
+        DataError: There are no files, no file can be read, or one cannot be read and ``on_bad_file`` is not ``skip``.
     """
     session = session or Session.read()
     output = Path(cfg.output).expanduser()
@@ -45,6 +46,7 @@ def predict(cfg: DictConfig, session: Session | None = None) -> Predictions:
         data.connect(found.preprocess)
         asked = data.find(cfg.input, found.cfg.data, found.spec, cfg.on_bad_file == "skip")
         data.predict_on(asked.samples, found.spec)
+        introduce(found.task, data)
         trainer = trainer_for(found, cfg.accelerator, [])
         steps = trainer.predict(found.task, datamodule=data)
     assert steps is not None

@@ -1,4 +1,4 @@
-"""Reproduce a run: train it again from what was recorded, and say whether it came to the same."""
+"""Reproduce a run: train it again from its record and compare the results."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from tunesmith.atomic import write_text
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.build import build
 from tunesmith.config.gate import Trust
@@ -32,7 +33,8 @@ from tunesmith.run.record import metrics_log
 from tunesmith.run.record.environment import changed
 from tunesmith.run.record.record import is_main
 from tunesmith.run.record.run_folder import read, shorten
-from tunesmith.run.resume.changed import regrouped
+from tunesmith.run.record.schema import Record
+from tunesmith.run.resume.changed import regrouped, run_folder
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.resume.last_checkpoint import LAST, relocated
 from tunesmith.run.resume.resume import runnable
@@ -40,7 +42,7 @@ from tunesmith.run.session import Session
 from tunesmith.run.train import train
 
 KEPT = "reproduction.json"
-"""What it came to, in the new run folder."""
+"""File with the result, in the new run folder."""
 
 Said = Literal["identical", "within tolerance", "different"]
 _ORDER: tuple[Said, ...] = ("identical", "within tolerance", "different")
@@ -52,29 +54,29 @@ class Original:
     """The run to reproduce.
 
     Attributes:
-        record: Its run.json, or what W&B keeps of it.
-        cfg: Its configuration, checked.
-        folder: Its folder; ``None`` where only W&B knows it.
+        record: Content of its run.json, or W&B's record of it.
+        cfg: Its checked configuration.
+        folder: Its folder; ``None`` if only W&B has it.
     """
 
-    record: Mapping[str, Any]
+    record: Record
     cfg: DictConfig
     folder: Path | None
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came of it.
+    """The result of a reproduction.
 
     Attributes:
-        run: Id of the run.
+        run: Id of the original run.
         folder: The new run folder.
-        verdict: Over all metrics; identical only where the weights are too.
-        metrics: Then, now and the verdict, by metric.
-        weights: Whether the last weights are the same bits; ``None`` where the run's are gone.
-        surroundings: What is not as it was: then and now, by name.
-        inputs: In what images or pretrained weights are not those of the run.
-        parted: Where the two logs part, in words; empty where they do not.
+        verdict: Verdict over all metrics; ``identical`` only if the weights are too.
+        metrics: Original value, new value and verdict by metric.
+        weights: Whether the last weights are bit-identical; ``None`` if a run kept none.
+        surroundings: Differences in code, versions and hardware: then and now, by name.
+        inputs: Differences in samples or pretrained weights.
+        parted: Where the two logs diverge, in words; empty if they do not.
     """
 
     run: str
@@ -82,22 +84,22 @@ class Reproduction:
     verdict: Said
     metrics: Mapping[str, tuple[float | None, float | None, Said]]
     weights: bool | None
-    surroundings: Mapping[str, tuple[Any, Any]]
+    surroundings: Mapping[str, tuple[object, object]]
     inputs: tuple[str, ...]
     parted: str
 
 
 def reproduce(cfg: DictConfig, session: Session | None = None) -> Reproduction:
-    """Train a recorded run again in a new folder, with as many threads, and compare.
+    """Train a recorded run again in a new folder, with the same number of threads, and compare.
 
     Args:
         cfg: ``run``, ``tolerance``, ``force``.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        session: The command's session; ``None`` to read it from the environment.
 
     Raises:
-        RunError: The run cannot be read or did not end well; its images or pretrained weights are not what they were,
-            and ``force`` was not given; or a metric is outside the tolerance.
-        ConfigError: The recorded configuration does not fit this version, or names what may not be run.
+        RunError: The run cannot be read or is not completed; its samples or pretrained weights have changed and
+            ``force`` is false; or a metric is outside the tolerance.
+        ConfigError: The recorded configuration does not fit this version, or names something that may not be run.
     """
     session = session or Session.read()
     console = session.console if is_main() else Console(quiet=True)
@@ -106,7 +108,7 @@ def reproduce(cfg: DictConfig, session: Session | None = None) -> Reproduction:
         surroundings = changed(original.record)
         inputs = tuple(other_inputs(original, session))
         for name, (then, now) in surroundings.items():
-            console.print(f"Not as it was: {name} was {then} and is {now}.", style="yellow", highlight=False)
+            console.print(f"Changed: {name} was {then} and is {now}.", style="yellow", highlight=False)
         _require(inputs, cfg.force, console)
         result = train(original.cfg, original.record, session)
     metrics = _verdicts(comparable(original.record["metrics"]), comparable(result.metrics), cfg.tolerance)
@@ -125,39 +127,40 @@ def reproduce(cfg: DictConfig, session: Session | None = None) -> Reproduction:
 
 
 def find(cfg: DictConfig, trust: Trust | None = None) -> Original:
-    """Find what was recorded of a run.
+    """Find the record of a run.
 
     Args:
         cfg: ``run``: a run folder, W&B's folder of an offline run, or ``wandb:entity/project/id``; ``paths``.
-        trust: What the command may import; ``None`` for what the user allows whatever the command.
+        trust: What the command may import; ``None`` for the user's general trust.
 
     Raises:
         RunError: There is no such run, or it has no result to compare with.
-        ConfigError: Its configuration does not fit this version, or names what may not be run.
+        ConfigError: Its configuration does not fit this version, or names something that may not be run.
     """
     place, folder = cfg.run, Path(cfg.run).expanduser().resolve()
     if place.startswith(wandb_record.ONLINE) or (folder.is_dir() and any(folder.glob("*.wandb"))):
-        record = wandb_record.read(place if place.startswith(wandb_record.ONLINE) else str(folder))
-        _require_completed(record, place)
-        return Original(_usable(record), _anew(renamed.plain_config(record["config"]), place, cfg.paths, trust), None)
+        kept = wandb_record.read(place if place.startswith(wandb_record.ONLINE) else str(folder))
+        _require_completed(kept, place)
+        return Original(_usable(kept), _anew(kept["config"], place, cfg.paths, trust), None)
     record = read(folder)
     _require_completed(record, folder.name)
-    plain: Any = OmegaConf.to_container(yaml_file.read(folder / "config.yaml"), resolve=False)
-    return Original(_usable(record), _anew(renamed.plain_config(plain), folder.name, cfg.paths, trust), folder)
+    content = plain(yaml_file.read(folder / "config.yaml"))
+    return Original(_usable(record), _anew(content, folder.name, cfg.paths, trust), folder)
 
 
-def _require_completed(record: Mapping[str, Any], name: str) -> None:
+def _require_completed(record: Record, name: str) -> None:
     if record["status"] != "completed":
         raise RunError(f"Expected a completed run but {name} is '{record['status']}': there is no result yet.")
 
 
-def _anew(plain: dict[str, Any], name: str, paths: DictConfig, trust: Trust | None) -> DictConfig:
-    """The configuration for a folder of its own: nothing is written where the run wrote."""
-    cfg = DictConfig(relocated(plain, str(plain["paths"]["run"]), "${paths.run}"))
+def _anew(content: dict[str, object], name: str, paths: DictConfig, trust: Trust | None) -> DictConfig:
+    """Return a run's configuration for a new run folder."""
+    content = renamed.plain_config(content)
+    cfg = DictConfig(relocated(content, run_folder(content), "${paths.run}"))
     return runnable(overlaid(cfg, {"paths": paths}), name, trust)
 
 
-def _usable(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _usable(record: Record) -> Record:
     missing = [key for key in ("packages", "hardware", "data", "weights", "metrics") if not record.get(key)]
     if missing:
         raise RunError(
@@ -168,7 +171,7 @@ def _usable(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @contextlib.contextmanager
 def _threads(recorded: int | None) -> Iterator[None]:
-    """Split sums over as many threads as the run did: bits depend on it."""
+    """Use the run's number of threads, on which the order of summation, and so bits, depend."""
     before = torch.get_num_threads()
     torch.set_num_threads(recorded or before)
     try:
@@ -178,19 +181,19 @@ def _threads(recorded: int | None) -> Iterator[None]:
 
 
 def other_inputs(original: Original, session: Session) -> Iterator[str]:
-    """Say in what the images and the pretrained weights are not those of the run, naming files where they are known.
+    """Yield the differences in samples and pretrained weights, with file names if known.
 
     Raises:
-        TunesmithError: They are not there.
+        TunesmithError: The samples or the weights cannot be read.
     """
     before = original.record["data"]
     backbone = build(original.cfg.backbone, session.trust)
     data = assemble_data(original.cfg.data, backbone.preprocess, session=session)
     if backbone.weights.hash != original.record["weights"]["hash"]:
         hashes = f"{original.record['weights']['hash']} then, {backbone.weights.hash} now"
-        yield f"the pretrained weights are others: {hashes}"
+        yield f"the pretrained weights differ: {hashes}"
     if data.spec.unlabelled != before.get("unlabelled"):
-        yield "the texts without labels are others"
+        yield "the texts without labels differ"
     moved = regrouped(before, members(data.table, data.indices))
     if data.spec.fingerprint == before["fingerprint"] and not moved:
         return
@@ -209,10 +212,10 @@ def _require(inputs: tuple[str, ...], force: bool, console: Console) -> None:
     if inputs and not force:
         raise RunError(
             f"Expected what the run was trained on but got other inputs: {'; '.join(inputs)}. "
-            "Restore them, or add force=true to see what it comes to with these."
+            "Restore them, or add force=true to train with these."
         )
     for text in inputs:
-        console.print(f"Not as it was: {text}.", style="yellow", highlight=False)
+        console.print(f"Changed: {text}.", style="yellow", highlight=False)
 
 
 def _verdicts(
@@ -225,7 +228,7 @@ def _verdicts(
 
 
 def compared(before: float | None, now: float | None, tolerance: float) -> Said:
-    """Compare one metric; one that only one of the runs has is different."""
+    """Compare one metric, relatively and absolutely within ``tolerance``; ``None`` for a missing value."""
     if before is None or now is None:
         return "identical" if before is now else "different"
     if before == now or (math.isnan(before) and math.isnan(now)):
@@ -235,7 +238,7 @@ def compared(before: float | None, now: float | None, tolerance: float) -> Said:
 
 
 def _same_weights(before: Path | None, now: Path) -> bool | None:
-    """Whether the last weights are bit for bit the same; ``None`` where one of the two runs kept none."""
+    """Return whether the last weights are bit-identical; ``None`` if one of the runs kept none."""
     paths = [folder / "checkpoints" / LAST for folder in (before, now) if folder is not None]
     if len(paths) < 2 or not all(path.is_file() for path in paths):
         return None
@@ -244,11 +247,11 @@ def _same_weights(before: Path | None, now: Path) -> bool | None:
 
 
 def _parting(before: Path | None, now: Path) -> str:
-    """The first number logged that is another, in words."""
+    """Describe the first logged number that differs."""
     for one, other in zip(metrics_log.read(before), metrics_log.read(now), strict=False) if before else ():
         for name in comparable(one):
             if one[name] != other.get(name):
-                return f"The logs part at step {one.get('step')}: {name} was {one[name]} and is {other.get(name)}."
+                return f"The logs diverge at step {one.get('step')}: {name} was {one[name]} and is {other.get(name)}."
     return ""
 
 
@@ -256,7 +259,7 @@ def _print(found: Reproduction, console: Console) -> None:
     table = Table("metric", "then", "now", "", title=f"{found.run}, then and now")
     for name, (then, now, said) in sorted(found.metrics.items(), key=lambda item: -_ORDER.index(item[1][2])):
         if said == IDENTICAL and name.startswith("best/"):
-            continue  # val says it already
+            continue  # the same as val/
         style = {IDENTICAL: "", WITHIN: "yellow", DIFFERENT: "red"}[said]
         digits = 7 if said == IDENTICAL else 10  # float32 has 7 to 9
         table.add_row(name, *("–" if v is None else f"{v:.{digits}g}" for v in (then, now)), said, style=style)
@@ -267,14 +270,14 @@ def _print(found: Reproduction, console: Console) -> None:
 
 
 def _enforce(found: Reproduction) -> None:
-    """Fail where a metric is outside the tolerance, so that a script can tell.
+    """Require every metric to be within the tolerance.
 
     Raises:
-        RunError: One is.
+        RunError: A metric is not.
     """
     names = [name for name, (*_, said) in found.metrics.items() if said == DIFFERENT]
     if names:
         raise RunError(
             f"Expected the metrics of {found.run} but {len(names)} of {len(found.metrics)} are outside the tolerance, "
-            f"such as {names[0]}; what is not as it was stands above."
+            f"such as {names[0]}; see the differences above."
         )

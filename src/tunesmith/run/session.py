@@ -1,7 +1,7 @@
-"""What one command has of its own: a value that travels from the command line, or from Python, to what needs it.
+"""Hold the state of one command, passed as a value from the command line, or from Python.
 
-The environment, the user's settings and Hydra's present job are read here alone, once per command. What cannot be a
-value, because Python, torch or a library keep it for the whole process, stands in `run/exclusive.py`.
+Only this module reads the environment, the user's settings and Hydra's current job, once per command. State that
+Python, torch or a library keep per process is in `run/exclusive.py`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import gate
 from tunesmith.config.gate import Trust
 from tunesmith.config.hydra import app
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FOLDER_VARIABLE = "TUNESMITH_RUN_FOLDER"
-"""Tells the further processes of a distributed run its folder."""
+"""Passes the run folder to later processes of a distributed run."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Typed:
     """What the user typed; empty when called from Python.
 
     Attributes:
-        overrides: The overrides, secrets taken out.
-        choices: The chosen option of each config group.
-        config_dir: The folder that ``--config-dir`` named; what lies in ``./conf`` is found without.
+        overrides: Overrides, secrets redacted.
+        choices: Chosen option of each config group.
+        config_dir: Folder given by ``--config-dir``; ``./conf`` is found without it.
     """
 
     overrides: tuple[str, ...] = ()
-    choices: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, object] = field(default_factory=dict)
     config_dir: str | None = None
 
 
@@ -52,18 +53,18 @@ def _console() -> Console:
 
 @dataclass(frozen=True)
 class Session:
-    """What one command, or one call from Python, has of its own.
+    """The state of one command, or of one call from Python.
 
     Attributes:
         trust: What it may import.
         typed: What the user typed.
-        run_folder: The run folder that the first process of a distributed run made, in each further one.
-        job: The run folder of a job of a sweep, where it finds itself again if it was there before.
-        sweep: The name of that sweep.
-        stop: The request that it stop.
+        run_folder: In later processes of a distributed run, the run folder that the first one created.
+        job: Run folder of a sweep's job, which may exist from an earlier attempt.
+        sweep: Name of that sweep.
+        stop: Its stop request.
         watches: What its loader processes are reading.
-        console: Where it prints.
-        started: When its process began, by `time.monotonic`, if that was for this command; ``None`` in Python.
+        console: Console to print on.
+        started: Start of its process by `time.monotonic`, if that was for this command; ``None`` in Python.
     """
 
     trust: Trust = field(default_factory=gate.trust)
@@ -78,12 +79,12 @@ class Session:
 
     @classmethod
     def read(cls, trust: Trust | None = None, stop: Stop | None = None, started: float | None = None) -> Session:
-        """Read the session of a command from what surrounds it.
+        """Read the session of a command from the environment.
 
         Args:
-            trust: What it may import; ``None`` for what the user allows whatever the command.
-            stop: The request that it stop.
-            started: When its process began, if that was for this command.
+            trust: What it may import; ``None`` for the user's general trust.
+            stop: Its stop request.
+            started: Start of its process by `time.monotonic`, if that was for this command.
         """
         folder, job = os.environ.get(FOLDER_VARIABLE), os.environ.get("TUNESMITH_JOB")
         return cls(
@@ -98,12 +99,12 @@ class Session:
 
 
 def typed() -> Typed:
-    """What was typed for Hydra's present job; nothing where there is none."""
-    with app.turn:  # else it may be what another thread is about to compose
+    """Return what was typed for Hydra's current job; empty if there is none."""
+    with app.turn:  # another thread may be composing
         hydra = HydraConfig.get() if HydraConfig.initialized() else None
     if hydra is None:
         return Typed()
-    chosen: Any = OmegaConf.to_container(OmegaConf.create(dict(hydra.runtime.choices)))
+    chosen = plain(OmegaConf.create(dict(hydra.runtime.choices)))
     choices = {k: v for k, v in chosen.items() if not k.startswith(("hydra/", "sweep"))}
     ours = [s.path for s in hydra.runtime.config_sources if s.provider == "tunesmith"]
     folder = next((path for path in ours if Path(path) != Path.cwd() / "conf"), None)

@@ -1,12 +1,10 @@
-"""The visible run: from a configuration to a folder with weights, numbers and images."""
+"""Train: from a configuration to a run folder with weights, metrics and plots."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
@@ -34,6 +32,7 @@ from tunesmith.run.logger.metrics_logger import MetricsLog
 from tunesmith.run.record import report
 from tunesmith.run.record.record import Run
 from tunesmith.run.record.run_folder import shorten
+from tunesmith.run.record.schema import Record
 from tunesmith.run.resume import resume
 from tunesmith.run.resume.checkpoint import CheckpointIO
 from tunesmith.run.resume.last_checkpoint import BEFORE
@@ -43,28 +42,28 @@ from tunesmith.run.session import Session
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The result of a run.
 
     Attributes:
-        folder: The run folder.
-        metrics: Flat: ``test/accuracy``, ``val/loss``, ``best/val/accuracy``, …
+        folder: Run folder.
+        metrics: Metrics by full name: ``test/accuracy``, ``val/loss``, ``best/val/accuracy``, …
     """
 
     folder: Path
     metrics: dict[str, float]
 
 
-def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None, session: Session | None = None) -> Result:
-    """Fine-tune as configured, test, and leave everything in the run folder.
+def train(cfg: DictConfig, repeats: Record | None = None, session: Session | None = None) -> Result:
+    """Fine-tune as configured, test, and write everything to the run folder.
 
     Args:
-        cfg: The whole configuration, checked.
-        repeats: The record of the run that this one repeats, if it does.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        cfg: Full, checked configuration.
+        repeats: Record of the run that this one repeats, if any.
+        session: The command's session; ``None`` to read it from the environment.
 
     Raises:
-        TunesmithError: Data, weights or policy are not as expected; the run folder then says ``failed`` and why. Or
-            the run to go on with cannot be gone on with.
+        TunesmithError: Data, weights or policy are not as expected, which run.json records; or the run cannot be
+            resumed.
     """
     session = session or Session.read()
     found = resume.find(cfg, session)
@@ -84,18 +83,18 @@ def train(cfg: DictConfig, repeats: Mapping[str, Any] | None = None, session: Se
             if error.retry is None:
                 raise
             found, tries = resume.back(Path(attempt.paths.run), cfg, error), error.retry
-            session = replace(session, started=None)  # all is imported
+            session = replace(session, started=None)  # nothing is left to import
 
 
 def fit_and_test(
-    cfg: DictConfig, found: resume.Found | None, halvings: int, repeats: Mapping[str, Any] | None, session: Session
+    cfg: DictConfig, found: resume.Found | None, halvings: int, repeats: Record | None, session: Session
 ) -> Result:
-    """Do what `train` does, once.
+    """Make one attempt of `train`.
 
     Args:
-        cfg: The configuration; the run folder is put into it.
-        found: The run to go on with; ``None`` for a new one.
-        halvings: How often the learning rates are halved, because a loss was not finite.
+        cfg: Configuration; its ``paths.run`` is set to the run folder.
+        found: Run to resume; ``None`` for a new one.
+        halvings: How often to halve the learning rates because a loss was not finite.
         repeats: As for `train`.
         session: As for `train`.
 
@@ -129,24 +128,26 @@ def fit_and_test(
                 run.update(calibration={weights: asdict(calibration) for weights, calibration in calibrations.items()})
             outcome = test(parts, run.folder, cfg.test, calibrations) if cfg.test else None
         if run.main:
-            CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # nothing is left to go wrong
+            CheckpointIO().remove_checkpoint(run.folder / "checkpoints" / BEFORE)  # no longer needed
             shutil.rmtree(run.folder / "checkpoints" / "soup", ignore_errors=True)
             finish(run, parts, outcome, cfg.plots)
     return Result(run.folder, run.record["metrics"])
 
 
 def prepare(run: Run, cfg: DictConfig, found: resume.Found | None, session: Session) -> Parts:
-    """Assemble the run, record what it is made of, and say what is about to be trained.
+    """Assemble the run, record its parts, and print what is about to be trained.
 
     Raises:
-        RunError: The run goes on with other data or other initial weights, and that was not asked for.
-        ConfigError: Parts do not go together.
+        RunError: A resumed run has other data or initial weights and is not forced.
+        ConfigError: The parts are incompatible.
     """
     with run.timed("assemble"):
         begun = init_weights.find(cfg.get("init_from"), cfg.get("init_strict", True), session.trust)
         parts = assemble(cfg, run.folder, run.record, begun, session)
     run.add_time("data", parts.data_seconds)
-    about = describe(parts) | ({"init": begun.record()} if begun else {})
+    about = describe(parts)
+    if begun:
+        about["init"] = begun.record()
     if found:
         start(run, found, about)
     run.update(**about)
@@ -155,7 +156,7 @@ def prepare(run: Run, cfg: DictConfig, found: resume.Found | None, session: Sess
         run.write("config.yaml", OmegaConf.to_yaml(redact(overlaid(cfg, chosen))))
     weights.check(cfg.test, parts)
     for logger in parts.trainer.loggers:
-        logger.log_hyperparams(about)
+        logger.log_hyperparams(dict(about))
     run.write("params.tsv", parts.task.table.as_tsv())
     keep_inputs(run, parts)
     introduce(run, parts, begun)
@@ -163,7 +164,7 @@ def prepare(run: Run, cfg: DictConfig, found: resume.Found | None, session: Sess
 
 
 def introduce(run: Run, parts: Parts, begun: init_weights.Init | None) -> None:
-    """Say what is about to be trained: data, parameters, and where the weights come from."""
+    """Print what is about to be trained: data, parameters, and the source of the weights."""
     run.say(
         report.data_table(parts.data.counts(), parts.data.spec),
         report.parameter_table(parts.task.table, parts.task.head_fit is not None),
@@ -174,17 +175,17 @@ def introduce(run: Run, parts: Parts, begun: init_weights.Init | None) -> None:
         run.say(report.gradient_table(parts.gradients, parts.plan.model.policy["chosen"]))
 
 
-def start(run: Run, found: resume.Found, about: dict[str, Any]) -> None:
-    """Say where the run goes on, and refuse other data and other initial weights, unless they are asked for."""
+def start(run: Run, found: resume.Found, about: Record) -> None:
+    """Report where the run resumes, and refuse other data and initial weights unless forced."""
     entry, more = run.record["resumed"][-1], found.check(about)
     entry["said"] += more
-    run.say(f"Going on with {shorten(run.folder)} from step {entry['step']}.", *found.said, *more)
+    run.say(f"Resuming {shorten(run.folder)} from step {entry['step']}.", *found.said, *more)
     if found.checkpoint is None and run.main:
         MetricsLog(run.folder).cut(0)
 
 
 def choose(run: Run, parts: Parts, name: str | None) -> None:
-    """Make the weights that are to be tested, and record and say what was chosen between."""
+    """Derive the weights to test, and record and report the choice."""
     made = weights.make(parts, run.folder, name)
     metrics = weights.without_average(parts, run.folder, name)
     run.update(selection=made or {"weights": name}, metrics=metrics)
@@ -192,7 +193,7 @@ def choose(run: Run, parts: Parts, name: str | None) -> None:
 
 
 def keep_inputs(run: Run, parts: Parts) -> None:
-    """Keep which images there were, so that one that is altered later can be named, and files of a language model."""
+    """Keep the list of samples, to name those altered later, and a language model's files."""
     data = parts.data
     if run.main:
         keep_model(run.folder, parts.task)
@@ -201,7 +202,7 @@ def keep_inputs(run: Run, parts: Parts) -> None:
 
 
 def record_cache(run: Run, parts: Parts) -> None:
-    """Record what the cache did, and its seconds apart from those of the fit that they are part of."""
+    """Record what the cache did, and move its seconds from ``fit`` to ``cache``."""
     for callback in parts.trainer.callbacks:
         if isinstance(callback, ActivationCache):
             run.update(cache=callback.record)
@@ -210,7 +211,7 @@ def record_cache(run: Run, parts: Parts) -> None:
 
 
 def record_phases(run: Run, parts: Parts) -> None:
-    """Record when each phase began, and say which ones were decided on the way."""
+    """Record when each phase began, and report transitions at plateaus."""
     transitions = parts.phases.transitions
     if transitions:
         run.update(policy={"phases": phases_in_record(parts.task.table), "transitions": transitions})
@@ -218,7 +219,7 @@ def record_phases(run: Run, parts: Parts) -> None:
 
 
 def check_frozen(run: Run, parts: Parts) -> None:
-    """Record what moved and what did not, and fail a run that moved what its policy freezes."""
+    """Record which weights moved, and fail a run that changed frozen ones."""
     verdict = parts.self_check.verdict
     if verdict is not None:
         run.update(policy={"check": asdict(verdict)})
@@ -227,7 +228,7 @@ def check_frozen(run: Run, parts: Parts) -> None:
 
 
 def finish(run: Run, parts: Parts, outcome: Outcome | None, plots: bool) -> None:
-    """Leave predictions and images in the folder, send them to W&B, and say where everything is."""
+    """Save predictions and plots, log them to W&B, and print where everything is."""
     predictions = outcome.predictions if outcome else None
     images = plot.draw_all(run.folder, predictions, parts.task.monitor) if plots else []
     if outcome:

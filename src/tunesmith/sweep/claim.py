@@ -13,12 +13,11 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunesmith.atomic import write_text
+from tunesmith.contract.plain import PlainData
 from tunesmith.run.record import process
 
 BEAT = 5.0
@@ -40,7 +39,7 @@ class Claim:
 
     path: Path
     beats: int = 0
-    job: Mapping[str, Any] | None = None
+    job: PlainData | None = None
     given_back: bool = False
 
     def renew(self) -> bool:
@@ -141,8 +140,8 @@ class Claims:
         return not process.alive(content["owner"]) and not process.alive(content["job"] or {})
 
     @staticmethod
-    def _read(path: Path) -> dict[str, Any] | None:
+    def _read(path: Path) -> PlainData | None:
         with contextlib.suppress(OSError, json.JSONDecodeError):
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            content: PlainData = json.loads(path.read_text(encoding="utf-8"))
             return content
         return None

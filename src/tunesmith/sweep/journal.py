@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from typing_extensions import NotRequired
 
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import shorten
 from tunesmith.sweep import outcome
-from tunesmith.sweep.protocol import Job, Result
+from tunesmith.sweep.protocol import Job, Result, Status
 from tunesmith.sweep.search.space import CONFIGURATION
 
 SCHEMA = 1
@@ -26,6 +28,45 @@ SHOWN = 5
 """Number of differences that an error names."""
 
 MANIFEST, JOURNAL = "sweep.json", "journal.jsonl"
+
+
+class Content(TypedDict):
+    """What a sweep is.
+
+    Attributes:
+        name: Name of its runs.
+        command: Command line.
+        search: What is searched and how; it must be the same for every launch in one folder.
+        values: Values of every key, to name those that differ.
+        jobs: Changes of each job, if known before the first starts; a longer list may continue a shorter one.
+    """
+
+    name: str
+    command: str
+    search: Mapping[str, str]
+    values: NotRequired[Mapping[str, str]]
+    jobs: NotRequired[Sequence[Sequence[str]]]
+
+
+class Manifest(Content):
+    """The content of sweep.json."""
+
+    schema: int
+    id: str
+    created: str
+
+
+class Event(TypedDict):
+    """A line of the journal."""
+
+    event: str
+    job: int
+    round: int
+    changes: NotRequired[Sequence[str]]
+    folder: NotRequired[str]
+    status: NotRequired[Status]
+    seconds: NotRequired[float]
+    reason: NotRequired[str]
 
 
 @dataclass
@@ -56,7 +97,7 @@ class Journal:
     """
 
     folder: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     entries: dict[int, Entry] = field(default_factory=dict)
     _offset: int = 0
 
@@ -106,7 +147,7 @@ class Journal:
             exit_code=code,
         )
 
-    def note(self, job: Job, event: str, **more: Any) -> None:
+    def note(self, job: Job, event: str, **more: object) -> None:
         """Record any other event: ``stopped``, ``retried``."""
         self._append(event, job.number, **more)
 
@@ -114,14 +155,14 @@ class Journal:
         """Start a job that has ended afresh, in another run folder."""
         self._append("again", job.number, round=self.entries[job.number].round + 1)
 
-    def _append(self, event: str, number: int, **more: Any) -> None:
+    def _append(self, event: str, number: int, **more: object) -> None:
         entry = self.entries.get(number)
         line = {"event": event, "job": number, "round": entry.round if entry else 0, **more}
         line["at"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         append(self.folder / JOURNAL, json.dumps(line))
         self.refresh()
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def _events(self) -> Iterator[Event]:
         path = self.folder / JOURNAL
         if not path.is_file():
             return
@@ -131,7 +172,7 @@ class Journal:
         self._offset += len(whole) + len(newline)
         for line in whole.splitlines():
             try:
-                event = json.loads(line)
+                event: Event = json.loads(line)
             except ValueError:
                 continue
             if isinstance(event, dict) and {"event", "job", "round"} <= event.keys():
@@ -153,14 +194,12 @@ def append(path: Path, line: str) -> None:
         os.close(handle)
 
 
-def open_sweep(folder: Path, content: Mapping[str, Any]) -> Journal:
+def open_sweep(folder: Path, content: Content) -> Journal:
     """Open a sweep's folder, or create it.
 
     Args:
         folder: Folder of the sweep.
-        content: Content of the manifest: ``name``, ``command``, ``search`` (what is searched and how: a flat dict of
-            texts, which must be the same for every launch in one folder), ``values`` (of every key, to name those that
-            differ) and, if known, ``jobs``: a longer list may continue a shorter one.
+        content: What the sweep is.
 
     Raises:
         RunError: The folder holds another sweep, or cannot be created.
@@ -191,7 +230,7 @@ def read(folder: Path) -> Journal:
     """
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest: Manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"Expected a sweep's folder, with a {MANIFEST}, but got {folder}: {error}.") from error
     if manifest.get("schema") != SCHEMA:
@@ -201,9 +240,9 @@ def read(folder: Path) -> Journal:
     return journal
 
 
-def _create(path: Path, content: Mapping[str, Any]) -> None:
+def _create(path: Path, content: Content) -> None:
     """Write the manifest; if several launchers do so at once, exactly one succeeds."""
-    manifest = {
+    manifest: Manifest = {
         "schema": SCHEMA,
         "id": secrets.token_hex(4),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -222,7 +261,7 @@ def _create(path: Path, content: Mapping[str, Any]) -> None:
         temporary.unlink()
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: Content, now: Content) -> Iterator[str]:
     """Yield the differences on the command line or, if there are none, those in the configuration files."""
     typed = dict(_changed(before["search"], now["search"]))
     digests = typed.pop(CONFIGURATION, None)

@@ -178,9 +178,8 @@ class Launcher:
         size = log.stat().st_size if log.exists() else 0
         kills = outcome.memory_kills()
         handle = self.executor.start(Work(f"{job.number:04d}", argv, env, log, claim.path))
-        pid = getattr(handle, "pid", None)
-        if pid:
-            claim.job = process.identity(pid)
+        if handle.pid:
+            claim.job = process.identity(handle.pid)
             claim.renew()
         return Running(job, claim, handle, folder, log, log_began=size, kills=kills, begun=handle.begun())
 

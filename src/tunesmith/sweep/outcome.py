@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tunesmith.errors import RunError
 from tunesmith.run.record import metrics_log
 from tunesmith.run.record.run_folder import read
+from tunesmith.run.record.schema import Record
 from tunesmith.sweep.protocol import Result, Status
 
 _PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
@@ -34,7 +34,7 @@ def result(folder: Path, status: Status, seconds: float, reason: str = "") -> Re
     return Result(status, folder, objective, name, mode, metrics, seconds, reason)
 
 
-def record_of(folder: Path) -> dict[str, Any]:
+def record_of(folder: Path) -> Record:
     """Return the content of a job's run.json; empty if there is none."""
     try:
         return read(folder)

@@ -152,9 +152,11 @@ class Handle(ABC):
 
     Attributes:
         slot: Where it runs, in short: ``0``, ``gpu 1``, ``host:1234``.
+        pid: Its process id on this machine; ``None`` if it runs elsewhere.
     """
 
     slot: str = ""
+    pid: int | None = None
 
     @abstractmethod
     def poll(self) -> int | None:

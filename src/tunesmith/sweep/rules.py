@@ -30,15 +30,15 @@ class Rules:
     def __post_init__(self) -> None:
         """Reject values that would fail every job or be ignored silently."""
         most, again, seconds = self.max_failures, self.retries, self.timeout
+        whole = most is None or (_is(most, int) and most >= 1)
+        positive = seconds is None or (_is(seconds, int, float) and seconds > 0)
         rules = (
-            ("on_failure", "continue or stop", self.on_failure in ("continue", "stop")),
-            ("max_failures", "null or a whole number of at least 1", most is None or (_is(most, int) and most >= 1)),
-            ("retries", "a whole number of at least 0", _is(again, int) and again >= 0),
-            ("timeout", "null or seconds above 0", seconds is None or (_is(seconds, int, float) and seconds > 0)),
+            ("on_failure", self.on_failure, "continue or stop", self.on_failure in ("continue", "stop")),
+            ("max_failures", most, "null or a whole number of at least 1", whole),
+            ("retries", again, "a whole number of at least 0", _is(again, int) and again >= 0),
+            ("timeout", seconds, "null or seconds above 0", positive),
         )
-        said = [
-            f"Expected sweep.{key} to be {wanted} but got {getattr(self, key)}." for key, wanted, ok in rules if not ok
-        ]
+        said = [f"Expected sweep.{key} to be {wanted} but got {value}." for key, value, wanted, ok in rules if not ok]
         if said:
             raise ConfigError(said)
 

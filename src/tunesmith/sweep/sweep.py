@@ -62,10 +62,9 @@ def sweep(
     folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().resolve()
     searcher: Searcher = build(settings.searcher, session.trust, space=space, folder=folder)
     typed = shlex.join(["tunesmith", command, "-m", *flags, *map(redact_override, overrides)])
-    listed = (
-        {} if searcher.listed is None else {"jobs": [[redact_override(c) for c in j.changes] for j in searcher.listed]}
-    )
-    content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs), **listed}
+    content: journals.Content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs)}
+    if searcher.listed is not None:
+        content["jobs"] = [[redact_override(change) for change in job.changes] for job in searcher.listed]
     journal = journals.open_sweep(folder, content)
     if settings.retry == "failed":
         for entry in list(journal.entries.values()):  # a copy: appending also reads other launchers' events

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 from hydra.core.config_loader import ConfigLoader
@@ -47,7 +46,7 @@ def sweep_yaml(
     method = METHODS[searcher]
     if method == "grid" and not all(dimension.values for dimension in found):
         method = "random"
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "name": str(cfg.name),
         "program": "tunesmith",
         "method": method,
@@ -95,7 +94,7 @@ def _refuse(searcher: DictConfig, fixed: Sequence[str], configs: Sequence[DictCo
         raise ConfigError(said)
 
 
-def _parameter(dimension: Dimension) -> dict[str, Any]:
+def _parameter(dimension: Dimension) -> dict[str, object]:
     if dimension.values:
         return {"values": [_plain(text) for text in dimension.values]}
     prefix, whole = "log_" if dimension.log else "", dimension.whole
@@ -104,7 +103,7 @@ def _parameter(dimension: Dimension) -> dict[str, Any]:
     return {"distribution": f"{shape}_values" if prefix else shape, **bounds, **({"q": 1} if whole and prefix else {})}
 
 
-def _plain(text: str) -> Any:
+def _plain(text: str) -> object:
     """Parse numbers and booleans, so that W&B can order them; keep anything else in Hydra's syntax."""
     try:
         value = json.loads(text)

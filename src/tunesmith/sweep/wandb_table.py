@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,7 +24,7 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
     Returns:
         Whether anything was logged.
     """
-    node: Any = OmegaConf.select(cfg, "logger.wandb")
+    node = OmegaConf.select(cfg, "logger.wandb")
     if node is None:
         return False
     import wandb
@@ -43,7 +42,7 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
             "resume": "allow",  # a resumed sweep continues the same run
             "name": journal.name,
             "dir": journal.folder,
-            "config": {key: manifest[key] for key in ("name", "command", "search")},
+            "config": {"name": manifest["name"], "command": manifest["command"], "search": manifest["search"]},
         },
     )
     log_tables(run, {"jobs": wandb.Table(columns=list(COLUMNS), data=[_row(*each) for each in ended])})
@@ -53,12 +52,12 @@ def log_sweep(journal: Journal, cfg: DictConfig) -> bool:
     return True
 
 
-def _row(job: Job, result: Result) -> list[Any]:
+def _row(job: Job, result: Result) -> list[object]:
     changes = " ".join(map(redact_override, job.changes))
     return [job.number, result.status, changes, result.objective, result.seconds, result.reason, result.folder.name]
 
 
-def _best(ended: Sequence[tuple[Job, Result]]) -> dict[str, Any]:
+def _best(ended: Sequence[tuple[Job, Result]]) -> dict[str, object]:
     """Return the best job and its value."""
     values = [(r.objective, job.number, r) for job, r in ended if r.status == "completed" and r.objective is not None]
     if not values:

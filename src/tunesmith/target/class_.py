@@ -1,10 +1,11 @@
-"""One class of several."""
+"""Define targets of one class per sample, without an order."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, final
+from typing import final
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tunesmith.target.result.predictions import Drawings
@@ -16,7 +17,7 @@ from tunesmith.target.shared.one_class import OneClass
 class ClassTarget(OneClass):
     """Classes without an order.
 
-    A batch has class indices ``(B,)`` int64 or, where samples were mixed, class probabilities ``(B, K)`` float32.
+    A batch has class indices ``(B,)`` int64 or, for mixed samples, class probabilities ``(B, K)`` float32.
     """
 
     name = "class"
@@ -25,13 +26,13 @@ class ClassTarget(OneClass):
     class_weights = True
     ranked = False
 
-    def off(self, found: SamplePredictions) -> NDArray[Any]:
-        """Whether each sample is wrong ``(N,)``."""
-        different: NDArray[Any] = found.labels != found.targets
+    def off(self, found: SamplePredictions) -> NDArray[np.bool_]:
+        """Return whether each prediction is wrong ``(N,)``."""
+        different: NDArray[np.bool_] = found.labels != found.targets
         return different
 
     def drawings(self, found: SamplePredictions) -> Drawings:
-        """The confusion matrix and the reliability diagram."""
+        """Return the confusion matrix and the reliability diagram."""
         from tunesmith.target.result import plot  # imports matplotlib
 
         return {

@@ -1,10 +1,11 @@
-"""Any number of labels."""
+"""Define targets of any number of labels per sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from types import ModuleType
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 import pandas as pd
@@ -15,21 +16,21 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import DataError
 from tunesmith.target.base import Target
 from tunesmith.target.result import classes, samples
-from tunesmith.target.result.predictions import Answers, Drawings, Predictions
+from tunesmith.target.result.predictions import Answers, Charts, Drawings, Predictions
 from tunesmith.target.result.samples import SamplePredictions
 from tunesmith.target.table.cells import BOOLEANS, Cells, Found, ordered
 from tunesmith.target.table.check import check_all_present, check_columns, check_finite
-from tunesmith.target.table.strata import Floats, Ints
+from tunesmith.target.table.strata import Floats, Ints, Numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @final
-class MultilabelTarget(Target):
+class MultilabelTarget(Target[Floats, Numbers]):
     """Labels, 0 or 1 ``(N, K)``, float32; ``(B, K)`` in a batch.
 
-    The prediction table has ``target_<label>``, 0 or 1, where known, ``label``, those given, and ``p_<label>``.
+    The prediction table has ``target_<label>``, 0 or 1, if known, ``label``, the predicted labels, and ``p_<label>``.
     """
 
     name = "multilabel"
@@ -40,75 +41,73 @@ class MultilabelTarget(Target):
     independent = True
     least_rows: ClassVar[int] = 1
 
-    def check(self, targets: Any, names: tuple[str, ...]) -> None:
-        """Refuse a single label, and anything but 0 and 1."""
+    def check(self, targets: Floats, names: tuple[str, ...]) -> None:
+        """Refuse a single label, and values other than 0 and 1."""
         check_columns(targets, names)
         if len(names) < 2:
             raise DataError(
-                f"Expected at least two labels but got {', '.join(names)}: one label is a class or its absence."
+                f"Expected at least two labels but got {', '.join(names)}: for a single label, use data.target=class."
             )
         if not np.isin(targets, (0, 1)).all():
             raise DataError("Expected every label to be 0 or 1 but some are not.")
         check_finite(targets)
 
-    def plain(self, targets: Any, names: tuple[str, ...]) -> list[Any]:
-        """A list of 0 and 1 for each sample."""
-        found: list[Any] = targets.tolist()
-        return found
+    def plain(self, targets: Floats, names: tuple[str, ...]) -> list[object]:
+        """Return a list of 0 and 1 per sample."""
+        return list(targets.tolist())
 
-    def counts(self, targets: Any, names: tuple[str, ...]) -> Ints:
-        """Number of samples with each label ``(K,)``; a sample may have several, or none."""
+    def counts(self, targets: Floats, names: tuple[str, ...]) -> Ints:
+        """Count the samples with each label ``(K,)``; a sample may have several, or none."""
         found: Ints = targets.sum(0).astype(np.int64)
         return found
 
-    def occurrences(self, targets: Any, names: tuple[str, ...]) -> Floats:
-        """The labels ``(R, K)``."""
-        found: Floats = targets
-        return found
+    def occurrences(self, targets: Floats, names: tuple[str, ...]) -> Floats:
+        """Return the labels ``(R, K)``."""
+        return targets
 
     def check_train(self, absent: Sequence[str], what: str) -> None:
-        """Refuse a training split without some of the labels."""
+        """Refuse a training split that lacks some labels."""
         check_all_present(absent, what)
 
-    def in_words(self, target: Any, names: tuple[str, ...]) -> str:
-        """Names of the labels, with commas between them; empty for none."""
+    def in_words(self, target: Numbers, names: tuple[str, ...]) -> str:
+        """Return the names of the labels, separated by commas; empty for none."""
         return ", ".join(names[k] for k in target.nonzero()[0])
 
     def learnt(
         self, columns: Cells, labels: Sequence[str], separator: str | None, classes: Sequence[str] | None
     ) -> Found:
-        """Labels of one column, with something between them, or one column of 0 and 1 per label."""
+        """Make labels from one column with a separator, or from one column of 0 and 1 per label."""
         separator = columns.between(labels) if separator is None else separator
         if separator is not None:
             return _separated(columns, labels, separator, classes)
         return Found(self.name, _zeros_and_ones(columns, labels), tuple(labels), tuple(labels))
 
     def always(self, spec: DataSpec) -> tuple[Tensor, str]:
-        """Each label that most samples have."""
+        """Return each label that most samples have."""
         import torch  # takes 2 s to import, and the comparison of runs does without
 
         return (2 * torch.tensor(spec.train_counts) > spec.train_size).float(), "each label's majority"
 
-    def tested(self, task: Answers, names: list[str], found: Mapping[str, Any]) -> Predictions:
-        """What a test said; see `Target.tested`."""
+    def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
+        """Make predictions from a test; see `Target.tested`."""
         return samples.tested(self, task, names, found)
 
-    def predicted(self, task: Answers, data: Any, asked: Asked, found: Mapping[str, Any]) -> Predictions:
-        """What a prediction said; see `Target.predicted`."""
+    def predicted(self, task: Answers, data: object, asked: Asked, found: Mapping[str, object]) -> Predictions:
+        """Make predictions from ``tunesmith predict``; see `Target.predicted`."""
         return samples.predicted(self, task, asked, found)
 
-    # ── of predictions, as `samples.SampleKind` has them ────────────────────────────────────────────────────────────
+    # ── predictions, as `samples.SampleKind` requires them ──────────────────────────────────────────────────────────
 
-    def columns(self, found: SamplePredictions) -> dict[str, Any]:
-        """``label`` and ``p_<label>``."""
+    def columns(self, found: SamplePredictions) -> dict[str, object]:
+        """Return ``label`` and ``p_<label>``."""
         return classes.columns(found)
 
     def sureness(self, found: SamplePredictions, i: int) -> str:
-        """Nothing: each label has a probability of its own."""
+        """Return nothing: each label has its own probability."""
         return ""
 
     def by_class(self, found: SamplePredictions) -> pd.DataFrame:
-        """``precision``, ``recall``, ``f1``, ``average_precision`` and ``support`` of each ``label``."""
+        """Return ``precision``, ``recall``, ``f1``, ``average_precision`` and ``support`` per ``label``."""
         import torch
         from torchmetrics.functional.classification import multilabel_average_precision
 
@@ -121,24 +120,24 @@ class MultilabelTarget(Target):
         return pd.DataFrame(columns | {"support": truth.sum(axis=0)})
 
     def wrongness(self, found: SamplePredictions) -> NDArray[np.float64]:
-        """Number of wrong labels of each sample and, of as many, how sure they were ``(N,)``."""
+        """Return the number of wrong labels per sample, ties ordered by their confidence ``(N,)``."""
         assert found.targets is not None
         wrong = found.labels != found.targets
         sure = (np.abs(found.values - found.targets) * wrong).sum(axis=1) / max(1, len(found.class_names))
         return np.asarray(wrong.sum(axis=1) + sure)
 
     def summary(self, found: SamplePredictions) -> list[str]:
-        """How often each label was given."""
+        """Count the predictions of each label."""
         return classes.summary(found.labels.sum(axis=0), found.class_names)
 
     def drawings(self, found: SamplePredictions) -> Drawings:
-        """F1 and average precision of each label."""
+        """Return the plot of F1 and average precision per label."""
         from tunesmith.target.result import plot  # imports matplotlib
 
         return {"labels": partial(plot.draw_labels, found)}
 
-    def charts(self, found: SamplePredictions, plot: Any, table: Any) -> dict[str, Any]:
-        """F1 and average precision of each label."""
+    def charts(self, found: SamplePredictions, plot: ModuleType, table: Callable[..., object]) -> Charts:
+        """Make W&B's charts of F1 and average precision per label."""
         rows = self.by_class(found)
         scores = {key: table(dataframe=rows[["label", key]]) for key in ("f1", "average_precision")}
         return {key: plot.bar(data, "label", key, title=key) for key, data in scores.items()}

@@ -1,46 +1,47 @@
-"""A text that is to be written."""
+"""Define targets of a text to generate."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, final
+from collections.abc import Mapping, Sequence
+from typing import final
 
 import numpy as np
 import pyarrow as pa
 
 from tunesmith.contract.asked import Asked
 from tunesmith.target.base import Target
-from tunesmith.target.result.predictions import Answers, Predictions
+from tunesmith.target.result.predictions import Answers, Predictions, each, tensor
 from tunesmith.target.result.sequences import Sequences, written
 
 
 @final
-class TextTarget(Target):
-    """The text to be written of another, a string per sample.
+class TextTarget(Target[Sequence[str]]):
+    """The text to generate from another, one string per sample.
 
-    A batch has what each token is to give ``(B, T)`` int64, `IGNORED` where it does not count.
+    A batch has the target of each token ``(B, T)`` int64, or `IGNORED`.
     """
 
     name = "text"
-    plural = "texts to be written"
+    plural = "texts to generate"
     loss = "cross_entropy"
     head = "language_model"
     output_per = "token"
 
     def cache_key(self) -> dict[str, str]:
-        """What is read goes through a backbone together with what is to be written."""
+        """Return the kind: the backbone's input includes the text to generate."""
         return {"target": self.name}
 
-    def tested(self, task: Answers, names: list[str], found: Mapping[str, Any]) -> Predictions:
-        """A row per text: what was to be written, what was, and the loss of the former."""
-        said, truth, loss = found["written"], found["truth"], found["nll"].double().numpy()
+    def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
+        """Make one row per text: the true text, the text written, and the loss of the true one."""
+        said, truth = [str(own) for own in each(found["written"])], [str(own) for own in each(found["truth"])]
+        loss = tensor(found["nll"]).double().numpy()
         rows = pa.table({"file": names, "target": truth, "written": said, "loss": loss})
         wrong = np.where([own == true for own, true in zip(said, truth, strict=True)], 0, loss)
         return Sequences(names, said, rows, truth, wrong)
 
-    def predicted(self, task: Answers, data: Any, asked: Asked, found: Mapping[str, Any]) -> Predictions:
-        """A row per text: what it was, and what was written."""
-        return written(asked, list(found["predictions"]))
+    def predicted(self, task: Answers, data: object, asked: Asked, found: Mapping[str, object]) -> Predictions:
+        """Make one row per text: the input and the text written."""
+        return written(asked, [str(own) for own in each(found["predictions"])])
 
 
 TARGET = TextTarget()

@@ -1,4 +1,4 @@
-"""How probabilities are scaled and turned into labels, fitted on validation when training is over."""
+"""Fit on validation, after training, how outputs are scaled and turned into labels."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 Criterion = Literal["accuracy", "f1", "macro_f1", "balanced_accuracy"]
 
 MOST = 20.0
-"""The highest temperature, and one over the lowest: outputs that are all right have no best one."""
+"""Highest temperature, and the inverse of the lowest: outputs that are all correct have no best temperature."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What stands between outputs and labels.
+    """How outputs become labels.
 
     Attributes:
-        temperature: What outputs are divided by.
-        threshold: Above which probability a label is given: one number a label, or one, for the second of two classes.
-            ``None`` is the most probable class, or one half.
+        temperature: Divisor of the outputs.
+        threshold: Probability above which a label is predicted: one number per label, or one, for the second of two
+            classes. ``None`` is the most probable class, or one half.
     """
 
     temperature: float = 1.0
@@ -31,17 +31,17 @@ class Calibration:
 
 
 def fit_temperature(outputs: Tensor, nll: Callable[[Tensor], Tensor]) -> float:
-    """Find the temperature of least negative log-likelihood (Guo et al., On calibration of modern networks, 2017).
+    """Find the temperature with the lowest negative log-likelihood (Guo et al., 2017).
 
     Args:
-        outputs: ``(N, K)``, or ``(N, V, K)`` of V views.
-        nll: Outputs ``(N, V, K)`` to a scalar, differentiable.
+        outputs: ``(N, K)``, or ``(N, V, K)`` with V views.
+        nll: Maps outputs ``(N, V, K)`` to a scalar, differentiably.
 
     Returns:
-        From 1 / `MOST` to `MOST`.
+        A temperature from 1 / `MOST` to `MOST`.
     """
     outputs = outputs.double().reshape(len(outputs), -1, outputs.shape[-1])
-    # From the best of a few, since from 1 the first steps can lead anywhere: outputs of a new head are close to 0.
+    # Start from the best of a grid: outputs of a new head are close to 0, and from 1 the first steps can lead anywhere.
     grid = torch.linspace(-math.log(MOST), math.log(MOST), 25, dtype=torch.float64)
     log_t = grid[torch.stack([nll(outputs / t) for t in grid.exp()]).argmin()].clone().requires_grad_()
     optimizer = torch.optim.LBFGS([log_t], max_iter=100, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
@@ -61,7 +61,7 @@ def fit_temperature(outputs: Tensor, nll: Callable[[Tensor], Tensor]) -> float:
 
 
 def nll_of_classes(outputs: Tensor, target: Tensor) -> Tensor:
-    """Mean negative log-likelihood of classes.
+    """Compute the mean negative log-likelihood of classes.
 
     Args:
         outputs: Logits ``(N, V, K)``; the probabilities of V views are averaged.
@@ -72,7 +72,7 @@ def nll_of_classes(outputs: Tensor, target: Tensor) -> Tensor:
 
 
 def nll_of_labels(outputs: Tensor, target: Tensor) -> Tensor:
-    """Mean negative log-likelihood of labels.
+    """Compute the mean negative log-likelihood of labels.
 
     Args:
         outputs: Logits ``(N, V, K)``; the probabilities of V views are averaged.
@@ -83,19 +83,19 @@ def nll_of_labels(outputs: Tensor, target: Tensor) -> Tensor:
 
 
 def choose_threshold(scores: Tensor, target: Tensor, criterion: Criterion) -> float:
-    """Find the threshold that is best by a criterion; of several, the one nearest to one half.
+    """Find the best threshold by a criterion; of several, the one nearest to one half.
 
     Args:
         scores: Probabilities ``(N,)``, float32.
         target: 0 or 1 ``(N,)``.
-        criterion: ``f1`` is that of the ones, ``macro_f1`` the mean of that of the ones and that of the zeros.
+        criterion: ``f1`` is of the ones, ``macro_f1`` the mean of the F1 of ones and zeros.
 
     Returns:
-        Half way between two scores (a score is above it or not), or 0.5 where it makes no difference.
+        The midpoint between two scores, or 0.5 if it makes no difference.
     """
     values, order = scores.sort()
     ones = target[order].double()
-    # Candidate i has the i lowest scores below it or at it.
+    # Candidate i has the i lowest scores at or below it.
     below = torch.cat([ones.new_zeros(1), ones.cumsum(0)])
     at_most = torch.arange(len(ones) + 1, dtype=torch.float64)
     tp, fn = ones.sum() - below, below
@@ -104,7 +104,7 @@ def choose_threshold(scores: Tensor, target: Tensor, criterion: Criterion) -> fl
     edges = torch.cat([values.new_zeros(1), values, values.new_ones(1)])
     low, high = edges[:-1], edges[1:]
     middle = low + (high - low) / 2
-    # Float32 may round to the upper of two neighbours, which would then not be above it.
+    # Float32 may round to the upper of two neighbours, which would then not exceed it.
     middle = torch.where(middle < high, middle, low)
     possible = torch.cat([torch.ones(1, dtype=torch.bool), values[1:] > values[:-1], torch.ones(1, dtype=torch.bool)])
     merit = torch.where(possible, merit, -math.inf)

@@ -1,13 +1,15 @@
-"""Any number of labels an image."""
+"""Predict any number of labels per sample."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, final
+from typing import Literal, final
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from tunesmith.task.base import Task
 from tunesmith.task.calibration import Calibration, choose_threshold, fit_temperature, nll_of_labels
+from tunesmith.task.kind import TaskArguments
 
 
 @final
@@ -15,10 +17,10 @@ class MultiLabel(Task):
     """Multi-label classification: outputs are logits ``(B, K)``, predictions are their sigmoid.
 
     Args:
-        temperature: Scale the outputs, when training is over, so that probabilities are right on validation (Guo et
-            al., 2017, with the sigmoid for the softmax).
-        threshold: Choose on validation, when training is over, above which probability each label is given: by its
-            ``accuracy``, ``balanced_accuracy`` or ``f1``. ``None`` is one half.
+        temperature: Scale the outputs after training so that probabilities are calibrated on validation (Guo et al.,
+            2017, with the sigmoid instead of the softmax).
+        threshold: Choose each label's probability threshold on validation after training, by ``accuracy``,
+            ``balanced_accuracy`` or ``f1``. ``None`` is one half.
         **common: Arguments of `Task`.
     """
 
@@ -29,7 +31,7 @@ class MultiLabel(Task):
         *,
         temperature: bool = False,
         threshold: Literal["accuracy", "f1", "balanced_accuracy"] | None = None,
-        **common: Any,
+        **common: Unpack[TaskArguments],
     ) -> None:
         super().__init__(**common)
         self.temperature = temperature
@@ -37,24 +39,24 @@ class MultiLabel(Task):
 
     @property
     def calibrates(self) -> bool:
-        """See `Task.calibrates`."""
+        """Whether a temperature or thresholds are to be fitted; see `Kind.calibrates`."""
         return self.temperature or self.threshold is not None
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """Probability of each label ``(B, K)`` in float32."""
+        """Convert logits to label probabilities ``(B, K)`` in float32."""
         return outputs.float().sigmoid()
 
     def labels(self, predictions: Tensor) -> Tensor:
-        """Labels 0 or 1 ``(B, K)``."""
+        """Apply the thresholds: labels 0 or 1 ``(B, K)``."""
         thresholds = self.calibration.threshold or (0.5,)
         return (predictions > predictions.new_tensor(thresholds)).long()
 
     def truth(self, target: Tensor) -> Tensor:
-        """Labels 0 or 1 ``(B, K)``; of a mixture, those of its larger part."""
+        """Return labels 0 or 1 ``(B, K)``; for a mixture, those of its larger part."""
         return (target > 0.5).long()
 
     def calibrate(self, outputs: Tensor, target: Tensor) -> Calibration:
-        """See `Task.decide`."""
+        """Fit temperature and thresholds; see `Kind.calibrate`."""
         t = fit_temperature(outputs, lambda scaled: nll_of_labels(scaled, target)) if self.temperature else 1.0
         if self.threshold is None:
             return Calibration(t)

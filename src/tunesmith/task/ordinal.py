@@ -1,4 +1,4 @@
-"""One of several classes in an order."""
+"""Predict one of several ordered classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunesmith.task.base import Task
 
 @final
 class Ordinal(Task):
-    """Ordinal regression: outputs ``(B, K - 1)`` are logits of the level being above 0, above 1, ….
+    """Ordinal regression: outputs ``(B, K - 1)`` are logits that the level exceeds 0, 1, ….
 
     The extended binary classification of Li and Lin (2007) and Niu et al. (2016).
     """
@@ -23,14 +23,14 @@ class Ordinal(Task):
 
     @classmethod
     def num_outputs(cls, spec: DataSpec) -> int:
-        """K - 1, of K levels."""
+        """Return K - 1 for K levels."""
         return len(spec.class_names) - 1
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """Class probabilities ``(B, K)`` in float32.
+        """Convert logits to class probabilities ``(B, K)`` in float32.
 
-        The outputs are fitted one by one: where one says that a higher level is more probable to be passed than a lower
-        one, the lower one's word counts.
+        The outputs are fitted independently: if exceeding a higher level is predicted as more probable than exceeding a
+        lower one, the lower level's probability is used for both.
         """
         above = outputs.float().sigmoid().cummin(dim=-1).values
         edge = above[..., :1]
@@ -38,9 +38,9 @@ class Ordinal(Task):
         return above[..., :-1] - above[..., 1:]
 
     def labels(self, predictions: Tensor) -> Tensor:
-        """Levels ``(B,)``: as many as are passed with a probability above one half, as in the papers; the median.
+        """Return levels ``(B,)``: the number exceeded with a probability above one half, as in the papers (the median).
 
-        Not the most probable one: of a level in the middle, unlike of those at the ends, there is little between two
-        outputs that are unsure, so that a model that has learnt little would only ever name the ends.
+        Not the most probable level: with uncertain outputs the levels in the middle, unlike those at the ends, get
+        little probability, so a model that has learnt little would only predict the ends.
         """
         return (predictions.cumsum(dim=-1) < 0.5).sum(dim=-1)

@@ -1,18 +1,19 @@
-"""Answers to questions, which stand in a text."""
+"""Answer questions with spans of a text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
+from typing_extensions import Unpack
 
-from tunesmith.contract.batch import Activations, Batch, Inputs
+from tunesmith.contract.batch import Activations, Batch, Inputs, Outputs
 from tunesmith.contract.spec import DataSpec
 from tunesmith.errors import ConfigError
-from tunesmith.task.kind import Counted
+from tunesmith.task.kind import Counted, TaskArguments, as_tensor
 from tunesmith.task.metric.answer import AnswerScore, best_spans
 from tunesmith.task.sequence import SequenceTask
 
@@ -21,22 +22,22 @@ from tunesmith.task.sequence import SequenceTask
 class QuestionAnswering(SequenceTask):
     """Extractive question answering: outputs ``(B, T, 2)`` are logits of an answer's first and last token.
 
-    The loss is the mean of two cross-entropies over the tokens of a window, padding left out, so that it does not
-    depend on what else is in the batch. An answer is the best pair of tokens of all windows of its question; where
-    there are questions without an answer, the first token of each window says that it has none.
+    The loss is the mean of two cross-entropies over the tokens of a window, without padding, so that it does not depend
+    on the rest of the batch. An answer is the best pair of tokens among all windows of its question; if questions may
+    have no answer, the first token of each window stands for none.
 
     Args:
-        max_answer: Most tokens of an answer.
-        null_threshold: By how much having no answer must be above the best one.
+        max_answer: Maximum number of tokens of an answer.
+        null_threshold: By how much the score of no answer must exceed that of the best answer.
         **common: Arguments of `Task`.
 
     Raises:
-        ConfigError: ``max_answer`` is out of range, or the loss smooths labels, over padding too, or weighs classes.
+        ConfigError: ``max_answer`` is out of range, or the loss smooths labels or weighs classes.
     """
 
     targets = ("span",)
 
-    def __init__(self, *, max_answer: int = 30, null_threshold: float = 0.0, **common: Any) -> None:
+    def __init__(self, *, max_answer: int = 30, null_threshold: float = 0.0, **common: Unpack[TaskArguments]) -> None:
         super().__init__(**common)
         if max_answer < 1:
             raise ConfigError(f"Expected task.max_answer to be at least 1 token but got {max_answer}.")
@@ -51,7 +52,7 @@ class QuestionAnswering(SequenceTask):
 
     @classmethod
     def num_outputs(cls, spec: DataSpec) -> int:
-        """2, for begin and end."""
+        """Return 2, for start and end."""
         return 2
 
     @property
@@ -60,48 +61,48 @@ class QuestionAnswering(SequenceTask):
         return len(self.spec.class_names) > 1
 
     def forward(self, x: Inputs | Activations) -> Tensor:
-        """Map texts to outputs ``(B, T, 2)``; the lowest number there is at padding."""
+        """Map texts to outputs ``(B, T, 2)``, with the dtype's lowest number at padding."""
         features = self.features(x)
-        outputs: Tensor = self.head(features)
+        outputs = as_tensor(self.head(features))
         if features.mask is None:
             return outputs
         return outputs.masked_fill(features.mask.unsqueeze(2) == 0, torch.finfo(outputs.dtype).min)
 
-    def counted(self, outputs: Tensor, batch: Batch) -> Counted:
-        """All begins and then all ends ``(2 B, T)``, each of which is a choice between the tokens."""
+    def counted(self, outputs: Outputs, batch: Batch) -> Counted:
+        """Stack all starts and then all ends ``(2 B, T)``, each a choice between the tokens."""
         weight = batch.get("weight")
-        both = torch.cat(outputs.unbind(2))
+        both = torch.cat(as_tensor(outputs).unbind(2))
         return Counted(both, _parts(batch)["span"].T.flatten(), None if weight is None else weight.repeat(2))
 
     def count(self, batch: Batch) -> int:
-        """Count the windows."""
+        """Return the number of windows."""
         return len(batch["index"])
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """The outputs in float32."""
+        """Convert outputs to float32."""
         return outputs.float()
 
-    def score(self, metrics: MetricCollection, outputs: Tensor, batch: Batch) -> dict[str, Any]:
-        """Update metrics; keep what each window says, and the accepted answers."""
-        found = self._said(outputs, batch) | {"answers": batch["meta"]["answers"]}
+    def score(self, metrics: MetricCollection, outputs: Outputs, batch: Batch) -> dict[str, object]:
+        """Update metrics; keep each window's answer, and the accepted answers."""
+        found = self._said(as_tensor(outputs), batch) | {"answers": batch["meta"]["answers"]}
         _update(metrics, found)
         return found
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """What each window says, and index ``(B,)``."""
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, object]:
+        """Return each window's answer, and index ``(B,)``."""
         return self._said(self(batch["input"]), batch) | {"index": batch["index"]}
 
-    def baseline(self, metrics: MetricCollection, found: Mapping[str, Any]) -> str | None:
-        """That there is no answer, where there may be none."""
+    def baseline(self, metrics: MetricCollection, found: Mapping[str, object]) -> str | None:
+        """Predict no answer, if questions may have none; see `Kind.baseline`."""
         if not self.answers_nothing:
             return None
-        _update(metrics, {**found, "null": torch.full_like(found["null"], torch.inf)})
+        _update(metrics, {**found, "null": torch.full_like(as_tensor(found["null"]), torch.inf)})
         return "no answer"
 
-    def _said(self, outputs: Tensor, batch: Batch) -> dict[str, Any]:
-        """The best answer of each window, its score and probability, and the score of there being none ``(B,)``."""
+    def _said(self, outputs: Tensor, batch: Batch) -> dict[str, object]:
+        """Return the best answer of each window, its score and probability, and the score of no answer ``(B,)``."""
         begins, ends, question = (_parts(batch)[name] for name in ("begins", "ends", "question"))
-        length = begins.shape[1]  # what is kept in the cache is padded further
+        length = begins.shape[1]  # cached features are padded further
         outputs = outputs[:, :length].float()
         best = best_spans(outputs, begins >= 0, self.max_answer)
         rows = torch.arange(len(outputs), device=outputs.device)
@@ -122,15 +123,16 @@ class QuestionAnswering(SequenceTask):
 
 
 def _parts(batch: Batch) -> Mapping[str, Tensor]:
-    target: Any = batch["target"]
-    parts: Mapping[str, Tensor] = target
-    return parts
+    target = batch["target"]
+    assert isinstance(target, Mapping)
+    return {name: as_tensor(part) for name, part in target.items()}
 
 
-def _update(metrics: MetricCollection, found: Mapping[str, Any]) -> None:
+def _update(metrics: MetricCollection, found: Mapping[str, object]) -> None:
     for name, metric in metrics.items(copy_state=False):
         if not isinstance(metric, AnswerScore):
-            raise ConfigError(
-                f"Expected task.metrics.{name} to be an AnswerScore, of answers, but got {type(metric).__name__}."
-            )
-        metric.update(*(found[key] for key in ("question", "best", "null", "said", "answers")))
+            raise ConfigError(f"Expected task.metrics.{name} to be an AnswerScore but got {type(metric).__name__}.")
+        said, answers = found["said"], found["answers"]
+        assert isinstance(said, list) and isinstance(answers, list)
+        question, best, null = (as_tensor(found[key]) for key in ("question", "best", "null"))
+        metric.update(question, best, null, said, answers)

@@ -1,22 +1,21 @@
-"""How texts are written."""
+"""Configure text generation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from tunesmith.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Writing:
-    """How texts are written, without chance: the most probable token after another, or the best of some beams.
+    """How to generate texts, without sampling: greedy or beam search.
 
     Attributes:
-        max_new_tokens: Most tokens that are written of a text.
-        num_beams: Beginnings that are followed at once; 1 is the most probable token each time.
-        samples: Texts of validation that are written after every epoch, the first ones of the split; 0 for none, and
-            ``None`` for all. A test writes all.
+        max_new_tokens: Maximum number of generated tokens per text.
+        num_beams: Number of beams; 1 is greedy search.
+        samples: Number of validation texts to generate after every epoch, the first ones of the split; 0 for none,
+            ``None`` for all. A test generates all.
 
     Raises:
         ConfigError: A number is out of range.
@@ -27,11 +26,7 @@ class Writing:
     samples: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("max_new_tokens", 1), ("num_beams", 1), ("samples", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
+        numbers = (("max_new_tokens", self.max_new_tokens, 1), ("num_beams", self.num_beams, 1))
+        for name, value, least in (*numbers, ("samples", self.samples or 0, 0)):
+            if value < least:
                 raise ConfigError(f"Expected task.generate.{name} to be at least {least} but got {value}.")
-
-    def options(self) -> dict[str, Any]:
-        """For `Backbone.write`."""
-        return {"max_new_tokens": self.max_new_tokens, "num_beams": self.num_beams}

@@ -94,7 +94,7 @@ def test_strengths_and_targets_that_cannot_be():
         with pytest.raises(DataError, match=r"data.mixup, data.cutmix and data.mix_off_epochs to be at least 0"):
             Mixing(*wrong)
     ordinal = DataSpec(("a", "b"), 3, "", "sample", target="ordinal")
-    with pytest.raises(DataError, match=r"data.mixup=0 and data.cutmix=0 for classes in an order"):
+    with pytest.raises(DataError, match=r"data.mixup=0 and data.cutmix=0 for ordered classes"):
         Mixing(mixup=0.1).check(ordinal)
     Mixing().check(ordinal)
 

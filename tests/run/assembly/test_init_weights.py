@@ -34,16 +34,16 @@ def test_a_run_begins_with_the_weights_of_another(quick, finished, capsys):
     assert init["weights"] == "best" and init["left"] == [] and init["matched"] == len(Tiny().net.state_dict())
     assert init["hash"] == find(str(finished.folder / "checkpoints" / "best.ckpt"), True).hash
     said = " ".join(capsys.readouterr().out.split())
-    assert "18 tensors of the backbone matched; the head is that of the run too." in said
+    assert "18 tensors of the backbone matched; the head was loaded too." in said
     assert not record["resumed"]
 
 
 @pytest.mark.parametrize(
     ("spec", "outputs", "why"),
     [
-        (SPEC, 2, "is that of the run too"),
-        (DataSpec(("a", "c"), 3, "", "sample"), 2, "classes are others"),
-        (SPEC, 3, "it is another"),
+        (SPEC, 2, "was loaded too"),
+        (DataSpec(("a", "c"), 3, "", "sample"), 2, "classes differ"),
+        (SPEC, 3, "tensors differ"),
     ],
 )
 def test_a_head_is_taken_only_where_its_outputs_mean_the_same(spec, outputs, why):

@@ -66,7 +66,7 @@ def test_a_resumed_run_with_another_start_is_refused():
     moved = made()
     nn.init.zeros_(moved["layer"].weight)
     other.setup(None, moved, "fit")
-    with pytest.raises(RunError, match=r"1 of 2 are others, first layer.weight"):
+    with pytest.raises(RunError, match=r"1 of 2 differ, first layer.weight"):
         other.load_state_dict(one.state_dict())
 
 

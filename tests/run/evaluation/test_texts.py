@@ -54,7 +54,7 @@ def test_the_split_is_evaluated_and_the_record_says_what_the_data_are(run):
     assert record["cache"]["computed"] or record["cache"]["said"]
     data = type("Data", (), {"test_dataloader": lambda self: type("Loader", (), {"dataset": Shown()})()})()
     caption, text = show_mistakes(data, outcome)[0]
-    assert "in truth" in caption and text.startswith("text ")
+    assert "true: " in caption and text.startswith("text ")
 
 
 class Shown:

@@ -104,7 +104,7 @@ def test_what_is_written_is_scored_shown_and_predicted(made, tmp_path, texts_of_
     outcome = evaluate(compose("evaluate", [f"run={run}", "split=test"]))
     assert outcome.metrics["test/bleu"] == pytest.approx(metrics["test/bleu"], abs=1e-3)
     data = type("Data", (), {"test_dataloader": lambda self: type("L", (), {"dataset": Shown()})()})()
-    assert all("in truth the film is" in caption for caption, _ in show_mistakes(data, outcome))
+    assert all("true: the film is" in caption for caption, _ in show_mistakes(data, outcome))
     got = call(run, texts_of_words / "pairs.jsonl", tmp_path / "out.parquet")
     asked = pd.read_json(texts_of_words / "pairs.jsonl", lines=True)
     assert got.files == asked["source"].tolist()

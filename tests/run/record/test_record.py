@@ -64,7 +64,7 @@ def test_sections_are_updated_key_by_key(cfg):
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(cfg, tmp_path):
     (tmp_path / "logs").write_text("a file")
-    with pytest.raises(RunError, match="Expected to make the run folder"):
+    with pytest.raises(RunError, match="Expected to create the run folder"):
         Run(cfg, "train")
 
 

@@ -147,7 +147,7 @@ def test_from_the_one_before_it_comes_to_the_same_bits(stopped, whole, capsys):
     damage(stopped / "checkpoints" / LAST, "half")
     go_on(stopped)
     assert differing(bits(stopped), whole("plain")) == []
-    assert "Passed over last.ckpt" in capsys.readouterr().out
+    assert "Skipped last.ckpt" in capsys.readouterr().out
     assert any(LAST in sentence for sentence in said(stopped))
 
 
@@ -229,16 +229,16 @@ def test_what_there_is_to_choose_from(tmp_path):
     assert resume.choose(folder) == (folder / BEFORE, checkpoint.read_manifest(folder)[BEFORE], [])
     (folder / BEFORE).write_bytes(b"")
     with pytest.raises(
-        RunError, match=r"none that holds \(last-1\.ckpt, last\.ckpt: missing, or not what was written\)"
+        RunError, match=r"intact checkpoint .* got none \(last-1\.ckpt, last\.ckpt: missing or altered\)"
     ):
         resume.choose(folder)
     (folder / BEFORE).unlink()
-    with pytest.raises(RunError, match="none that holds"):
+    with pytest.raises(RunError, match="Expected an intact checkpoint"):
         resume.choose(folder)
     folder = listed(tmp_path / "b", best=3, last=None)  # a first save was cut short
-    assert resume.choose(folder) == (None, {}, ["Passed over last.ckpt: it is missing, or not what was written."])
+    assert resume.choose(folder) == (None, {}, ["Skipped last.ckpt: it is missing or was altered."])
     (folder / checkpoint.MANIFEST).unlink()
-    with pytest.raises(RunError, match=r"none that holds \(last\.ckpt: "):
+    with pytest.raises(RunError, match=r"got none \(last\.ckpt: "):
         resume.choose(folder)
 
 

@@ -73,7 +73,7 @@ def test_other_signals_and_impatient_ones_save_too(name, times, tmp_path, monkey
     folder = signalled(configured(tmp_path, "plain", *SILENT), monkeypatch, at("training")[0], name, times)
     assert end_of(folder) == ("stopped", name)
     assert checkpoint.read_manifest(folder / "checkpoints")[LAST]["step"] == 9
-    assert f"go on with: tunesmith train resume={folder}" in capfd.readouterr().err
+    assert f"resume with: tunesmith train resume={folder}" in capfd.readouterr().err
 
 
 def test_signals_during_the_save_leave_it_whole(tmp_path, monkeypatch, whole):

@@ -122,9 +122,9 @@ def test_the_worst_are_the_sure_the_far_and_the_many():
 @pytest.mark.parametrize(
     ("kind", "caption"),
     [
-        ("class", "x: b (75%), in truth a"),
-        ("multilabel", "x: a, b, in truth nothing"),
-        ("value", "x: a 0.25, b 0.75, in truth a 0, b 0"),
+        ("class", "x: b (75%), true: a"),
+        ("multilabel", "x: a, b, true: nothing"),
+        ("value", "x: a 0.25, b 0.75, true: a 0, b 0"),
     ],
 )
 def test_captions(kind, caption):

@@ -12,7 +12,7 @@ ROWS = pa.table({"file": ["a", "b"]})
 
 def test_a_caption_says_nothing_where_there_is_nothing():
     found = Sequences(["a", "b"], ["x", ""], ROWS, ["", "y"], np.array([1.0, 0.5]), places=[4, 2])
-    assert [found.caption(i) for i in range(2)] == ["a: x, in truth nothing", "b: nothing, in truth y"]
+    assert [found.caption(i) for i in range(2)] == ["a: x, true: nothing", "b: nothing, true: y"]
     assert [found.place(i) for i in range(2)] == [4, 2] and found.wrongness().tolist() == [1.0, 0.5]
     assert Sequences(["a"], ["x"], ROWS).place(0) == 0
 

@@ -74,7 +74,7 @@ def test_the_texts_without_labels_are_needed_for_training_alone(words, quick, tm
     more.write_text("good film\nvery dull\n" * 20)
     folder = train(quick(*words("gpt2", f"data.unlabelled={more}", "trainer.max_epochs=1"))).folder
     more.write_text("good")
-    with pytest.raises(RunError, match="the texts without labels are others"):
+    with pytest.raises(RunError, match="the texts without labels differ"):
         reproduce(compose("reproduce", [f"run={folder}", f"paths.logs={tmp_path}/again"]))
     more.unlink()
     tested = evaluate(compose("evaluate", [f"run={folder}", "accelerator=cpu"]))
@@ -128,7 +128,7 @@ def test_it_begins_with_the_language_models_own_head_of_another_run(words, quick
     joint = [*words("bert", f"init_from={first}"), "callback=none", "test=last"]
     found = find(str(first), True)
     parts = assemble(quick(*joint), tmp_path, {}, found)
-    assert "but for the language model's own, which is that of the run" in found.head
+    assert "except for the language model's own, which was loaded" in found.head
     theirs = {name.removeprefix("head.lm_head."): t for name, t in trained.items() if name.startswith("head.lm_head.")}
     ours = {name.removeprefix("language.lm_head."): t for name, t in parts.task.head.state_dict().items()}
     assert theirs and all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
@@ -144,11 +144,11 @@ def test_it_says_which_words_begin_random_unless_another_run_gave_them(words, qu
     own = [word for word in words("bert") if word not in JOINT[:2]]
     lm = quick(*own, *model, "data.target=tokens", "task=masked_lm", "trainer.max_epochs=1", "test=null")
     first = train(lm).folder
-    assert "begin random" in caplog.text
+    assert "initialised at random" in caplog.text
     for start, warned in ((None, True), (find(str(first), True), False)):
         caplog.clear()
         assemble(quick(*words("bert"), *model, "callback=none", "test=last"), tmp_path, {}, start)
-        assert ("begin random" in caplog.text) == warned
+        assert ("initialised at random" in caplog.text) == warned
 
 
 def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
@@ -170,7 +170,7 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
         (["trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known .* a language model's own head"),
         (
             ["head=linear"],
-            r"a head with a language model's for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
+            r"a head with a language model's own for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
         ),
         (
             ["task.lm_loss_weight=0"],

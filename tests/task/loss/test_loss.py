@@ -134,7 +134,7 @@ def test_weights_need_a_loss_of_each_sample():
         ),
         ("multilabel", nn.CrossEntropyLoss(), "use loss=bce"),
         ("ordinal", Focal(), "use loss=ordinal"),
-        ("class", nn.NLLLoss(), "plain outputs but got NLLLoss, which takes log-probabilities; use loss=cross_entropy"),
+        ("class", nn.NLLLoss(), "raw outputs but got NLLLoss, which takes log-probabilities; use loss=cross_entropy"),
         ("multilabel", nn.BCELoss(), "which takes probabilities; use loss=bce"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 from tunesmith.config.check import source
 from tunesmith.config.check.source import Found, Module, UnreadableError
@@ -23,7 +22,7 @@ _OBJECTS = frozenset({"Tensor", "Module", "Callable", "type", "Type"})
 _VALUE_BASES = frozenset({"Enum", "StrEnum", "IntEnum", "LightningEnum", "Protocol", "TypedDict", *_SCALARS})
 
 
-def fits(value: Any, annotation: ast.expr, module: Module | None) -> bool:
+def fits(value: object, annotation: ast.expr, module: Module | None) -> bool:
     """Return whether a value has the annotated type.
 
     Args:
@@ -65,7 +64,7 @@ def describe(annotation: ast.expr, module: Module | None) -> str:
     return ast.unparse(annotation)
 
 
-def words(annotation: ast.expr, module: Module | None) -> list[Any]:
+def words(annotation: ast.expr, module: Module | None) -> list[object]:
     """Return the values that any ``Literal`` in the annotation allows."""
     annotation = _opened(annotation)
     members = _members(annotation)
@@ -77,7 +76,7 @@ def words(annotation: ast.expr, module: Module | None) -> list[Any]:
     return words(alias.node, alias.module) if alias and isinstance(alias.node, ast.expr) else []
 
 
-def suggestion(value: Any, annotation: ast.expr, module: Module | None) -> str:
+def suggestion(value: object, annotation: ast.expr, module: Module | None) -> str:
     """Return the end of an error message about a value that does not fit: the way out."""
     options = [w for w in words(annotation, module) if isinstance(w, str)]
     if isinstance(value, str) and options:
@@ -126,7 +125,7 @@ def _cost(annotation: ast.expr) -> int:
     return int(bool(name) and not known and name not in ("tuple", "Tuple"))
 
 
-def _fits_name(value: Any, annotation: ast.expr, module: Module | None) -> bool:
+def _fits_name(value: object, annotation: ast.expr, module: Module | None) -> bool:
     name = _last(annotation)
     if name in _SCALARS:
         return isinstance(value, _SCALARS[name]) and (name == "bool" or not isinstance(value, bool))
@@ -141,7 +140,7 @@ def _fits_name(value: Any, annotation: ast.expr, module: Module | None) -> bool:
     return name in _ANYTHING or not name or _fits_found(value, annotation, module)
 
 
-def _fits_found(value: Any, annotation: ast.expr, module: Module | None) -> bool:
+def _fits_found(value: object, annotation: ast.expr, module: Module | None) -> bool:
     """Return whether a value fits a name defined elsewhere: a class, or an alias of another annotation."""
     found = _alias(annotation, module)
     if found is None or isinstance(found.node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -157,7 +156,7 @@ def _is_type(node: ast.expr) -> bool:
     return isinstance(node, ast.Subscript | ast.BinOp | ast.Name | ast.Attribute)
 
 
-def _is_scalar(value: Any) -> bool:
+def _is_scalar(value: object) -> bool:
     return value is None or isinstance(value, str | int | float | bool)
 
 
@@ -171,7 +170,7 @@ def _alias(annotation: ast.expr, module: Module | None) -> Found | None:
     return found if isinstance(found, Found) and found.node is not annotation else None
 
 
-def _fits_generic(value: Any, name: str, annotation: ast.Subscript, module: Module | None) -> bool:
+def _fits_generic(value: object, name: str, annotation: ast.Subscript, module: Module | None) -> bool:
     arguments = _arguments(annotation)
     if name == "Literal":
         return any(
@@ -186,7 +185,7 @@ def _fits_generic(value: Any, name: str, annotation: ast.Subscript, module: Modu
     return _fits_name(value, annotation.value, module)
 
 
-def _fits_tuple(value: list[Any], arguments: list[ast.expr], module: Module | None) -> bool:
+def _fits_tuple(value: list[object], arguments: list[ast.expr], module: Module | None) -> bool:
     if isinstance(arguments[-1], ast.Constant) and arguments[-1].value is Ellipsis:
         return all(fits(v, arguments[0], module) for v in value)
     return len(value) == len(arguments) and all(fits(v, a, module) for v, a in zip(value, arguments, strict=True))

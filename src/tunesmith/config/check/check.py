@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
+from omegaconf import Container, DictConfig, DictKeyType, ListConfig, OmegaConf, flag_override
 from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith.compat.omegaconf import reference
@@ -131,10 +132,10 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
     return f"Expected a key that exists but got '{key}'.{nearest(key, [last[n] for n in near] or last.values())}"
 
 
-def wrong_type(path: str, value: Any, parameter: Parameter) -> str | None:
+def wrong_type(path: str, value: object, parameter: Parameter) -> str | None:
     """Return the message for a value of the wrong type; ``None`` if it fits."""
     kind, module = parameter.annotation, parameter.module
-    default_is_none = parameter.default is not None and getattr(parameter.default, "value", "") is None
+    default_is_none = isinstance(parameter.default, ast.Constant) and parameter.default.value is None
     if value is _UNKNOWN or kind is None or (value is None and default_is_none):
         return None
     if annotation.fits(value, kind, module):
@@ -171,7 +172,7 @@ class _Checker:
             if isinstance(value, str) and "://" in value:
                 self.note(key, f"Expected {key} to be a local folder but got the address '{value}': download it first.")
 
-    def node(self, parent: DictConfig | ListConfig, key: Any, path: str) -> Any:
+    def node(self, parent: Container, key: DictKeyType, path: str) -> object:
         """Check the value at a key and return it as plain data, with `OBJECT` for nodes with a ``_target_``."""
         if OmegaConf.is_missing(parent, key):
             self.note(path, f"Expected {path} to be given, but it is missing: add '{path}=…'.")
@@ -230,7 +231,7 @@ class _Checker:
         if not node.get("_partial_", False):
             self.required(node, signed, path, {*given, *by_code})
 
-    def typed(self, path: str, value: Any, parameter: Parameter) -> None:
+    def typed(self, path: str, value: object, parameter: Parameter) -> None:
         """Check the type of one value."""
         if any(v is _UNKNOWN for v in _leaves(value)):
             return
@@ -243,7 +244,7 @@ class _Checker:
         if text:
             self.note(path, text)
 
-    def fields(self, path: str, value: dict[Any, Any], signed: Signature) -> None:
+    def fields(self, path: str, value: dict[object, object], signed: Signature) -> None:
         """Check a plain node whose type is one of our dataclasses, such as `schema.Paths`."""
         for name, item in value.items():
             if not signed.accepts(str(name)):
@@ -269,12 +270,12 @@ def leaves(name: str) -> bool:
 def _declared(parameter: Parameter) -> Signature | None:
     """Return the fields of the `schema` dataclass that annotates a parameter; ``None`` if there is none."""
     kind, module = parameter.annotation, parameter.module
-    if module is None or kind is None or module.name != "tunesmith.config.schema" or not hasattr(kind, "id"):
+    if module is None or module.name != "tunesmith.config.schema" or not isinstance(kind, ast.Name):
         return None
     return signature.read(f"{module.name}.{kind.id}") if kind.id in module.names else None
 
 
-def _leaves(value: Any) -> Iterator[Any]:
+def _leaves(value: object) -> Iterator[object]:
     if isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _leaves(item)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, flag_override
@@ -57,21 +56,22 @@ def settle(
     return None
 
 
-def apply(cfg: DictConfig, override: Override, value: Any, trust: Trust | None = None) -> None:
+def apply(cfg: DictConfig, override: Override, value: object, trust: Trust | None = None) -> None:
     """Apply an override to a composed configuration as Hydra would; `settle` has noted what cannot be applied."""
     key = override.key_or_group
     parent, last = _parent(cfg, key), key.rpartition(".")[2]
     try:
         with flag_override(cfg, "struct", False):
             if override.is_delete():
-                del parent[last]
+                if isinstance(parent, DictConfig):
+                    del parent[last]
             elif override.is_add() or override.is_force_add() or _known(cfg, parent, last, trust):
                 OmegaConf.update(cfg, key, value, merge=True, force_add=True)
     except (OmegaConfBaseException, KeyError, TypeError):
         return
 
 
-def wrong_type(cfg: DictConfig, key: str, value: Any, command: str, trust: Trust | None = None) -> str | None:
+def wrong_type(cfg: DictConfig, key: str, value: object, command: str, trust: Trust | None = None) -> str | None:
     """Return the message for a value that does not fit a key; ``None`` if it fits."""
     parent = _parent(cfg, key)
     signed = _signature(parent, command if parent is cfg else None, trust)
@@ -79,29 +79,30 @@ def wrong_type(cfg: DictConfig, key: str, value: Any, command: str, trust: Trust
     return check.wrong_type(key, value, parameter) if parameter else None
 
 
-def _parent(cfg: DictConfig, key: str) -> Any:
+def _parent(cfg: DictConfig, key: str) -> DictConfig | ListConfig | None:
     path = key.rpartition(".")[0]
     if not path:
         return cfg
     try:
-        return OmegaConf.select(cfg, path)
+        found = OmegaConf.select(cfg, path)
     except OmegaConfBaseException:
         return None
+    return found if isinstance(found, DictConfig | ListConfig) else None
 
 
-def _holds(parent: Any, last: str) -> bool:
+def _holds(parent: object, last: str) -> bool:
     if isinstance(parent, ListConfig):
         return last.isdigit() and int(last) < len(parent)
     return isinstance(parent, DictConfig) and last in list(parent)
 
 
-def _known(cfg: DictConfig, parent: Any, last: str, trust: Trust | None) -> bool:
+def _known(cfg: DictConfig, parent: object, last: str, trust: Trust | None) -> bool:
     """Return whether a key can be changed without ``+``; an unknown key is one mistake, and not to be noted twice."""
     signed = _signature(parent, None, trust)
     return parent is cfg or _holds(parent, last) or (signed is not None and last in {*signed.parameters, *SPECIAL})
 
 
-def _signature(parent: Any, command: str | None, trust: Trust | None = None) -> Signature | None:
+def _signature(parent: object, command: str | None, trust: Trust | None = None) -> Signature | None:
     if command is not None:
         return check.root_signature(command)
     target = parent.get("_target_") if isinstance(parent, DictConfig) else None
@@ -113,7 +114,7 @@ def _signature(parent: Any, command: str | None, trust: Trust | None = None) -> 
         return Signature(open=True)
 
 
-def choices(cfg: DictConfig) -> dict[str, Any]:
+def choices(cfg: DictConfig) -> dict[str, object]:
     """Return the option of each group, without Hydra's own groups; groups chosen by a list are missing."""
     return {str(k): v for k, v in cfg.hydra.runtime.choices.items() if not str(k).startswith("hydra/")}
 
@@ -145,7 +146,7 @@ def _beside(cfg: DictConfig, key: str, command: str) -> list[str]:
     return [name for name in _names(_parent(cfg, f"{path}."), path) if name.count(".") == path.count(".") + 1]
 
 
-def _names(node: Any, path: str) -> Iterator[str]:
+def _names(node: object, path: str) -> Iterator[str]:
     if not isinstance(node, DictConfig) or is_leaf(node):
         return
     signed = _signature(node, None)

@@ -11,11 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -53,7 +52,7 @@ class Prepared:
     mistakes: list[Mistake] = field(default_factory=list)
     sweep: bool = False
     configs: list[DictConfig] = field(default_factory=list)
-    choices: dict[str, Any] = field(default_factory=dict)
+    choices: dict[str, object] = field(default_factory=dict)
     ignore: list[str] = field(default_factory=list)
     trust: Trust | None = None
 
@@ -116,12 +115,12 @@ def examine(ready: Prepared, command: str, dirs: Sequence[Path]) -> None:
             ready.note(*mistake)
 
 
-def values(override: Override) -> list[Any]:
+def values(override: Override) -> list[object]:
     """Return the values of an override: its single value, or the listed values of a sweep."""
     if not override.is_sweep_override():
         return [override.value()]
-    if override.is_interval_sweep():
-        return [getattr(override.value(), "start", None)]
+    if isinstance(interval := override.value(), IntervalSweep):
+        return [interval.start]
     parser = OverridesParser.create()
     swept = itertools.islice(override.sweep_string_iterator(), SWEPT_VALUES)
     return [parser.parse_overrides([f"key={text}"])[0].value() for text in swept]
@@ -205,7 +204,7 @@ def _compose(
     return bases
 
 
-def _choices(override: Override) -> list[Any]:
+def _choices(override: Override) -> list[str | None]:
     return list(override.sweep_string_iterator()) if override.is_sweep_override() else [None]
 
 

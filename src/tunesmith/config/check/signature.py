@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
 
 from tunesmith.config import gate
 from tunesmith.config.check import source
@@ -185,9 +184,8 @@ def _is_name(node: ast.expr, name: str) -> bool:
 
 def _popped(call: ast.Call, rest: str) -> str | None:
     """Return the ``x`` of ``kwargs.pop("x", …)`` or ``kwargs.get("x", …)``."""
-    is_pop = isinstance(call.func, ast.Attribute) and call.func.attr in ("pop", "get", "setdefault")
-    if is_pop and _is_name(call.func.value, rest) and call.args:  # type: ignore[attr-defined]  # a pop is a call of an attribute
-        key = call.args[0]
+    func, key = call.func, call.args[0] if call.args else None
+    if isinstance(func, ast.Attribute) and func.attr in ("pop", "get", "setdefault") and _is_name(func.value, rest):
         return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
     return None
 
@@ -197,8 +195,10 @@ def _by_import(target: str) -> Signature:
     """Import the target to read its signature: the last resort, for compiled code and names created at run time."""
     value = _imported(target)
     try:
-        signature = inspect.signature(value)
+        signature = inspect.signature(value) if callable(value) else None
     except (ValueError, TypeError):
+        signature = None
+    if signature is None:
         return Signature(open=True)
     kinds = inspect.Parameter
     parameters = {
@@ -209,9 +209,9 @@ def _by_import(target: str) -> Signature:
     return Signature(parameters, any(p.kind is kinds.VAR_KEYWORD for p in signature.parameters.values()))
 
 
-def _imported(target: str) -> Any:
+def _imported(target: str) -> object:
     parts = target.split(".")
-    value: Any = None
+    value: object = None
     for i, part in enumerate(parts):
         path = ".".join(parts[: i + 1])
         if hasattr(value, part):

@@ -67,7 +67,7 @@ class Module:
                     self.names[name] = value
             if isinstance(statement, ast.If | ast.Try):
                 self.read(statement.body, first)
-                for handler in getattr(statement, "handlers", []):
+                for handler in statement.handlers if isinstance(statement, ast.Try) else ():
                     self.read(handler.body, first=True)
                 self.read(statement.orelse, first=True)
             elif isinstance(statement, ast.With):

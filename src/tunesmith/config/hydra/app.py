@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import version
 from hydra.core.config_search_path import ConfigSearchPath
@@ -20,7 +20,7 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import Container, DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # it comes with OmegaConf, without stubs
 
@@ -90,7 +90,7 @@ class Loader(ConfigLoaderImpl):
             log.warning(line)
 
 
-def _shown(values: Any, path: str) -> str:
+def _shown(values: object, path: str) -> str:
     keys = [str(key) for key in values] if isinstance(values, DictConfig) else []
     return ", ".join(f"{path}.{key}" for key in keys) or path
 
@@ -142,7 +142,9 @@ def load(hydra: Hydra, command: str, overrides: Sequence[str]) -> DictConfig:
         )
 
 
-def run(hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[DictConfig], Any], sweep: bool) -> None:
+def run(
+    hydra: Hydra, command: str, overrides: Sequence[str], task: Callable[[DictConfig], object], sweep: bool
+) -> None:
     """Run one job or, with ``sweep``, one job per combination of swept values.
 
     Raises:
@@ -160,7 +162,7 @@ def describe_job(hydra: Hydra, command: str) -> None:
     Hydra's choices omit the groups that are chosen by a list. Its sweeper writes the whole configuration, secrets
     included, before the first job; each run folder holds all there is to know about it.
     """
-    job: Any = HydraConfig.get()
+    job = cast("DictConfig", HydraConfig.get())  # typed as the dataclass whose content it has
     (Path(job.sweep.dir) / "multirun.yaml").unlink(missing_ok=True)
     found = hydra.config_loader.compute_defaults_list(command, list(job.overrides.task), RunMode.RUN)
     listed: dict[str, list[str]] = {}
@@ -202,12 +204,12 @@ def alone(cfg: DictConfig) -> DictConfig:
     return cfg
 
 
-def _references(node: Any, mark: str) -> Iterator[tuple[Any, Any]]:
+def _references(node: DictConfig | ListConfig, mark: str) -> Iterator[tuple[Container, object]]:
     """Yield every (container, key) whose raw value contains ``mark``, outside Hydra's node."""
-    keys = [k for k in node if k != "hydra"] if OmegaConf.is_dict(node) else range(len(node))
+    keys = [k for k in node if k != "hydra"] if isinstance(node, DictConfig) else range(len(node))
     for key in keys:
         below = child(node, key)
-        if isinstance(below, Container) and not is_leaf(below):
+        if isinstance(below, DictConfig | ListConfig) and not is_leaf(below):
             yield from _references(below, mark)
         elif mark in str(raw(below)):
             yield node, key

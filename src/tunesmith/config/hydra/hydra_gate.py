@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import gate, yaml_file
 from tunesmith.config.gate import Trust
 from tunesmith.config.hydra.upstream import FileConfigSource, ImportlibResourcesConfigSource, SourcesRegistry
@@ -39,9 +39,9 @@ def require(cfg: DictConfig, trust: Trust | None = None) -> None:
             job run it.
     """
     trust = trust or gate.trust()
-    hydra: Any = OmegaConf.to_container(cfg.hydra, resolve=False)
-    built = [entry for part in ("launcher", "sweeper", "callbacks") for entry in _entries(hydra, part)]
-    logged = [entry for part in ("job_logging", "hydra_logging") for entry in _entries(hydra, part)]
+    hydra = plain(cfg.hydra)
+    built = [entry for part in ("launcher", "sweeper", "callbacks") for entry in _entries(hydra.get(part), part)]
+    logged = [entry for part in ("job_logging", "hydra_logging") for entry in _entries(hydra.get(part), part)]
     found = [
         *(text for path, key, value in built if (text := _of_built(cfg, path, key, value, trust))),
         *(
@@ -50,13 +50,13 @@ def require(cfg: DictConfig, trust: Trust | None = None) -> None:
             if not _is_harmless(key, value)
         ),
     ]
-    if (hydra.get("job") or {}).get("env_set"):
+    if (cfg.hydra.get("job") or {}).get("env_set"):
         found.append("Expected hydra.job.env_set to be left out: set the variables before the command.")
     if found:
         raise ConfigError(found)
 
 
-def _of_built(cfg: DictConfig, path: str, key: Any, value: Any, trust: Trust) -> str | None:
+def _of_built(cfg: DictConfig, path: str, key: object, value: object, trust: Trust) -> str | None:
     """Return the message for an entry that Hydra builds; ``None`` if it passes."""
     if key == "_target_" and value not in CORE and not trust.passes(str(value)):
         return f"Expected {path} {gate.refusal(str(value))}"
@@ -65,17 +65,17 @@ def _of_built(cfg: DictConfig, path: str, key: Any, value: Any, trust: Trust) ->
     return None
 
 
-def _entries(node: Any, name: Any, above: str = "hydra") -> Iterator[tuple[str, Any, Any]]:
+def _entries(value: object, name: object, above: str = "hydra") -> Iterator[tuple[str, object, object]]:
     """Yield every (path, key, value) at or below a key of plain data whose value is not a container."""
-    value, path = node[name] if isinstance(node, list) else node.get(name), f"{above}.{name}"
+    path = f"{above}.{name}"
     if isinstance(value, dict | list) and name not in ("_target_", "()", "class"):
-        for key in value if isinstance(value, dict) else range(len(value)):
-            yield from _entries(value, key, path)
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _entries(item, key, path)
     else:
         yield path, name, value
 
 
-def _stays_plain(cfg: DictConfig, path: str, value: Any) -> bool:
+def _stays_plain(cfg: DictConfig, path: str, value: object) -> bool:
     """Return whether a value refers to no whole node, and contains no interpolation once resolved."""
     if not isinstance(value, str) or "${" not in value:
         return True
@@ -83,7 +83,7 @@ def _stays_plain(cfg: DictConfig, path: str, value: Any) -> bool:
     return not OmegaConf.is_config(resolved) and "${" not in str(resolved)
 
 
-def _is_harmless(key: Any, value: Any) -> bool:
+def _is_harmless(key: object, value: object) -> bool:
     if key in ("()", "class"):
         return value in HANDLERS and key == "class"
     if not isinstance(value, str) or value in STREAMS:

@@ -118,6 +118,11 @@ class TextData(TableData, ABC):
         self.preprocess = replace(own, max_length=min(self.max_length or most, most))
         self.tokenizer = Tokenizer(self.preprocess)
 
+    @property
+    def vocabulary(self) -> Tokenizer:
+        """See `TableData.vocabulary`."""
+        return self.tokenizer
+
     def keep_tokens(self, keep: Keep | None) -> None:
         """See `TableData.keep_tokens`."""
         self.tokenizer.keep = keep

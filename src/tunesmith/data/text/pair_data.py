@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from tunesmith.contract.preprocess import Preprocess
@@ -70,11 +69,8 @@ class PairData(TextData, ABC):
                 f"{self.tokenizer.most} tokens and are cut, first {self.table.names[self.tokenizer.cut[0]]} "
                 "(data.max_target_length)."
             )
-        return Encoded(tokens, [self.tokenizer.written(pair) for pair in tokens], cut)
-
-    def inputs(self, rows: Sequence[int], device: torch.device) -> Any:
-        """`Inputs` of rows of the table, without what the cache may keep of them."""
-        return self.prepare([self._tokens[row] for row in rows], device)
+        meta = {"tokens": tokens, "text": targets}
+        return Encoded(tokens, [self.tokenizer.written(pair) for pair in tokens], cut, meta)
 
 
 class PairTokenizer(Tokenizer):

@@ -233,6 +233,15 @@ class Tokenizer:
         return found
 
     @property
+    def begin(self) -> Mapping[str, int]:
+        """First generated token, under the library's names for it; empty for the model's own."""
+        return {}
+
+    def __deepcopy__(self, memo: object) -> Tokenizer:
+        """Share it among copies of a task."""
+        return self
+
+    @property
     def special(self) -> list[int]:
         """Tokens that are no words of texts."""
         return sorted(set(self._own.all_special_ids))

@@ -1,4 +1,4 @@
-"""The one place where objects meet: configuration in, data, task and trainer out, ready to fit."""
+"""Assemble a run: build data, task and trainer from a configuration."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from tunesmith.cache.callback import ActivationCache
 from tunesmith.config.build import accepts, build, build_accepted, target
+from tunesmith.contract import protocols as contract
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
@@ -35,6 +36,7 @@ from tunesmith.run.callback.non_finite import Finite
 from tunesmith.run.callback.phase import PhaseChange
 from tunesmith.run.callback.self_check import SelfCheck
 from tunesmith.run.logger.metrics_logger import MetricsLog
+from tunesmith.run.record.schema import Record
 from tunesmith.run.resume.checkpoint import CheckpointIO
 from tunesmith.run.resume.last_checkpoint import LastCheckpoint
 from tunesmith.run.session import Session
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watch:
-    """The callbacks that every run has and that are asked when training is over."""
+    """The callbacks of every run that are read after training."""
 
     phases: PhaseChange = field(default_factory=PhaseChange)
     throughput: Throughput = field(default_factory=Throughput)
@@ -58,21 +60,21 @@ class Watch:
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a run is made of.
+    """The parts of a run.
 
     Attributes:
-        plan: What the run is to be, with everything that was settled on the way.
-        data: The data module, set up.
+        plan: Plan with everything that was settled during assembly.
+        data: Data module after `setup`.
         task: The task.
         trainer: The trainer.
-        throughput: Counts samples per second.
-        collect: Keeps what test steps give.
-        self_check: Says whether frozen was frozen.
-        phases: Goes from phase to phase.
-        data_seconds: Seconds that reading the data took.
-        gradients: Relative gradient of each stage, where the policy chose by them.
-        start: What trainable weights of the backbone are before any training, where the way back is to be tried.
-        micro_batches: How a batch passes through the model, where that was asked for.
+        throughput: Measures samples per second.
+        collect: Collects what test steps return.
+        self_check: Checks that frozen weights keep their bits.
+        phases: Changes phases.
+        data_seconds: Seconds spent on reading the data.
+        gradients: Relative gradient of each stage, if the policy chose by them; else empty.
+        start: Initial values of the backbone's trainable weights for ``test=wise_ft``; else empty.
+        micro_batches: How batches are divided; ``None`` if they are not.
     """
 
     plan: Plan
@@ -90,22 +92,21 @@ class Parts:
 
 
 def assemble(
-    cfg: DictConfig, folder: Path, record: Mapping[str, Any], init: Init | None = None, session: Session | None = None
+    cfg: DictConfig, folder: Path, record: Record, init: Init | None = None, session: Session | None = None
 ) -> Parts:
     """Build everything for a training run.
 
-    Without a validation split there is nothing to monitor: the plan's ``task.monitor`` becomes null, and the last
-    weights count as the best.
+    Without a validation split the plan's ``task.monitor`` becomes null, and the last weights count as the best.
 
     Args:
-        cfg: The configuration, which is left as it is.
-        folder: The run folder.
-        record: What run.json holds.
-        init: Weights of another run to begin with; the backbone gets them before adapters, the head if it can.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        cfg: Configuration; it is not modified.
+        folder: Run folder.
+        record: Content of run.json.
+        init: Weights of another run to start from; loaded into the backbone before adapters, and into a matching head.
+        session: The command's session; ``None`` to read it from the environment.
 
     Raises:
-        ConfigError: Parts do not go together.
+        ConfigError: The parts are incompatible.
     """
     session = session or Session.read()
     plan, watch = Plan.of(cfg, session.trust), Watch()
@@ -124,41 +125,41 @@ def assemble(
         plan = plan.without_monitor()
     task = assemble_task(plan.model, backbone, data.spec)
     task.base = base
-    data.count_by(task.counts)
+    introduce(task, data)
     if init:
-        init.put_head(task.head, data.spec)
+        init.put_head(task.get_submodule("head"), data.spec)
     plan = fitted.settled(plan, task.head)
     trainer = assemble_trainer(plan, watch, folder, record, cache, session)
     raise_together(compatibility.of_run(plan, task, data, trainer))
-    compatibility.warn_of_random_lm_head(task.head)
+    compatibility.warn_of_random_lm_head(task.get_submodule("head"))
     compatibility.warn_of_two_corrections(plan)
     cut = micro_batch.settle(plan, task, data, trainer, record)
     raise_together(compatibility.last_batch(task, data, trainer))
     plan, gradients = gradient_probe.settled(plan, task, data)
     if gradients:
-        task.table = lay_out(plan.model, backbone, task.head)
+        task.table = lay_out(plan.model, backbone, task.get_submodule("head"))
     warn_of_short_run(task.table, trainer)
-    # Lightning (2.6) does so when averages have been set up in float32, and a checkpoint's doubles rounded to it.
+    # Lightning (2.6) converts only after averages were set up in float32, which would round a checkpoint's doubles.
     trainer.strategy.precision_plugin.convert_module(task)
     watched = (watch.throughput, watch.collect, watch.self_check, watch.phases)
     return Parts(plan, data, task, trainer, *watched, data_seconds, gradients, _start(plan, task), cut)
 
 
 def assemble_data(
-    node: DictConfig | Mapping[str, Any],
+    node: DictConfig | Mapping[str, object],
     preprocess: Preprocess,
     stage: str = "fit",
     keep: Keep | None = None,
     session: Session | None = None,
 ) -> TableData:
-    """Build a data module and read the data, so that its `DataSpec` is there; what only training needs, for ``fit``.
+    """Build a data module and read the data, so that its `DataSpec` is known.
 
     Args:
-        node: The data's part of the configuration.
-        preprocess: As the backbone wants its inputs.
-        stage: As Lightning calls it.
-        keep: Keeps the tokens of texts.
-        session: What the command has of its own.
+        node: The configuration's ``data``.
+        preprocess: The backbone's input format.
+        stage: Lightning's stage; ``fit`` also reads what only training needs.
+        keep: Caches the tokens of texts.
+        session: The command's session; ``None`` to read it from the environment.
     """
     session = session or Session.read()
     data: TableData = build(node, session.trust)
@@ -170,11 +171,17 @@ def assemble_data(
     return data
 
 
+def introduce(task: contract.Task, data: contract.DataModule) -> None:
+    """Give a task and a data module what they need of each other; neither sees the other."""
+    task.vocabulary = data.vocabulary
+    data.count_by(task.counts)
+
+
 def assemble_task(model: Model, backbone: Backbone, spec: DataSpec) -> Task:
-    """Build the task around a backbone: head sized from backbone and data, table from policy and rates.
+    """Build the task around a backbone, with a head sized from backbone and data, and a table of policy and rates.
 
     Raises:
-        ConfigError: The data are not for such a task, or the monitored metric is none of its metrics.
+        ConfigError: The data do not suit the task, or the monitored metric is not one of its metrics.
     """
     policy = model.build_policy()
     policy.adapt(backbone)
@@ -200,21 +207,16 @@ def assemble_task(model: Model, backbone: Backbone, spec: DataSpec) -> Task:
     return task
 
 
-def names_of(spec: DataSpec) -> dict[str, Any]:
-    """What a metric may ask of the classes, labels or values: their number, by each name that it has, and names."""
+def names_of(spec: DataSpec) -> dict[str, int | tuple[str, ...]]:
+    """Return the arguments that a metric may take: number of classes, labels or values, and their names."""
     number = len(spec.class_names)
-    return {
-        "num_classes": number,
-        "num_labels": number,
-        "num_outputs": number,
-        "class_names": spec.class_names,
-    }
+    return {"num_classes": number, "num_labels": number, "num_outputs": number, "class_names": spec.class_names}
 
 
 def build_head(model: Model, backbone: Backbone, spec: DataSpec) -> nn.Module:
-    """Build the head; it gets what its signature names."""
+    """Build the head with those arguments that its signature names."""
     outputs = target(model.task, model.trust).num_outputs(spec)
-    found: dict[str, Callable[[], Any]] = {  # by a forward pass, or from files: only where it is asked for
+    found: dict[str, Callable[[], object]] = {  # costly: a forward pass, or reading files
         "stage_dims": backbone.stage_dims,
         "map_info": backbone.map_info,
         "lm_head": backbone.lm_head,
@@ -226,23 +228,18 @@ def build_head(model: Model, backbone: Backbone, spec: DataSpec) -> nn.Module:
 
 
 def lay_out(model: Model, backbone: Backbone, head: nn.Module) -> ParameterTable:
-    """Lay policy and rates over the parameters of backbone and head."""
+    """Make the parameter table from policy and rates."""
     policy, rates = model.build_policy(), build(model.rates, model.trust)
     return make_table(backbone, head, policy, rates, weight_decay(model.optimizer, model.trust))
 
 
 def assemble_trainer(
-    plan: Plan,
-    watch: Watch,
-    folder: Path,
-    record: Mapping[str, Any],
-    cache: ActivationCache | None,
-    session: Session,
+    plan: Plan, watch: Watch, folder: Path, record: Record, cache: ActivationCache | None, session: Session
 ) -> Trainer:
-    """Build the trainer with the configured callbacks and loggers, and those that every run has.
+    """Build the trainer with the configured callbacks and loggers, and those of every run.
 
     Raises:
-        ConfigError: Lightning refuses its options.
+        ConfigError: Lightning rejects its options.
     """
     trust, own = session.trust, {"stop": session.stop, "console": session.console}
     callbacks: list[Callback] = [
@@ -253,14 +250,14 @@ def assemble_trainer(
         *([cache] if cache else []),
         *(build_accepted(node, trust, **own) for node in plan.callbacks.values()),
     ]
-    callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # see there
+    callbacks.sort(key=lambda callback: not isinstance(callback, LastCheckpoint))  # it must come first
     if not any(isinstance(callback, Finite) for callback in callbacks):
         callbacks.append(Finite())
     loggers: list[Logger] = [MetricsLog(folder)]
     loggers += [build_accepted(node, trust, folder=folder, record=record) for node in plan.loggers.values()]
     given = {"callbacks": callbacks, "logger": loggers, "default_root_dir": str(folder)}
     plugins = [CheckpointIO(session.stop)]
-    # Lightning would add a bar and checkpoints of its own where there are none of ours.
+    # Lightning would add its own progress bar and checkpoints.
     flags = {
         flag: False
         for flag, kind in (("enable_progress_bar", RichProgressBar), ("enable_checkpointing", ModelCheckpoint))
@@ -274,7 +271,7 @@ def assemble_trainer(
 
 
 def _start(plan: Plan, task: Task) -> dict[str, Tensor]:
-    """Copy what training is about to change in the backbone, where the way back to it is to be tried; no adapters."""
+    """Copy the backbone weights that training changes, for ``test=wise_ft``; none with adapters."""
     if plan.test != "wise_ft" or plan.model.build_policy().adapts:
         return {}
     frozen = set(frozen_names(task, [phase.trainable for phase in task.table.phases]))

@@ -1,8 +1,7 @@
-"""Parts of a run that are each right by themselves but do not go together.
+"""Check that the parts of a run are compatible.
 
-Each check is a function that gives sentences. They are asked at four points, at each of which all sentences are shown
-together: `of_plan` before anything is built, `of_backbone` before data are read, `of_data` before a head is made, and
-`of_run` before anything trains.
+Each check yields messages. They run at four points, each of which reports all its messages together: `of_plan` before
+anything is built, `of_backbone` before data are read, `of_data` before the head is built, and `of_run` before training.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ from tunesmith.task.optimization.sharded import Sharded
 log = logging.getLogger(__name__)
 
 PRECISIONS = ("32-true", "64-true", "bf16-mixed")
-"""Those in which shards are known to give the weights that DDP gives."""
+"""Precisions in which shards were shown to give the same weights as DDP."""
 
 ELEMENTWISE = ("torch.optim.SGD", "torch.optim.Adam", "torch.optim.AdamW")
-"""Optimizers of which that is known: they treat every element for itself."""
+"""Optimizers for which that was shown: they treat every element separately."""
 
 _WHOLE = (WeightAveraging, StochasticWeightAveraging, L2SP, RateFinder)
-"""Callbacks that take weights to be whole."""
+"""Callbacks that need whole weights."""
 
 
 # ── the four points ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def of_plan(plan: Plan) -> Iterator[str]:
-    """Say what the configuration alone shows, before anything is built."""
+    """Check the configuration alone, before anything is built."""
     strategy = plan.trainer.get("strategy")
     if isinstance(strategy, str):
         yield from strategy_mistakes(strategy)
@@ -57,17 +56,17 @@ def of_plan(plan: Plan) -> Iterator[str]:
 
 
 def of_backbone(model: Model, backbone: Backbone) -> Iterator[str]:
-    """Say where a backbone reads otherwise than the task wants, before any data are read."""
+    """Check that the backbone has the attention that the task needs, before data are read."""
     attention = model.task.get("attention") or target(model.task, model.trust).attention
     if attention:
         yield from attention_mistakes(backbone, attention)
 
 
 def of_data(model: Model, spec: DataSpec) -> Iterator[str]:
-    """Say where data are not for the task, its metrics or its schedules, before a head is made for them."""
+    """Check that the data suit the task, its metrics and its schedules, before the head is built."""
     unfit = list(target(model.task, model.trust).target_mistakes(spec))
     yield from unfit
-    for name, node in () if unfit else metric_nodes(model, spec).items():  # they would be of another target
+    for name, node in () if unfit else metric_nodes(model, spec).items():  # else they belong to another target
         if not spec.class_names and accepts(node, "num_classes", model.trust):
             yield f"Expected no metric of classes where there are none but got task.metrics.{name}; leave it out."
     plateaus = [node for node in model.schedules if str(node.get("_target_", "")).endswith("ReduceLROnPlateau")]
@@ -76,7 +75,7 @@ def of_data(model: Model, spec: DataSpec) -> Iterator[str]:
 
 
 def of_run(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
-    """Say what only shows once everything is built, before anything trains."""
+    """Check the built parts before training."""
     yield from validation(plan, task, data, trainer)
     yield from agreement(task)
     yield from joint(task)
@@ -93,13 +92,13 @@ def of_run(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterato
 
 
 def metric_nodes(model: Model, spec: DataSpec) -> dict[str, Mapping[str, object]]:
-    """The nodes of the task's metrics, by name; the k best of k classes always hold the right one, and are left out."""
+    """Return the nodes of the task's metrics by name, without top-k metrics of k or fewer classes."""
     metrics = model.task["metrics"]
     return {n: m for n, m in metrics.items() if (m.get("top_k") or 1) < max(2, len(spec.class_names))}
 
 
 def monitored(model: Model, metrics: Mapping[str, Metric]) -> Iterator[str]:
-    """Say where the monitored metric is none of the task's, or is better the other way round."""
+    """Check that the monitored metric is one of the task's, and its mode."""
     if model.monitor is None:
         return
     valid = {"val/loss": False} | {f"val/{name}": metric.higher_is_better for name, metric in metrics.items()}
@@ -112,7 +111,7 @@ def monitored(model: Model, metrics: Mapping[str, Metric]) -> Iterator[str]:
 
 
 def unlabelled(plan: Plan) -> Iterator[str]:
-    """Say so where nothing learns from texts without labels, or a joint objective has none."""
+    """Check that texts without labels are given exactly if a task learns from them."""
     weight, given = plan.model.task.get("lm_loss_weight"), plan.data.get("unlabelled") is not None
     if weight and not given:
         yield (
@@ -132,7 +131,7 @@ def unlabelled(plan: Plan) -> Iterator[str]:
 
 
 def joint(task: Task) -> Iterator[str]:
-    """Say so where texts without labels have nothing to teach, since the backbone is frozen."""
+    """Check that the backbone trains if texts without labels are to teach it."""
     if task.lm_loss_weight and not _trains_backbone(task):
         yield (
             f"Expected a policy that trains the backbone for task.lm_loss_weight={task.lm_loss_weight}, since texts "
@@ -142,8 +141,8 @@ def joint(task: Task) -> Iterator[str]:
 
 
 def agreement(task: Task) -> Iterator[str]:
-    """Say so where two passes that are to agree do not differ, since nothing that trains drops anything out."""
-    trained = [task.head, *([task.backbone] if _trains_backbone(task) else [])]
+    """Check that R-Drop's two passes differ: some trained part must have dropout."""
+    trained = [task.get_submodule(n) for n in ("head", *(["backbone"] if _trains_backbone(task) else []))]
     if task.r_drop and not any(drops(module) for part in trained for module in part.modules()):
         yield (
             f"Expected something with dropout that trains for task.r_drop={task.r_drop}, since passes differ by it, "
@@ -152,7 +151,7 @@ def agreement(task: Task) -> Iterator[str]:
 
 
 def validation(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
-    """Name what needs a validation split, or weights that were kept as best, where there are none."""
+    """Check that there is a validation split, or a best checkpoint, for what needs one."""
     if task.calibrates and "val" not in data.counts():
         yield "Expected a validation split to fit task.temperature and task.threshold on but got none."
     if task.monitor is None and any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks):
@@ -164,7 +163,7 @@ def validation(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Ite
 
 
 def endless(trainer: Trainer) -> Iterator[str]:
-    """Say so where nobody knows the number of steps of a run."""
+    """Check that the number of steps is bounded."""
     if trainer.max_epochs in (None, -1) and trainer.max_steps == -1:
         yield (
             "Expected trainer.max_epochs or trainer.max_steps to say when training ends, since the schedule is laid "
@@ -173,11 +172,11 @@ def endless(trainer: Trainer) -> Iterator[str]:
 
 
 def last_batch(task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
-    """Say so where a training batch would hold one sample and the head normalises over the batch.
+    """Check that no training batch has a single sample if the head normalises over the batch.
 
-    A BatchNorm of the backbone sees a map, which is many values per channel even of one image.
+    BatchNorm in the backbone sees maps, with many values per channel even for one image.
     """
-    if not any(isinstance(module, nn.BatchNorm1d) for module in task.head.modules()):
+    if not any(isinstance(module, nn.BatchNorm1d) for module in task.get_submodule("head").modules()):
         return
     own = -(-len(data.indices["train"]) // trainer.world_size)  # as `EpochSampler` deals them
     whole, rest = divmod(own, data.batch_size)
@@ -193,7 +192,7 @@ def last_batch(task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
 
 
 def shards(plan: Plan, task: Task, trainer: Trainer) -> Iterator[str]:
-    """Name what nobody has shown to give the same weights in shards that DDP gives."""
+    """Check that only parts are sharded for which the same weights as with DDP were shown."""
     unknown = list(_unknown_in_shards(plan, task, trainer)) if isinstance(trainer.strategy, Sharded) else []
     if unknown:
         yield (
@@ -213,7 +212,7 @@ def _unknown_in_shards(plan: Plan, task: Task, trainer: Trainer) -> Iterator[str
         "two passes in a step (task.r_drop)": bool(task.r_drop),
         "a model whose blocks use weights of each other, such as T5": not task.backbone.apart,
         "a language model's own head, whose weights may be those of the embeddings": any(
-            isinstance(module, LanguageModel) for module in task.head.modules()
+            isinstance(module, LanguageModel) for module in task.get_submodule("head").modules()
         ),
         "task.compile=true": bool(plan.model.task.get("compile")),
         "trainer.sync_batchnorm=true": bool(plan.trainer.get("sync_batchnorm")),
@@ -221,7 +220,7 @@ def _unknown_in_shards(plan: Plan, task: Task, trainer: Trainer) -> Iterator[str
     yield from (what for what, there in kinds.items() if there)
     if trainer.precision not in PRECISIONS:
         yield f"trainer.precision={trainer.precision}"
-    # Which has no rows to deal out, torch says.
+    # torch cannot shard a tensor without rows.
     yield from (f"the single number {name}" for name, parameter in task.named_parameters() if not parameter.ndim)
 
 
@@ -233,20 +232,20 @@ def _trains_backbone(task: Task) -> bool:
 
 
 def warn_of_random_lm_head(head: nn.Module) -> None:
-    """Say which weights of a language model's own head neither its files nor another run gave."""
+    """Warn of weights of a language model's own head that are initialised at random."""
     for words in head.modules():
         if isinstance(words, LMHead) and words.random:
             log.warning(
                 f"The model comes without {len(words.random)} of the {len(words.state_dict())} tensors of its "
-                f"language-model head, first {words.random[0]}: they begin random."
+                f"language-model head, first {words.random[0]}: they are initialised at random."
             )
 
 
 def warn_of_two_corrections(plan: Plan) -> None:
-    """Say that rare classes are made up for twice, by the sampler and by the loss."""
+    """Warn of two corrections for rare classes, by the sampler and by the loss."""
     if plan.data.get("sampler") != "balanced":
         return
-    loss = plan.model.loss  # weights that are given, one per class, may be meant so
+    loss = plan.model.loss  # explicit weights per class may be deliberate
     option = "class_weight" if loss.get("class_weight") == "auto" else "logit_adjustment"
     if loss.get(option):
         log.warning(

@@ -8,22 +8,23 @@ from typing import Any
 from tunesmith.data.spec import members
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.assembly.table import phases_in_record
+from tunesmith.run.record.schema import Record
 
 
-def describe(parts: Parts) -> dict[str, Any]:
-    """Say what run.json holds of data, weights, policy and the metric that chooses the best epoch."""
-    data, table, weights = parts.data, parts.task.table, parts.task.backbone.weights
-    spec = asdict(data.spec) | {"class_names": list(data.spec.class_names)}
-    return {
+def describe(parts: Parts) -> Record:
+    """Return the sections of run.json on data, weights, micro-batches, policy and the monitored metric."""
+    data, table = parts.data, parts.task.table
+    about: Any = {
         "monitor": {"metric": parts.task.monitor, "mode": parts.task.mode},
         "data": {
-            **spec,
+            **asdict(data.spec),
+            "class_names": list(data.spec.class_names),
             "preprocess": asdict(data.preprocess),
             "splits": data.counts(),
             "members": members(data.table, data.indices),
             "bad_files": data.bad_files,
         },
-        "weights": asdict(weights),
+        "weights": asdict(parts.task.backbone.weights),
         **({"batch": asdict(parts.micro_batches)} if parts.micro_batches else {}),
         "policy": {
             **({"gradients": parts.gradients} if parts.gradients else {}),
@@ -32,3 +33,5 @@ def describe(parts: Parts) -> dict[str, Any]:
             "stages": [s.name for s in parts.task.backbone.stages],
         },
     }
+    record: Record = about
+    return record

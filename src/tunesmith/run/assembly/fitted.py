@@ -1,4 +1,4 @@
-"""What a run whose head is fitted, and not trained, needs to be otherwise."""
+"""Adapt a run to a head that is fitted rather than trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ONE_EPOCH = {
     "check_val_every_n_epoch": 1,
     "gradient_clip_val": None,
 }
-"""The trainer of a head that is fitted: it sees every sample once, is validated when fitted, and has no gradients."""
+"""Trainer options for a fitted head: one epoch, validation at its end, no gradients."""
 
 
 UNHEARD = {
@@ -29,20 +29,19 @@ UNHEARD = {
     "gamma": "loss.gamma=0",
     "pos_weight": "loss.pos_weight=null",
 }
-"""Attributes of losses that no fitted head can take into account, and how to do without."""
+"""Attributes of losses that a fitted head cannot take into account, and the option to switch each off."""
 
 
 def settled(plan: Plan, head: object) -> Plan:
-    """Give the plan of a run that is one whole epoch long, whatever the configuration says, if its head is fitted."""
+    """Return the plan, limited to one full epoch if the head is fitted."""
     return plan.with_trainer(**ONE_EPOCH) if isinstance(head, FittedHead) else plan
 
 
 def mistakes(task: Task, trainer: Trainer) -> Iterator[str]:
-    """Say what a head that is fitted, if the task has one, cannot be combined with.
+    """Check what a fitted head, if the task has one, is combined with.
 
-    That is a policy that trains the backbone, or never the head; averaged weights; several processes; and options of
-    the loss that the fit, which is to the head's own loss, cannot follow: only weights of classes count in it, as
-    weights of their samples.
+    It excludes a policy that trains the backbone, or never the head; averaged weights; several processes; and options
+    of the loss other than class weights, since the head is fitted with its own loss.
     """
     if not isinstance(task.head, FittedHead):
         return

@@ -1,4 +1,4 @@
-"""A look at the gradients before training, for policies that choose by them."""
+"""Measure gradients before training, for policies that choose stages by them."""
 
 from __future__ import annotations
 
@@ -16,24 +16,19 @@ from tunesmith.task.base import Task
 
 
 def mistakes(policy: Policy, world_size: int) -> Iterator[str]:
-    """Say so where several processes would have to come to one choice."""
+    """Check that a single process chooses the stages."""
     if isinstance(policy, GradientPolicy) and policy.undecided and world_size > 1:
         yield (
             "Expected policy.chosen on several devices, since each would choose for itself, but got null; a run on one "
-            "device says in its config.yaml what it chose."
+            "device records its choice in config.yaml."
         )
 
 
 def settled(plan: Plan, task: Task, data: TableData) -> tuple[Plan, dict[str, float]]:
-    """Let a policy choose its stages, where it has not.
-
-    Args:
-        plan: Says the policy; only a `GradientPolicy` chooses.
-        task: With everything trainable.
-        data: Gives the batch.
+    """Let an undecided `GradientPolicy` choose its stages.
 
     Returns:
-        The plan with the choice in it, and the relative gradient of each stage; none where nothing was to be chosen.
+        The plan with the choice, and the relative gradient of each stage; empty if there was nothing to choose.
     """
     policy = plan.model.build_policy()
     if not isinstance(policy, GradientPolicy) or not policy.undecided:
@@ -43,15 +38,9 @@ def settled(plan: Plan, task: Task, data: TableData) -> tuple[Plan, dict[str, fl
 
 
 def relative_gradients(task: Task, data: TableData) -> dict[str, float]:
-    """Norm of the gradient over norm of the weights, by stage of the backbone, on the first batch of training.
+    """Return gradient norm over weight norm, by stage of the backbone, on the first training batch.
 
-    The gradient is that of the labels' loss, also where texts without labels are learnt beside them.
-
-    In eval mode and with the random streams put back, so that the task and the run are as if nobody had looked.
-
-    Args:
-        task: With its parameter table; it is left in training mode.
-        data: The data module.
+    The gradient is that of the labels' loss, without other terms, in eval mode. Random states are restored.
     """
     with torch.random.fork_rng(devices=[]):
         batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)

@@ -1,11 +1,10 @@
-"""Begin a new run with the weights of another one: its backbone, and its head where it says the same things."""
+"""Start a run from the weights of another: its backbone, and its head if the outputs mean the same."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +21,14 @@ _BACKBONE, _HEAD = "backbone.net.", "head."
 
 @dataclass
 class Init:
-    """The weights of another run, and what became of them.
+    """The weights of another run, and which of them were used.
 
     Args:
-        source: As the user named it.
-        weights: What these weights are called in that run.
-        spec: What its data were.
+        source: Run folder or checkpoint as the user named it.
+        weights: Name of these weights in that run.
+        spec: Spec of that run's data.
         state: All its tensors, adapters merged.
-        strict: Refuse a backbone that is not wholly that of the other run.
+        strict: Whether every tensor of the backbones must match.
     """
 
     source: str
@@ -44,13 +43,10 @@ class Init:
         self.left: list[str] = []
 
     def put_backbone(self, net: nn.Module) -> None:
-        """Give a network the weights of the other run's.
-
-        Args:
-            net: As its own weights' source left it, before adapters are put in.
+        """Load the other run's backbone weights into a network.
 
         Raises:
-            WeightsError: They are of another network, and that was not said to be meant; or nothing of them fits.
+            WeightsError: The tensors differ and ``strict`` is true, or none of them fits.
         """
         own, theirs = net.state_dict(), _part(self.state, _BACKBONE)
         fits = {n: t for n, t in theirs.items() if n in own and t.shape == own[n].shape}
@@ -61,7 +57,7 @@ class Init:
         }
         said = [f"{len(names)} {kind} ({', '.join(names[:3])})" for kind, names in kinds.items() if names]
         if said and (self.strict or not fits):
-            way = "init_strict=false to begin with what fits" if fits else "another run"
+            way = "init_strict=false to load what fits" if fits else "another run"
             raise WeightsError(
                 f"Expected the backbone of {self.source} to be that of this run but got {', '.join(said)}: choose the "
                 f"backbone that it was trained with, or {way}."
@@ -70,33 +66,29 @@ class Init:
         self.matched, self.left = len(fits), [name for names in kinds.values() for name in names]
 
     def put_head(self, head: nn.Module, spec: DataSpec) -> None:
-        """Give a head the weights of the other run's, if it has the same tensors and its outputs mean the same.
+        """Load the other run's head if its tensors match and its outputs mean the same.
 
-        A language model's own head, whose outputs are words whatever the classes are, gets them in any case.
-
-        Args:
-            head: The new run's.
-            spec: What its data are.
+        A language model's own head, whose outputs are tokens whatever the classes are, is loaded in any case.
         """
         own, theirs = head.state_dict(), _part(self.state, _HEAD)
         if (spec.target, spec.class_names) != (self.spec.target, self.spec.class_names):
-            self.head = "begins anew, since the classes are others"
+            self.head = "starts from scratch, since the classes differ"
         elif {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in theirs.items()}:
-            self.head = "begins anew, since it is another"
+            self.head = "starts from scratch, since its tensors differ"
         else:
             head.load_state_dict(theirs)
             _settled(head)
-            self.head = "is that of the run too"
+            self.head = "was loaded too"
             return
         lm_head, their_lm_head = _lm_head(own), _lm_head(theirs)
         if lm_head and {part: t.shape for part, t in lm_head.items()} == {p: t.shape for p, t in their_lm_head.items()}:
             for part, tensor in lm_head.items():
                 tensor.copy_(their_lm_head[part])
             _settled(head)
-            self.head += ", but for the language model's own, which is that of the run"
+            self.head += ", except for the language model's own, which was loaded"
 
-    def record(self) -> dict[str, Any]:
-        """What run.json says of it."""
+    def record(self) -> dict[str, object]:
+        """Return the section ``init`` of run.json."""
         return {
             "source": self.source,
             "weights": self.weights,
@@ -107,10 +99,10 @@ class Init:
         }
 
     def sentences(self) -> Iterator[str]:
-        """What the user should know."""
+        """Yield the sentences for the user."""
         left = f" and {len(self.left)} did not, first {self.left[0]}" if self.left else ""
         yield (
-            f"Began with the {self.weights} weights of {self.source}: {self.matched} tensors of the backbone "
+            f"Loaded the {self.weights} weights of {self.source}: {self.matched} tensors of the backbone "
             f"matched{left}; the head {self.head}."
         )
 
@@ -119,8 +111,8 @@ def find(source: str | None, strict: bool, trust: Trust | None = None) -> Init |
     """Load the weights that ``init_from`` names.
 
     Args:
-        source: A run folder, for the weights that the run tested, or a checkpoint in one; ``None`` for none.
-        strict: Refuse a backbone that is not wholly that of the other run.
+        source: Run folder, for its tested weights, or a checkpoint in one; ``None`` for none.
+        strict: Whether every tensor of the backbones must match.
         trust: What the command may import.
 
     Raises:
@@ -147,7 +139,7 @@ def _settled(head: nn.Module) -> None:
 
 
 def _lm_head(head: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What a head holds of the one that a language model was pretrained with, alone or beside another."""
+    """Return the tensors of a language model's own head, alone or within another head."""
     return {name.partition("lm_head.")[2]: tensor for name, tensor in head.items() if "lm_head." in name}
 
 

@@ -1,25 +1,24 @@
-"""Memory that ran out, told in a sentence; and how to tell beforehand."""
+"""Explain that memory ran out, and forecast whether a trial will fit."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from tunesmith.errors import RunError
 from tunesmith.run.assembly import allocator
+from tunesmith.run.record.schema import Record
 
 WORDS = "DefaultCPUAllocator: ", "could not create a primitive", "std::bad_alloc", "MPS backend out of memory"
-"""What torch and oneDNN say where there is no memory; on CUDA devices torch has an error of its own."""
+"""Messages of torch and oneDNN without memory; for CUDA devices torch has its own exception."""
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether an error says that there is no more memory."""
+    """Return whether an error means that memory ran out."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in WORDS)
@@ -27,7 +26,7 @@ def ran_out(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def limited(device: torch.device, share: float) -> Iterator[None]:
-    """Let allocations on a CUDA device fail beyond a share of its memory, during the block; elsewhere do nothing."""
+    """Limit allocations on a CUDA device to a share of its memory during the block; elsewhere do nothing."""
     if device.type != "cuda":
         yield
         return
@@ -39,14 +38,14 @@ def limited(device: torch.device, share: float) -> Iterator[None]:
 
 
 class Forecast:
-    """What trials of rising size take of a CPU's memory, and so whether there is room for the next.
+    """Forecasts from trials of rising size whether a CPU's memory suffices for the next.
 
-    A CPU's memory must not be tried out: Linux promises more than there is and kills the process that uses it, and
-    where a limit makes allocations fail, oneDNN may crash (seen with torch 2.15). What a trial takes is a constant and
-    so much a sample; it is read off the process's largest resident size, on Linux.
+    A CPU's memory must not be exhausted: Linux overcommits and kills the process, and if a limit makes allocations
+    fail, oneDNN may crash (seen with torch 2.15). A trial takes a constant plus an amount per sample, measured on Linux
+    as the process's peak resident size.
 
     Args:
-        room: Bytes that a trial may take.
+        room: Bytes available to a trial.
     """
 
     def __init__(self, room: float) -> None:
@@ -54,7 +53,7 @@ class Forecast:
         self._taken: dict[int, int] = {}
 
     def allows(self, size: int) -> bool:
-        """Whether a trial of a size, larger than those before, can be expected to have room."""
+        """Return whether a trial that is larger than all before is expected to fit."""
         if not self._taken:
             return True
         last = max(self._taken)
@@ -63,15 +62,13 @@ class Forecast:
         return self._taken[last] + max(0.0, slope) * (size - last) <= self.room
 
     def run(self, size: int, trial: Callable[[], int]) -> None:
-        """Run a trial and note what it takes, above what the process has now.
+        """Run a trial and record the memory that it adds to the process.
 
-        Args:
-            size: Of the trial.
-            trial: Gives how many of these bytes a trial of any size takes.
+        ``trial`` returns the bytes that do not depend on the size.
         """
         allocator.give_back()
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5")  # the largest size so far becomes the present one
+            Path("/proc/self/clear_refs").write_text("5")  # reset the peak size
         before = _resident("VmRSS")
         constant = trial()
         self._taken[0] = constant
@@ -79,7 +76,7 @@ class Forecast:
 
 
 def _resident(what: str) -> int:
-    """Bytes that /proc/self/status says; 0 where there is none."""
+    """Return a size from /proc/self/status in bytes; 0 if there is none."""
     try:
         lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     except OSError:
@@ -88,22 +85,18 @@ def _resident(what: str) -> int:
 
 
 @contextlib.contextmanager
-def told(cfg: DictConfig, record: Mapping[str, Any] = MappingProxyType({})) -> Iterator[None]:
-    """Tell what to change where a run does not fit into memory.
-
-    Args:
-        cfg: The run's configuration.
-        record: What run.json holds, with the micro-batches that were found.
+def told(cfg: DictConfig, record: Record | None = None) -> Iterator[None]:
+    """Explain what to change if a run does not fit into memory.
 
     Raises:
-        RunError: It does not.
+        RunError: Memory ran out.
     """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not ran_out(error):
             raise
-        raise RunError(_way_out(cfg, record.get("batch") or {})) from error
+        raise RunError(_way_out(cfg, (record or {}).get("batch") or {})) from error
 
 
 def _way_out(cfg: DictConfig, found: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Cut a batch into micro-batches that fit into memory, their gradients accumulated: the same step with less memory."""
+"""Divide batches into micro-batches that fit into memory and accumulate gradients: the same step with less memory."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import copy
 import gc
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
 
 from tunesmith.data.image.memory import available_bytes
 from tunesmith.data.module import TableData
@@ -21,6 +22,7 @@ from tunesmith.run.assembly.plan import Plan
 from tunesmith.run.assembly.trainer import Trainer
 from tunesmith.run.callback.l2_sp import L2SP
 from tunesmith.run.record import disk_space
+from tunesmith.run.record.schema import Record
 from tunesmith.run.resume import loop_state
 from tunesmith.task.base import Task
 from tunesmith.task.loss.joint import stream_terms
@@ -28,19 +30,19 @@ from tunesmith.task.loss.term import objective
 from tunesmith.task.optimization.freeze import frozen_names
 
 SHARE = 0.9
-"""Of the free memory that a search may use: the rest is for validation, and for what fragments."""
+"""Share of the free memory that a search may use; the rest is for validation and fragmentation."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MicroBatches:
-    """How a batch passes through the model; run.json has it as ``batch``.
+    """How a batch is divided; section ``batch`` of run.json.
 
     Attributes:
-        batch_size: Samples of a batch, as `data.batch_size` asks for.
-        micro_batch_size: Samples that pass at once: a divisor of it.
-        found: Whether that was searched for, and not given.
+        batch_size: Samples per batch (`data.batch_size`).
+        micro_batch_size: Samples per forward pass, a divisor of ``batch_size``.
+        found: Whether the size was searched for rather than given.
     """
 
     batch_size: int
@@ -48,7 +50,7 @@ class MicroBatches:
     found: bool
 
     def sentences(self) -> list[str]:
-        """What is to be said of it: nothing where it was given, or where batches stay whole."""
+        """Return the sentence for the user if a search divided the batches."""
         if not self.found or self.micro_batch_size == self.batch_size:
             return []
         return [
@@ -57,18 +59,18 @@ class MicroBatches:
         ]
 
 
-def settle(plan: Plan, task: Task, data: TableData, trainer: Trainer, record: Mapping[str, Any]) -> MicroBatches | None:
-    """Cut the batches of a run as ``trainer.micro_batch_size`` asks; without it do nothing.
+def settle(plan: Plan, task: Task, data: TableData, trainer: Trainer, record: Record) -> MicroBatches | None:
+    """Divide the batches of a run by ``trainer.micro_batch_size``; without it do nothing.
 
     Args:
-        plan: Says it.
-        task: Not yet on the device. It is left as it is, as are all random streams.
-        data: Gets the size of a micro-batch as its batch size.
-        trainer: Gets the number of micro-batches, over and above what it accumulates anyway.
-        record: Of a run that is gone on with, or repeated: what it found counts.
+        plan: Plan with the trainer's options.
+        task: Task, not yet on the device; it and all random states are left unchanged.
+        data: Data module; its batch size becomes the micro-batch's.
+        trainer: Trainer; its accumulation is multiplied by the number of micro-batches.
+        record: Record of the run; the size that a resumed or repeated run found is used again.
 
     Raises:
-        RunError: Not even one sample fits.
+        RunError: Not even one sample fits into memory.
     """
     wanted, asked = plan.trainer.get("micro_batch_size"), data.batch_size
     if wanted is None:
@@ -87,11 +89,11 @@ def settle(plan: Plan, task: Task, data: TableData, trainer: Trainer, record: Ma
 def find(task: Task, data: TableData, trainer: Trainer) -> int:
     """Find the largest divisor of the batch size that trains within the free memory.
 
-    Each is tried on a copy of the task, the smallest first, and on a CPU only if it can be expected to fit. Frozen
-    stages run in a trial, although a cache may spare them that later.
+    Sizes are tried on a copy of the task, smallest first, and on a CPU only if expected to fit. Trials run frozen
+    stages, although a cache may skip them later.
 
     Raises:
-        RunError: Not even one sample fits.
+        RunError: Not even one sample fits into memory.
     """
     device, asked = trainer.strategy.root_device, data.batch_size
     streams = loop_state.streams(device)
@@ -110,15 +112,20 @@ def find(task: Task, data: TableData, trainer: Trainer) -> int:
     return best
 
 
-def _first(samples: Any, share: float) -> Any:
-    """The first samples of a batch, and of each of its streams."""
-    if isinstance(samples, Mapping):
-        return {name: _first(part, share) for name, part in samples.items()}
-    return samples[: round(len(samples) * share)]
+def _first(samples: Mapping[str, object], share: float) -> dict[str, object]:
+    """Return the first share of a batch's samples, and of each of its streams."""
+    return {name: _cut_to(part, share) for name, part in samples.items()}
+
+
+def _cut_to(part: object, share: float) -> object:
+    if isinstance(part, Mapping):
+        return _first(part, share)
+    assert isinstance(part, Tensor | Sequence)
+    return part[: round(len(part) * share)]
 
 
 def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device) -> int:
-    """The largest of the rising sizes that a trial has room for; 0 where none has."""
+    """Return the largest of the ascending sizes that fits; 0 if none does."""
 
     def fits(size: int, forecast: memory.Forecast) -> bool:
         try:
@@ -135,11 +142,11 @@ def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device
 
     best = 0
     gc.collect()
-    gc.freeze()  # what was there before is not looked through after every trial, which would take half a second
+    gc.freeze()  # collecting older objects after every trial would take half a second
     try:
         with memory.limited(device, SHARE):
             for size in sizes[:2]:
-                fits(size, memory.Forecast(math.inf))  # what is loaded and compiled once is no part of a trial
+                fits(size, memory.Forecast(math.inf))  # load and compile once, outside the measurement
             forecast = memory.Forecast(SHARE * available_bytes() if device.type == "cpu" else math.inf)
             for size in sizes:
                 if not forecast.allows(size) or not fits(size, forecast):
@@ -151,18 +158,18 @@ def _largest(sizes: list[int], trial: Callable[[int], int], device: torch.device
     return best
 
 
-def _try(task: Task, data: TableData, trainer: Trainer, samples: dict[str, Any]) -> int:
-    """Take two steps in every phase, the second one with all that the first leaves: gradients and state.
+def _try(task: Task, data: TableData, trainer: Trainer, samples: dict[str, object]) -> int:
+    """Take two steps in every phase, the second with the gradients and optimizer state of the first.
 
     Returns:
-        Bytes of weights, gradients and state: what does not depend on the number of samples.
+        Bytes of weights, gradients and optimizer state, which do not depend on the number of samples.
     """
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     twin = copy.deepcopy(task)
     twin.trainer = trainer
     twin.setup("fit")
     twin = cast(Task, precision.convert_module(twin).to(device))
-    # What keeps a second set of weights.
+    # Callbacks with a second set of weights.
     others = [copy.deepcopy(twin) for callback in trainer.callbacks if isinstance(callback, WeightAveraging | L2SP)]
     batch = data.on_after_batch_transfer(data.transfer_batch_to_device(samples, device, 0), 0)
     images, states = precision.convert_input(batch["input"]), []
@@ -185,7 +192,7 @@ def _divisors(number: int) -> list[int]:
 
 
 def undivided(plan: Plan) -> Iterator[str]:
-    """Say so where whole micro-batches do not make a batch."""
+    """Check that the micro-batch size divides the batch size."""
     wanted, asked = plan.trainer.get("micro_batch_size"), plan.data.get("batch_size")
     if isinstance(wanted, int) and isinstance(asked, int) and wanted not in _divisors(asked):
         nearest = [str(n) for n in sorted(_divisors(asked), key=lambda n: abs(n - wanted))[:2]]
@@ -196,7 +203,7 @@ def undivided(plan: Plan) -> Iterator[str]:
 
 
 def mistakes(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Iterator[str]:
-    """Say so where batches cannot be cut as the plan asks."""
+    """Check that batches can be divided as the plan asks."""
     wanted = plan.trainer.get("micro_batch_size")
     if wanted is None:
         return
@@ -208,7 +215,7 @@ def mistakes(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Itera
     if wanted == "auto" and trainer.world_size > 1:
         yield (
             "Expected trainer.micro_batch_size to be a number on several devices, since each would find its own, but "
-            "got auto; a run on one device says in its run.json what it found."
+            "got auto; a run on one device records the size that it found in run.json."
         )
     if data.drop_last and len(data.indices["train"]) % data.batch_size:
         yield (
@@ -219,7 +226,7 @@ def mistakes(plan: Plan, task: Task, data: TableData, trainer: Trainer) -> Itera
 
 def _cut(data: TableData, trainer: Trainer, micro_batches: int) -> None:
     def counted(batches: int | float) -> int | float:
-        """What a trainer counts in batches where it is a whole number, else a share of them."""
+        """Scale a number of batches; a share of them stays."""
         return batches * micro_batches if isinstance(batches, int) else batches
 
     data.batch_size //= micro_batches
@@ -231,7 +238,7 @@ def _cut(data: TableData, trainer: Trainer, micro_batches: int) -> None:
 
 
 def _warn(task: Task, data: TableData, micro_batch_size: int) -> None:
-    """Say where the step over micro-batches is not that over the whole batch."""
+    """Warn if the step over micro-batches differs from that over the whole batch."""
     frozen = frozen_names(task, [phase.trainable for phase in task.table.phases])
     moving = {name for name, _ in task.named_buffers()}.difference(frozen)
     reasons = []
@@ -241,5 +248,5 @@ def _warn(task: Task, data: TableData, micro_batch_size: int) -> None:
         reasons.append("images are mixed within them")
     if reasons:
         log.warning(
-            f"MicroBatches of {micro_batch_size} do not give the step of the whole batch: {' and '.join(reasons)}."
+            f"Micro-batches of {micro_batch_size} do not give the step of the whole batch: {' and '.join(reasons)}."
         )

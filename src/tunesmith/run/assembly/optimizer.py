@@ -1,9 +1,9 @@
-"""Optimizers and schedules, built from their configuration when their phase begins."""
+"""Build optimizers and schedules from their configuration when their phase begins."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -14,40 +14,31 @@ from tunesmith.config.build import Node, accepts, build
 from tunesmith.config.gate import Trust
 
 FUSED = ("torch.optim.Adam", "torch.optim.AdamW")
-"""Optimizers of which torch has one kernel for all parameters; that of SGD takes no momentum that began later."""
+"""Optimizers with a fused kernel; that of SGD does not support momentum buffers that begin later."""
 
 
 def weight_decay(node: Node, trust: Trust | None = None) -> float:
-    """The optimizer's own default where the YAML says nothing; only the optimizer knows it."""
+    """Return the optimizer's weight decay, from its node or its own default."""
     probe: Optimizer = build(node, trust, params=[nn.Parameter(torch.zeros(1))])
     return float(probe.defaults.get("weight_decay", 0.0))
 
 
 def build_optimizer(
-    node: Node,
-    groups: list[dict[str, Any]],
-    own: Mapping[str, Any] | None = None,
-    *,
-    trust: Trust | None = None,
+    node: Node, groups: list[dict[str, object]], own: Mapping[str, object] | None = None, *, trust: Trust | None = None
 ) -> Optimizer:
-    """Build the optimizer of a phase; by one kernel for all parameters, unless the node says how.
+    """Build the optimizer of a phase, fused unless its node chooses an implementation.
 
-    Args:
-        node: The run's.
-        groups: Of parameters.
-        own: What the phase has for itself.
-        trust: What the command may import.
+    ``own`` is the phase's own node: another target, or other arguments.
     """
     node = _for_phase(node, own)
-    # On a CPU torch's own choice takes seven times as long for AdamW, 7 % of a step of MiniLM.
+    # torch's default takes seven times as long for AdamW on a CPU, 7 % of a step of MiniLM.
     chosen = node["_target_"] not in FUSED or any(name in node for name in ("fused", "foreach", "differentiable"))
     optimizer: Optimizer = build(node, trust, params=groups, **({} if chosen else {"fused": True}))
-    let_trainer_unscale(optimizer)  # Lightning (2.6) would not clip the gradients of one that does so by itself
+    let_trainer_unscale(optimizer)
     return optimizer
 
 
-def _for_phase(node: Node, own: Mapping[str, Any] | None) -> Node:
-    """What a phase has for itself: a target of its own, or the run's node with other arguments."""
+def _for_phase(node: Node, own: Mapping[str, object] | None) -> Node:
     if own is None:
         return node
     inherited = {} if "_target_" in own else node
@@ -59,21 +50,15 @@ def build_scheduler(
     optimizer: Optimizer,
     total_steps: int,
     steps_per_epoch: int,
-    own: Mapping[str, Any] | None = None,
+    own: Mapping[str, object] | None = None,
     *,
     trust: Trust | None = None,
-) -> tuple[Any, Literal["step", "epoch"]]:
-    """Build the schedule of a phase; give it with its interval.
+) -> tuple[object, Literal["step", "epoch"]]:
+    """Build the schedule of a phase; return it with its interval.
 
-    Args:
-        node: The run's.
-        optimizer: Of the phase.
-        total_steps: Of the phase.
-        steps_per_epoch: Of all.
-        own: What the phase has for itself.
-        trust: What the command may import.
+    ``own`` is the phase's own node; both numbers of steps count optimizer steps.
     """
     node = _for_phase(node, own)
     offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}
-    taken: dict[str, Any] = {k: v for k, v in offered.items() if accepts(node, k, trust)}
+    taken = {k: v for k, v in offered.items() if accepts(node, k, trust)}
     return build(node, trust, optimizer=optimizer, **taken), "step" if "total_steps" in taken else "epoch"

@@ -1,10 +1,9 @@
-"""The plan of a run: its configuration, resolved once, with what is settled on the way laid over it by copies."""
+"""Plan a run: its configuration resolved once, refined by copies during assembly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,14 +18,14 @@ class Model:
     """The nodes that a task is built from, besides its backbone.
 
     Attributes:
-        policy: What trains when.
-        rates: How fast.
-        head: The head.
-        loss: The loss.
-        task: The task, with its metrics.
-        optimizer: The optimizer of the run; phases may have others.
-        scheduler: Its schedule; empty for none.
-        trust: What the command may import; ``None`` for what the user allows whatever the command.
+        policy: Node of the policy.
+        rates: Node of the rates.
+        head: Node of the head.
+        loss: Node of the loss.
+        task: Node of the task, with its metrics.
+        optimizer: Node of the run's optimizer; phases may have their own.
+        scheduler: Node of its schedule; empty for none.
+        trust: What the command may import; ``None`` for the user's general trust.
     """
 
     policy: Node
@@ -40,24 +39,24 @@ class Model:
 
     @staticmethod
     def of(cfg: DictConfig, trust: Trust | None = None) -> Model:
-        """Resolve the part of a configuration that evaluation needs too, and nothing else in it."""
+        """Resolve these nodes of a configuration, and nothing else in it."""
         names = ("policy", "rates", "head", "loss", "task", "optimizer", "scheduler")
         return Model(**{name: resolved(cfg[name]) for name in names}, trust=trust)
 
     @property
     def monitor(self) -> str | None:
-        """The metric that decides which weights are best; ``None`` without a validation split."""
+        """The metric that selects the best weights; ``None`` without a validation split."""
         monitor: str | None = self.task.get("monitor")
         return monitor
 
     @property
-    def schedules(self) -> Iterator[Mapping[str, Any]]:
-        """The nodes of all schedules: the run's, and those that phases have for themselves."""
+    def schedules(self) -> Iterator[Mapping[str, object]]:
+        """The nodes of all schedules: the run's, and the phases' own."""
         yield self.scheduler
         yield from (phase.get("scheduler") or {} for phase in self.policy.get("phases", ()))
 
     def build_policy(self) -> Policy:
-        """Build the policy; optimizers and schedules of its phases stay nodes, built when their phase begins.
+        """Build the policy, with the optimizers and schedules of its phases left as nodes.
 
         Raises:
             ConfigError: It does not derive from `Policy`.
@@ -71,17 +70,17 @@ class Model:
         return policy
 
     def chosen(self, stages: Sequence[str]) -> Model:
-        """Give a copy whose policy trains the stages that it chose."""
+        """Return a copy whose policy trains the chosen stages."""
         return replace(self, policy=self.policy.having(chosen=list(stages)))
 
     def contiguous(self) -> Model:
-        """Give a copy whose task keeps weights in NCHW memory order."""
+        """Return a copy whose task keeps weights in NCHW memory order."""
         return replace(self, task=self.task.having(channels_last=False))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to be, read from its configuration once and never written back.
+    """What a run is to be, read once from its configuration and never written back.
 
     Attributes:
         backbone: Node of the backbone.
@@ -91,8 +90,8 @@ class Plan:
         callbacks: Nodes of the configured callbacks, by name.
         loggers: Nodes of the configured loggers, by name.
         cache: Node of the cache; empty for none.
-        cache_folder: Folder that runs share; ``None`` for the default.
-        test: Weights to test; ``None`` for no test.
+        cache_folder: Folder of the shared cache; ``None`` for the default.
+        test: Name of the weights to test; ``None`` for no test.
     """
 
     backbone: Node
@@ -120,15 +119,12 @@ class Plan:
             test=cfg.test,
         )
 
-    def with_trainer(self, **values: Any) -> Plan:
-        """Give a copy with other arguments of the trainer."""
+    def with_trainer(self, **values: object) -> Plan:
+        """Return a copy with other trainer options."""
         return replace(self, trainer=self.trainer.having(**values))
 
     def without_monitor(self) -> Plan:
-        """Give a copy that watches no metric, for a run without validation: the last weights count as the best.
-
-        Callbacks watch none either; where a run goes on, its recorded configuration names the task's for each.
-        """
+        """Return a copy that monitors no metric, also in callbacks, for a run without validation."""
         watched = self.model.monitor
         callbacks = {
             name: node.having(monitor=None) if watched is not None and node.get("monitor") == watched else node

@@ -1,10 +1,9 @@
-"""A finished run, put together again from its folder: the same preprocessing, classes and weights."""
+"""Rebuild a finished run from its folder: the same preprocessing, classes and weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -27,32 +26,33 @@ from tunesmith.run.assembly.plan import Model
 from tunesmith.run.callback.callback import ProgressBar
 from tunesmith.run.evaluation.calibration import recorded
 from tunesmith.run.record.run_folder import read
+from tunesmith.run.record.schema import Record
 from tunesmith.run.resume.checkpoint import load, put
 from tunesmith.task.base import Task
 from tunesmith.task.optimization.delta import left_out
 from tunesmith.task.optimization.freeze import frozen_names
 
 MODEL = "model"
-"""The folder in a run's that holds what its backbone is built from besides weights."""
+"""Subfolder of a run with the files, besides weights, that its backbone is built from."""
 
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What a run folder gives back.
+    """A run rebuilt from its folder.
 
     Attributes:
-        folder: The run folder.
-        record: Its run.json.
-        cfg: Its configuration, with weights to come from the checkpoint alone.
-        weights: What its weights are called.
-        spec: What its data were.
-        preprocess: How its images, or texts, were prepared.
-        task: With the asked weights, and what was fitted for them on validation.
-        trust: What it was built with may import.
+        folder: Run folder.
+        record: Content of its run.json.
+        cfg: Its configuration, with the checkpoint as the source of weights.
+        weights: Name of the weights.
+        spec: Spec of its data.
+        preprocess: How its inputs were prepared.
+        task: The task with these weights and their calibration.
+        trust: What it may import.
     """
 
     folder: Path
-    record: dict[str, Any]
+    record: Record
     cfg: DictConfig
     weights: str
     spec: DataSpec
@@ -65,14 +65,13 @@ def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) ->
     """Rebuild a run's task from its folder alone.
 
     Args:
-        run: The run folder.
-        checkpoint: Which weights, by the name of their checkpoint; ``tested`` for those that the run tested, or would
-            have.
-        trust: What the command may import; ``None`` for what the user allows whatever the command.
+        run: Run folder.
+        checkpoint: Name of the checkpoint; ``tested`` for the weights that the run tests.
+        trust: What the command may import; ``None`` for the user's general trust.
 
     Raises:
-        RunError: The folder is not a run's, the run never came to a checkpoint or to what it was to fit on validation,
-            or something in it was altered.
+        RunError: The folder is not a run folder, the run ended before its checkpoint or calibration was saved, or a
+            file was altered.
         ConfigError: The recorded configuration does not fit this version.
     """
     folder = Path(run).expanduser()
@@ -93,14 +92,14 @@ def rebuild(run: str, checkpoint: str = "tested", trust: Trust | None = None) ->
     task = assemble_task(Model.of(saved, trust), backbone, spec)
     task.calibration = recorded(record, checkpoint, task.calibrates)
     put(task, loaded, path)
-    merge(task.backbone.net)  # outputs stay as they are, to 1e-5, and cost what they did without adapters
+    merge(task.backbone.net)  # the same outputs to 1e-5, at the cost of a model without adapters
     return Rebuilt(folder, record, saved, checkpoint, spec, recorded_preprocess or backbone.preprocess, task, trust)
 
 
 def keep_model(folder: Path, task: Task) -> None:
-    """Copy into a run folder the small files that its backbone cannot be built without, such as a tokenizer's.
+    """Copy the small files that the backbone needs, such as a tokenizer's, into a run folder.
 
-    Where the weights' source is needed too, since checkpoints leave out what it gives, these come from there.
+    If checkpoints leave out weights, the weights' source is needed anyway and provides these files too.
     """
     frozen = frozen_names(task, [phase.trainable for phase in task.table.phases])
     if task.save == "changed" and task.base.given(frozen):
@@ -111,13 +110,13 @@ def keep_model(folder: Path, task: Task) -> None:
 
 
 def _node(node: DictConfig, source: str | None, preprocess: Preprocess | None, path: Path, trust: Trust) -> DictConfig:
-    """The backbone's node with what a checkpoint leaves out; where it holds every tensor, nothing is looked for."""
-    model, values = path.parents[1] / MODEL, dict[str, Any]()
+    """Return the backbone's node with the source of the weights that a checkpoint leaves out; ``None`` for none."""
+    model, values = path.parents[1] / MODEL, dict[str, object]()
     if accepts(node, "weights", trust):
         values["weights"] = source
     if source is None and model.is_dir():
         values["name"] = str(model.absolute())
-    # Without its weights a backbone does not know their image size, on which position embeddings depend.
+    # Position embeddings depend on the image size of the weights, which are not loaded here.
     if source is None and preprocess is not None:
         values |= {k: v for k, v in preprocess.backbone_options().items() if accepts(node, k, trust)}
     return overlaid(node, values)
@@ -132,12 +131,12 @@ def _backbone(node: DictConfig, source: str | None, path: Path, trust: Trust) ->
             raise
         raise RunError(
             f"Expected the weights that the run began with ({source}), since {path} holds only what it changed, but "
-            f"they cannot be had: {error}"
+            f"they are not available: {error}"
         ) from error
 
 
 def trainer_for(found: Rebuilt, accelerator: str, callbacks: list[Callback]) -> Trainer:
-    """Build a trainer for evaluation: the run's precision, one device, nothing written."""
+    """Build a trainer for evaluation with the run's precision, on one device, that writes nothing."""
     kept = {k: found.cfg.trainer[k] for k in ("_target_", "precision") if k in found.cfg.trainer}
     trainer: Trainer = build(
         OmegaConf.create(kept),

@@ -1,4 +1,4 @@
-"""The parameter table of a run: policy and rates, laid over the parameters of backbone and head."""
+"""Make the parameter table of a run from policy and rates."""
 
 from __future__ import annotations
 
@@ -21,18 +21,10 @@ _NORMS = (BATCH_NORM, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNo
 def make_table(
     backbone: Backbone, head: nn.Module, policy: Policy, rates: Rates, weight_decay: float = 0.0
 ) -> ParameterTable:
-    """Lay policy and rates over the parameters of backbone and head: one row each.
-
-    Args:
-        backbone: With its stages.
-        head: The head.
-        policy: What trains when.
-        rates: How fast.
-        weight_decay: The optimizer's.
-    """
+    """Make the table of policy and rates, with one row per parameter of backbone and head."""
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
-    if isinstance(head, FittedHead):  # no step is ever taken
+    if isinstance(head, FittedHead):  # fitted without optimizer steps
         plan = plan | {p.name: Rate(0.0, 0.0) for p in parameters if p.stage == HEAD}
     first = {p.name: next((f.first_epoch for f in phases if p.name in f.trainable), None) for p in parameters}
     rows = [Row(p, first[p.name], plan[p.name], weight_decay * plan[p.name].decay) for p in parameters]
@@ -62,10 +54,10 @@ def _parameters(backbone: Backbone, head: nn.Module) -> list[Parameter]:
 
 
 def _is_embedding(name: str, parameter: nn.Parameter) -> bool:
-    """By how it hangs in its module and by its shape: what multiplies inputs is called a weight, and is a matrix.
+    """Return whether a parameter is added or scales, rather than multiplying a layer's inputs.
 
-    What hangs beside the layers and spreads over samples, positions or channels is added or scales; of tables that
-    spread over nothing, and of the networks that make them, the name says what they are.
+    It is if it broadcasts over samples, positions or channels and is not called a weight; tables that do not broadcast,
+    and the networks that generate them, are recognised by name.
     """
     if _POSITION.search(name):
         return True
@@ -75,12 +67,12 @@ def _is_embedding(name: str, parameter: nn.Parameter) -> bool:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """By class, or by its name: the libraries have normalisations of their own, such as timm's RmsNorm."""
+    """Return whether a module normalises, by class or by name: libraries have their own, such as timm's RmsNorm."""
     return isinstance(module, _NORMS) or "norm" in type(module).__name__.lower()
 
 
 def warn_of_short_run(table: ParameterTable, trainer: Trainer) -> None:
-    """Warn of phases that the run is too short for; one before which another may end on a plateau may yet come."""
+    """Warn of phases that the run is too short for; those after a plateau may start earlier and are not counted."""
     phases = table.phases
     waiting = next((i for i, phase in enumerate(phases) if phase.plateau), len(phases))
     certain = phases[: waiting + 1]
@@ -93,5 +85,5 @@ def warn_of_short_run(table: ParameterTable, trainer: Trainer) -> None:
 
 
 def phases_in_record(table: ParameterTable) -> list[dict[str, int]]:
-    """What run.json says of each phase: its first epoch, and how many elements train in it."""
+    """Return each phase's first epoch and its numbers of trainable and frozen elements, for run.json."""
     return [{"first_epoch": p.first_epoch, **table.counts(p.first_epoch)} for p in table.phases]

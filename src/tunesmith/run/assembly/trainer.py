@@ -1,4 +1,4 @@
-"""Lightning's trainer, which also takes the size of a micro-batch."""
+"""Extend Lightning's trainer by the micro-batch size."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from lightning.pytorch import Callback
 
 @final
 class Trainer(pytorch.Trainer):
-    """Lightning's, with one argument more, which `run/assembly/micro_batch.py` acts upon.
+    """Lightning's trainer with ``micro_batch_size``, which `run/assembly/micro_batch.py` applies.
 
     Args:
-        micro_batch_size: Samples per forward pass; the gradients of as many micro-batches as make up
-            ``data.batch_size`` are accumulated, which gives the same step. ``auto`` finds how many fit into memory;
-            ``None`` for all of them.
+        micro_batch_size: Samples per forward pass; gradients are accumulated over ``data.batch_size`` samples, which
+            gives the same step. ``auto`` finds how many fit into memory; ``None`` for all.
         **options: See `lightning.pytorch.Trainer`.
     """
 

@@ -1,8 +1,8 @@
-"""L2-SP: a penalty on what fine-tuning does to pretrained weights."""
+"""Penalise the distance from the pretrained weights (L2-SP)."""
 
 from __future__ import annotations
 
-from typing import Any, cast, final
+from typing import cast, final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -19,16 +19,16 @@ from tunesmith.task.optimization.delta import digest
 class L2SP(Callback):
     """Pulls the backbone toward the weights that it starts with, and the head toward zero (Li et al. 2018, L2-SP).
 
-    The loss gets ``alpha / 2`` times the squared distance of the backbone's parameters from their start, and ``beta /
-    2`` times the squared norm of the head's weights, its biases left out. What is frozen is not pulled, and what thaws
-    later still starts where the run did. Adapters are pulled to their own start, at which they change nothing.
+    The penalty is ``alpha / 2`` times the squared distance of the backbone's parameters from their start, plus ``beta /
+    2`` times the squared norm of the head's weights without biases. Frozen parameters have no penalty; those that thaw
+    later are pulled to their values at the start of the run. Adapters are pulled to their neutral initial values.
 
     Args:
         alpha: Strength on the backbone.
         beta: Strength on the head.
 
     Raises:
-        ConfigError: A number is negative, or the optimizer has a weight decay besides.
+        ConfigError: A strength is negative, or the optimizer has weight decay.
     """
 
     def __init__(self, alpha: float = 0.1, beta: float = 0.01) -> None:
@@ -40,10 +40,10 @@ class L2SP(Callback):
         self._heads: list[str] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep the start; a resumed run has its source's weights still, and takes up its checkpoint later.
+        """Copy the starting weights; a resumed run loads its checkpoint only later.
 
         Raises:
-            ConfigError: The optimizer pulls the backbone to zero besides.
+            ConfigError: The optimizer has weight decay.
         """
         if stage != "fit":
             return
@@ -59,12 +59,12 @@ class L2SP(Callback):
         self._heads = [r.parameter.name for r in rows if r.parameter.stage == HEAD and r.parameter.ndim > 1]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Bring the start to where the weights are."""
+        """Move the starting weights to the device."""
         self._start = {name: start.to(pl_module.device) for name, start in self._start.items()}
 
     @torch.no_grad()
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Add the penalty's gradient, which is known, before gradients are clipped."""
+        """Add the penalty's closed-form gradient before gradients are clipped."""
         parameters = dict(pl_module.named_parameters())
         for name, start in self._start.items():
             gradient = parameters[name].grad
@@ -75,15 +75,15 @@ class L2SP(Callback):
             if gradient is not None:
                 gradient.add_(parameters[name], alpha=self.beta)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Digests of the start: its source gives the weights themselves."""
+    def state_dict(self) -> dict[str, dict[str, str]]:
+        """Return digests of the starting weights, which the weights' source provides."""
         return {"start": {name: digest(start) for name, start in self._start.items()}}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Make sure that the start is that of the whole run.
+    def load_state_dict(self, state_dict: dict[str, dict[str, str]]) -> None:
+        """Check that the starting weights are those of the original run.
 
         Raises:
-            RunError: The source gave other weights.
+            RunError: The weights' source provided other weights.
         """
         others = [
             n for n, known in state_dict["start"].items() if n not in self._start or digest(self._start[n]) != known
@@ -91,5 +91,5 @@ class L2SP(Callback):
         if others:
             raise RunError(
                 f"Expected callback.l2_sp to pull to the weights that the run began with but {len(others)} of "
-                f"{len(state_dict['start'])} are others, first {others[0]}; bring back the weights of backbone.weights."
+                f"{len(state_dict['start'])} differ, first {others[0]}; restore the weights of backbone.weights."
             )

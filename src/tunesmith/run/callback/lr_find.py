@@ -1,21 +1,24 @@
-"""The learning-rate range test: rates rise exponentially, step by step, until the loss diverges."""
+"""Run the learning-rate range test: raise the rate exponentially, step by step, until the loss diverges."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast, final
+from typing import TypedDict, cast, final
 
 import numpy as np
 import numpy.typing as npt
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.types import STEP_OUTPUT
 from matplotlib.figure import Figure
 from rich.console import Console
+from torch import Tensor
 
 from tunesmith.atomic import write_text
 from tunesmith.compat.lightning import stop
+from tunesmith.contract.batch import Batch
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.errors import ConfigError
 from tunesmith.run.callback import non_finite
@@ -23,34 +26,41 @@ from tunesmith.run.record.run_folder import shorten
 from tunesmith.run.resume import loop_state
 from tunesmith.task.base import Task
 
-_BETA = 0.9  # of the loss's moving average: a tenth of 100 steps. With 0.98 the curve lags by half of them
+_BETA = 0.9  # of the loss's moving average; with 0.98 the curve of 100 steps lags by half of them
 _DIVERGED = 4.0  # times the lowest smoothed loss
-_FELL = 0.99  # of the first loss: less of a fall is noise
+_FELL = 0.99  # times the first loss: a smaller decrease is noise
+
+
+class _Before(TypedDict):
+    """What the test restores afterwards."""
+
+    state: dict[str, Tensor]
+    table: ParameterTable
+    streams: loop_state.Streams
 
 
 @final
 class RateFinder(Callback):
-    """Raises the learning rates of all groups by one factor, from step to step, and finds where training works.
+    """Raises the learning rates of all groups by a constant factor per step and finds a range that works.
 
-    The range test of Smith (Cyclical learning rates, 2017) with the exponential rise and the smoothed loss of fastai
-    (Gugger, How do you find a good learning rate, 2018). The interval lies between the two rates that Gugger names: a
-    tenth of that at which the smoothed loss is lowest, and that at which it falls fastest. The test ends where the loss
-    is four times its lowest value. The policy stays in its first phase. When all is done, the weights and the random
-    streams are put back as they were.
+    The range test of Smith (Cyclical learning rates, 2017) with the exponential schedule and the smoothed loss of
+    fastai (Gugger, How do you find a good learning rate, 2018). The interval is bounded by Gugger's two rates: a tenth
+    of the rate with the lowest smoothed loss, and the rate with the steepest descent. The test ends when the smoothed
+    loss exceeds four times its minimum. The policy stays in its first phase. Weights and random states are restored.
 
     Args:
-        dirpath: Where ``lr_find.tsv`` and ``plots/lr_find.png`` go: the run folder.
-        min_rate: The first ``optimizer.lr``.
-        max_rate: The last one, unless the loss diverges before.
-        console: Where the interval is printed; the command's.
+        dirpath: Run folder, for ``lr_find.tsv`` and ``plots/lr_find.png``.
+        min_rate: First ``optimizer.lr``.
+        max_rate: Last ``optimizer.lr``, unless the loss diverges before.
+        console: The command's console.
 
     Raises:
-        ConfigError: The rates do not rise.
+        ConfigError: ``min_rate`` is not positive or not below ``max_rate``.
 
     Attributes:
-        rates: ``optimizer.lr`` at each step.
-        losses: Training loss at each step.
-        interval: Lower and upper ``optimizer.lr``; ``None`` where the loss did not fall by a hundredth.
+        rates: ``optimizer.lr`` per step.
+        losses: Training loss per step.
+        interval: Lower and upper ``optimizer.lr``; ``None`` if the loss did not fall by 1 %.
     """
 
     def __init__(
@@ -67,13 +77,13 @@ class RateFinder(Callback):
         self.losses: list[float] = []
         self.interval: tuple[float, float] | None = None
         self._micro: list[float] = []
-        self._kept: dict[str, Any] = {}
+        self._before: _Before | None = None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep what is to be put back.
+        """Copy what `on_fit_end` restores.
 
         Raises:
-            ConfigError: The head is fitted and not trained, or there are too few steps.
+            ConfigError: The head is fitted rather than trained, or there are fewer than 20 steps.
         """
         task = cast(Task, pl_module)
         if task.head_fit is not None:
@@ -84,11 +94,11 @@ class RateFinder(Callback):
             raise ConfigError(f"Expected trainer.max_steps to be at least 20 but got {trainer.max_steps}.")
         non_finite.of(trainer).stops = False
         state = {name: tensor.clone() for name, tensor in task.state_dict().items()}
-        self._kept = {"state": state, "table": task.table, "streams": loop_state.streams(task.device)}
+        self._before = {"state": state, "table": task.table, "streams": loop_state.streams(task.device)}
         task.table = ParameterTable(task.table.rows, (replace(task.table.phases[0], plateau=None),))
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Set the rates of the step, whatever the schedule says."""
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Set the rates of the step, overriding the schedule."""
         share = trainer.global_step / (trainer.max_steps - 1)
         rate = self.min_rate * (self.max_rate / self.min_rate) ** share
         if not self._micro:
@@ -97,25 +107,27 @@ class RateFinder(Callback):
             group["lr"] = rate * group["multiplier"]
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: STEP_OUTPUT, batch: Batch, batch_idx: int
     ) -> None:
-        """Note the loss, the same on all processes, and stop where it diverges."""
+        """Record the loss, averaged over processes, and stop if it diverges."""
+        assert isinstance(outputs, Mapping)
         mean = trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean")
         self._micro.append(float(mean))
         if trainer.global_step < len(self.rates):
-            return  # more of this step is to come
+            return  # the step has more micro-batches
         self.losses.append(sum(self._micro))
         self._micro = []
         smooth = smoothed(self.losses)
         stop(trainer, bool(not math.isfinite(self.losses[-1]) or smooth[-1] > _DIVERGED * smooth.min()))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put everything back, and say what was found."""
+        """Restore everything and report the interval."""
         task = cast(Task, pl_module)
-        task.load_state_dict(self._kept["state"])
-        task.table = self._kept["table"]
+        assert self._before is not None
+        task.load_state_dict(self._before["state"])
+        task.table = self._before["table"]
         task.zero_grad()
-        loop_state.restore_streams(self._kept["streams"], task.device)
+        loop_state.restore_streams(self._before["streams"], task.device)
         kept = [i for i, loss in enumerate(self.losses) if math.isfinite(loss)]
         rates, losses = np.array(self.rates)[kept], np.array(self.losses)[kept]
         self.interval = find(rates, losses)
@@ -132,17 +144,15 @@ class RateFinder(Callback):
         image.parent.mkdir(exist_ok=True)
         draw(rates, losses, self.interval, key).savefig(image, dpi=120)
         if self.interval is None:
-            said = f"The loss did not fall by a hundredth at any {key} from {rates[0]:.1e} to {rates[-1]:.1e}."
+            said = f"The loss did not fall by 1 % at any {key} from {rates[0]:.1e} to {rates[-1]:.1e}."
         else:
             low, high = self.interval
-            said = (
-                f"Training works at {key} from {low:.1e} to {high:.1e}; in the middle lies {key}={middle(low, high):g}"
-            )
+            said = f"Training works at {key} from {low:.1e} to {high:.1e}; try the middle, {key}={middle(low, high):g}"
         self.console.print(f"{said}\nCurve: {shorten(image)}", highlight=False, soft_wrap=True)
 
 
 def smoothed(losses: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Exponential moving average of the losses ``(S,)`` of S steps, without the bias of its start."""
+    """Return the bias-corrected exponential moving average of the losses ``(S,)`` of S steps."""
     mean, found = 0.0, []
     for step, loss in enumerate(losses, 1):
         mean = _BETA * mean + (1 - _BETA) * float(loss)
@@ -151,10 +161,10 @@ def smoothed(losses: Sequence[float] | npt.NDArray[np.float64]) -> npt.NDArray[n
 
 
 def find(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> tuple[float, float] | None:
-    """Find the interval of rates ``(S,)`` to choose from, given the losses ``(S,)``; ``None`` where they do not fall.
+    """Find the interval of useful rates ``(S,)`` from the losses ``(S,)``; ``None`` if these do not fall.
 
-    Its ends are a tenth of the rate at which the smoothed loss is lowest, and the rate before that at which it falls
-    fastest by the logarithm of the rate, in whichever order they come.
+    Its bounds, in either order, are a tenth of the rate with the lowest smoothed loss, and the rate before the minimum
+    with the steepest descent over the logarithm of the rate.
     """
     smooth = smoothed(losses)
     if len(losses) < 3 or smooth.min() > _FELL * smooth[0]:
@@ -166,14 +176,14 @@ def find(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> tup
 
 
 def middle(low: float, high: float) -> float:
-    """The geometric mean, to two digits."""
+    """Return the geometric mean to two digits."""
     return float(f"{math.sqrt(low * high):.1e}")
 
 
 def draw(
     rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], interval: tuple[float, float] | None, key: str
 ) -> Figure:
-    """Loss over rate, as measured and smoothed, with the interval shaded."""
+    """Draw the measured and the smoothed loss over the rate, with the interval shaded."""
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes, smooth = figure.subplots(), smoothed(losses)
     axes.plot(rates, losses, color="#a0aec0", linewidth=1, label="loss")

@@ -1,42 +1,45 @@
-"""Stop at the step whose loss is no finite number, save nothing that is none, and try again at half the rate."""
+"""Stop at a non-finite loss, never save non-finite weights, and retry at half the learning rates."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
+from tunesmith.compat.lightning import connected
+from tunesmith.contract.batch import Batch
+from tunesmith.contract.checkpoint import Checkpoint
 from tunesmith.data.module import TableData
 from tunesmith.errors import ConfigError, NonFiniteError
 
 SHOWN = 8
-"""Samples that a sentence names; the log has all of them."""
+"""Number of samples named in a message; the log has all of them."""
 
 log = logging.getLogger(__name__)
 
 
 @final
 class Finite(Callback):
-    """Ends a fit, before the step is taken, where the loss is NaN or infinite, and refuses to save such weights.
+    """Stops the fit before the optimizer step if the loss is NaN or infinite, and refuses to save such weights.
 
-    Looking at every loss costs nothing extra: the mean of the epoch looks at it too.
+    The check is free: the epoch's mean loss synchronises with the device anyway.
 
     Args:
-        retries: How often the run may go back to its last checkpoint and try again, each time at half the learning
-            rates of before; 0 to stop at once. In one process only.
+        retries: How often the run may return to its last checkpoint, each time at half the learning rates; 0 to stop
+            at once. In one process only.
 
     Raises:
-        ConfigError: The number is negative.
+        ConfigError: ``retries`` is negative.
 
     Attributes:
-        halvings: How often the rates have been halved so far.
-        stops: Whether it does; a search for rates that are too high must not be stopped by finding them.
+        halvings: Number of halvings so far.
+        stops: Whether to stop; false during a learning-rate range test, which looks for divergence.
     """
 
     def __init__(self, retries: int = 0) -> None:
@@ -45,25 +48,25 @@ class Finite(Callback):
         self.retries = retries
         self.halvings = 0
         self.stops = True
-        self._batch: Any = None
+        self._batch: Batch | None = None
 
-    def state_dict(self) -> dict[str, Any]:
-        """A run that goes on goes on at its halved rates."""
+    def state_dict(self) -> dict[str, int]:
+        """Return the number of halvings, which a resumed run keeps."""
         return {"halvings": self.halvings}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the larger number: going back must not undo what it is for."""
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Keep the larger number, since a retry loads an earlier checkpoint."""
         self.halvings = max(self.halvings, state_dict["halvings"])
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Remember whose loss comes next."""
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        """Remember the batch, to name its samples."""
         self._batch = batch
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Look at the loss.
+        """Check the loss.
 
         Raises:
-            NonFiniteError: It is NaN or infinite.
+            NonFiniteError: The loss is NaN or infinite.
         """
         if not self.stops or torch.isfinite(loss).all():
             return
@@ -77,15 +80,15 @@ class Finite(Callback):
         )
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Lower the rates of this step; the task puts them back to the schedule's after it."""
+        """Halve the rates of this step; the task restores the schedule's afterwards."""
         for group in optimizer.param_groups:
             group["lr"] = group["lr"] * 0.5**self.halvings
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Look at the weights, and at their average where that is what is saved.
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: Checkpoint) -> None:
+        """Check the weights, and their average if that is saved.
 
         Raises:
-            NonFiniteError: One is NaN or infinite.
+            NonFiniteError: A weight is NaN or infinite.
         """
         saved, names = checkpoint["state_dict"], [name for name, _ in pl_module.named_parameters()]
         averages = ((name, saved[name]) for name in names if name in saved)
@@ -99,25 +102,25 @@ class Finite(Callback):
             )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Say whether there is another try."""
+        """Request another try if any is left."""
         if isinstance(exception, NonFiniteError) and trainer.world_size == 1 and self.halvings < self.retries:
             exception.retry = self.halvings + 1
 
 
-def of(trainer: Any) -> Finite:
-    """The one among a trainer's callbacks; every run has it."""
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Finite))
+def of(trainer: Trainer) -> Finite:
+    """Return the trainer's `Finite` callback, which every run has."""
+    return next(callback for callback in connected(trainer).callbacks if isinstance(callback, Finite))
 
 
 def _broken(tensors: Iterable[tuple[str, Tensor]]) -> list[str]:
-    # Of shards this process's own: the others may not be looking.
+    # Only this process's own shards: gathering would deadlock if the others do not check.
     own = ((name, tensor.to_local() if hasattr(tensor, "to_local") else tensor) for name, tensor in tensors)
     return [name for name, tensor in own if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
 
 
-def _names(trainer: Any, batch: Any) -> list[str]:
-    """What the samples of a batch are called: files by their path; nothing where the data cannot tell."""
-    data, index = trainer.datamodule, batch.get("index") if isinstance(batch, dict) else None
+def _names(trainer: Trainer, batch: Batch | None) -> list[str]:
+    """Return the names of a batch's samples, for files their paths; empty if the data do not know them."""
+    data, index = connected(trainer).datamodule, batch.get("index") if isinstance(batch, dict) else None
     if not isinstance(data, TableData) or index is None:
         return []
     table = data.table

@@ -1,22 +1,25 @@
-"""What a run came to: predictions of a split, their metrics, and those of always saying the same."""
+"""Test a split: predictions, their metrics, and those of a constant baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
+from torch import Tensor
 
+from tunesmith.data.module import TableData
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.callback.callback import Collect
 from tunesmith.run.record import metrics_log
 from tunesmith.run.resume.checkpoint import load_weights
 from tunesmith.target.base import of
 from tunesmith.target.result.predictions import Predictions
+from tunesmith.task.base import Task
 from tunesmith.task.calibration import Calibration
 
 
@@ -26,13 +29,13 @@ class Outcome:
 
     Attributes:
         split: ``train``, ``val`` or ``test``.
-        weights: Which weights were tested, by the name of their checkpoint.
+        weights: Name of the tested checkpoint.
         target: Name of the kind of target.
-        predictions: Of every sample.
-        metrics: Flat, under the split's name: ``test/accuracy``, ``test/loss``, …
-        majority: The same metrics of always saying what is commonest in the training split: its commonest class, each
-            label's majority, or the mean of each value.
-        majority_class: The class's name, or in words what is said; ``None`` where nothing is commonest.
+        predictions: Predictions of every sample.
+        metrics: Metrics by full name: ``test/accuracy``, ``test/loss``, …
+        majority: The same metrics for the training split's constant baseline: its most frequent class, each label's
+            majority, or the mean of each value.
+        majority_class: The baseline in words, such as the class name; ``None`` if there is none.
     """
 
     split: str
@@ -45,45 +48,35 @@ class Outcome:
 
 
 def test(parts: Parts, folder: Path, weights: str, calibrations: Mapping[str, Calibration]) -> Outcome | None:
-    """Test the best or the last weights of a run that was just trained.
-
-    Args:
-        parts: The assembled run.
-        folder: The run folder, with its checkpoints.
-        weights: Which weights.
-        calibrations: What was fitted on validation for which weights.
+    """Test weights of a run that was just trained.
 
     Returns:
-        ``None`` where the data have no test split.
+        ``None`` if there is no test split.
 
     Raises:
-        RunError: The checkpoint is missing, altered or does not fit.
+        RunError: The checkpoint is missing, was altered or does not fit.
     """
     if "test" not in parts.data.counts():
         return None
-    if (folder / "checkpoints").is_dir():  # else nothing was to be saved, and the last weights are those in memory
+    if (folder / "checkpoints").is_dir():  # else no checkpoints are saved, and the last weights are in memory
         load_weights(parts.task, folder / "checkpoints" / f"{weights}.ckpt")
     parts.task.calibration = calibrations.get(weights, Calibration())
     return test_split(parts.data, parts.task, parts.trainer, parts.collect, weights, "test")
 
 
-def test_split(data: Any, task: Any, trainer: Trainer, collect: Collect, weights: str, split: str) -> Outcome:
-    """Test the task's present weights, with its present calibration.
+def test_split(data: TableData, task: Task, trainer: Trainer, collect: Collect, weights: str, split: str) -> Outcome:
+    """Test the task with its current weights and calibration.
 
-    Args:
-        data: The data module.
-        task: The task; what is commonest in its own training split is the baseline.
-        trainer: With ``collect`` among its callbacks.
-        collect: Gives the predictions.
-        weights: What these weights are called.
-        split: Which split.
+    The baseline comes from the task's training split; ``collect`` must be among the trainer's callbacks.
     """
     data.evaluate_on(split)
     (logged,) = trainer.test(task, datamodule=data, verbose=False)
     found = collect.collected()
+    index = found["index"]
+    assert isinstance(index, Tensor)
     metrics = task.test_metrics.clone(prefix=f"{split}/").to("cpu")
     metrics.reset()
-    names = np.asarray(data.table.names)[found["index"].numpy()].tolist()
+    names = np.asarray(data.table.names)[index.numpy()].tolist()
     name = task.baseline(metrics, found)
     majority = {} if name is None else metrics.compute()
     predictions = of(task.spec.target).tested(task, names, found)
@@ -93,23 +86,28 @@ def test_split(data: Any, task: Any, trainer: Trainer, collect: Collect, weights
     )
 
 
-def show_mistakes(data: Any, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
-    """The worst mistakes, worst first: a caption, and the image as the model saw it ``(H, W, C)``, or the text.
+@runtime_checkable
+class Shows(Protocol):
+    """A dataset that shows the sample at a position: an image ``(H, W, C)``, uint8, or a text."""
 
-    Args:
-        data: The data module, which still serves the tested split.
-        outcome: With the targets.
-        most: How many at the most.
-    """
+    def shown(self, position: int) -> NDArray[np.uint8] | str:
+        """Return the sample."""
+        ...
+
+
+def show_mistakes(data: TableData, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
+    """Return the worst mistakes, worst first: caption, and the image as the model saw it ``(H, W, C)`` or the text."""
     found = outcome.predictions
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
-    dataset = data.test_dataloader().dataset
-    return [(found.caption(i), dataset.shown(found.place(i))) for i in worst]
+    loader = data.test_dataloader()
+    assert not isinstance(loader, list) and isinstance(loader.dataset, Shows)
+    shown = loader.dataset.shown
+    return [(found.caption(i), shown(found.place(i))) for i in worst]
 
 
 def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:
-    """Metrics at the end, and under ``best/`` those of the epoch with the best monitored value."""
+    """Return the final metrics and, under ``best/``, those of the epoch with the best monitored value."""
     last = {k: float(v) for k, v in parts.trainer.callback_metrics.items() if not k.endswith("_step")}
     monitor, sign = parts.task.monitor, 1 if parts.task.mode == "max" else -1
     rows = [row for row in metrics_log.read(folder) if monitor is not None and row.get(monitor) is not None]

@@ -1,4 +1,4 @@
-"""Images of a run, as PNG in its folder, without W&B and without a display."""
+"""Draw a run's plots as PNG files; needs neither W&B nor a display."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ _BLUE, _GREY = "#2b6cb0", "#a0aec0"
 
 
 def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None) -> list[Path]:
-    """Draw training curves and, where there are predictions, what shows them.
-
-    Args:
-        folder: Of the run; the images go into ``plots/`` in it.
-        predictions: Of the test split, with targets.
-        monitor: The metric drawn beside the loss.
+    """Draw training curves and, given predictions with targets, the plots of their kind of target.
 
     Returns:
         The paths of the images.
@@ -40,7 +35,7 @@ def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None)
 
 
 def training_curves(folder: Path, monitor: str | None = None) -> Figure | None:
-    """Loss and the monitored metric by epoch, of training and validation; ``None`` before the first epoch's end."""
+    """Draw loss and monitored metric per epoch, in training and validation; ``None`` before the first epoch ends."""
     metric = (monitor or "").rpartition("/")[2]
     panels = ["loss", *([metric] if metric not in ("", "loss") else [])]
     figure = Figure(figsize=(4.8 * len(panels), 3.6), layout="constrained")

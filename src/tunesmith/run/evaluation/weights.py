@@ -1,6 +1,6 @@
-"""Weights made after training of those that it left: without the average, interpolated, or averaged over epochs.
+"""Derive weights after training: without the average, interpolated, or averaged over epochs.
 
-Whatever is chosen between is chosen on validation, by the monitored metric, before the test split is looked at.
+Every choice is made on validation by the monitored metric, before testing.
 """
 
 from __future__ import annotations
@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor
 
 from tunesmith.compat.lightning import unlogged
+from tunesmith.contract.checkpoint import Checkpoint
 from tunesmith.errors import ConfigError
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.callback.callback import Ingredients
 from tunesmith.run.evaluation.outcome import test_split
+from tunesmith.run.record.schema import Ingredient, Selection
 from tunesmith.run.resume.checkpoint import CheckpointIO, load
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.optimization.delta import complete
@@ -28,16 +29,11 @@ State = dict[str, Tensor]
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def make(parts: Parts, folder: Path, name: str | None) -> dict[str, Any]:
-    """Make the weights that the run is to test, where training alone does not make them, and save them as a checkpoint.
-
-    Args:
-        parts: The run, whose training is over.
-        folder: The run folder.
-        name: What ``test`` says; only `wise_ft`, `uniform_soup` and `greedy_soup` have something to make.
+def make(parts: Parts, folder: Path, name: str | None) -> Selection:
+    """Derive the weights to test, if ``test`` names derived ones, and save them as a checkpoint.
 
     Returns:
-        How they came about, for the record: the monitored metric, its values on validation, and the choice.
+        For the record, the monitored metric, its values on validation, and the choice; empty if nothing was derived.
     """
     if name not in MAKERS or not (folder / "checkpoints" / "best.ckpt").is_file():
         return {}
@@ -48,21 +44,20 @@ def make(parts: Parts, folder: Path, name: str | None) -> dict[str, Any]:
 
 
 def without_average(parts: Parts, folder: Path, name: str | None) -> dict[str, float]:
-    """Evaluate averaged and raw weights beside each other, where the run kept an average; save the raw ones.
+    """Evaluate averaged and raw weights of one checkpoint, if the run kept an average, and save the raw ones.
 
-    Both are those of one checkpoint, and outputs are taken as they are: no temperature, no threshold.
+    Neither has a calibration.
 
     Args:
-        parts: The run, whose training is over.
-        folder: The run folder.
-        name: What ``test`` says: of ``last`` the last epoch's, else those of the best; ``None`` for no test.
+        parts: The trained run.
+        folder: Run folder.
+        name: Value of ``test``: ``last`` for the last epoch, else the best; ``None`` for no test.
 
     Returns:
-        Metrics by ``averaged/val/…``, ``raw/val/…`` and, where the run is tested, both for test.
+        Metrics by ``averaged/val/…``, ``raw/val/…`` and, if the run is tested, the same for test.
     """
     path = folder / "checkpoints" / ("last.ckpt" if name == "last" else "best.ckpt")
-    callbacks: list[Any] = parts.trainer.callbacks
-    if not any(isinstance(c, WeightAveraging) for c in callbacks) or not path.is_file():
+    if not any(isinstance(c, WeightAveraging) for c in parts.trainer.callbacks) or not path.is_file():
         return {}
     states = _whole(parts, path)
     splits = [s for s in ("val", "test") if s in parts.data.counts() and (s == "val" or name)]
@@ -76,37 +71,36 @@ def without_average(parts: Parts, folder: Path, name: str | None) -> dict[str, f
     return found
 
 
-def wise_ft(parts: Parts, checkpoints: Path) -> tuple[State, dict[str, Any]]:
-    """Go part of the way from the weights that training began with to the best ones (Wortsman et al. 2022, WiSE-FT).
+def wise_ft(parts: Parts, checkpoints: Path) -> tuple[State, Selection]:
+    """Interpolate between the initial and the best weights (Wortsman et al. 2022, WiSE-FT).
 
-    The head, which began at random, is the trained one all the way; statistics of BatchNorm go along with the weights.
-    Of ways that are equally good the longest is taken.
+    The head, initially random, is not interpolated; BatchNorm statistics are. Ties go to the larger ``alpha``.
     """
     best = _whole(parts, checkpoints / "best.ckpt")["state_dict"]
     values = {alpha: _score(parts, interpolated(parts.start, best, alpha)) for alpha in ALPHAS}
     chosen = max(ALPHAS, key=lambda alpha: (_sign(parts) * values[alpha], alpha))
-    about = {"values": {str(alpha): value for alpha, value in values.items()}, "alpha": chosen}
+    about: Selection = {"values": {str(alpha): value for alpha, value in values.items()}, "alpha": chosen}
     return interpolated(parts.start, best, chosen), about
 
 
-def uniform_soup(parts: Parts, checkpoints: Path) -> tuple[State, dict[str, Any]]:
+def uniform_soup(parts: Parts, checkpoints: Path) -> tuple[State, Selection]:
     """Average the best epochs' weights (Wortsman et al. 2022, Model soups)."""
     states, about = _ingredients(parts)
     soup = mean(states)
-    return soup, {"ingredients": [a | {"used": True} for a in about], "value": _score(parts, soup)}
+    return soup, {"ingredients": [{**a, "used": True} for a in about], "value": _score(parts, soup)}
 
 
-def greedy_soup(parts: Parts, checkpoints: Path) -> tuple[State, dict[str, Any]]:
-    """Add the best epochs' weights one by one, best first, as long as validation is no worse for it (as above)."""
+def greedy_soup(parts: Parts, checkpoints: Path) -> tuple[State, Selection]:
+    """Average the best epochs' weights, best first, keeping those that do not lower validation (as above)."""
     states, about = _ingredients(parts)
     used, value = [states[0]], _score(parts, states[0])
-    record = [about[0] | {"used": True}]
+    record: list[Ingredient] = [{**about[0], "used": True}]
     for state, of in zip(states[1:], about[1:], strict=True):
         tried = _score(parts, mean([*used, state]))
         better = _sign(parts) * (tried - value) >= 0
         if better:
             used, value = [*used, state], tried
-        record.append(of | {"used": better})
+        record.append({**of, "used": better})
     return mean(used), {"ingredients": record, "value": value}
 
 
@@ -114,12 +108,12 @@ MAKERS = {"wise_ft": wise_ft, "uniform_soup": uniform_soup, "greedy_soup": greed
 
 
 def interpolated(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) -> State:
-    """Go the share ``alpha``, 0 to 1, of the way from ``start`` to ``end``, whose other tensors stay as they are."""
+    """Interpolate from ``start`` (``alpha`` 0) to ``end`` (1); tensors only in ``end`` are kept."""
     return {name: torch.lerp(start[name], tensor, alpha) if name in start else tensor for name, tensor in end.items()}
 
 
 def mean(states: Sequence[Mapping[str, Tensor]]) -> State:
-    """Average floating-point tensors; a tensor that all states share keeps its bits, counters are the first's."""
+    """Average floating-point tensors; equal tensors keep their bits, and counters are the first state's."""
 
     def of(name: str) -> Tensor:
         tensors = [state[name] for state in states]
@@ -132,16 +126,12 @@ def mean(states: Sequence[Mapping[str, Tensor]]) -> State:
 
 
 def check(name: str | None, parts: Parts) -> None:
-    """Refuse to promise weights that the run cannot make, before it trains.
-
-    Args:
-        name: What ``test`` says.
-        parts: The run.
+    """Check before training that the run can derive the weights to test.
 
     Raises:
-        ConfigError: There is nothing to choose by, to average, or to interpolate.
+        ConfigError: There is no monitored metric, no average, no kept epoch, or nothing to interpolate.
     """
-    callbacks: list[Any] = parts.trainer.callbacks
+    callbacks = parts.trainer.callbacks
     if name == "raw" and not any(isinstance(c, WeightAveraging) for c in callbacks):
         raise ConfigError("Expected averaged weights for test=raw but got none: add callback=[default,ema].")
     if name not in MAKERS:
@@ -150,8 +140,8 @@ def check(name: str | None, parts: Parts) -> None:
         raise ConfigError(f"Expected a validation split to choose weights by for test={name} but got none.")
     if name == "wise_ft" and not parts.start:
         raise ConfigError(
-            "Expected a policy that trains weights of the backbone itself for test=wise_ft, which goes back part of "
-            "the way to them, but got one that trains none, or adapters; use policy=full, say."
+            "Expected a policy that trains weights of the backbone itself for test=wise_ft, which interpolates them "
+            "with their initial values, but got one that trains none, or adapters; use policy=full, say."
         )
     if name != "wise_ft" and not any(isinstance(c, Ingredients) for c in callbacks):
         raise ConfigError(
@@ -159,17 +149,8 @@ def check(name: str | None, parts: Parts) -> None:
         )
 
 
-def sentences(
-    made: Mapping[str, Any], metrics: Mapping[str, float], name: str | None, monitor: str | None
-) -> Iterator[str]:
-    """Say which weights are tested, and what else was looked at.
-
-    Args:
-        made: As `make` gives it.
-        metrics: As `without_average` gives them.
-        name: What ``test`` says.
-        monitor: The monitored metric.
-    """
+def sentences(made: Selection, metrics: Mapping[str, float], name: str | None, monitor: str | None) -> Iterator[str]:
+    """Yield sentences on which weights are tested, and on the alternatives."""
     if "alpha" in made:
         values = ", ".join(f"at {float(alpha):g} {value:.4f}" for alpha, value in made["values"].items())
         yield f"Weights at {made['alpha']:g} of the way from the first to the best; {made['metric']}: {values}."
@@ -185,23 +166,22 @@ def sentences(
         yield f"The {which} tested; {monitor}: {values}."
 
 
-def _ingredients(parts: Parts) -> tuple[list[State], list[dict[str, Any]]]:
-    """The weights of the kept epochs, best first, and the epoch and the monitored value of each."""
-    callbacks: list[Any] = parts.trainer.callbacks
-    (kept,) = (c for c in callbacks if isinstance(c, Ingredients))
+def _ingredients(parts: Parts) -> tuple[list[State], list[Ingredient]]:
+    """Return the weights of the kept epochs, best first, with epoch and monitored value of each."""
+    (kept,) = (c for c in parts.trainer.callbacks if isinstance(c, Ingredients))
     scores = sorted(kept.best_k_models.items(), key=lambda item: (-_sign(parts) * float(item[1]), item[0]))
     loaded = [_whole(parts, Path(path)) for path, _ in scores]
-    about = [{"epoch": c["epoch"], "value": float(score)} for c, (_, score) in zip(loaded, scores, strict=True)]
+    about = [Ingredient(epoch=c["epoch"], value=float(s)) for c, (_, s) in zip(loaded, scores, strict=True)]
     return [c["state_dict"] for c in loaded], about
 
 
-def _whole(parts: Parts, path: Path) -> dict[str, Any]:
-    """A checkpoint, with what was left out: frozen tensors of the task have the bits of its source to the end."""
+def _whole(parts: Parts, path: Path) -> Checkpoint:
+    """Load a checkpoint with the frozen tensors that it leaves out, which are those of the task."""
     checkpoint = load(path)
     complete(checkpoint, parts.task, str(path))
     for key in ("state_dict", "current_model_state"):
         if key in checkpoint:
-            # Tensors that were brought back are the task's own, which are about to be overwritten.
+            # Cloned, since the restored tensors are the task's own, which are about to be overwritten.
             checkpoint[key] = {name: tensor.detach().cpu().clone() for name, tensor in checkpoint[key].items()}
     return checkpoint
 
@@ -211,7 +191,7 @@ def _sign(parts: Parts) -> int:
 
 
 def _score(parts: Parts, state: Mapping[str, Tensor]) -> float:
-    assert parts.task.monitor is not None  # without validation there are no weights to choose between
+    assert parts.task.monitor is not None  # `check` requires it
     return _metrics(parts, state, "val")[parts.task.monitor]
 
 
@@ -223,7 +203,7 @@ def _metrics(parts: Parts, state: Mapping[str, Tensor], split: str) -> dict[str,
 
 @contextmanager
 def _validating(parts: Parts) -> Iterator[None]:
-    """Keep what is evaluated in between out of the log, where it would look like a test."""
+    """Keep intermediate evaluations out of the log, where they would look like tests."""
     with unlogged(parts.trainer):
         try:
             yield

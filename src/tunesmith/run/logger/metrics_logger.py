@@ -1,13 +1,11 @@
-"""Write metrics.jsonl: everything logged, one JSON object a line, on disk before training goes on."""
+"""Write metrics.jsonl: everything logged, one JSON object per line, on disk before training continues."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
@@ -17,7 +15,7 @@ from tunesmith.run.record import disk_space
 
 
 class MetricsLog(Logger):
-    """Appends each set of metrics to ``metrics.jsonl``, flushed and synced: the source of truth for a run.
+    """Appends each set of metrics to ``metrics.jsonl``, flushed and synced: the source of truth of a run.
 
     Args:
         folder: The run folder.
@@ -29,27 +27,27 @@ class MetricsLog(Logger):
 
     @property
     def name(self) -> str:
-        """Name among loggers."""
+        """The name among loggers."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """Lightning asks for one; the run folder says it already."""
+        """Empty: the run folder identifies the run."""
         return ""
 
     @property
     def size(self) -> int:
-        """Bytes written so far."""
+        """The number of bytes written so far."""
         return self._path.stat().st_size if self._path.is_file() else 0
 
     def cut(self, size: int) -> None:
-        """Drop what was logged after a checkpoint: a run that goes on from there logs it again.
+        """Truncate the log to its size at a checkpoint; a resumed run logs the rest again.
 
         Args:
-            size: Bytes to keep.
+            size: Number of bytes to keep.
 
         Raises:
-            RunError: The file is shorter: what the checkpoint had seen is gone.
+            RunError: The file is shorter.
         """
         if size > self.size:
             raise RunError(f"Expected {self._path} to hold at least {size} bytes but got {self.size}: it was altered.")
@@ -60,7 +58,7 @@ class MetricsLog(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Append one line: ``step``, then the metrics.
+        """Append one line with ``step`` and the metrics.
 
         Raises:
             RunError: The disk is full or read-only.
@@ -71,5 +69,5 @@ class MetricsLog(Logger):
             file.flush()
             os.fsync(file.fileno())
 
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: config.yaml has them."""
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None:
+        """Do nothing: config.yaml has the hyperparameters."""

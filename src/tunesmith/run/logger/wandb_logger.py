@@ -1,6 +1,6 @@
-"""Weights & Biases: offline without a key, one run a run, its id ours, nothing secret in it.
+"""Log to Weights & Biases: offline without a key, one W&B run per run with the same id, without secrets.
 
-wandb takes a second to import, so only `wandb_logger` does it: the others look whether it happened.
+Only `wandb_logger` imports wandb, which takes a second; the other functions do nothing unless it was imported.
 """
 
 from __future__ import annotations
@@ -9,67 +9,74 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.loggers.logger import DummyLogger
-from omegaconf import OmegaConf
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.compat.omegaconf import plain
 from tunesmith.modality.base import of
 from tunesmith.run.evaluation.outcome import Outcome
-from tunesmith.run.logger.wandb_run import begin, end, log_tables
+from tunesmith.run.logger.wandb_run import Arguments, begin, end, log_tables
 from tunesmith.run.record.record import is_main
+from tunesmith.run.record.schema import Record
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
 
 RECORDED = ("choices", "overrides", "git", "packages", "hardware")
-"""Sections of run.json in W&B's configuration; those that `describe.describe` makes follow once they are known."""
+"""Sections of run.json in W&B's configuration; those of `describe.describe` follow once they are known."""
 
 
 def wandb_logger(
     folder: Path,
-    record: Mapping[str, Any],
+    record: Record,
     project: str = "tunesmith",
     mode: Literal["auto", "online", "offline", "disabled"] = "auto",
     group: str | None = None,
     entity: str | None = None,
 ) -> Logger:
-    """Begin the W&B run, with the whole redacted configuration, on the first rank only.
+    """Start the W&B run with the full redacted configuration; only on the first rank.
 
     Args:
-        folder: The run folder; W&B's files go into ``wandb/`` in it.
-        record: What run.json holds: id, name, tags and choices are taken from it.
-        project: W&B's project.
-        mode: ``auto`` is online with ``WANDB_API_KEY``, else offline.
-        group: W&B's group; ``None``: the sweep that the run is a job of, if it is one.
-        entity: W&B's user or team.
+        folder: Run folder; W&B's files go to its ``wandb/``.
+        record: Content of run.json.
+        project: W&B project.
+        mode: ``auto`` is online if ``WANDB_API_KEY`` is set, else offline.
+        group: W&B group; ``None`` for the name of the run's sweep, if any.
+        entity: W&B user or team.
     """
     if not is_main():
         return DummyLogger()
-    config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=False)
-    arguments = {
+    config = plain(DictConfig(OmegaConf.load(folder / "config.yaml")))
+    arguments: Arguments = {
         "project": project,
         "entity": entity,
         "group": group or record.get("sweep"),
         "job_type": "train",
         "id": record["id"],
-        "resume": "allow",  # a run that goes on is the same run; steps after its checkpoint are there twice
+        "resume": "allow",  # a resumed run is the same run; steps after its checkpoint appear twice
         "name": f"{record['name']}-{record['id']}",
         "dir": folder,
         "tags": list(record["tags"]),
-        "config": {"config": config, **{key: record[key] for key in RECORDED}, **flat(record)},
+        "config": {"config": config, **{key: record.get(key) for key in RECORDED}, **flat(record)},
     }
     return WandbLogger(experiment=begin(mode, arguments))
 
 
-def flat(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Choices and overrides a key each: by these W&B filters, groups and draws."""
+def flat(record: Record) -> dict[str, object]:
+    """Return choices and overrides as one key each, by which W&B can filter and group."""
     typed = (word.lstrip("+~").partition("=") for word in record["overrides"])
-    choices = {f"choice/{group}": option for group, option in record["choices"].items()}
+    choices: dict[str, object] = {f"choice/{group}": option for group, option in record["choices"].items()}
     return choices | {f"override/{key}": value for key, equals, value in typed if equals}
 
 
 @contextlib.contextmanager
 def finished() -> Iterator[None]:
-    """End the process's W&B run, if there is one, whatever happens; as failed if something did."""
+    """End the process's W&B run, if any, as failed if the block raises."""
     try:
         yield
     except BaseException:
@@ -78,9 +85,10 @@ def finished() -> Iterator[None]:
     _finish(0)
 
 
-def _run() -> Any | None:
+def _run() -> Run | None:
     wandb = sys.modules.get("wandb")
-    return None if wandb is None else wandb.run
+    found: Run | None = None if wandb is None else wandb.run
+    return found
 
 
 def _finish(exit_code: int) -> None:
@@ -89,14 +97,15 @@ def _finish(exit_code: int) -> None:
         end(run, exit_code)
 
 
-def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, Any]], modality: str) -> None:
-    """Log what a table of numbers cannot show, where the process has a W&B run.
+def log_outcome(
+    outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tuple[str, NDArray[np.uint8] | str]], modality: str
+) -> None:
+    """Log charts, tables and images of a tested split to the process's W&B run, if any.
 
     Args:
-        outcome: The tested split, with its predictions: confusion matrix, ROC and precision-recall curves of classes,
-            F1 and average precision of labels, predicted against true values; and the table by class.
-        images: The plots.
-        mistakes: Caption and image (uint8, ``(H, W, C)``), or text, of the worst mistakes.
+        outcome: The tested split with predictions.
+        images: Paths of the plots.
+        mistakes: Caption and image ``(H, W, C)``, or text, of the worst mistakes.
         modality: Name of the samples' modality.
     """
     run = _run()
@@ -116,14 +125,14 @@ def log_outcome(outcome: Outcome, images: Sequence[Path], mistakes: Sequence[tup
 
 
 def summarise(metrics: Mapping[str, float]) -> None:
-    """Put what the run came to, the best values included, into W&B's summary, where the process has a W&B run."""
+    """Write the run's metrics to the summary of the process's W&B run, if any."""
     run = _run()
     if run is not None:
         run.summary.update(dict(metrics))
 
 
 def address() -> Path | str | None:
-    """Where the W&B run is seen: its page if online, its folder if offline; ``None`` without one."""
+    """Return the W&B run's page if online, its folder if offline; ``None`` without a run."""
     run = _run()
     if run is None or run.disabled:
         return None

@@ -1,37 +1,58 @@
-"""What W&B keeps of a run, as run.json has it: from an offline folder, whose file wandb cannot read, or a server."""
+"""Read W&B's record of a run, as run.json has it, from an offline folder (wandb has no reader) or a server."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypedDict
 
 from tunesmith.errors import RunError
+from tunesmith.run.record.schema import Record
 
 ONLINE = "wandb:"
-"""What a path on W&B's server begins with, such as ``wandb:entity/project/id``."""
+"""Prefix of a path on W&B's server, such as ``wandb:entity/project/id``."""
 
 METRICS = ("train/", "val/", "test/", "best/")
-"""What the names of a run's metrics begin with."""
+"""Prefixes of the names of a run's metrics."""
 
 NOT_METRICS = ("_step", "_per_second")
-"""What the names of the others end with."""
+"""Suffixes of names that are no metrics."""
 
 BLOCK = 32768
-"""Bytes; W&B's file is LevelDB's log format (https://github.com/google/leveldb/blob/main/doc/log_format.md)."""
+"""Bytes per block of LevelDB's log format (https://github.com/google/leveldb/blob/main/doc/log_format.md)."""
 
 
-def read(place: str) -> dict[str, Any]:
+class Item(Protocol):
+    """A key and its value in W&B's records."""
+
+    key: str
+    nested_key: Sequence[str]
+
+
+class About(TypedDict, total=False):
+    """W&B's own properties of a run."""
+
+    id: str
+    group: str
+    job_type: str
+    tags: list[str]
+
+
+class Kept(Record, total=False):
+    """A run's record in W&B: ``config``, its final metrics, and of an offline run all logged keys and `About`."""
+
+    config: dict[str, object]
+    logged: set[str]
+    about: About
+
+
+def read(place: str) -> Kept:
     """Read a run.
 
     Args:
-        place: Folder of an offline run, with its ``.wandb`` file, or a path on the server after ``wandb:``.
-
-    Returns:
-        ``id``, ``status`` in the words of run.json, ``metrics`` as they were in the end, and the sections of W&B's
-        configuration: ``config``, ``choices``, ``overrides``, ``packages``, ``data``, …
+        place: Folder of an offline run with its ``.wandb`` file, or a path on the server after ``wandb:``.
 
     Raises:
         RunError: There is no such run, it cannot be read, or it is not tunesmith's.
@@ -42,7 +63,7 @@ def read(place: str) -> dict[str, Any]:
     return found
 
 
-def _online(path: str) -> dict[str, Any]:
+def _online(path: str) -> Kept:
     import wandb
 
     try:
@@ -50,21 +71,18 @@ def _online(path: str) -> dict[str, Any]:
     except (wandb.errors.Error, ValueError) as error:
         raise RunError(f"Expected a W&B run, as wandb:entity/project/id, but got '{path}': {error}.") from error
     status = "completed" if run.state == "finished" else str(run.state)
-    return {**run.config, "id": run.id, "status": status, "metrics": comparable(run.summary_metrics)}
+    return {**_kept(dict(run.config)), "id": run.id, "status": status, "metrics": comparable(run.summary_metrics)}
 
 
-def _offline(folder: Path) -> dict[str, Any]:
+def _offline(folder: Path) -> Kept:
     files = sorted(folder.glob("*.wandb"))
     if len(files) != 1:
         raise RunError(f"Expected one .wandb file in {folder} but found {len(files)}.")
     return read_file(files[0])
 
 
-def read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> Kept:
     """Read the file of an offline run.
-
-    Returns:
-        As `read`; and ``logged``, the keys of all that was logged, and ``about``: id, group, job type and tags.
 
     Raises:
         RunError: The file is not W&B's.
@@ -73,11 +91,11 @@ def read_file(file: Path) -> dict[str, Any]:
 
     from tunesmith.compat.wandb import record as empty
 
-    config: dict[str, Any] = {}
-    metrics: dict[str, Any] = {}
+    config: dict[str, object] = {}
+    metrics: dict[str, object] = {}
     logged: set[str] = set()
-    about: dict[str, Any] = {}
-    status = "running"  # a run that was killed never says how it ended
+    about: About = {}
+    status = "running"  # also of a run that was killed
     try:
         for data in _records(file.read_bytes()):
             record = empty()
@@ -85,7 +103,7 @@ def read_file(file: Path) -> dict[str, Any]:
             for item in [*record.run.config.update, *record.config.update]:
                 config[_key(item)] = json.loads(item.value_json)
             for item in [*record.history.item, *record.summary.update]:
-                if len(item.nested_key) < 2:  # else a part of an image or a table
+                if len(item.nested_key) < 2:  # longer ones are parts of images and tables
                     metrics[_key(item)] = json.loads(item.value_json)
             logged.update(map(_key, record.history.item))
             if record.HasField("exit"):
@@ -95,16 +113,22 @@ def read_file(file: Path) -> dict[str, Any]:
                 about = {"id": run.run_id, "group": run.run_group, "job_type": run.job_type, "tags": list(run.tags)}
     except (DecodeError, ValueError, struct.error) as error:
         raise RunError(f"Expected {file} to be a file of W&B's but got: {error}.") from error
-    end = {"id": about.get("id"), "status": status, "metrics": comparable(metrics)}
-    return {**config, **end, "logged": logged, "about": about}
+    end: Kept = {"id": about.get("id", ""), "status": status, "metrics": comparable(metrics)}
+    return {**_kept(config), **end, "logged": logged, "about": about}
 
 
-def _key(item: Any) -> str:
+def _kept(config: Any) -> Kept:
+    """Take W&B's configuration, whose values may be anything, for the sections that we logged."""
+    found: Kept = config
+    return found
+
+
+def _key(item: Item) -> str:
     return str(item.key or item.nested_key[0])
 
 
 def _records(data: bytes) -> Iterator[bytes]:
-    """Split a file into its whole records: after a header of 7 bytes, blocks with parts of records."""
+    """Yield a file's complete records: blocks with parts of records follow a header of 7 bytes."""
     position, whole = 7, b""
     while position + 7 <= len(data):
         left = BLOCK - position % BLOCK
@@ -113,16 +137,16 @@ def _records(data: bytes) -> Iterator[bytes]:
             continue
         _, length, kind = struct.unpack_from("<IHB", data, position)
         if position + 7 + length > len(data):
-            return  # cut short by a kill
+            return  # truncated by a kill
         whole += data[position + 7 : position + 7 + length]
         position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
+        if kind in (1, 4):  # complete, or the last part
             yield whole
             whole = b""
 
 
-def comparable(values: Mapping[str, Any]) -> dict[str, float]:
-    """Metrics, among all that was logged, that a run on the same inputs has to come to again."""
+def comparable(values: Mapping[str, object]) -> dict[str, float]:
+    """Select the logged metrics that a run on the same inputs must reproduce."""
     return {
         str(key): float(value)
         for key, value in values.items()

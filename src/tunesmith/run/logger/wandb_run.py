@@ -1,4 +1,4 @@
-"""Begin a W&B run that no job waits for; without Lightning, so that a sweep's launcher can do it too."""
+"""Start a W&B run that never blocks a job; without Lightning, so that a sweep's launcher can use it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,47 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+
+if TYPE_CHECKING:
+    import wandb
+    from wandb.sdk.wandb_run import Run
+
+Mode: TypeAlias = Literal["auto", "online", "offline", "disabled"]
 
 PATIENCE = 8.0
 """Seconds to wait for W&B's server at the start of a run."""
 
 LAST = 6.0
-"""Seconds to wait for it when training is over, for its tables and for the rest; its client then takes 12 to leave."""
+"""Seconds to wait for it after training, for the tables and again for the rest; its client then takes 12 s to exit."""
 
 log = logging.getLogger(__name__)
 
 
-def begin(mode: Literal["auto", "online", "offline", "disabled"], arguments: Mapping[str, Any]) -> Any:
-    """Begin a W&B run; offline where the server does not answer, since no run should wait for it.
+class Arguments(TypedDict, total=False):
+    """Arguments of `wandb.init`."""
+
+    project: str
+    entity: str | None
+    group: str | None
+    job_type: str
+    id: str
+    resume: Literal["allow"]
+    name: str
+    dir: Path
+    tags: list[str]
+    config: dict[str, object]
+
+
+def begin(mode: Mode, arguments: Arguments) -> Run:
+    """Start a W&B run; offline if the server does not respond.
 
     Args:
-        mode: ``auto``, ``online``, ``offline`` or ``disabled``.
-        arguments: Of `wandb.init`.
+        mode: ``auto`` is online if ``WANDB_API_KEY`` is set, else offline.
+        arguments: Arguments of `wandb.init`.
     """
-    # Its reports on itself, for which a process that ends would wait 20 seconds where the server hangs (0.31).
+    # Its error reports block a finishing process for 20 s if the server hangs (0.31).
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
@@ -37,27 +59,22 @@ def begin(mode: Literal["auto", "online", "offline", "disabled"], arguments: Map
             raise
         said = " ".join(str(error).split())
         log.warning(f"W&B's server did not take the run ({said}): it is logged offline; wandb sync uploads it later.")
-        wandb.teardown(exit_code=1)  # its service still has the run
+        wandb.teardown(exit_code=1)  # its service still holds the run
         return wandb.init(mode="offline", settings=_settings("offline"), **arguments)
 
 
-def log_tables(run: Any, content: Mapping[str, Any]) -> None:
-    """Log what W&B does not only write down: before it takes a table it asks the server, and would wait for it.
-
-    Args:
-        run: W&B's.
-        content: Tables, charts and images by name.
-    """
+def log_tables(run: Run, content: Mapping[str, object]) -> None:
+    """Log tables, charts and images, for which W&B first queries the server."""
     _patiently(run, lambda: run.log(dict(content)), "tables and charts, which are in the run folder")
 
 
-def end(run: Any, exit_code: int = 0) -> None:
-    """End a run; what the server does not take in time is left for later."""
+def end(run: Run, exit_code: int = 0) -> None:
+    """End a run; data that the server does not accept in time is left for `wandb sync`."""
     _patiently(run, lambda: run.finish(exit_code=exit_code), "end of the run")
 
 
-def _patiently(run: Any, call: Callable[[], None], what: str) -> None:
-    """Call in a thread that can be left behind; offline, where a disk is waited for, as it is."""
+def _patiently(run: Run, call: Callable[[], None], what: str) -> None:
+    """Call in a thread that can be abandoned after `LAST` seconds; offline, call directly."""
     if run.settings.mode != "online":
         call()
         return
@@ -66,7 +83,7 @@ def _patiently(run: Any, call: Callable[[], None], what: str) -> None:
     def attempt() -> None:
         try:
             call()
-        except Exception as error:  # of any kind that a client of theirs may raise: no run should fail of its log
+        except Exception as error:  # of any kind: a run must not fail because of its logger
             errors.append(error)
 
     thread = threading.Thread(target=attempt, daemon=True)
@@ -77,11 +94,7 @@ def _patiently(run: Any, call: Callable[[], None], what: str) -> None:
         log.warning(f"W&B's server did not take the {what} ({said}); wandb sync uploads what is kept of the run.")
 
 
-def _settings(mode: str) -> Any:
+def _settings(mode: str) -> wandb.Settings:
     from tunesmith.compat.wandb import settings
 
-    waits: Any = (
-        {"init_timeout": PATIENCE, "finish_timeout": LAST - 1} if mode == "online" else {}
-    )  # a disk is waited for
-    # Its capture of the console would carry argv, secrets included.
-    return settings(save_code=False, console="off", silent=True, **waits)
+    return settings((PATIENCE, LAST - 1) if mode == "online" else None)

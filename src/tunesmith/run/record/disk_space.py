@@ -1,4 +1,4 @@
-"""Room on the disk: looked for before a checkpoint is written, and missed in a sentence."""
+"""Check disk space before writing a checkpoint, and explain a full disk in one sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,11 +14,11 @@ from tunesmith.errors import RunError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WRITER = "PytorchStreamWriter", "unexpected pos", "file write failed"
-"""What torch's own writer says in place of an `OSError`."""
+"""Messages of torch's own writer, which raises no `OSError`."""
 
 
-def size_of(checkpoint: Any) -> int:
-    """Bytes that the tensors in nested containers take on disk, at least."""
+def size_of(checkpoint: object) -> int:
+    """Return the minimum size on disk of the tensors in nested containers, in bytes."""
     if isinstance(checkpoint, Tensor):
         return checkpoint.numel() * checkpoint.element_size()
     if isinstance(checkpoint, dict):
@@ -28,35 +27,27 @@ def size_of(checkpoint: Any) -> int:
 
 
 def of_weights(module: nn.Module) -> int:
-    """Bytes that a module's weights take on disk."""
+    """Return the size on disk of a module's parameters and buffers, in bytes."""
     return size_of([*module.parameters(), *module.buffers()])
 
 
 def check(folder: Path, size: int) -> None:
-    """Make sure that something fits on a disk, and that a little is left for the log.
-
-    Args:
-        folder: Where, or where it will be made.
-        size: In bytes.
+    """Check that a number of bytes fits on a disk, with 1 MiB left for the log.
 
     Raises:
-        RunError: It does not.
+        RunError: It does not fit.
     """
     free = _free(folder)
     if free < size + 2**20:
         raise RunError(
             f"Expected {_shown(size)} of free disk for checkpoints in {folder} but got {_shown(free)}; what was saved "
-            "before is left as it is. Make room, or set paths.logs to another disk."
+            "before is left as it is. Free some space, or set paths.logs to another disk."
         )
 
 
 @contextlib.contextmanager
 def told(path: Path, run: Path) -> Iterator[None]:
-    """Tell in a sentence that a file could not be written.
-
-    Args:
-        path: The file.
-        run: The run folder that it is in.
+    """Explain in one sentence why a file could not be written.
 
     Raises:
         RunError: The disk is full or read-only.
@@ -71,7 +62,7 @@ def told(path: Path, run: Path) -> Iterator[None]:
         why = "the disk is full" if full else f"{type(error).__name__}: {error}"
         raise RunError(
             f"Expected to save {path.name} but {why} ({_shown(_free(path.parent))} free); what was "
-            f"saved before is left as it is. Make room, then go on with resume={run}."
+            f"saved before is left as it is. Free some space, then continue with resume={run}."
         ) from error
 
 

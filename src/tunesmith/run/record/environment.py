@@ -1,4 +1,4 @@
-"""What a run ran on: code, packages, hardware."""
+"""Record what a run ran on: code, packages, hardware."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
+
+from tunesmith.run.record.schema import Hardware, Record
 
 _PACKAGES = (
     *("tunesmith", "torch", "torchvision", "lightning", "hydra-core", "omegaconf", "torchmetrics", "wandb", "timm"),
@@ -21,7 +22,7 @@ _PACKAGES = (
 
 
 def git() -> dict[str, str | None]:
-    """Commit of the current folder's checkout and a digest of what differs from it; ``None`` outside of one."""
+    """Return the current checkout's commit and a digest of its uncommitted changes; ``None`` outside one."""
     commit = _git("rev-parse", "HEAD")
     diff = _git("diff", "HEAD") if commit else None
     digest = hashlib.blake2b(diff.encode(), digest_size=8).hexdigest() if diff else None
@@ -37,7 +38,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def packages() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a number."""
+    """Return the versions of Python and of the packages that can change results."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -47,8 +48,8 @@ def packages() -> dict[str, str]:
     return found
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores, memory in GiB and accelerators."""
+def hardware() -> Hardware:
+    """Return processor, cores, threads, memory in GiB and accelerators."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     accelerators = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -72,15 +73,17 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def changed(record: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What of code, versions and hardware is not as a run recorded it: then and now, by name."""
+def changed(record: Record) -> dict[str, tuple[object, object]]:
+    """Return what differs in code, versions and hardware from a run's record: then and now, by name."""
     before = _flat(record["packages"], record["hardware"], record.get("git") or {})
     now = _flat(packages(), hardware(), git())
     names = {**before, **now}
     return {name: (before.get(name), now.get(name)) for name in names if before.get(name) != now.get(name)}
 
 
-def _flat(packages: Mapping[str, Any], hardware: Mapping[str, Any], git: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(
+    packages: Mapping[str, str], hardware: Mapping[str, object], git: Mapping[str, str | None]
+) -> dict[str, object]:
     code = [str(git.get("commit"))[:12], f"changed ({git['dirty']})" if git.get("dirty") else ""]
     parts = ("processor", "cores", "threads", "accelerators")
     return {**packages, "code": " ".join(filter(None, code)), **{name: hardware.get(name) for name in parts}}

@@ -1,4 +1,4 @@
-"""Read metrics.jsonl; without Lightning, so that runs can be compared at once."""
+"""Read metrics.jsonl; without Lightning, for commands that answer at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def read(folder: Path) -> Iterator[dict[str, float]]:
-    """Read a run's metrics, a dict a line, in the order they were logged.
+    """Read a run's metrics, one dict per line, in the order they were logged.
 
-    A last line that a kill cut short is passed over.
+    Lines that are not JSON, such as one truncated by a kill, are skipped.
     """
     path = folder / "metrics.jsonl"
     if not path.is_file():
@@ -23,6 +23,6 @@ def read(folder: Path) -> Iterator[dict[str, float]]:
 
 
 def series(folder: Path, name: str) -> tuple[list[float], list[float]]:
-    """Epochs and values of one metric, such as ``val/accuracy``."""
+    """Return epochs and values of one metric, such as ``val/accuracy``."""
     points = [(row["epoch"], row[name]) for row in read(folder) if row.get(name) is not None and "epoch" in row]
     return [epoch for epoch, _ in points], [value for _, value in points]

@@ -1,4 +1,4 @@
-"""Which process a run belongs to, and whether it still lives."""
+"""Identify the process that a run belongs to, and check whether it is alive."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+
+from tunesmith.run.record.schema import Process
 
 if os.name == "posix":
     import fcntl
 
 
-def identity(pid: int | None = None) -> dict[str, Any]:
-    """A process of this host, or this one: its number, host and start; a number is used again, with its start never."""
+def identity(pid: int | None = None) -> Process:
+    """Return number, host and start of a process of this host; ``None`` for the current one."""
     pid = os.getpid() if pid is None else pid
     return {"pid": pid, "host": platform.node(), "began": _began(pid)}
 
 
-def elsewhere(process: Mapping[str, Any]) -> bool:
-    """Whether a process belongs to another host, so that nothing can be said about it from here."""
-    return bool(process.get("host") != platform.node())
+def elsewhere(process: Mapping[str, object]) -> bool:
+    """Return whether a process belongs to another host, where it cannot be checked."""
+    return process.get("host") != platform.node()
 
 
-def alive(process: Mapping[str, Any]) -> bool:
-    """Whether a recorded process of this host still runs."""
+def alive(process: Mapping[str, object]) -> bool:
+    """Return whether a recorded process of this host is still running."""
     pid = process.get("pid")
     if elsewhere(process) or not isinstance(pid, int):
         return False
@@ -36,7 +37,7 @@ def alive(process: Mapping[str, Any]) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let in one process at a time; some network file systems let in more."""
+    """Lock a file for one process at a time; some network file systems ignore the lock."""
     with path.open("a") as file:
         if os.name == "posix":
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -44,15 +45,15 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in whatever words the system has for it; ``None`` where there is no such process."""
+    """Return when a process started, as the system writes it; ``None`` if there is no such process."""
     stat, boot = Path(f"/proc/{pid}/stat"), Path("/proc/sys/kernel/random/boot_id")
     if boot.is_file():
         try:
-            # The name, in parentheses, may hold anything; the state follows it, and the start 19 fields later.
+            # The state follows the name in parentheses, which may contain anything; the start comes 19 fields later.
             fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         except OSError:
             return None
-        # What was killed and not yet waited for is no more.
+        # A zombie counts as dead.
         return None if fields[0] in "ZX" else f"{boot.read_text().strip()} {fields[19]}"
     done = subprocess.run(["ps", "-p", str(pid), "-o", "lstart="], capture_output=True, text=True, check=False)
     return done.stdout.strip() or None

@@ -1,11 +1,10 @@
-"""What a person reads on the terminal: tables before and after training, and where everything is."""
+"""Make the tables printed before and after training, and save results."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 
@@ -19,14 +18,14 @@ from tunesmith.target.result.predictions import Predictions
 from tunesmith.task.calibration import Calibration
 
 FEW = 20
-"""Classes that are still printed one by one."""
+"""Up to this many classes are printed one by one."""
 
 _SHARES = ("accuracy", "f1", "exact_match", "iou", "entity_precision", "entity_recall")
-"""What the names of metrics end with that are shown in percent."""
+"""Suffixes of metrics shown in percent."""
 
 
 def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
-    """Samples by class or label, words by tag, and split; only their number where there is nothing to count."""
+    """Count samples by class or label, or words by tag, and split; only samples if there is nothing to count by."""
     unit = spec.group if spec.split_unit == "group" else spec.split_unit
     table = Table(title=f"Data, split by {unit}")
     kind = of(spec.target)
@@ -34,7 +33,7 @@ def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
     for split in counts:
         table.add_column(split, justify="right")
     table.add_column("all", justify="right")
-    # A long list of classes says little; run.json has it whole.
+    # run.json has the full list.
     names = list(next(iter(counts.values())))
     shown = names if len(names) <= FEW else names[:10]
     for name in shown:
@@ -50,10 +49,10 @@ def data_table(counts: dict[str, dict[str, int]], spec: DataSpec) -> Table:
 
 
 def parameter_table(table: ParameterTable, fitted: bool = False) -> Table:
-    """The parameter table in short: a line a stage; and whether the head is fitted instead of trained."""
+    """Summarise the parameter table, one row per stage; the caption says if the head is fitted."""
     said = "The head is fitted to the features of one epoch, without an optimizer: trainer.max_epochs is 1."
     short = Table(title="Parameters", caption=said if fitted else None)
-    # What comes after a phase that waits for a plateau may come sooner.
+    # Phases after a plateau may start earlier.
     certain = next((phase.first_epoch for phase in table.phases if phase.plateau), math.inf)
     for name in ("stage", "parameters", "trains from epoch", "rate ×", "weight decay"):
         short.add_column(name, justify="left" if name == "stage" else "right")
@@ -75,7 +74,7 @@ def parameter_table(table: ParameterTable, fitted: bool = False) -> Table:
 
 
 def gradient_table(gradients: Mapping[str, float], chosen: Sequence[str]) -> Table:
-    """What a policy chose its stages by."""
+    """Show the gradients by which a policy chose its stages."""
     table = Table("stage", "relative gradient", "trains", title="Gradients before training")
     for stage, value in gradients.items():
         table.add_row(stage, f"{value:.3g}", "yes" if stage in chosen else "no")
@@ -88,7 +87,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def tables(outcome: Outcome, calibration: Calibration) -> list[Table | str]:
-    """All that is said of a tested split: metrics, classes where they are few, and what was fitted on validation."""
+    """Return the tables of a tested split: metrics, results by class if these are few, and the calibration."""
     said: list[Table | str] = [metric_table(outcome)]
     number = len(outcome.predictions.by_class())
     if outcome.predictions.least_rows <= number <= FEW:
@@ -100,7 +99,7 @@ def tables(outcome: Outcome, calibration: Calibration) -> list[Table | str]:
 
 
 def metric_table(outcome: Outcome) -> Table:
-    """Metrics beside those of always saying what is commonest."""
+    """Show metrics beside those of the constant baseline."""
     found = outcome.predictions
     table = Table(title=f"{outcome.split}, {len(found.files):,} samples, {outcome.weights} weights")
     table.add_column("metric")
@@ -119,7 +118,7 @@ def metric_table(outcome: Outcome) -> Table:
 
 
 def class_table(predictions: Predictions) -> Table:
-    """Precision, recall and F1 of each class or label, or the errors of each value."""
+    """Show precision, recall and F1 of each class or label, or the errors of each value."""
     rows = predictions.by_class()
     table = Table(title=f"By {rows.columns[0]}")
     for name in rows.columns:
@@ -130,7 +129,7 @@ def class_table(predictions: Predictions) -> Table:
 
 
 def save(outcome: Outcome, folder: Path) -> None:
-    """Leave predictions and, where there are classes, labels or values, ``per_class.tsv`` in a folder."""
+    """Save predictions and, for classes, labels or values, ``per_class.tsv`` in a folder."""
     outcome.predictions.save(folder / "predictions.parquet")
     rows = outcome.predictions.by_class()
     if len(rows):
@@ -142,7 +141,7 @@ def _number(name: str, value: float) -> str:
 
 
 def places(named: Mapping[str, Path | str | None], images: Sequence[Path]) -> Table:
-    """Where everything was left, a line each; what is ``None`` is left out."""
+    """List where everything is, one line each, without ``None``."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -154,8 +153,8 @@ def places(named: Mapping[str, Path | str | None], images: Sequence[Path]) -> Ta
     return table
 
 
-def as_plain(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as plain values, for a JSON file beside its predictions."""
+def as_plain(outcome: Outcome) -> dict[str, object]:
+    """Convert an outcome to plain values for JSON."""
     return {
         "split": outcome.split,
         "weights": outcome.weights,

@@ -1,31 +1,50 @@
-"""What a run is between two batches, beyond weights and optimizer: all that the next bit depends on.
+"""Save and restore the state between two batches beyond weights and optimizer, for bit-identical resumes.
 
 Plain containers and tensors only, so that a checkpoint loads with ``weights_only=True``. Lightning (2.6) saves neither
-random streams nor the states of metrics, and enters a resumed epoch by guessing from counters where it was killed:
-`settle` of `compat/lightning.py` writes those counters as they are between two batches, where the guess is right.
+random streams nor metric states, and infers from loop counters where a run was killed: `compat.lightning.settle` sets
+those counters to their values between two batches, where the inference is right.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from torch import Tensor
 from torchmetrics import Metric
+from typing_extensions import NotRequired
 
 from tunesmith.compat.torchmetrics import put_back
 
-State = dict[str, Any]
+Numbers: TypeAlias = "list[Any]"
+"""The state of a generator that declares no type for it, as a list."""
 
 
-def streams(device: torch.device) -> State:
-    """The random streams of python, numpy, torch and the device."""
+class Streams(TypedDict):
+    """The states of random generators."""
+
+    python: Numbers
+    numpy: Numbers
+    torch: Tensor
+    device: NotRequired[Tensor]
+
+
+class MetricState(TypedDict):
+    """The states of a metric by name, and its number of updates."""
+
+    values: dict[str, Tensor | list[Tensor]]
+    updates: int
+
+
+def streams(device: torch.device) -> Streams:
+    """Return the random states of Python, numpy, torch and the device."""
     version, words, normal = random.getstate()
     name, keys, position, has_gauss, gauss = np.random.get_state()
-    state: State = {
+    state: Streams = {
         "python": [version, list(words), normal],
         "numpy": [str(name), [int(k) for k in keys], int(position), int(has_gauss), float(gauss)],
         "torch": torch.get_rng_state(),
@@ -37,8 +56,8 @@ def streams(device: torch.device) -> State:
     return state
 
 
-def restore_streams(state: State, device: torch.device) -> None:
-    """Put the random streams where `streams` found them."""
+def restore_streams(state: Streams, device: torch.device) -> None:
+    """Restore the random states that `streams` returned."""
     version, words, normal = state["python"]
     random.setstate((version, tuple(words), normal))
     name, keys, position, has_gauss, gauss = state["numpy"]
@@ -50,9 +69,9 @@ def restore_streams(state: State, device: torch.device) -> None:
         torch.mps.set_rng_state(state["device"])
 
 
-def metrics(module: LightningModule) -> State:
-    """The states of the task's training metrics, which the module's own state leaves out."""
-    found: State = {}
+def metrics(module: LightningModule) -> dict[str, MetricState]:
+    """Return the states of the task's training metrics, which are not in its ``state_dict``."""
+    found: dict[str, MetricState] = {}
     for name, metric in _train_metrics(module):
         values = {
             k: [x.detach().cpu().clone() for x in v] if isinstance(v, list) else v.detach().cpu().clone()
@@ -62,8 +81,8 @@ def metrics(module: LightningModule) -> State:
     return found
 
 
-def restore_metrics(state: State, module: LightningModule) -> None:
-    """Put the training metrics where `metrics` found them."""
+def restore_metrics(state: Mapping[str, MetricState], module: LightningModule) -> None:
+    """Restore the training metrics that `metrics` returned."""
     for name, metric in _train_metrics(module):
         states = {
             key: [x.to(metric.device) for x in value] if isinstance(value, list) else value.to(metric.device)

@@ -1,4 +1,4 @@
-"""Find the run to resume and its newest checkpoint that holds; `last_checkpoint.py` says what is in it."""
+"""Find the run to resume and its newest intact checkpoint."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from tunesmith.compat.omegaconf import plain
 from tunesmith.config import renamed, yaml_file
 from tunesmith.config.check.check import check
 from tunesmith.config.confine import confine
@@ -21,8 +21,9 @@ from tunesmith.errors import ConfigError, RunError
 from tunesmith.run.record import process
 from tunesmith.run.record.record import hash_of, joined_folder
 from tunesmith.run.record.run_folder import read
+from tunesmith.run.record.schema import Record
 from tunesmith.run.resume import changed
-from tunesmith.run.resume.checkpoint import MANIFEST, holds, read_manifest
+from tunesmith.run.resume.checkpoint import MANIFEST, Entry, holds, read_manifest
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST, relocated
 from tunesmith.run.session import Session
 
@@ -32,24 +33,24 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Found:
-    """A run to go on with.
+    """A run to resume.
 
     Attributes:
-        folder: Its folder.
-        record: Its run.json, as the run left it.
-        cfg: Its configuration, whatever the present command line says.
-        checkpoint: Where it goes on from; ``None`` where it came to no checkpoint: it begins again.
-        entry: What the manifest says of the checkpoint: ``step`` and ``epoch``.
-        said: Sentences that the user must see: what was passed over, and what is not as it was.
-        forced: Whether it is to go on under other conditions.
-        changes: What the command line changed in the configuration.
+        folder: Run folder.
+        record: Content of its run.json.
+        cfg: Its configuration, with the changes that the command line asks for.
+        checkpoint: Checkpoint to resume from; ``None`` if there is none, so that the run starts over.
+        entry: The checkpoint's entry in the manifest.
+        said: Sentences for the user: skipped checkpoints and differences.
+        forced: Whether to resume under other conditions.
+        changes: Phrases for what the command line changes.
     """
 
     folder: Path
-    record: dict[str, Any]
+    record: Record
     cfg: DictConfig
     checkpoint: Path | None = None
-    entry: dict[str, Any] = field(default_factory=dict)
+    entry: Entry = field(default_factory=Entry)
     said: tuple[str, ...] = ()
     forced: bool = False
     changes: tuple[str, ...] = ()
@@ -57,16 +58,19 @@ class Found:
     @property
     def completed(self) -> bool:
         """Whether nothing is left to do."""
-        return bool(self.record["status"] == "completed")
+        return self.record["status"] == "completed"
 
-    def check(self, about: Mapping[str, Any]) -> list[str]:
-        """Compare data and initial weights with what the run began with; gives what the user must be told.
+    def check(self, about: Record) -> list[str]:
+        """Compare data and initial weights with the run's.
 
         Args:
-            about: The sections ``data`` and, where there is one, ``init`` as they would be recorded now.
+            about: Sections ``data`` and, if any, ``init`` as they would be recorded now.
+
+        Returns:
+            Sentences for the user.
 
         Raises:
-            RunError: They are others, or split otherwise, and that was not asked for.
+            RunError: They differ and the resume is not forced.
         """
         return changed.enforce(self.folder, list(changed.data(self.record, about)), self.forced)
 
@@ -75,20 +79,20 @@ def find(cfg: DictConfig, session: Session | None = None) -> Found | None:
     """Find the run that ``resume`` asks for.
 
     Args:
-        cfg: The configuration of the present command line.
-        session: What the command has of its own; ``None``, as from Python, to read it from what surrounds it.
+        cfg: Configuration of the command line.
+        session: The command's session; ``None`` to read it from the environment.
 
     Returns:
         ``None`` for a new run.
 
     Raises:
-        RunError: There is no such run, it is under way, or none of its checkpoints holds.
-        ConfigError: The command line changes what is settled for the whole run.
+        RunError: There is no such run, it is in progress, or none of its checkpoints is intact.
+        ConfigError: The command line changes something settled for the whole run.
     """
     session = session or Session.read()
     trust = session.trust
     joined = joined_folder(session)
-    if joined is not None:  # a further process of a distributed run does what the first one decided
+    if joined is not None:  # a later process of a distributed run
         return _rejoin(joined, trust)
     own = session.job
     if own is not None:
@@ -106,32 +110,27 @@ def find(cfg: DictConfig, session: Session | None = None) -> Found | None:
 
 
 def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
-    """Go back to the last checkpoint of a run that has just failed in this process.
-
-    Args:
-        folder: Its folder.
-        cfg: Its configuration.
-        why: What it failed of.
+    """Return to the last checkpoint of a run that has just failed in this process.
 
     Raises:
-        RunError: None of its checkpoints holds.
+        RunError: None of its checkpoints is intact.
     """
     checkpoint, entry, said = choose(folder / "checkpoints")
     said.append(f"{why} Going back to step {entry.get('step', 0)}, at half the rates.")
     return Found(folder, read(folder), cfg, checkpoint, entry, tuple(said))
 
 
-def _open(folder: Path, forced: bool, trust: Trust, asked: Mapping[str, Any] = MappingProxyType({})) -> Found:
+def _open(folder: Path, forced: bool, trust: Trust, asked: Mapping[str, object] = MappingProxyType({})) -> Found:
     record = read(folder)
     if record["status"] == "completed":
         return Found(folder, record, DictConfig({}))
     if is_live(record):
         raise RunError(
-            f"Expected a run that has ended but {folder} is under way, as process {record['process']['pid']}."
+            f"Expected a run that has ended but {folder} is in progress, as process {record['process']['pid']}."
         )
     checkpoint, entry, said = choose(folder / "checkpoints")
     if checkpoint is None:
-        said.append(f"{folder.name} came to no checkpoint: it begins again.")
+        said.append(f"{folder.name} has no checkpoint: it starts over.")
     cfg = _recorded(folder, trust)
     cfg, changes = changed.apply(cfg, asked)
     differences = [*changes, *changed.edited(folder, record), *changed.code(record)]
@@ -148,23 +147,20 @@ def _rejoin(folder: Path, trust: Trust) -> Found | None:
     return Found(folder, record, _recorded(folder, trust), folder / "checkpoints" / name if name else None)
 
 
-def is_live(record: Mapping[str, Any]) -> bool:
-    """Whether a run is under way in a process of this host."""
+def is_live(record: Record) -> bool:
+    """Return whether a run is in progress in a process of this host."""
     return record["status"] == "running" and process.alive(record.get("process", {}))
 
 
-def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
-    """Choose the newest checkpoint that holds, by its step in the manifest: clocks and copies lie.
-
-    Args:
-        folder: The folder of checkpoints.
+def choose(folder: Path) -> tuple[Path | None, Entry, list[str]]:
+    """Choose the newest intact checkpoint by its step in the manifest, since file times are unreliable.
 
     Returns:
-        The checkpoint, or ``None`` where none was ever saved whole; what the manifest says of it; and which ones were
-        passed over, a sentence each.
+        The checkpoint, or ``None`` if no save ever completed; its entry in the manifest; and a sentence for each
+        skipped one.
 
     Raises:
-        RunError: Checkpoints were saved, and none of them holds.
+        RunError: Checkpoints were saved and none of them is intact.
     """
     there = [name for name in (LAST, BEFORE) if (folder / name).exists()]
     manifest = read_manifest(folder)
@@ -174,11 +170,11 @@ def choose(folder: Path) -> tuple[Path | None, dict[str, Any], list[str]]:
     for name in names:
         if holds(folder / name):
             return folder / name, manifest[name], said
-        said.append(f"Passed over {name}: it is missing, or not what was written.")
+        said.append(f"Skipped {name}: it is missing or was altered.")
     if names and (listed or not (folder / MANIFEST).is_file()):
         raise RunError(
-            f"Expected a checkpoint in {folder} to go on from but got none that holds ({', '.join(names)}: missing, or "
-            "not what was written); start a new run without resume."
+            f"Expected an intact checkpoint in {folder} but got none ({', '.join(names)}: missing or altered); start a "
+            "new run without resume."
         )
     return None, {}, said
 
@@ -191,41 +187,35 @@ def _newest_unfinished(cfg: DictConfig) -> Path | None:
             continue
         if record["status"] == "running" and process.elsewhere(record.get("process", {})):
             host = record.get("process", {}).get("host")
-            log.warning(f"Left {folder.name} alone: it may be under way on {host}; if not, use resume={folder}.")
+            log.warning(f"Left {folder.name} alone: it may be in progress on {host}; if not, use resume={folder}.")
             continue
         found.append((record["started"], folder))
     return max(found)[1].resolve() if found else None
 
 
-def _runs(logs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _runs(logs: Path) -> Iterator[tuple[Path, Record]]:
     for path in sorted(logs.glob("*/run.json")):
         try:
             yield path.parent, read(path.parent)
         except RunError as error:
-            log.warning(f"Passed over {path.parent.name}: {error}")
+            log.warning(f"Skipped {path.parent.name}: {error}")
 
 
 def _recorded(folder: Path, trust: Trust) -> DictConfig:
     cfg = renamed.config(yaml_file.read(folder / "config.yaml"))
-    plain = OmegaConf.to_container(cfg, resolve=False)
-    cfg = DictConfig(relocated(plain, str(cfg.paths.run), str(folder)))
-    # Where this user keeps a cache is not for a recorded run to say.
+    cfg = DictConfig(relocated(plain(cfg), str(cfg.paths.run), str(folder)))
+    # A recorded run must not decide where this user keeps a cache.
     return runnable(overlaid(cfg, {"paths.cache": None}), folder.name, trust)
 
 
 def runnable(cfg: DictConfig, name: str, trust: Trust | None = None) -> DictConfig:
-    """Check the recorded configuration of a training run before it is run again.
-
-    Args:
-        cfg: The configuration.
-        name: What its run is called.
-        trust: What the command may import; ``None`` for what the user allows whatever the command.
+    """Check the recorded configuration of a training run before running it again.
 
     Returns:
-        The same, to be run from its beginning.
+        The configuration, with ``resume`` unset.
 
     Raises:
-        ConfigError: It holds what was taken out as a secret, does not fit this version, or names what may not be run.
+        ConfigError: It contains redacted secrets, does not fit this version, or names something that may not be run.
     """
     if REDACTED in OmegaConf.to_yaml(cfg):
         raise ConfigError(

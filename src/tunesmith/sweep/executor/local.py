@@ -8,7 +8,7 @@ import os
 import signal
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -19,7 +19,11 @@ from tunesmith.sweep.executor import process, warm
 from tunesmith.sweep.executor.slots import Slot, share, usable_cores, usable_gpus
 from tunesmith.sweep.protocol import Executor, Handle, Work
 
-CONTEXT: Any = multiprocessing.get_context("forkserver")
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkContext, ForkServerContext
+    from multiprocessing.process import BaseProcess
+
+CONTEXT: ForkContext | ForkServerContext = multiprocessing.get_context("forkserver")
 """How processes start; a caller that has imported everything and computed nothing may set plain fork instead."""
 
 PRELOAD = (
@@ -68,8 +72,9 @@ class Local(Executor):
 
 
 class _Local(Handle):
-    def __init__(self, job: Any, slot: Slot, free: list[Slot]) -> None:
+    def __init__(self, job: BaseProcess, slot: Slot, free: list[Slot]) -> None:
         self.slot = slot.name
+        assert job.pid is not None  # it has been started
         self.pid: int = job.pid
         self._job, self._place, self._free = job, slot, free
         self._code: int | None = None

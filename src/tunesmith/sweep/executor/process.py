@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
-from typing import Any
 
 DISTRIBUTED = frozenset(
     {
@@ -79,11 +78,12 @@ def run(argv: Sequence[str], env: Mapping[str, str], folder: str, log: str, thre
 
 def _guard() -> None:
     """Fork a watchdog that ends this job if its launcher dies, and kills what the job leaves behind when it ends."""
-    launcher: Any = multiprocessing.parent_process()
+    launcher = multiprocessing.parent_process()
     job = os.getpid()
     if os.fork():
         return
     try:
+        assert launcher is not None  # multiprocessing started this job
         os.setsid()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)

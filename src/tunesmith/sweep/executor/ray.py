@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.executor.remote import Remote, prepare
@@ -27,7 +28,7 @@ class Ray(Executor):
         self, slots: int | Literal["auto"], cpus: int = 1, gpus: float = 0, address: str | None = None
     ) -> None:
         try:
-            self._ray: Any = importlib.import_module("ray")
+            self._ray = importlib.import_module("ray")
         except ImportError:
             raise MissingExtraError("ray", "ray") from None
         self._mine = not self._ray.is_initialized()
@@ -66,7 +67,7 @@ def _call(job: Remote) -> int:
 class _Task(Handle):
     slot = "ray"
 
-    def __init__(self, ray: Any, reference: Any, remote: Remote) -> None:
+    def __init__(self, ray: ModuleType, reference: object, remote: Remote) -> None:
         self._ray, self._reference, self._remote = ray, reference, remote
 
     def poll(self) -> int | None:

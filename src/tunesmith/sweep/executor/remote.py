@@ -19,7 +19,6 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tunesmith.atomic import write_text
 from tunesmith.sweep.claim import STALE, Claim
@@ -51,7 +50,7 @@ class Remote:
     name: str = field(default_factory=lambda: secrets.token_hex(4))
     process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "process": None}
 
     def __call__(self) -> int:
@@ -84,7 +83,7 @@ class Remote:
             watch.end()
         return process.returncode
 
-    def checkpoint(self) -> Any:
+    def checkpoint(self) -> object:
         """Let the job save before the queue takes its machine away; submitit then resubmits the same call."""
         from submitit.helpers import DelayedSubmission  # type: ignore[import-not-found,unused-ignore]
 

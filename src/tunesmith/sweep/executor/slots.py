@@ -6,7 +6,6 @@ import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tunesmith.errors import ConfigError
 
@@ -31,7 +30,7 @@ class Slot:
         return threads if self.gpus is None else {**threads, "CUDA_VISIBLE_DEVICES": ",".join(self.gpus)}
 
 
-def check_slots(slots: Any) -> None:
+def check_slots(slots: object) -> None:
     """Check a number of slots, for any executor.
 
     Raises:

@@ -39,10 +39,10 @@ class Slurm(Executor):
         cpus: int = 4,
         gpus: int = 0,
         memory_gb: float | None = None,
-        options: dict[str, Any] | None = None,
+        options: dict[str, object] | None = None,
     ) -> None:
         try:
-            submitit: Any = importlib.import_module("submitit")
+            submitit = importlib.import_module("submitit")
         except ImportError:
             raise MissingExtraError("submitit", "slurm") from None
         prefix = f"{cluster}_max_num_timeout"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from typing import Any
 
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep, Sweep
 
 from tunesmith.errors import ConfigError
 from tunesmith.sweep.protocol import Space
@@ -72,8 +71,7 @@ def dimensions(space: Space) -> list[Dimension]:
     """
     found, mistakes = [], []
     for override in space.swept:
-        sweep: Any = override.value()
-        dimension = _read(override, sweep)
+        dimension = _read(override, override.value())
         empty = not dimension.values and dimension.low >= dimension.high
         if empty or (dimension.log and dimension.low <= 0):
             wanted = "from above 0 " if dimension.log else ""
@@ -84,9 +82,9 @@ def dimensions(space: Space) -> list[Dimension]:
     return found
 
 
-def _read(override: Override, sweep: Any) -> Dimension:
+def _read(override: Override, sweep: object) -> Dimension:
     key = override.get_key_element()
-    log = "log" in getattr(sweep, "tags", ())
+    log = isinstance(sweep, Sweep) and "log" in sweep.tags
     if isinstance(sweep, IntervalSweep):
         whole = isinstance(sweep.start, int) and isinstance(sweep.end, int)
         return Dimension(key, (), sweep.start or 0, sweep.end or 0, whole=whole, log=log)

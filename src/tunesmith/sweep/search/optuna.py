@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from tunesmith.errors import ConfigError, MissingExtraError, RunError, nearest
 from tunesmith.sweep import outcome
@@ -13,10 +13,11 @@ from tunesmith.sweep.protocol import Job, Result, Searcher, Space
 from tunesmith.sweep.search.dimension import Dimension, dimensions
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.distributions import BaseDistribution
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
-    from optuna.trial import FrozenTrial, Trial
+    from optuna.trial import FrozenTrial, Trial, TrialState
 
 NO_JOB = "tunesmith:no job"
 """Attribute of trials that are not jobs of their own: a surplus trial, or the result of a rerun whose first trial had
@@ -220,7 +221,7 @@ def _known(result: Result) -> dict[str, float]:
     return {**result.metrics, "seconds": result.seconds}
 
 
-def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePruner) -> Any:
+def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePruner) -> Study:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -228,7 +229,8 @@ def _study(folder: Path, objectives: Mapping[str, str] | None, pruner: BasePrune
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
     # Only the first result says which direction of the monitored metric is better; so minimize it with a sign.
-    ways: list[Any] = [{"max": "maximize", "min": "minimize"}[way] for way in (objectives or {"": "min"}).values()]
+    directions: Mapping[str, Literal["maximize", "minimize"]] = {"max": "maximize", "min": "minimize"}
+    ways = [directions[way] for way in (objectives or {"": "min"}).values()]
     storage = JournalStorage(JournalFileBackend(str(folder / FILE)))
     study = optuna.create_study(
         storage=storage, study_name="sweep", directions=ways, pruner=pruner, load_if_exists=True
@@ -259,7 +261,7 @@ def _pruner(name: str, warmup: int) -> BasePruner:
     return pruners.NopPruner()
 
 
-def _states() -> Any:
+def _states() -> type[TrialState]:
     from optuna.trial import TrialState
 
     return TrialState
@@ -276,5 +278,5 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return CategoricalDistribution(dimension.values) if dimension.values else FloatDistribution(low, high, log=log)
 
 
-def _text(dimension: Dimension, value: Any) -> str:
+def _text(dimension: Dimension, value: str | float) -> str:
     return value if isinstance(value, str) else dimension.write(value)

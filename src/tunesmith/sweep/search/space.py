@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -82,7 +81,8 @@ def description(space: Space, searcher: DictConfig, configs: Iterable[DictConfig
     """
     texts = [*(o.input_line or "" for o in space.swept), *space.fixed]
     words = dict(redact_override(text).partition("=")[::2] for text in texts)
-    how: Any = redact(OmegaConf.create({"searcher": searcher}))["searcher"]
+    how = redact(OmegaConf.create({"searcher": searcher}))["searcher"]
+    assert isinstance(how, dict)
     digests = [config_hash(_shared(redact(cfg))) for cfg in configs]
     return {
         **words,
@@ -107,7 +107,7 @@ def values(configs: Iterable[DictConfig]) -> dict[str, str]:
     return {key: " or ".join(texts) for key, texts in sorted(found.items())}
 
 
-def _flat(prefix: str, value: Any) -> Iterator[tuple[str, str]]:
+def _flat(prefix: str, value: object) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict) and value:
         for key, item in value.items():
             yield from _flat(f"{prefix}.{key}" if prefix else str(key), item)
@@ -120,6 +120,6 @@ def digest(search: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(search, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _shared(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _shared(plain: Mapping[str, object]) -> dict[str, object]:
     """Return a configuration without the keys that may change during a sweep."""
     return {key: value for key, value in plain.items() if key != "sweep"}

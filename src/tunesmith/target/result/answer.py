@@ -1,4 +1,4 @@
-"""Answers that stand in a text: the best of all windows of a question, and how right it is."""
+"""Choose the answer to a question over all windows of its text, and score it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 class Chosen(NamedTuple):
-    """What is said to each question, over its windows.
+    """The answer chosen for each question.
 
     Attributes:
-        question: Its number ``(Q,)``, rising.
-        window: The one with the best answer ``(Q,)``.
-        none: Whether it is said to have no answer ``(Q,)``.
+        question: Number of the question ``(Q,)``, ascending.
+        window: Window with the best answer ``(Q,)``.
+        none: Whether the question is predicted to have no answer ``(Q,)``.
     """
 
     question: Tensor
@@ -27,15 +27,14 @@ class Chosen(NamedTuple):
 
 
 def choose(question: Tensor, best: Tensor, null: Tensor) -> Chosen:
-    """Choose the best answer of all windows; none where each of them would rather have none.
+    """Choose the best answer over all windows of each question, or none if every window prefers none.
 
-    That is the rule of BERT's authors (Devlin et al., 2019): the score of there being no answer is the lowest of all
-    windows', the score of an answer the highest.
+    The rule of Devlin et al. (2019): compare the highest answer score of all windows with the lowest no-answer score.
 
     Args:
-        question: A number of the question that each window is of ``(W,)``.
-        best: Score of the best answer of each ``(W,)``.
-        null: Score of there being none ``(W,)``, less what it has to be above the other by.
+        question: Number of each window's question ``(W,)``.
+        best: Score of the best answer in each window ``(W,)``.
+        null: No-answer score of each window ``(W,)``, minus the margin that it must exceed.
     """
     import torch  # takes 2 s to import, and the comparison of runs does without
 
@@ -49,18 +48,18 @@ def choose(question: Tensor, best: Tensor, null: Tensor) -> Chosen:
 
 
 def normalised(text: str) -> str:
-    """Lower case, without punctuation, articles and more than one blank: as SQuAD's own script compares answers."""
+    """Normalise an answer as SQuAD's evaluation script does: lower case, no punctuation, articles or double spaces."""
     text = "".join(letter for letter in text.lower() if letter not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
 def exact_match(said: str, answers: Sequence[str]) -> float:
-    """Whether an answer is one of the accepted ones, 0 or 1; the empty one where there are none."""
+    """Return 1 if an answer is accepted, else 0; without accepted answers, the empty one is right."""
     return float(any(normalised(said) == normalised(answer) for answer in answers or ("",)))
 
 
 def f1(said: str, answers: Sequence[str]) -> float:
-    """F1 of the words that an answer has in common with the accepted one that is most like it, 0 to 1."""
+    """Return the F1 of an answer's words, 0 to 1, against the most similar accepted answer."""
     return max(_overlap(normalised(said).split(), normalised(answer).split()) for answer in answers or ("",))
 
 

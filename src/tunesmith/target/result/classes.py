@@ -1,31 +1,36 @@
-"""What is shown of predicted classes and labels: scores of each, counts, W&B's charts."""
+"""Summarise predicted classes and labels: scores, counts, W&B's charts."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tunesmith.target.result.predictions import Charts, Column
 from tunesmith.target.result.samples import SamplePredictions
+from tunesmith.target.table.strata import Numbers
+
+Bools = NDArray[np.bool_]
 
 
-def columns(found: SamplePredictions) -> dict[str, Any]:
-    """``label``, what is said, with commas between several, and ``p_<name>`` for each of the names."""
+def columns(found: SamplePredictions) -> dict[str, object]:
+    """Return ``label``, with commas between several labels, and ``p_<name>`` per name."""
     said = [found.kind.in_words(own, found.class_names) for own in found.labels]
     chances = zip(found.class_names, found.values.T, strict=True)
     return {"label": said} | {f"p_{name}": column for name, column in chances}
 
 
-def scores(truth: NDArray[Any], said: NDArray[Any], names: tuple[str, ...], title: str) -> dict[str, Any]:
-    """Columns of a table with a row per name: ``precision``, ``recall`` and ``f1``, 0 where nothing could be right.
+def scores(truth: Bools, said: Bools, names: tuple[str, ...], title: str) -> dict[str, Sequence[str] | Column]:
+    """Return columns with a row per name: ``precision``, ``recall`` and ``f1``; 0 where they are undefined.
 
     Args:
-        truth: Whether each sample is of each class, or has each label ``(N, K)``.
-        said: Whether it is said to be or have ``(N, K)``.
-        names: Of the classes or labels ``(K,)``.
-        title: What heads them.
+        truth: True classes or labels of each sample ``(N, K)``.
+        said: Predicted ones ``(N, K)``.
+        names: Names of the classes or labels ``(K,)``.
+        title: Heading of the names.
     """
     right, support = (truth & said).sum(axis=0), truth.sum(axis=0)
     return {
@@ -37,7 +42,7 @@ def scores(truth: NDArray[Any], said: NDArray[Any], names: tuple[str, ...], titl
 
 
 def by_class(found: SamplePredictions) -> pd.DataFrame:
-    """One row per class: ``precision``, ``recall``, ``f1`` and ``support``, the samples that are of it."""
+    """Return one row per class: ``precision``, ``recall``, ``f1`` and ``support``, its number of samples."""
     assert found.targets is not None
     each = np.arange(len(found.class_names))
     truth, said = found.targets[:, None] == each, found.labels[:, None] == each
@@ -45,28 +50,28 @@ def by_class(found: SamplePredictions) -> pd.DataFrame:
 
 
 def sureness(found: SamplePredictions, i: int) -> str:
-    """The probability of the class that a sample is said to be."""
+    """Return the probability of the predicted class."""
     return f" ({found.values[i, found.labels[i]]:.0%})"
 
 
-def wrongness(found: SamplePredictions, off: NDArray[Any]) -> NDArray[np.float64]:
-    """How far each sample is off ``(N,)`` and, where it is, the probability of the class that was said."""
+def wrongness(found: SamplePredictions, off: Numbers | Bools) -> NDArray[np.float64]:
+    """Return each sample's distance from the truth plus the probability of its wrong class ``(N,)``; 0 if right."""
     sure = found.values[np.arange(len(found.files)), found.labels]
     return np.asarray(np.where(off > 0, off + sure, 0))
 
 
-def summary(counts: NDArray[Any], names: tuple[str, ...]) -> list[str]:
-    """How often each class or label was predicted ``(K,)``, the commonest first."""
+def summary(counts: Numbers, names: tuple[str, ...]) -> list[str]:
+    """Format the counts ``(K,)`` of predicted classes or labels, most frequent first."""
     return [f"{counts[k]:>7,} {names[k]}" for k in np.argsort(-counts, kind="stable") if counts[k]]
 
 
 def class_summary(found: SamplePredictions) -> list[str]:
-    """How often each class was predicted, the commonest first."""
+    """Count the predictions of each class, most frequent first."""
     return summary(np.bincount(found.labels, minlength=len(found.class_names)), found.class_names)
 
 
-def charts(found: SamplePredictions, plot: Any) -> dict[str, Any]:
-    """W&B's confusion matrix, ROC and precision-recall curves."""
+def charts(found: SamplePredictions, plot: ModuleType) -> Charts:
+    """Make W&B's confusion matrix, ROC and precision-recall curves."""
     assert found.targets is not None
     names = list(found.class_names)
     return {
@@ -78,8 +83,8 @@ def charts(found: SamplePredictions, plot: Any) -> dict[str, Any]:
     }
 
 
-def pooled(truth: NDArray[Any], said: NDArray[Any], names: list[str]) -> dict[str, float]:
-    """Metrics of classes, by name ``(N,)``, over the predictions of all folds."""
+def pooled(truth: Column, said: Column, names: list[str]) -> dict[str, float]:
+    """Compute accuracy and macro F1 of class names ``(N,)`` over the predictions of all folds."""
     from sklearn.metrics import accuracy_score, f1_score  # takes seconds to import
 
     return {

@@ -1,11 +1,11 @@
-"""Entities in the tags of a text's words, such as a name of several words."""
+"""Find entities, such as names of several words, in the tags of a text's words."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -13,13 +13,13 @@ from tunesmith.errors import MissingExtraError
 
 Scheme = Literal["IOB2", "IOB1", "IOE2", "IOE1", "IOBES", "BILOU"]
 Entity = tuple[str, int, int]
-"""Its type, its first word, and the one behind its last."""
+"""Type, index of the first word, and index after the last."""
 
 OUTSIDE = "O"
 
 
-def load_scheme(name: str) -> Any:
-    """The class of a scheme, of seqeval's.
+def load_scheme(name: str) -> type:
+    """Return seqeval's class of a scheme.
 
     Raises:
         MissingExtraError: seqeval is not installed.
@@ -28,25 +28,26 @@ def load_scheme(name: str) -> Any:
         import seqeval.scheme as library
     except ImportError as error:
         raise MissingExtraError("seqeval", "text") from error
-    return getattr(library, name)
+    found: type = getattr(library, name)
+    return found
 
 
-# The truth is asked for again in every epoch, and by every metric.
+# Every metric asks for the truth again in every epoch.
 @functools.lru_cache(maxsize=100_000)
 def entities(tags: tuple[str, ...], scheme: str = "IOB2") -> frozenset[Entity]:
-    """Find the entities of a text, strictly: what does not begin as the scheme says is none."""
+    """Find the entities of a text, strictly: only those that begin as the scheme requires."""
     from seqeval.scheme import Tokens
 
     return frozenset((e.tag, e.start, e.end) for e in Tokens(list(tags), load_scheme(scheme)).entities)
 
 
 def tags_of(labels: Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the tags of a text's words; ``O`` where nothing was said."""
+    """Name the tags of a text's words; ``O`` for words without a prediction."""
     return tuple(OUTSIDE if label < 0 else names[label] for label in labels)
 
 
 def by_type(pairs: Sequence[tuple[frozenset[Entity], frozenset[Entity]]]) -> pd.DataFrame:
-    """A row per type of entity, by what was said and what is true of each text; none where there are none."""
+    """Return one row per entity type from pairs of predicted and true entities per text."""
     said, true, right = (
         Counter(entity[0] for pair in pairs for entity in choose(*pair))
         for choose in (lambda s, _: s, lambda _, t: t, lambda s, t: s & t)

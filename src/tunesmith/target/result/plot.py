@@ -1,4 +1,4 @@
-"""Plots of a test: confusion matrix, reliability diagram, scores of labels, predicted against true values."""
+"""Plot test results: confusion matrix, reliability diagram, scores per label, predicted against true values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BLUE, _ORANGE, _GREY = "#2b6cb0", "#dd6b20", "#a0aec0"
 
 
 def draw_confusion_matrix(predictions: SamplePredictions) -> Figure:
-    """Counts by true class (rows) and predicted class (columns), shaded by the share of the row."""
+    """Plot counts by true class (rows) and predicted class (columns), shaded by their share of the row."""
     assert predictions.targets is not None
     names = predictions.class_names
     found = multiclass_confusion_matrix(torch.tensor(predictions.labels), torch.tensor(predictions.targets), len(names))
@@ -24,7 +24,7 @@ def draw_confusion_matrix(predictions: SamplePredictions) -> Figure:
 
 
 def draw_counts(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """A confusion matrix ``(K, K)``, true class by predicted class, shaded by the share of the row."""
+    """Plot a confusion matrix ``(K, K)``, true by predicted class, shaded by the share of the row."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(12.0, 3.0 + 0.55 * len(names))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
@@ -42,9 +42,9 @@ def draw_counts(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
 
 
 def draw_reliability(predictions: SamplePredictions, bins: int = 15) -> Figure:
-    """How often the model is right when it says it is p sure (Guo et al., On Calibration, 2017).
+    """Plot accuracy against confidence (Guo et al., On Calibration, 2017).
 
-    The bins are torchmetrics' own, so the calibration error in the title is the one in the table of metrics.
+    The bins are those of torchmetrics, so the calibration error in the title equals the metric.
     """
     assert predictions.targets is not None
     confidence = predictions.values.max(axis=1)
@@ -70,7 +70,7 @@ def draw_reliability(predictions: SamplePredictions, bins: int = 15) -> Figure:
 
 
 def draw_values(predictions: SamplePredictions) -> Figure:
-    """Predicted against true values, a panel a value."""
+    """Plot predicted against true values, one panel per value."""
     assert predictions.targets is not None
     names, r2 = predictions.class_names, predictions.by_class()["r2"]
     columns = min(3, len(names))
@@ -84,13 +84,13 @@ def draw_values(predictions: SamplePredictions) -> Figure:
         axes.plot(true, said, "o", color=_BLUE, markersize=4, alpha=min(1.0, max(0.15, 60 / len(true))), mew=0)
         axes.set(xlabel="true", ylabel="predicted", title=f"{name}, R² {r2[i]:.3f}", aspect="equal")
         axes.grid(alpha=0.3)
-    for axes in panels:  # those that no value is left for
+    for axes in panels:
         axes.set_axis_off()
     return figure
 
 
 def draw_labels(predictions: SamplePredictions, most: int = 40) -> Figure:
-    """F1 and average precision of each label, the commonest labels above; ``most`` of them at the most."""
+    """Plot F1 and average precision of at most ``most`` labels, most frequent first."""
     rows = predictions.by_class().sort_values("support", ascending=False, kind="stable")[:most]
     place = np.arange(len(rows))
     figure = Figure(figsize=(6.4, 1.4 + 0.32 * len(rows)), layout="constrained")

@@ -1,10 +1,11 @@
-"""What a model said of the samples of a split, whatever the kind of target."""
+"""Define the predictions for a split, whatever the kind of target."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,89 +22,109 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Drawings = Mapping[str, Callable[[], "Figure"]]
-"""What draws each plot, by its name."""
+"""Functions that draw the plots, by name."""
+
+Column: TypeAlias = NDArray[np.generic]
+"""A column of a prediction table ``(N,)``."""
+
+Charts: TypeAlias = Mapping[str, object]
+"""W&B's charts, by name."""
 
 
 class Answers(Protocol):
-    """What a result needs of a task."""
+    """The part of a task that results need."""
 
     @property
     def spec(self) -> DataSpec:
-        """What the data are."""
+        """Properties of the data."""
         ...
 
     @property
     def scheme(self) -> str | None:
-        """How tags say where an entity begins; ``None`` where none is of entities."""
+        """Scheme of entity tags, such as ``IOB2``; ``None`` if the tags mark no entities."""
         ...
 
     def labels(self, predictions: Tensor) -> Tensor:
-        """Turn predictions into what a sample is said to be."""
+        """Decide the class, labels or values of each sample from its predictions."""
         ...
 
 
 class Predictions(Protocol):
-    """What was said of the samples of one split, or of what is predicted, whatever the kind of target."""
+    """Predictions for the samples of one split, or for those of ``tunesmith predict``."""
 
     @property
     def files(self) -> list[str]:
-        """What each sample is called ``(N,)``, or the text itself."""
+        """Name of each sample ``(N,)``, or the text itself."""
         ...
 
     @property
-    def targets(self) -> Any:
-        """The truth; ``None`` where it is not known."""
+    def targets(self) -> object:
+        """True targets; ``None`` if unknown."""
         ...
 
     @property
     def column(self) -> str:
-        """What the first column of the saved table is called."""
+        """Name of the saved table's first column."""
         ...
 
     @property
     def least_rows(self) -> int:
-        """Fewest rows of `by_class` that say more than the metrics do."""
+        """Fewest rows for which `by_class` adds to the metrics."""
         ...
 
     def table(self) -> pa.Table:
-        """The saved table."""
+        """Return the table to save."""
         ...
 
     def save(self, path: Path) -> None:
-        """Write the table: see `save`."""
+        """Write the table; see `save`."""
         ...
 
     def by_class(self) -> pd.DataFrame:
-        """One row per class, label, value or type of entity, its name first; none where there are no such things."""
+        """Return one row per class, label, value or entity type, its name first; empty for kinds without."""
         ...
 
     def wrongness(self) -> NDArray[np.float64]:
-        """How wrong each sample is ``(N,)``, 0 where it is right."""
+        """Return how wrong each prediction is ``(N,)``, 0 if right."""
         ...
 
     def caption(self, i: int) -> str:
-        """What a sample is called, said to be and, in truth, is."""
+        """Return a sample's name, its prediction and the truth."""
         ...
 
     def place(self, i: int) -> int:
-        """Where a sample stands in the split."""
+        """Return a sample's position in the split."""
         ...
 
     def summary(self) -> list[str]:
-        """What people are shown of a prediction, a line each."""
+        """Return the lines to print after a prediction."""
         ...
 
     def drawings(self) -> Drawings:
-        """What draws each plot of a test."""
+        """Return the functions that draw the plots of a test."""
         ...
 
-    def charts(self, plot: Any, table: Any) -> dict[str, Any]:
-        """W&B's own charts of a test, made by its ``plot`` and ``Table``."""
+    def charts(self, plot: ModuleType, table: Callable[..., object]) -> Charts:
+        """Make W&B's charts of a test with its module ``plot`` and its class ``Table``."""
         ...
+
+
+def tensor(value: object) -> Tensor:
+    """Narrow a collected value to a tensor ``(N, …)``."""
+    import torch  # takes 2 s to import, and the comparison of runs does without
+
+    assert isinstance(value, torch.Tensor)
+    return value
+
+
+def each(value: object) -> list[object]:
+    """Narrow a collected value to a list of N."""
+    assert isinstance(value, list)
+    return value
 
 
 def save(table: pa.Table, path: Path) -> None:
-    """Write a table as Parquet or, where the name ends so, as CSV."""
+    """Write a table as Parquet, or as CSV if the name ends in ``.csv``."""
     with atomic(path) as temporary:
         if path.suffix == ".csv":
             pyarrow.csv.write_csv(table, temporary)

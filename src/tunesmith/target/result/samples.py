@@ -1,11 +1,12 @@
-"""Predictions of one thing per sample: a class, labels or values."""
+"""Hold predictions of one class, set of labels or row of values per sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, final
+from types import ModuleType
+from typing import Protocol, final
 
 import numpy as np
 import pandas as pd
@@ -13,27 +14,28 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tunesmith.contract.asked import Asked
-from tunesmith.target.result.predictions import Answers, Drawings, save
+from tunesmith.target.result.predictions import Answers, Charts, Drawings, save, tensor
+from tunesmith.target.table.strata import Numbers
 
 
 class SampleKind(Protocol):
-    """What a kind of target with one thing per sample says of its predictions."""
+    """The part of a kind of target that predictions per sample need."""
 
     @property
     def least_rows(self) -> int:
         """See `Predictions.least_rows`."""
         ...
 
-    def in_words(self, target: Any, names: tuple[str, ...]) -> str:
-        """What one sample is, for people; empty for nothing."""
+    def in_words(self, target: Numbers, names: tuple[str, ...]) -> str:
+        """Describe a prediction; empty for no label."""
         ...
 
-    def columns(self, found: SamplePredictions) -> dict[str, Any]:
-        """Columns of what is said."""
+    def columns(self, found: SamplePredictions) -> dict[str, object]:
+        """Return the columns of the predictions."""
         ...
 
     def sureness(self, found: SamplePredictions, i: int) -> str:
-        """How sure the model is of a sample, behind a blank; empty where it does not say."""
+        """Return the prediction's probability, after a space; empty for kinds without one."""
         ...
 
     def by_class(self, found: SamplePredictions) -> pd.DataFrame:
@@ -52,7 +54,7 @@ class SampleKind(Protocol):
         """See `Predictions.drawings`."""
         ...
 
-    def charts(self, found: SamplePredictions, plot: Any, table: Any) -> dict[str, Any]:
+    def charts(self, found: SamplePredictions, plot: ModuleType, table: Callable[..., object]) -> Charts:
         """See `Predictions.charts`."""
         ...
 
@@ -60,25 +62,25 @@ class SampleKind(Protocol):
 @final
 @dataclass(frozen=True)
 class SamplePredictions:
-    """Predictions of one thing per sample.
+    """Predictions of one class, set of labels or row of values per sample.
 
     Attributes:
-        files: What each sample is called ``(N,)``.
-        values: Probabilities, or the values predicted ``(N, K)``.
-        labels: What each sample is said to be: class index ``(N,)``, labels 0 or 1 ``(N, K)``, or the values.
-        class_names: One per class, label or value ``(K,)``.
-        kind: The kind of target.
-        targets: The truth, as ``labels``; ``None`` where it is not known.
-        skipped: Files that nothing is said of, by the row of the saved table that is theirs.
-        column: What the first column of the saved table is called.
+        files: Name of each sample ``(N,)``.
+        values: Probabilities, or predicted values ``(N, K)``.
+        labels: Predicted class indices ``(N,)``, labels 0 or 1 ``(N, K)``, or values ``(N, K)``.
+        class_names: Names of the classes, labels or values ``(K,)``.
+        kind: Kind of target.
+        targets: True targets in the form of ``labels``; ``None`` if unknown.
+        skipped: Names of skipped files by their row in the saved table.
+        column: Name of the saved table's first column.
     """
 
     files: list[str]
     values: NDArray[np.float32]
-    labels: NDArray[Any]
+    labels: Numbers
     class_names: tuple[str, ...]
     kind: SampleKind
-    targets: NDArray[Any] | None = None
+    targets: Numbers | None = None
     skipped: Mapping[int, str] = field(default_factory=dict)
     column: str = "file"
 
@@ -88,9 +90,9 @@ class SamplePredictions:
         return self.kind.least_rows
 
     def table(self) -> pa.Table:
-        """One row per sample: its ``file`` or ``text``, the truth, what is said; only the first of a skipped file.
+        """Return one row per sample: name, truth and prediction; for a skipped file only the name.
 
-        The truth, where known, is ``target``, a class, or ``target_<name>`` for each label or value.
+        The truth, if known, is in ``target``, a class, or in ``target_<name>`` per label or value.
         """
         table = pa.table({self.column: self.files, **self._truth(), **self.kind.columns(self)})
         if not self.skipped:
@@ -101,57 +103,57 @@ class SamplePredictions:
         names = [self.skipped[i] if r is None else self.files[r] for i, r in enumerate(rows)]
         return table.set_column(0, self.column, [names])
 
-    def _truth(self) -> dict[str, Any]:
+    def _truth(self) -> dict[str, object]:
         if self.targets is None:
             return {}
         if self.targets.ndim == 1:
-            return {"target": np.array(self.class_names, dtype=object)[self.targets]}
+            return {"target": np.array(self.class_names, dtype=object)[self.targets.astype(np.int64)]}
         return {f"target_{name}": self.targets[:, i] for i, name in enumerate(self.class_names)}
 
     def save(self, path: Path) -> None:
-        """Write the table: see `save`."""
+        """Write the table; see `save`."""
         save(self.table(), path)
 
     def caption(self, i: int) -> str:
-        """What a sample is called, said to be and, in truth, is."""
+        """Return a sample's name, its prediction and the truth."""
         assert self.targets is not None
         said, truth = (self.kind.in_words(of[i], self.class_names) or "nothing" for of in (self.labels, self.targets))
-        return f"{self.files[i]}: {said}{self.kind.sureness(self, i)}, in truth {truth}"
+        return f"{self.files[i]}: {said}{self.kind.sureness(self, i)}, true: {truth}"
 
     def place(self, i: int) -> int:
-        """Where a sample stands in the split."""
+        """Return a sample's position in the split."""
         return i
 
     def by_class(self) -> pd.DataFrame:
-        """One row per class, label or value."""
+        """Return one row per class, label or value."""
         return self.kind.by_class(self)
 
     def wrongness(self) -> NDArray[np.float64]:
-        """How wrong each sample is ``(N,)``, 0 where it is right."""
+        """Return how wrong each prediction is ``(N,)``, 0 if right."""
         return self.kind.wrongness(self)
 
     def summary(self) -> list[str]:
-        """How often each class or label was predicted, or between what and what each value."""
+        """Return the count of each predicted class or label, or the range of each value."""
         return self.kind.summary(self)
 
     def drawings(self) -> Drawings:
-        """What draws each plot of a test."""
+        """Return the functions that draw the plots of a test."""
         return {} if self.targets is None else self.kind.drawings(self)
 
-    def charts(self, plot: Any, table: Any) -> dict[str, Any]:
-        """W&B's own charts of a test."""
+    def charts(self, plot: ModuleType, table: Callable[..., object]) -> Charts:
+        """Make W&B's charts of a test."""
         return self.kind.charts(self, plot, table)
 
 
-def tested(kind: SampleKind, task: Answers, names: list[str], found: Mapping[str, Any]) -> SamplePredictions:
-    """What a test said; see `tunesmith.target.base.Target.tested`."""
-    said, truth = found["predictions"], found["target"].numpy()
+def tested(kind: SampleKind, task: Answers, names: list[str], found: Mapping[str, object]) -> SamplePredictions:
+    """Make predictions from a test; see `tunesmith.target.base.Target.tested`."""
+    said, truth = tensor(found["predictions"]), tensor(found["target"]).numpy()
     return SamplePredictions(names, said.numpy(), task.labels(said).numpy(), task.spec.class_names, kind, truth)
 
 
-def predicted(kind: SampleKind, task: Answers, asked: Asked, found: Mapping[str, Any]) -> SamplePredictions:
-    """What a prediction said; see `tunesmith.target.base.Target.predicted`."""
-    said = found["predictions"]
+def predicted(kind: SampleKind, task: Answers, asked: Asked, found: Mapping[str, object]) -> SamplePredictions:
+    """Make predictions from ``tunesmith predict``; see `tunesmith.target.base.Target.predicted`."""
+    said = tensor(found["predictions"])
     return SamplePredictions(
         asked.names,
         said.numpy(),

@@ -1,11 +1,12 @@
-"""Predictions of any number of things per sample, such as a tag for each word, or a text."""
+"""Hold predictions of variable length per sample, such as a tag per word, or a text."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, final
+from types import ModuleType
+from typing import final
 
 import numpy as np
 import pandas as pd
@@ -13,28 +14,27 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tunesmith.contract.asked import Asked
-from tunesmith.target.result.predictions import Drawings, save
+from tunesmith.target.result.predictions import Charts, Drawings, save
 
 SHOWN = 5
-"""Texts that people are shown of a prediction."""
+"""Number of texts to print after a prediction."""
 
 
 @final
 @dataclass(frozen=True)
 class Sequences:
-    """Predictions of any number of things per sample.
+    """Predictions of variable length per sample.
 
     Attributes:
-        files: What each sample is called ``(N,)``, or the text itself.
-        said: What is said of each, in words.
-        rows: The saved table.
-        targets: The truth, likewise in words; ``None`` where it is not known.
-        wrong: How wrong each is ``(N,)``, 0 where it is right; empty where the truth is not known.
-        classes: A row per class: its name, ``precision``, ``recall``, ``f1`` and ``support``; empty where there are
-            none.
-        lines: What people are shown of a prediction, a line each.
-        column: What the first column of the saved table is called.
-        places: In the split, of each sample, where the split has several for some of them; empty where it has not.
+        files: Name of each sample ``(N,)``, or the text itself.
+        said: Predictions as text ``(N,)``.
+        rows: Table to save.
+        targets: True targets as text ``(N,)``; ``None`` if unknown.
+        wrong: How wrong each prediction is ``(N,)``, 0 if right; empty if the truth is unknown.
+        classes: One row per class: its name, ``precision``, ``recall``, ``f1`` and ``support``; empty without classes.
+        lines: Lines to print after a prediction.
+        column: Name of the saved table's first column.
+        places: Position of each sample in the split ``(N,)`` if some samples fill several; empty otherwise.
     """
 
     files: list[str]
@@ -53,45 +53,45 @@ class Sequences:
         return 1
 
     def table(self) -> pa.Table:
-        """The saved table."""
+        """Return the table to save."""
         return self.rows
 
     def save(self, path: Path) -> None:
-        """Write the table: see `save`."""
+        """Write the table; see `save`."""
         save(self.rows, path)
 
     def caption(self, i: int) -> str:
-        """What a sample is called, what was said of it and what, in truth, is."""
+        """Return a sample's name, its prediction and the truth."""
         assert self.targets is not None
-        return f"{self.files[i]}: {self.said[i] or 'nothing'}, in truth {self.targets[i] or 'nothing'}"
+        return f"{self.files[i]}: {self.said[i] or 'nothing'}, true: {self.targets[i] or 'nothing'}"
 
     def place(self, i: int) -> int:
-        """Where a sample stands in the split."""
+        """Return a sample's position in the split."""
         return self.places[i] if self.places else i
 
     def by_class(self) -> pd.DataFrame:
-        """One row per class; none where there are no classes."""
+        """Return one row per class; empty without classes."""
         return self.classes
 
     def wrongness(self) -> NDArray[np.float64]:
-        """How wrong each sample is ``(N,)``, 0 where it is right."""
+        """Return how wrong each prediction is ``(N,)``, 0 if right."""
         return self.wrong
 
     def summary(self) -> list[str]:
-        """What people are shown of a prediction, a line each."""
+        """Return the lines to print after a prediction."""
         return list(self.lines)
 
     def drawings(self) -> Drawings:
-        """None."""
+        """Return no plots."""
         return {}
 
-    def charts(self, plot: Any, table: Any) -> dict[str, Any]:
-        """The F1 of each class, where there are any."""
+    def charts(self, plot: ModuleType, table: Callable[..., object]) -> Charts:
+        """Make W&B's chart of the F1 per class, if there are classes."""
         rows = self.classes
         return {"f1": plot.bar(table(dataframe=rows), rows.columns[0], "f1", title="f1")} if len(rows) else {}
 
 
 def written(asked: Asked, texts: list[str]) -> Sequences:
-    """A prediction with a row per text: what it was, and what was written."""
+    """Make predictions of generated texts: one row per input, with the text written."""
     rows = pa.table({asked.column: asked.names, "written": texts})
     return Sequences(asked.names, texts, rows, lines=texts[:SHOWN], column=asked.column)

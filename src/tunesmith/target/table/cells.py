@@ -1,4 +1,4 @@
-"""Cells of a user's table, as far as targets are made of them: which kind they are, and in which order."""
+"""Make targets from the cells of a user's table: guess their kind, and order their labels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.errors import DataError, nearest
+from tunesmith.target.table.strata import Floats, Ints
 
 BOOLEANS = {"true": "1", "false": "0", "1.0": "1", "0.0": "0"}
 """Other ways to write 1 and 0."""
+
+Targets: TypeAlias = Ints | Floats | Sequence[object]
+"""Targets of N samples: class indices ``(N,)`` int64, columns ``(N, K)`` float32, or N plain values or arrays."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,13 @@ class Found:
 
     Attributes:
         kind: Kind of target.
-        targets: ``(N,)`` int64, ``(N, K)`` float32, or N plain values.
-        names: Of the classes, labels or values.
-        columns: That they were made of.
+        targets: See `Targets`.
+        names: Names of the classes, labels or values.
+        columns: Names of the columns that they were made from.
     """
 
     kind: str
-    targets: Any
+    targets: Targets
     names: tuple[str, ...]
     columns: tuple[str, ...] = ()
 
@@ -39,23 +43,23 @@ class Cells(Protocol):
 
     @property
     def file(self) -> Path:
-        """Where it was read from, for messages."""
+        """Path of the table, for messages."""
         ...
 
     def __len__(self) -> int:
-        """Number of rows N."""
+        """Return the number of rows N."""
         ...
 
     def text(self, name: str) -> npt.NDArray[np.str_]:
-        """Cells of a column ``(N,)``."""
+        """Return the cells of a column ``(N,)``."""
         ...
 
     def numbers(self, name: str, at_least: float = -math.inf) -> npt.NDArray[np.float64]:
-        """Cells of a column as numbers ``(N,)``."""
+        """Return the cells of a column as numbers ``(N,)``."""
         ...
 
     def between(self, names: Sequence[str]) -> str | None:
-        """What stands between the labels in a column that was lists; ``None`` where there is no such column."""
+        """Return the separator of labels in a column that held lists; ``None`` without such a column."""
         ...
 
     def check(self, bad: npt.NDArray[np.bool_], name: str, expected: str) -> None:
@@ -64,12 +68,12 @@ class Cells(Protocol):
 
 
 def guess(columns: Cells, labels: Sequence[str], separator: str | None) -> str:
-    """The kind of target that cells look like: ``class``, ``multilabel`` or ``value``.
+    """Guess the kind of target from the cells: ``class``, ``multilabel`` or ``value``.
 
     Args:
         columns: The table.
-        labels: The columns of what is to be learnt.
-        separator: Between the labels in one column.
+        labels: Names of the columns to learn.
+        separator: Separator of several labels in one column.
     """
     if separator is not None or columns.between(labels) is not None:
         return "multilabel"
@@ -82,17 +86,17 @@ def guess(columns: Cells, labels: Sequence[str], separator: str | None) -> str:
 
 
 def classes_of(columns: Cells, labels: Sequence[str], kind: str, classes: Sequence[str] | None, ranked: bool) -> Found:
-    """Class indices of one column.
+    """Make class indices from one column.
 
     Args:
         columns: The table.
-        labels: The column.
+        labels: Name of the column.
         kind: Kind of target.
-        classes: In their order; ``None`` for those that occur.
-        ranked: Whether the order says something, and words have none.
+        classes: Classes in order; ``None`` for those that occur.
+        ranked: Whether the order matters; then words need ``classes``.
 
     Raises:
-        DataError: There are several columns, a cell is empty or no class, or words are to have an order of their own.
+        DataError: There are several columns, a cell is empty or not a class, or ranked words have no ``classes``.
     """
     if len(labels) != 1:
         raise DataError(f"Expected one column of labels for target={kind} but got {', '.join(labels)}.")
@@ -114,17 +118,17 @@ def classes_of(columns: Cells, labels: Sequence[str], kind: str, classes: Sequen
 def ordered(
     file: Path, name: str, present: list[str], classes: Sequence[str] | None, cells: Sequence[str | set[str]]
 ) -> list[str]:
-    """The labels of a column in their order: as given, and then each must occur, else sorted.
+    """Order the labels of a column: as given, where each must occur, or else sorted.
 
     Args:
-        file: Where the column was read from.
-        name: Of the column.
-        present: The labels that occur.
-        classes: The order; ``None`` for none.
-        cells: The label, or labels, of each row.
+        file: Path of the table.
+        name: Name of the column.
+        present: Labels that occur.
+        classes: Labels in order; ``None`` to sort them.
+        cells: Label, or labels, of each row.
 
     Raises:
-        DataError: There are no labels, or others than given.
+        DataError: There are no labels, or they differ from the given ones.
     """
     if not present:
         raise DataError(f"Expected labels in column '{name}' of {file} but every cell is empty.")
@@ -145,7 +149,7 @@ def ordered(
 
 
 def number(cell: str) -> float:
-    """A cell as a number; NaN where it is none."""
+    """Parse a cell as a number; NaN if it is none."""
     try:
         return float(cell)
     except ValueError:

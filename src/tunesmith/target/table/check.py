@@ -1,9 +1,8 @@
-"""Whether targets can be what they are said to be, and what of them is counted."""
+"""Check targets, and count what occurs in them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ def check_indices(targets: Ints, names: tuple[str, ...]) -> None:
     """Refuse class indices ``(N,)`` out of range, and a single class.
 
     Raises:
-        DataError: They are so.
+        DataError: An index is out of range, or there is one class.
     """
     if targets.min() < 0 or targets.max() >= len(names):
         raise DataError(
@@ -36,7 +35,7 @@ def check_columns(targets: Floats, names: tuple[str, ...]) -> None:
 
 
 def check_finite(targets: Floats) -> None:
-    """Refuse values that are no numbers.
+    """Refuse NaN and infinite values.
 
     Raises:
         DataError: Some are not.
@@ -54,17 +53,17 @@ def check_all_present(absent: Sequence[str], what: str) -> None:
     if absent:
         raise DataError(
             f"Expected {what} of every class in train but got none of {', '.join(absent)}; "
-            "add some, leave the class out, or split otherwise (data.split)."
+            "add some, leave the class out, or change data.split."
         )
 
 
-def counts_of(indices: Any, names: tuple[str, ...]) -> Ints:
-    """How often each index occurs ``(K,)``."""
+def counts_of(indices: Ints | Sequence[int], names: tuple[str, ...]) -> Ints:
+    """Count how often each index occurs ``(K,)``."""
     return np.bincount(indices, minlength=len(names))
 
 
 def indicators(indices: Sequence[Sequence[int]], names: tuple[str, ...]) -> Floats:
-    """Which indices occur in each row, 0 or 1 ``(R, K)``, float32."""
+    """Return which indices occur in each row, 0 or 1 ``(R, K)``, float32."""
     found = np.zeros((len(indices), len(names)), np.float32)
     for row, own in enumerate(indices):
         found[row, list(own)] = 1

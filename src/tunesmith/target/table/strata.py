@@ -1,21 +1,21 @@
-"""Strata that labels and values are put into, for splits that keep them in proportion."""
+"""Group labels and values into strata, for splits that keep them in proportion."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[Any]
+Floats = npt.NDArray[np.floating]
+Numbers = npt.NDArray[np.number]
+"""`Ints` or `Floats`: class indices ``(N,)``, or labels or values ``(N, K)``."""
 
 BINS = 10
-"""Strata that values are cut into at the most."""
+"""Maximum number of strata of values."""
 
 
 def rarest(labels: Floats) -> Ints:
-    """The rarest of the labels that each sample has ``(R,)``; K where it has none.
+    """Return the rarest label of each sample ``(R,)``; K if it has none.
 
     Args:
         labels: 0 or 1 ``(R, K)``.
@@ -28,7 +28,7 @@ def rarest(labels: Floats) -> Ints:
 
 
 def tenths(values: Floats) -> Ints:
-    """Tenths of values ``(R,)``, or the values themselves where there are ten or fewer."""
+    """Return the tenth that each value falls into ``(R,)``; with ten or fewer values, each is a stratum."""
     different = np.unique(values)
     edges = different[1:] if len(different) <= BINS else np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
     found: Ints = np.digitize(values, edges)
@@ -36,7 +36,7 @@ def tenths(values: Floats) -> Ints:
 
 
 def merged(found: Ints, most: int) -> Ints:
-    """Merge the rarest strata ``(R,)``, until there are no more than ``most`` and each has at least two rows."""
+    """Merge the rarest strata ``(R,)`` until at most ``most`` remain, each with at least two rows."""
     names, inverse, sizes = np.unique(found, return_inverse=True, return_counts=True)
     by_size = np.argsort(-sizes, kind="stable")
     kept = [s for s in by_size[:most] if sizes[s] >= 2]
@@ -45,6 +45,6 @@ def merged(found: Ints, most: int) -> Ints:
     rest = np.setdiff1d(np.arange(len(names)), kept)
     stratum = np.zeros(len(names), np.int64)
     stratum[kept] = np.arange(len(kept))
-    # What is too rare for a stratum of its own shares one; a single row goes with the commonest.
+    # Strata that are too rare share one; a single row joins the most frequent.
     stratum[rest] = len(kept) if sizes[rest].sum() >= 2 else 0
     return stratum[inverse]

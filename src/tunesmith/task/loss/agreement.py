@@ -1,4 +1,4 @@
-"""What two passes of a sample differ by, each with dropout of its own."""
+"""Measure the disagreement of two passes of a sample, each with its own dropout."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from tunesmith.task.loss.loss import Loss
 
 DISAGREEMENT = "disagreement"
-"""Its term of a loss."""
+"""Name of its term of a loss."""
 
 
 @final
 class Disagreement(Loss):
-    """Mean of the two Kullback-Leibler divergences of the classes' probabilities in two passes (Liang et al., 2021).
+    """Mean of the two Kullback-Leibler divergences between the class probabilities of two passes (Liang et al., 2021).
 
-    It takes the outputs of the second pass ``(B, K)`` for the target.
+    The target is the second pass's outputs ``(B, K)``.
     """
 
     targets = ()
@@ -32,20 +32,20 @@ class Disagreement(Loss):
 
 
 def drops(module: nn.Module) -> bool:
-    """Whether a module leaves something out at random in training: by dropout, or stochastic depth."""
+    """Return whether a module drops something at random in training: by dropout, or stochastic depth."""
     share = getattr(module, "p", None) or getattr(module, "drop_prob", None)
     named = any(word in type(module).__name__ for word in ("Drop", "StochasticDepth"))
     return named and isinstance(share, float) and share > 0
 
 
 def r_drop_mistakes(weight: float, fitted: bool) -> Iterator[str]:
-    """Say so where a weight is negative, or a head has no training steps.
+    """Report a negative weight, or a head without training steps.
 
     Args:
-        weight: That of `Disagreement`.
-        fitted: Whether the head is solved for, not trained.
+        weight: Weight of `Disagreement`.
+        fitted: Whether the head is fitted rather than trained.
     """
     if weight < 0:
         yield f"Expected task.r_drop to be 0 or more but got {weight}."
     if weight and fitted:
-        yield (f"Expected a head that is trained by steps for task.r_drop={weight} but got one that is fitted.")
+        yield f"Expected a head trained step by step for task.r_drop={weight} but got a fitted one."

@@ -1,9 +1,9 @@
-"""The joint objective: what is learnt of labelled texts, and of texts themselves, in one step."""
+"""Add the language-modelling loss of unlabelled texts to a step: the joint objective."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,44 +14,48 @@ from tunesmith.task.kind import as_tensor
 from tunesmith.task.loss.term import Term
 from tunesmith.task.metric.perplexity import mean_of_texts
 
+if TYPE_CHECKING:
+    from tunesmith.task.base import Task
+
 LM = "lm"
-"""The term of a loss that is of texts without labels."""
+"""Name of the loss term of unlabelled texts."""
 
 
 def lm_loss_weight_mistakes(weight: float, head: Head) -> Iterator[str]:
-    """Say so where a weight is negative, or does not go with the head."""
+    """Report a weight that is negative, or does not fit the head."""
     if weight < 0:
         yield f"Expected task.lm_loss_weight to be 0 or more but got {weight}."
     if not weight and isinstance(head, JointHead):
         yield (
-            "Expected task.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification to see what "
-            "it gives without."
+            "Expected task.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification to train "
+            "without it."
         )
     if weight and not isinstance(head, JointHead):
         yield (
-            f"Expected a head with a language model's for task.lm_loss_weight={weight} but got {type(head).__name__}; "
-            "use head=joint."
+            f"Expected a head with a language model's own for task.lm_loss_weight={weight} but got "
+            f"{type(head).__name__}; use head=joint."
         )
 
 
-def text_losses(task: Any, batch: Samples) -> Tensor:
-    """The loss of each text ``(U,)``: cross-entropy of what its tokens are to give, the mean over them.
+def text_losses(task: Task, batch: Samples) -> Tensor:
+    """Compute the loss of each text ``(U,)``: the mean cross-entropy of its tokens.
 
-    Outputs, each as long as the vocabulary, are computed only of tokens that are to give something.
+    Outputs, each as long as the vocabulary, are computed only for tokens with a target.
 
     Args:
-        task: With a backbone, and a `JointHead`.
-        batch: Texts without labels.
+        task: A task with a `JointHead`.
+        batch: Unlabelled texts.
     """
-    target = as_tensor(batch["target"])
+    target, head = as_tensor(batch["target"]), task.head
+    assert isinstance(head, JointHead)  # `lm_loss_weight_mistakes` refuses others
     counts = target != IGNORED
-    features = task.features(batch["input"], task.head.language_needs)
-    outputs = task.head.language_outputs(features._replace(tokens=features.tokens[counts]))
+    features = task.features(batch["input"], head.language_needs)
+    outputs = head.language_outputs(features._replace(tokens=as_tensor(features.tokens)[counts]))
     return mean_of_texts(F.cross_entropy(outputs.float(), target[counts], reduction="none"), counts)
 
 
-def stream_terms(task: Any, batch: Batch) -> dict[str, Term]:
-    """The terms of the loss of what a training batch holds besides its samples: of texts without labels.
+def stream_terms(task: Task, batch: Batch) -> dict[str, Term]:
+    """Compute the loss terms of a training batch's unlabelled texts; none if the task does not use them.
 
     Args:
         task: As for `text_losses`; its ``train_lm_loss`` is updated.
@@ -65,6 +69,6 @@ def stream_terms(task: Any, batch: Batch) -> dict[str, Term]:
 
 
 def stream_counts(batch: Batch) -> dict[str, float]:
-    """Count what these terms are the means over."""
+    """Return the count over which each of these terms is averaged."""
     streams = batch.get("streams", {})
     return {LM: len(as_tensor(streams[UNLABELLED]["target"]))} if UNLABELLED in streams else {}

@@ -1,4 +1,4 @@
-"""Losses for each kind of target, and what every loss can be asked: whether it fits, and what a weight is worth."""
+"""Define losses for each kind of target, check that a loss fits, and apply sample weights."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Weighting = Literal["auto"] | Sequence[float] | None
 
 
 class Loss(nn.Module, ABC):
-    """A loss of each sample, and its plain mean over the batch.
+    """A loss per sample, and its plain mean over the batch.
 
-    The mean counts samples and not their weights, so that a batch that happens to hold a rare class weighs more, as it
-    does in the mean over all of train.
+    The mean divides by the number of samples, not by their class weights, so that a batch with a rare class counts
+    more, as it does in the mean over all of train.
     """
 
     targets: ClassVar[tuple[str, ...]]
-    """Kinds of target, as `DataSpec` has them, that the loss is for; `DENSE` for all with many outputs per sample."""
+    """Kinds of target, as in `DataSpec`, that the loss accepts; `DENSE` for all with many outputs per sample."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,30 +33,29 @@ class Loss(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Outputs ``(B, K)`` in float32 and targets to the loss of each sample ``(B,)``."""
+        """Map outputs ``(B, K)`` in float32 and targets to the loss of each sample ``(B,)``."""
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """Outputs ``(B, K)`` and targets to a scalar, or to ``(B,)`` where ``reduction`` is ``none``."""
+        """Map outputs ``(B, K)`` and targets to a scalar, or to ``(B,)`` if ``reduction`` is ``none``."""
         losses = self.losses(outputs.float(), target)
         return losses.mean() if self.reduction == "mean" else losses
 
 
 @final
 class CrossEntropy(Loss):
-    """Cross-entropy of the softmax with a class ``(B,)`` or, where samples were mixed, class probabilities ``(B, K)``.
+    """Cross-entropy of the softmax with a class ``(B,)`` or, for mixed samples, class probabilities ``(B, K)``.
 
-    Where there is an output per token or pixel, B counts those.
+    With one output per token or pixel, B is their number.
 
     Args:
         label_smoothing: Share of the target that is spread over all classes, from 0 to below 1.
-        class_weight: Weight of each class ``(K,)``; ``auto`` is N / (K n_k), which makes every class count the same.
-        logit_adjustment: Add this much of the log of each class's share of train to its output, in the loss only: at 1
-            the plain outputs then aim at the balanced error (Menon et al., Long-tail learning via logit adjustment,
-            2021).
+        class_weight: Weight of each class ``(K,)``; ``auto`` is N / (K n_k), which makes every class count equally.
+        logit_adjustment: Factor on the log class frequencies that are added to the outputs in the loss; at 1 the plain
+            outputs minimise the balanced error (Menon et al., Long-tail learning via logit adjustment, 2021).
         train_counts: Training samples of each class ``(K,)``.
 
     Raises:
-        ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
+        ConfigError: An argument is out of range, or train lacks a class whose weight is to be computed.
     """
 
     targets = ("class", DENSE)
@@ -80,7 +79,7 @@ class CrossEntropy(Loss):
         if logit_adjustment:
             counts = _counted(train_counts, f"loss.logit_adjustment={logit_adjustment}")
             shift = logit_adjustment * (counts / counts.sum()).log()
-        # Not persistent: they follow from configuration and data, and a checkpoint is of the model.
+        # Not persistent: they follow from configuration and data.
         self.register_buffer("weight", class_weights(class_weight, train_counts), persistent=False)
         self.register_buffer("shift", shift, persistent=False)
 
@@ -93,15 +92,15 @@ class CrossEntropy(Loss):
 
 @final
 class Focal(Loss):
-    """Cross-entropy that counts a class less, the surer it is already: ``(1 - p)^gamma`` times (Lin et al., 2017).
+    """Focal loss: cross-entropy times ``(1 - p)^gamma``, p the probability of the target (Lin et al., 2017).
 
     Args:
-        gamma: How much less, at least 0, where it is cross-entropy.
+        gamma: Focusing exponent, at least 0; 0 is cross-entropy.
         class_weight: As for `CrossEntropy`; the paper's alpha.
         train_counts: Training samples of each class ``(K,)``.
 
     Raises:
-        ConfigError: An argument is out of range, or train lacks a class that a weight is to be computed for.
+        ConfigError: An argument is out of range, or train lacks a class whose weight is to be computed.
     """
 
     targets = ("class", "tags")
@@ -130,15 +129,15 @@ class Focal(Loss):
 
 @final
 class BCE(Loss):
-    """Binary cross-entropy of the sigmoid with labels ``(B, K)``, the mean over labels.
+    """Binary cross-entropy of the sigmoid with labels ``(B, K)``, averaged over labels.
 
     Args:
-        pos_weight: Weight of a label's presence against its absence ``(K,)``; ``auto`` is absent / present in train.
+        pos_weight: Weight of a label's presence relative to absence ``(K,)``; ``auto`` is absent / present in train.
         train_counts: Training samples with each label ``(K,)``.
         train_size: Training samples.
 
     Raises:
-        ConfigError: Not one positive weight a label, or train lacks a label that a weight is to be computed for.
+        ConfigError: There is not one positive weight per label, or train lacks a label whose weight is to be computed.
     """
 
     targets = ("multilabel",)
@@ -153,7 +152,7 @@ class BCE(Loss):
         super().__init__()
         if pos_weight == "auto":
             counts = _counted(train_counts, "loss.pos_weight=auto")
-            # A label that every sample has would else weigh nothing.
+            # At least 1, or a label that every sample has would have no weight.
             weight: Tensor | None = (train_size - counts).clamp_min(1) / counts
         else:
             weight = _given(pos_weight, len(train_counts), "pos_weight")
@@ -168,7 +167,7 @@ class BCE(Loss):
 
 @final
 class Ordinal(Loss):
-    """Extended binary classification of a level ``(B,)``: is it above k? for each of the K - 1 outputs.
+    """Extended binary classification of a level ``(B,)``: does it exceed k, for each of the K - 1 outputs.
 
     The mean of K - 1 binary cross-entropies (Li and Lin, Ordinal regression by extended binary classification, 2007;
     Niu et al., Ordinal regression with multiple output CNN for age estimation, 2016).
@@ -183,10 +182,10 @@ class Ordinal(Loss):
 
 
 def class_weights(weighting: Weighting, train_counts: Sequence[int]) -> Tensor | None:
-    """Weights of classes ``(K,)``, float32, of what ``class_weight`` says.
+    """Compute the class weights ``(K,)``, float32, for a value of ``class_weight``.
 
     Raises:
-        ConfigError: Not one positive weight a class, or train lacks a class.
+        ConfigError: There is not one positive weight per class, or train lacks a class.
     """
     if weighting == "auto":
         counts = _counted(train_counts, "loss.class_weight=auto")
@@ -196,10 +195,10 @@ def class_weights(weighting: Weighting, train_counts: Sequence[int]) -> Tensor |
 
 def _counted(train_counts: Sequence[int], what: str) -> Tensor:
     if not train_counts:
-        raise ConfigError(f"Expected {what} with targets that are classes or labels but they are none; leave it out.")
+        raise ConfigError(f"Expected targets that are classes or labels for {what} but got others; leave it out.")
     if 0 in train_counts:
         number = list(train_counts).index(0)
-        raise ConfigError(f"Expected {what} with every class or label in train but number {number} (from 0) is not.")
+        raise ConfigError(f"Expected every class or label in train for {what} but number {number} (from 0) is missing.")
     return torch.tensor(train_counts, dtype=torch.float32)
 
 
@@ -212,8 +211,6 @@ def _given(weights: Sequence[float] | str | None, number: int, name: str) -> Ten
     return torch.tensor(weights, dtype=torch.float32)
 
 
-# ── what every loss can be asked ────────────────────────────────────────────────────────────────────────────────────
-
 _TORCH: dict[type[nn.Module], tuple[str, ...]] = {
     nn.CrossEntropyLoss: ("class", DENSE),
     nn.BCEWithLogitsLoss: ("multilabel",),
@@ -224,16 +221,16 @@ _OF_PROBABILITIES: dict[type[nn.Module], str] = {nn.NLLLoss: "log-probabilities"
 
 
 def loss_mistakes(loss: nn.Module, kind: str) -> Iterator[str]:
-    """Say so where a loss is for another kind of target, or for outputs that no head gives.
+    """Report a loss for another kind of target, or for outputs that no head produces.
 
     Args:
-        loss: Ours, torch's, or anything, which is believed to fit.
-        kind: Of the target.
+        loss: Ours or torch's; any other is assumed to fit.
+        kind: Kind of target.
     """
     name, use = type(loss).__name__, f"use loss={of(kind).loss}"
     if type(loss) in _OF_PROBABILITIES:
         takes = _OF_PROBABILITIES[type(loss)]
-        yield f"Expected a loss of a head's plain outputs but got {name}, which takes {takes}; {use}."
+        yield f"Expected a loss on a head's raw outputs but got {name}, which takes {takes}; {use}."
     targets = loss.targets if isinstance(loss, Loss) else ()
     targets = targets or _TORCH.get(type(loss), (kind,))
     if not of(kind).fits(targets):
@@ -250,21 +247,21 @@ def mean_loss(
     mean_weight: float | None = None,
     views: int = 1,
 ) -> Tensor:
-    """Mean of the samples' losses, by their weights where there are any: a scalar; 0 where all weights are.
+    """Average the samples' losses, weighted if there are weights: a scalar; 0 if all weights are 0.
 
-    In training a sample must weigh the same in whatever batch it comes, alone as well: there the weights' sum is that
-    expected of such a batch, B times their mean over train. Means over steps and processes are then that over train.
+    In training a sample must count the same in any batch, even alone: the divisor is therefore the expected sum of
+    weights, B times their mean over train. Means over steps and processes then equal the mean over train.
 
     Args:
-        loss: Outputs and targets to a scalar; for weights, with an attribute ``reduction``, as torch's and ours have.
-        outputs: ``(B, K)``, or ``(B, V, K)`` of V views, each of which counts as a sample.
+        loss: Maps outputs and targets to a scalar; for weights, with an attribute ``reduction``, like torch's and ours.
+        outputs: ``(B, K)``, or ``(B, V, K)`` with V views, each of which counts as a sample.
         target: ``(B, …)``, as the loss takes it.
         weight: ``(B,)``.
         mean_weight: Mean over train; ``None`` to divide by the sum of the batch's own weights.
         views: Number V.
 
     Raises:
-        ConfigError: There are weights but the loss cannot give the samples' losses.
+        ConfigError: There are weights but the loss cannot return one loss per sample.
     """
     if views > 1:
         outputs, target = outputs.flatten(0, 1), target.repeat_interleave(views, dim=0)

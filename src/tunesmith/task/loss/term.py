@@ -1,4 +1,4 @@
-"""Terms of a loss, each a sum and a count, and the one place that takes their means over an optimizer batch."""
+"""Average the terms of a loss, each a sum and a count, over an optimizer batch."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from torch import Tensor, distributed
 
 @dataclass(frozen=True)
 class Term:
-    """One term of a loss over a batch: a sum over what counts, and how much counts.
+    """One term of a loss over a batch: a sum and its count.
 
-    It is kept as its mean: dividing a loss that is a mean already, such as torch's own, a second time would change its
-    last bits.
+    It is stored as its mean: multiplying and dividing a mean, such as torch's own losses, would change its last bits.
 
     Attributes:
-        mean: The sum divided by the count, a scalar; 0, with a gradient, where nothing counts.
-        count: Samples, tokens or whatever the sum is over.
+        mean: The sum divided by the count, a scalar; 0, with a gradient, if nothing counts.
+        count: Number of samples, tokens or whatever the sum is over.
     """
 
     mean: Tensor
@@ -27,7 +26,7 @@ class Term:
 
     @classmethod
     def of_sum(cls, total: Tensor, count: float) -> Term:
-        """Make a term of a sum."""
+        """Build a term from a sum."""
         return cls(total / max(count, 1), count)
 
     @property
@@ -40,24 +39,24 @@ Terms: TypeAlias = Mapping[str, Term]
 
 
 def objective(terms: Terms, weights: Mapping[str, float]) -> Tensor:
-    """Add up the means of a batch's own terms, each times its weight (1 where it has none)."""
+    """Sum the means of a batch's own terms, each times its weight (by default 1)."""
     return _added({name: term.mean for name, term in terms.items()}, weights)
 
 
 def share_of_step(
     terms: Terms, weights: Mapping[str, float], totals: Mapping[str, float] | None, batches: int, uneven: bool
 ) -> Tensor:
-    """Give the loss whose gradients add up to that of the mean over the whole optimizer batch.
+    """Compute the loss whose gradients add up to that of the mean over the whole optimizer batch.
 
-    A trainer divides the loss of each batch by ``batches``, adds the gradients of a step's batches up and averages them
-    over processes. Plain means would count a batch with fewer samples, or tokens, too much, and make the step over the
-    last few batches of an epoch too small; each term counts by its share of the step's total here.
+    A trainer divides the loss of each batch by ``batches``, sums the gradients of a step's batches and averages them
+    over processes. Plain means would overweight a batch with fewer samples or tokens, and make the step over the last
+    few batches of an epoch too small; here each term counts by its share of the step's total.
 
     Args:
-        terms: Of one batch.
-        weights: Of the terms, by name; 1 where one has none.
-        totals: Count of each term in all batches of the step, in this process; ``None`` where this batch is all of it.
-        batches: What the trainer divides by.
+        terms: The terms of one batch.
+        weights: Weights of the terms by name; 1 by default.
+        totals: Count of each term in all batches of the step, in this process; ``None`` if the step is this batch.
+        batches: Number of batches that the trainer divides by.
         uneven: Whether processes may have different counts.
     """
     shares: dict[str, Tensor] = {}
@@ -65,13 +64,13 @@ def share_of_step(
         total = term.count if totals is None else totals[name] / batches
         if uneven:
             total = mean_of_processes(total, term.mean.device)
-        # Full batches of a step keep their bits.
+        # Skip a factor of 1, so that full batches keep their bits.
         shares[name] = term.mean if total in (0, term.count) else term.mean * (term.count / total)
     return _added(shares, weights)
 
 
 def mean_of_processes(number: float, device: torch.device) -> float:
-    """The mean over all processes of a number that each of them has."""
+    """Average a number over all processes."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return number
     total = torch.tensor(float(number), device=device)

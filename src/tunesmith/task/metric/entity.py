@@ -1,4 +1,4 @@
-"""Metrics of what is said of words: of whole entities, such as a name of several words, and of each word."""
+"""Score predicted tags, by entity, such as a name of several words, or by word."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tunesmith.task.metric.metric import OfSequences
 
 @final
 class EntityScore(OfSequences):
-    """Precision, recall or F1 of entities: right is one whose type, first and last word are right.
+    """Precision, recall or F1 of entities: one is correct if its type, first and last word are.
 
-    Counted over all entities of a split, as the shared task of CoNLL-2003 does, by seqeval in its strict mode; an
-    entity that reaches into words that were cut off is not found. 0 where nothing could be right.
+    Counted over all entities of a split, as in the CoNLL-2003 shared task, by seqeval in strict mode; an entity that
+    reaches into truncated words is not found. 0 if there are no entities.
 
     Args:
         class_names: The tags, in the order of the indices.
-        score: Which.
-        scheme: How tags say where an entity begins.
+        score: Which of the three.
+        scheme: How tags mark the start of an entity.
 
     Raises:
-        ConfigError: The tags are of another scheme.
+        ConfigError: The tags do not follow the scheme.
         MissingExtraError: seqeval is not installed.
     """
 
@@ -47,14 +47,14 @@ class EntityScore(OfSequences):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, labels: Tensor, target: Tensor, text: Tensor) -> None:
-        """See `OfSequences.update`."""
+        """Update with words; see `OfSequences.update`."""
         for found, truth in zip(self._entities(labels, text), self._entities(target, text), strict=True):
             self.right += len(found & truth)
             self.said += len(found)
             self.true += len(truth)
 
     def compute(self) -> Tensor:
-        """A scalar."""
+        """Return a scalar."""
         of = {"precision": self.said, "recall": self.true, "f1": (self.said + self.true) / 2}[self.of]
         return self.right / torch.as_tensor(of).clamp_min(0.5)
 
@@ -66,7 +66,7 @@ class EntityScore(OfSequences):
 
 @final
 class WordAccuracy(OfSequences):
-    """Share of the words whose tag is right; one of which nothing was said is wrong."""
+    """Share of words with the correct tag; a word without a prediction is wrong."""
 
     higher_is_better = True
     full_state_update = False
@@ -79,12 +79,12 @@ class WordAccuracy(OfSequences):
             self.add_state(name, torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, labels: Tensor, target: Tensor, text: Tensor) -> None:
-        """See `OfSequences.update`."""
+        """Update with words; see `OfSequences.update`."""
         self.right += (labels == target).sum()
         self.total += len(target)
 
     def compute(self) -> Tensor:
-        """A scalar."""
+        """Return a scalar."""
         return self.right / self.total.clamp_min(1)
 
 
@@ -98,6 +98,6 @@ def _check(names: Sequence[str], scheme: str) -> None:
         except (KeyError, ValueError) as error:
             raise ConfigError(
                 f"Expected tags of {scheme}, such as B-PER, for metrics of entities but got '{name}'; name another "
-                "scheme in each (task.metrics.entity_f1.scheme) or, where tags are no entities, use "
+                "scheme in each (task.metrics.entity_f1.scheme) or, if the tags are no entities, use "
                 "task=tagging."
             ) from error

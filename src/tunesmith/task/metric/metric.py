@@ -1,4 +1,4 @@
-"""Metrics that torchmetrics has not quite as a task needs them, and what goes into which metric."""
+"""Adapt torchmetrics to tasks, and update each metric with what it takes."""
 
 from __future__ import annotations
 
@@ -37,37 +37,37 @@ class RootSquaredError(MeanSquaredError):
 
 @final
 class Determination(R2Score):
-    """R²: the share of the variance that is explained, the mean over K values; NaN of fewer than two samples."""
+    """R²: the explained share of the variance, averaged over K values; NaN for fewer than two samples."""
 
     def compute(self) -> Tensor:
-        """A scalar."""
+        """Return a scalar."""
         return super().compute() if self.total > 1 else torch.full((), torch.nan, device=self.total.device)
 
 
 @final
 class LevelError(MeanAbsoluteError):
-    """Mean distance between the level that is said and the true one, in levels."""
+    """Mean distance between the predicted level and the true one, in levels."""
 
     def __init__(self) -> None:
         super().__init__()
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Take levels ``(B,)``, or probabilities ``(B, K)``, the highest of which counts; and the truth ``(B,)``."""
+        """Update with levels ``(B,)``, or probabilities ``(B, K)``, whose highest counts; and true levels ``(B,)``."""
         said = preds.argmax(dim=-1) if preds.ndim == 2 else preds
         super().update(said.float(), target.float())
 
 
 class OfSequences(Metric, ABC):
-    """A metric of what is said of the words of whole texts."""
+    """A metric of predictions for the words of whole texts."""
 
     @abstractmethod
     def update(self, labels: Tensor, target: Tensor, text: Tensor) -> None:
-        """Take words in their order.
+        """Update with words in their order.
 
         Args:
-            labels: Class of each ``(M,)``; -1 where nothing was said.
-            target: The true one ``(M,)``.
-            text: A number for each text ``(M,)``, rising.
+            labels: Predicted class of each word ``(M,)``; -1 for none.
+            target: True class ``(M,)``.
+            text: Number of each word's text ``(M,)``, ascending.
         """
 
 
@@ -82,30 +82,41 @@ _OF_LABELS = (
 )
 
 
+def by_stage(
+    metrics: Mapping[str, Metric], monitor: str | None
+) -> tuple[MetricCollection, MetricCollection, MetricCollection]:
+    """Clone metrics for train (only the monitored one), val and test."""
+    monitored = (monitor or "").rpartition("/")[2]
+    train = MetricCollection({n: m.clone() for n, m in metrics.items() if n == monitored}, prefix="train/")
+    # Without compute groups, whose members would all be updated with the same input.
+    collection = MetricCollection(dict(metrics), compute_groups=False)
+    return train, collection.clone(prefix="val/"), collection.clone(prefix="test/")
+
+
 def scalar_mistakes(metrics: Mapping[str, Metric]) -> Iterator[str]:
-    """Name the metrics that give a number for each class."""
+    """Report metrics that give one number per class."""
     for name, metric in metrics.items():
         each = getattr(metric, "average", "") in (None, "none")
         if each or (isinstance(metric, (MeanAbsoluteError, MeanSquaredError)) and metric.num_outputs > 1):
             yield (
-                f"Expected task.metrics.{name} to give one number but got one for each class, label or value; "
-                "per_class.tsv of a run has those."
+                f"Expected task.metrics.{name} to return one number but got one per class, label or value; "
+                "a run's per_class.tsv has those."
             )
 
 
 def takes_labels(metric: Metric) -> bool:
-    """Whether a metric is of labels, and not of how probable they are."""
+    """Return whether a metric takes labels rather than probabilities."""
     return isinstance(metric, _OF_LABELS) and getattr(metric, "top_k", 1) == 1
 
 
 def update(metrics: MetricCollection, predictions: Tensor, labels: Tensor, target: Tensor) -> None:
-    """Update each metric with what it is of.
+    """Update each metric with labels or predictions, whichever it takes.
 
     Args:
         metrics: Without compute groups, which only the collection's own update keeps right.
         predictions: Probabilities ``(B, K)``.
-        labels: The labels decided on ``(B,)`` or ``(B, K)``; the predictions where a metric is to decide.
-        target: The true ones, of the same shape.
+        labels: Predicted labels ``(B,)`` or ``(B, K)``; the predictions if a metric is to derive them.
+        target: True labels, of the same shape.
     """
     for metric in metrics.values(copy_state=False):
         metric.update(labels if takes_labels(metric) else predictions, target)

@@ -1,4 +1,4 @@
-"""Metrics of language models, over all tokens that count, of all steps and processes."""
+"""Score language models over all tokens that count, of all steps and processes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Perplexity(MeanMetric):
         super().__init__()
 
     def compute(self) -> Tensor:
-        """A scalar."""
+        """Return a scalar."""
         mean: Tensor = super().compute()
         return mean.exp()
 
 
 @final
 class TokenAccuracy(MeanMetric):
-    """Share of the tokens that are the most probable ones."""
+    """Share of tokens that were predicted as most probable."""
 
     higher_is_better = True  # type: ignore[assignment]
 
@@ -34,10 +34,10 @@ class TokenAccuracy(MeanMetric):
 
 
 def mean_of_texts(losses: Tensor, counts: Tensor) -> Tensor:
-    """The mean loss of each text's tokens ``(B,)``.
+    """Average the token losses of each text ``(B,)``.
 
     Args:
-        losses: Of those that count, text after text ``(M,)``.
+        losses: Losses of the tokens that count, text by text ``(M,)``.
         counts: Whether a token counts ``(B, T)``.
     """
     sums = losses.new_zeros(len(counts)).index_add(0, counts.nonzero()[:, 0], losses)

@@ -1,10 +1,12 @@
-"""Metrics of texts that were written, by the field's own implementations of them."""
+"""Score generated texts with the field's reference implementations."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from importlib import import_module
+from types import ModuleType
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -13,13 +15,13 @@ from torchmetrics.utilities import dim_zero_cat
 
 from tunesmith.errors import ConfigError, MissingExtraError
 
-_END = b"\x00"  # behind each text, which holds none
+_END = b"\x00"  # terminates each text, which contains none
 
 
 class OfTexts(Metric, ABC):
-    """A metric of pairs of texts: what was written, and what was to be.
+    """A metric of pairs of generated and true texts.
 
-    It keeps the texts as bytes, which processes can bring together, and scores all of them at once.
+    It stores the texts as bytes, which can be gathered from all processes, and scores all of them at once.
     """
 
     higher_is_better = True
@@ -31,32 +33,31 @@ class OfTexts(Metric, ABC):
         self.add_state("texts", [], dist_reduce_fx="cat")
 
     def update(self, said: Sequence[str], truth: Sequence[str]) -> None:
-        """Take texts, and what they were to be."""
+        """Update with generated and true texts."""
         for text in (text for pair in zip(said, truth, strict=True) for text in pair):
             content = text.replace("\x00", " ").encode() + _END
             self.texts.append(torch.frombuffer(bytearray(content), dtype=torch.uint8).to(self.device))
 
     def compute(self) -> Tensor:
-        """A scalar; NaN of no texts."""
-        kept: Any = self.texts
-        if isinstance(kept, list) and not kept:
+        """Return a scalar; NaN without texts."""
+        if isinstance(self.texts, list) and not self.texts:  # a tensor once processes have been gathered
             return torch.tensor(torch.nan, device=self.device)
-        content = bytes(dim_zero_cat(kept).cpu().numpy())
+        content = bytes(dim_zero_cat(self.texts).cpu().numpy())
         texts = [text.decode() for text in content.split(_END)[:-1]]
         return torch.tensor(self.score(texts[::2], texts[1::2]), device=self.device)
 
     @abstractmethod
     def score(self, said: list[str], truth: list[str]) -> float:
-        """Score texts, each with the one it was to be."""
+        """Score generated texts against the true ones."""
 
 
 @final
 class Rouge(OfTexts):
-    """ROUGE (Lin, 2004): mean F1 of the n-grams, or longest common subsequences, from 0 to 1, by rouge-score.
+    """ROUGE (Lin, 2004): mean F1 of n-grams or longest common subsequences, from 0 to 1, by rouge-score.
 
     Args:
-        kind: ``rouge1``, ``rouge2``, ``rougeL``, or ``rougeLsum``, of texts with a sentence a line.
-        stem: Whether words are the same where Porter's stemmer makes them so.
+        kind: ``rouge1``, ``rouge2``, ``rougeL``, or ``rougeLsum``, for texts with one sentence per line.
+        stem: Whether to compare words after Porter stemming.
 
     Raises:
         MissingExtraError: The package is not installed.
@@ -68,44 +69,30 @@ class Rouge(OfTexts):
         if kind not in ("rouge1", "rouge2", "rougeL", "rougeLsum"):
             raise ConfigError(f"Expected a metric's kind to be rouge1, rouge2, rougeL or rougeLsum but got '{kind}'.")
         self.kind, self.stem = kind, stem
-        self._library()
-
-    def _library(self) -> Any:
-        try:
-            from rouge_score import rouge_scorer
-        except ImportError as error:
-            raise MissingExtraError("rouge-score", "text") from error
-        return rouge_scorer
+        _library("rouge_score.rouge_scorer")
 
     def score(self, said: list[str], truth: list[str]) -> float:
-        """The mean over the texts."""
-        scorer = self._library().RougeScorer([self.kind], use_stemmer=self.stem)
+        """Return the mean over the texts."""
+        scorer = _library("rouge_score.rouge_scorer").RougeScorer([self.kind], use_stemmer=self.stem)
         found = [scorer.score(true, own)[self.kind].fmeasure for own, true in zip(said, truth, strict=True)]
         return float(sum(found) / len(found))
 
 
 class _Sacrebleu(OfTexts, ABC):
-    """By sacrebleu."""
+    """A metric of sacrebleu."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._library()
-
-    def _library(self) -> Any:
-        try:
-            import sacrebleu
-        except ImportError as error:
-            raise MissingExtraError("sacrebleu", "text") from error
-        return sacrebleu
+        _library("sacrebleu")
 
 
 @final
 class Bleu(_Sacrebleu):
-    """BLEU of the whole (Papineni et al., 2002), from 0 to 100, by sacrebleu.
+    """Corpus BLEU (Papineni et al., 2002), from 0 to 100, by sacrebleu.
 
     Args:
-        tokenize: Its tokenizer, such as ``13a``, ``intl``, ``zh`` or ``char``.
-        lowercase: Whether capitals count as small letters.
+        tokenize: sacrebleu's tokenizer, such as ``13a``, ``intl``, ``zh`` or ``char``.
+        lowercase: Whether to ignore case.
     """
 
     def __init__(self, tokenize: Literal["13a", "intl", "zh", "char", "none"] = "13a", lowercase: bool = False) -> None:
@@ -113,17 +100,18 @@ class Bleu(_Sacrebleu):
         self.tokenize, self.lowercase = tokenize, lowercase
 
     def score(self, said: list[str], truth: list[str]) -> float:
-        """Of all texts together."""
-        library = self._library()
-        return float(library.corpus_bleu(said, [truth], tokenize=self.tokenize, lowercase=self.lowercase).score)
+        """Score the corpus."""
+        return float(
+            _library("sacrebleu").corpus_bleu(said, [truth], tokenize=self.tokenize, lowercase=self.lowercase).score
+        )
 
 
 @final
 class Chrf(_Sacrebleu):
-    """chrF of the whole (Popović, 2015), from 0 to 100, by sacrebleu.
+    """Corpus chrF (Popović, 2015), from 0 to 100, by sacrebleu.
 
     Args:
-        word_order: Words of the longest n-grams of words that count too; 0 for none, 2 is chrF++.
+        word_order: Maximum order of word n-grams; 0 for none, 2 is chrF++.
     """
 
     def __init__(self, word_order: int = 0) -> None:
@@ -131,5 +119,12 @@ class Chrf(_Sacrebleu):
         self.word_order = word_order
 
     def score(self, said: list[str], truth: list[str]) -> float:
-        """Of all texts together."""
-        return float(self._library().corpus_chrf(said, [truth], word_order=self.word_order).score)
+        """Score the corpus."""
+        return float(_library("sacrebleu").corpus_chrf(said, [truth], word_order=self.word_order).score)
+
+
+def _library(name: str) -> ModuleType:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtraError(name.partition(".")[0].replace("_", "-"), "text") from error

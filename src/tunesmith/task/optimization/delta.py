@@ -1,4 +1,4 @@
-"""Checkpoints that hold what a run may have changed, and say where the rest comes from."""
+"""Leave out of checkpoints what a run cannot have changed, and restore it from the weights' source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,25 @@ from torch import Tensor, nn
 from tunesmith.contract.protocols import Backbone
 from tunesmith.errors import RunError
 
-_KEY = "base"  # where a checkpoint says what it leaves out: the weights' source, their hash, a digest a tensor
+Checkpoint: TypeAlias = dict[str, Any]
+"""A checkpoint, as Lightning passes it."""
+
+_KEY = "base"  # key of what a checkpoint leaves out: the weights' source, their hash, one digest per tensor
 
 STATES = ("state_dict", "current_model_state")
-"""Where a checkpoint holds weights; the second are those without the average, where weights are averaged."""
+"""Keys of a checkpoint's weights; with weight averaging, the second has the current ones."""
 
 _NET = "backbone.net."
 
 
 @dataclass(frozen=True)
 class Base:
-    """The backbone as its weights' source gives it, which a checkpoint need not hold.
+    """The tensors that the weights' source provides, which a checkpoint need not contain.
 
     Attributes:
         source: Where the weights came from; a file by its absolute path.
-        hash: Of the weights, as the record has it.
-        digests: Of every tensor of the network, by its name in there; empty where the source cannot give all of them.
+        hash: Hash of the weights, as in the record.
+        digests: Digest of every tensor by its name in the network; empty if the source does not provide all of them.
     """
 
     source: str | None = None
@@ -38,7 +41,7 @@ class Base:
 
     @classmethod
     def of(cls, backbone: Backbone) -> Base:
-        """Take the digests of a backbone that was just built; nothing can be left out of one that is random in part."""
+        """Digest a backbone that was just built; empty if any of its weights are random."""
         weights = backbone.weights
         if weights.source is None or weights.missing:
             return cls()
@@ -47,15 +50,15 @@ class Base:
         return cls(source, weights.hash, digests(backbone.net))
 
     def given(self, frozen: Iterable[str]) -> dict[str, str]:
-        """Digests of those of some tensors of the task that the source gives, by name."""
+        """Return the digests of those frozen tensors of the task that the source provides, by name."""
         return {name: self.digests[_plain(name)] for name in frozen if _plain(name) in self.digests}
 
-    def leave_out(self, checkpoint: dict[str, Any], frozen: Iterable[str]) -> None:
-        """Take out of a checkpoint what the source gives anyway: what nothing trains and still has the source's bits.
+    def leave_out(self, checkpoint: Checkpoint, frozen: Iterable[str]) -> None:
+        """Remove from a checkpoint the frozen tensors that still have the source's bits.
 
         Args:
-            checkpoint: With whole states; changed in place.
-            frozen: Names of the tensors that nothing may change.
+            checkpoint: Checkpoint with all tensors; changed in place.
+            frozen: Names of the frozen tensors.
         """
         states = {key: checkpoint[key] for key in STATES if key in checkpoint}
         known = self.given(frozen)
@@ -67,39 +70,39 @@ class Base:
         checkpoint[_KEY] = {"source": self.source, "hash": self.hash, "tensors": left}
 
 
-def left_out(checkpoint: Mapping[str, Any], what: str) -> Base:
-    """What a checkpoint leaves out, and where that comes from; without digests where it holds everything.
+def left_out(checkpoint: Mapping[str, object], what: str) -> Base:
+    """Read what a checkpoint leaves out, and where to get it; no digests if it is complete.
 
     Raises:
-        RunError: It does not say so as ours do.
+        RunError: The entry is malformed.
     """
     said = checkpoint.get(_KEY, {"source": None, "hash": None, "tensors": {}})
     match said:
-        case {"source": str() | None, "hash": str() | None, "tensors": dict() as tensors} if all(
+        case {"source": str() | None as source, "hash": str() | None as content, "tensors": dict() as tensors} if all(
             isinstance(word, str) for pair in tensors.items() for word in pair
         ):
-            return Base(said["source"], said["hash"], tensors)
-    raise RunError(f"Expected {what} to say under '{_KEY}' what it leaves out but got {type(said).__name__}.")
+            return Base(source, content, tensors)
+    raise RunError(f"Expected {what} to list under '{_KEY}' what it leaves out but got {type(said).__name__}.")
 
 
-def complete(checkpoint: dict[str, Any], module: nn.Module, what: str) -> None:
-    """Bring back what was left out of a checkpoint, and make sure that it fits a module.
+def complete(checkpoint: Checkpoint, module: nn.Module, what: str) -> None:
+    """Restore what was left out of a checkpoint, and check that it fits a module.
 
     Args:
-        checkpoint: Changed in place: its states are whole afterwards.
-        module: Whose backbone was built from the same source and not changed since, but for what the checkpoint holds.
-        what: What the checkpoint is called in an error.
+        checkpoint: Changed in place, to contain all tensors.
+        module: The task, with a backbone built from the same source.
+        what: Name of the checkpoint in errors.
 
     Raises:
-        RunError: The source gave other weights, or a tensor is missing, is unknown or has another shape.
+        RunError: The source has other weights, or a tensor is missing, is unknown or has another shape.
     """
     base, own = left_out(checkpoint, what), module.state_dict()
     others = [n for n, expected in base.digests.items() if n in own and digest(own[n]) != expected]
     if others:
         raise RunError(
-            f"Expected backbone.weights={base.source} to give the weights that the run began with, since {what} holds "
-            f"only what it changed, but {len(others)} of {len(base.digests)} tensors are others, first {others[0]}; "
-            f"bring back the weights with hash {base.hash}."
+            f"Expected backbone.weights={base.source} to provide the weights that the run started with, since {what} "
+            f"holds only what it changed, but {len(others)} of {len(base.digests)} tensors differ, first {others[0]}; "
+            f"restore the weights with hash {base.hash}."
         )
     for key in STATES:
         if key in checkpoint:
@@ -115,16 +118,16 @@ def _check_fit(state: Mapping[str, Tensor], absent: Iterable[str], own: Mapping[
     found = [("missing", missing), ("unknown", surplus), ("of another shape", misshapen)]
     said = [f"{len(n)} {kind} ({', '.join(n[:3])}{', …' if len(n) > 3 else ''})" for kind, n in found if n]
     if said:
-        raise RunError(f"Expected the tensors of {what} to be those of its model but got {' and '.join(said)}.")
+        raise RunError(f"Expected the tensors of {what} to match its model but got {' and '.join(said)}.")
 
 
 def digests(module: nn.Module) -> dict[str, str]:
-    """A digest of every parameter and every saved buffer, by name."""
+    """Digest every parameter and every saved buffer, by name."""
     return {name: digest(tensor) for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor, brought together where processes have shares of it; call it on all of them."""
+    """Gather a tensor of which processes have shards; call it on all of them."""
     full: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     return full
 
@@ -136,5 +139,5 @@ def digest(tensor: Tensor) -> str:
 
 
 def _plain(name: str) -> str:
-    """The name that a tensor of the task had in the network before adapters were put in."""
+    """Return a task tensor's name in the network before adapters were inserted."""
     return name.removeprefix(_NET).replace(".base_layer.", ".") if name.startswith(_NET) else ""

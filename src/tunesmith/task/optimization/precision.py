@@ -1,22 +1,20 @@
-"""Where mixed precision on a CPU is slower than full precision, full precision."""
+"""Use full precision where mixed precision is slower on a CPU."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
 def depthwise_in_float32(module: nn.Module) -> int:
-    """Run the grouped convolutions in float32 whose backward pass a CPU does slowly in bfloat16.
+    """Run grouped convolutions in float32 whose backward pass is slow in bfloat16 on a CPU.
 
     oneDNN has no fast bfloat16 gradient for depthwise convolutions with 5×5 kernels or strides: it took 3 to 5 times as
-    long as in float32 (AMD Zen 4, torch 2.15). With this, all of EfficientNet-Lite0 trains 1.7 times as fast under
-    bf16-mixed, the casts included. Outside of autocast nothing changes.
+    long as in float32 (AMD Zen 4, torch 2.15). With this, EfficientNet-Lite0 trains 1.7 times as fast under bf16-mixed,
+    including the casts. Without autocast nothing changes.
 
     Args:
-        module: The network; hooks are added to its convolutions, names and weights stay. A second call does nothing.
+        module: The network; its convolutions get hooks, names and weights stay. A second call does nothing.
 
     Returns:
         The number of convolutions concerned.
@@ -28,14 +26,14 @@ def depthwise_in_float32(module: nn.Module) -> int:
         if not hasattr(m, "in_float32")
     ]
     for convolution in slow:
-        state: list[bool] = []  # a stack: autocast as it was when the convolution was entered
+        state: list[bool] = []  # a stack of autocast states on entering the convolution
 
         def enter(_: nn.Module, inputs: tuple[Tensor, ...], state: list[bool] = state) -> tuple[Tensor, ...]:
             state.append(torch.is_autocast_enabled("cpu"))
             torch.set_autocast_enabled("cpu", False)
             return tuple(x.float() for x in inputs) if state[-1] else inputs
 
-        def leave(_: nn.Module, inputs: Any, output: Any, state: list[bool] = state) -> None:
+        def leave(_: nn.Module, inputs: object, output: object, state: list[bool] = state) -> None:
             torch.set_autocast_enabled("cpu", state.pop())
 
         convolution.register_forward_pre_hook(enter)

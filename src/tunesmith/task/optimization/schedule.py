@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions of the optimizer step; each moves every group by the same factor.
+"""Define learning-rate schedules as pure functions of the optimizer step, with the same factor for every group.
 
 A schedule that takes ``total_steps`` is stepped after every optimizer step, any other (torch's own, by ``_target_``)
 after every epoch.
@@ -14,12 +14,12 @@ from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
 
 
 def constant(optimizer: Optimizer, total_steps: int, warmup: float = 0.0) -> LambdaLR:
-    """Keep the rate, after a linear warm-up.
+    """Keep the rate constant after a linear warm-up.
 
     Args:
-        optimizer: Whose groups to schedule.
+        optimizer: The optimizer to schedule.
         total_steps: Optimizer steps of the whole run.
-        warmup: Share of the steps spent rising, 0 to 1.
+        warmup: Share of the steps with a rising rate, 0 to 1.
     """
     return _schedule(optimizer, total_steps, warmup, lambda done: 1.0)
 
@@ -28,9 +28,9 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0.05, floor: 
     """Rise linearly, then fall along half a cosine (Loshchilov and Hutter, SGDR, 2017).
 
     Args:
-        optimizer: Whose groups to schedule.
+        optimizer: The optimizer to schedule.
         total_steps: Optimizer steps of the whole run.
-        warmup: Share of the steps spent rising, 0 to 1.
+        warmup: Share of the steps with a rising rate, 0 to 1.
         floor: Factor at the end, 0 to 1.
     """
     return _schedule(
@@ -42,11 +42,11 @@ def step(optimizer: Optimizer, total_steps: int, steps_per_epoch: int, every: in
     """Multiply the rate by a factor every few epochs.
 
     Args:
-        optimizer: Whose groups to schedule.
+        optimizer: The optimizer to schedule.
         total_steps: Optimizer steps of the whole run.
-        steps_per_epoch: Optimizer steps of an epoch.
-        every: Epochs between falls.
-        gamma: The factor.
+        steps_per_epoch: Optimizer steps per epoch.
+        every: Epochs between drops.
+        gamma: Factor per drop.
     """
     return LambdaLR(optimizer, lambda step: gamma ** (step // (every * steps_per_epoch)))
 
@@ -54,17 +54,17 @@ def step(optimizer: Optimizer, total_steps: int, steps_per_epoch: int, every: in
 def one_cycle(
     optimizer: Optimizer, total_steps: int, warmup: float = 0.15, start: float = 25.0, end: float = 1e4
 ) -> OneCycleLR:
-    """Up and down once, by cosines; every group peaks at its own rate (Smith and Topin, Super-Convergence, 2018).
+    """Rise and fall once along cosines; each group peaks at its own rate (Smith and Topin, Super-Convergence, 2018).
 
     Args:
-        optimizer: Whose groups to schedule.
+        optimizer: The optimizer to schedule.
         total_steps: Optimizer steps of the whole run.
-        warmup: Share of the steps spent rising, 0 to 1.
-        start: The peak is this many times the first rate.
-        end: The first rate is this many times the last.
+        warmup: Share of the steps with a rising rate, 0 to 1.
+        start: Ratio of the peak to the first rate.
+        end: Ratio of the first rate to the last.
     """
     peaks = [group["lr"] for group in optimizer.param_groups]
-    # Momentum is not cycled: it would change what the optimizer's own options say.
+    # Momentum is not cycled, which would override the optimizer's own options.
     return OneCycleLR(
         optimizer,
         max_lr=peaks,
