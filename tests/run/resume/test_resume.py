@@ -21,6 +21,7 @@ from tunesmith.run.record.record import Run
 from tunesmith.run.resume import checkpoint, resume
 from tunesmith.run.resume.checkpoint import load
 from tunesmith.run.resume.last_checkpoint import BEFORE, LAST, LastCheckpoint
+from tunesmith.run.session import Session, Typed
 from tunesmith.run.train import train
 from tunesmith.task.base import Task
 
@@ -303,16 +304,14 @@ def test_with_auto_the_cache_is_where_this_user_keeps_one(stopped, tmp_path):
     assert found.folder == stopped and found.cfg.paths.cache == "/mine"
 
 
-def test_a_job_of_a_sweep_goes_on_in_its_own_folder_or_begins(stopped, tmp_path, monkeypatch):
-    own = [stopped]
-    monkeypatch.setattr(resume.job, "folder", lambda: own[0])
-    assert resume.find(configured(tmp_path)).folder == stopped
-    own[0] = tmp_path / "new"
-    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto")) is None
+def test_a_job_of_a_sweep_goes_on_in_its_own_folder_or_begins(stopped, tmp_path):
+    assert resume.find(configured(tmp_path), Session(job=stopped)).folder == stopped
+    session = Session(job=tmp_path / "new")
+    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto"), session) is None
 
 
 def test_a_further_process_does_what_the_first_one_decided(stopped, tmp_path, monkeypatch):
-    monkeypatch.setattr(resume, "run_folder", lambda: stopped)
+    monkeypatch.setattr(resume, "joined_folder", lambda session: stopped)
     edit(stopped, resumed=[])
     assert resume.find(configured(tmp_path)) is None
     edit(stopped, resumed=[{"checkpoint": None}, {"checkpoint": BEFORE}])
@@ -355,16 +354,14 @@ def test_what_a_recorded_run_names_is_checked_and_so_is_what_the_command_line_ch
             resume.find(compose("train", words))
     (stopped / "config.yaml").write_text(before)
     for word, said in (("trainer.max_epochs=many", "max_epochs"), ("loss._target_=mine_there.Mine", "mine_there")):
-        monkeypatch.setattr(resume, "typed", lambda word=word: ([*words, word], {}))
         with pytest.raises(ConfigError, match=said):
-            resume.find(compose("train", [*words, word]))
-    monkeypatch.setattr(resume, "typed", lambda: (words, {}))
-    assert resume.find(compose("train", words)).forced
+            resume.find(compose("train", [*words, word]), Session(typed=Typed((*words, word))))
+    assert resume.find(compose("train", words), Session(typed=Typed(tuple(words)))).forced
 
 
 def test_a_live_run_is_never_touched(stopped, tmp_path):
     edit(stopped, status="running", process=process.identity())
-    with pytest.raises(RunError, match="under way"):
+    with pytest.raises(RunError, match="in progress"):
         go_on(stopped)
     assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto")) is None
     edit(stopped, process=process.identity() | {"began": "another start, so another process"})
@@ -407,7 +404,7 @@ def test_a_run_that_died_while_testing_only_tests(tmp_path, monkeypatch):
 def test_a_run_that_came_to_no_checkpoint_begins_again_and_says_so(tmp_path, monkeypatch, whole, capsys):
     folder = killed(configured(tmp_path), monkeypatch, (Task, "training_step"), 2)
     go_on(folder)
-    assert "begins again" in capsys.readouterr().out
+    assert "starts over" in capsys.readouterr().out
     assert differing(bits(folder), whole("plain")) == []
 
 
