@@ -205,6 +205,15 @@ def test_what_is_no_whole_arrow_file_is_refused(content, tmp_path):
         arrow.mapped(tmp_path / "a.arrow")
 
 
+def test_what_another_class_makes_is_not_kept(tmp_path, made, monkeypatch):
+    class Other(recorded["TextTable"]):
+        pass
+
+    monkeypatch.setitem(recorded["CASES"], "other", (Other, "bert", "csv", {}))
+    assert recorded["values"](made("other")) == EXPECTED[CASE]
+    assert not list(tmp_path.rglob("cells.arrow"))
+
+
 def test_worker_processes_give_the_same_batches(made):
     data = made()
     expected = recorded["digest"]([dict(batch) for batch in data.train_dataloader()])

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from tunesmith.atomic import atomic, write_text
 from tunesmith.data.column import Mapped, RowNames, Texts
 from tunesmith.data.fingerprint import Contents, Digests, Parts
+from tunesmith.data.split.split import Split
 from tunesmith.data.table import SPLITS, Table
 from tunesmith.data.tabular import arrow
 from tunesmith.data.tabular.columns import Columns
@@ -178,6 +179,8 @@ class Shelf:
 
     def _rows(self, count: int, split: Any, draw: Callable[[], Parts]) -> Parts:
         """Find the rows of each split of a table of so many rows, or draw and write them."""
+        if type(split) is not Split:  # what another class draws is not known
+            return draw()
         name = f"split-{_hash([split, *(version(library) for library in ('numpy', 'scikit-learn'))])}"
         number = self._map(name)
         if number is None:
@@ -200,7 +203,7 @@ class Shelf:
     def _write(self, name: str, array: npt.NDArray[Any]) -> None:
         path = self._path(f"{name}.npy")
         with atomic(path) as temporary, temporary.open("wb") as file:
-            np.save(file, array)
+            np.save(file, np.ascontiguousarray(array))
         _seal(path)
 
     def _map(self, name: str) -> npt.NDArray[Any] | None:

@@ -59,5 +59,5 @@ class PairTable(PairData):
 
     def find_shelf(self) -> Shelf | None:
         """See `TextData.find_shelf`."""
-        own = (type(self).__name__, self.annotation)
+        own = ("PairTable", self.annotation)
         return Shelf.open(self.file, self.tokenizer.keep, own, self.columns, self.prefix)
