@@ -129,7 +129,7 @@ class Texts(Lazy[tuple[str, ...]]):
         return digest_texts(self)
 
 
-def digest_texts(texts: Iterable[Any]) -> str:
+def digest_texts(texts: Iterable[object]) -> str:
     """Digest texts, or tuples of texts, in their order."""
     total = blake2b(digest_size=16)
     for text in texts:
@@ -155,7 +155,7 @@ class RowNames(Lazy[str]):
             return super().__getitem__(at if isinstance(at, slice) else int(at))
         return np.array([f"row {row + 1}" for row in np.arange(self.total)[at].tolist()], dtype=str)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[np.str_]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.str_]:
         return np.array(self.tolist(), dtype=dtype)
 
     def span(self, start: int, stop: int) -> list[str]:

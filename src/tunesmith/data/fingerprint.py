@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -61,11 +60,11 @@ def _cut(array: Pixels) -> list[bytes]:
 Parts = Mapping[str, Ints]
 """Rows of each split, ascending."""
 
-Keep = Callable[[Any, Callable[[], Parts]], Parts]
+Keep = Callable[[object, Callable[[], Parts]], Parts]
 """Calls what draws the rows, or finds what it gave before for the same split."""
 
 
-def drawn(split: Any, draw: Callable[[], Parts]) -> Parts:
+def drawn(split: object, draw: Callable[[], Parts]) -> Parts:
     """Draw the rows of each split; see `Keep`."""
     return draw()
 
@@ -143,7 +142,7 @@ def _digest_list(names: Iterable[str]) -> str:
     return total.hexdigest()
 
 
-def labels(table: Table, rows: Ints | None = None) -> list[Any]:
+def labels(table: Table, rows: Ints | None = None) -> list[object]:
     """Class name, labels, values or what else is said of each sample; with its weight where the data have weights.
 
     Args:
@@ -155,7 +154,7 @@ def labels(table: Table, rows: Ints | None = None) -> list[Any]:
     return found if table.weights is None else list(zip(found, table.weights[rows].tolist(), strict=True))
 
 
-def digest_all(samples: Sequence[Any], modality: Modality, max_bytes: int = MAX_BYTES) -> tuple[Digests, bool]:
+def digest_all(samples: Sequence[object], modality: Modality, max_bytes: int = MAX_BYTES) -> tuple[Digests, bool]:
     """Digest the content of each sample.
 
     Args:
@@ -174,7 +173,7 @@ def digest_all(samples: Sequence[Any], modality: Modality, max_bytes: int = MAX_
         files = modality.files(samples)
         whole = sum(file.stat().st_size for file in files) <= max_bytes
 
-        def digest(sample: Any) -> bytes:
+        def digest(sample: object) -> bytes:
             return hashlib.blake2b(modality.content(sample, whole, HEAD_BYTES), digest_size=SIZE).digest()
 
         def digested() -> Iterator[bytes]:

@@ -32,7 +32,7 @@ class Joined(str):
     __slots__ = ()
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """Convert a value to a cell of stripped text; ``None`` becomes empty, and a list `Joined`."""
     if isinstance(value, list | np.ndarray):
         return Joined(BETWEEN.join(map(cell, value)))

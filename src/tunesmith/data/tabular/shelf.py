@@ -12,7 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,16 +58,16 @@ class Place(NamedTuple):
 class Places(Protocol):
     """Gives tables a place."""
 
-    def place(self, about: Mapping[str, Any], size: int) -> Place | None:
+    def place(self, about: Mapping[str, object], size: int) -> Place | None:
         """Find or make room for what is described; ``None`` where there is none, for so many bytes."""
         ...
 
-    def placed(self, about: Mapping[str, Any], rows: int) -> None:
+    def placed(self, about: Mapping[str, object], rows: int) -> None:
         """Take note that it is there, and used."""
         ...
 
 
-def about(file: Path) -> dict[str, Any]:
+def about(file: Path) -> dict[str, object]:
     """Return what the cells of a file depend on, as plain values."""
     with file.open("rb") as content:
         digest = _digest(content)
@@ -91,7 +91,7 @@ class Shelf:
     """
 
     def __init__(
-        self, file: Path, place: Place, own: Any, names: Sequence[str], prefix: str, noted: Callable[[int], None]
+        self, file: Path, place: Place, own: object, names: Sequence[str], prefix: str, noted: Callable[[int], None]
     ) -> None:
         self.file = file
         self.place = place
@@ -100,7 +100,7 @@ class Shelf:
         self.name = _hash([own, self.names, prefix])
 
     @classmethod
-    def open(cls, file: Path, keep: Places | None, own: Any, names: Sequence[str], prefix: str = "") -> Shelf | None:
+    def open(cls, file: Path, keep: Places | None, own: object, names: Sequence[str], prefix: str = "") -> Shelf | None:
         """Find a place for a table; ``None`` for a small one, or where nothing is kept."""
         if keep is None or file.suffix not in SUFFIXES or not file.is_file() or file.stat().st_size < LARGE:
             return None
@@ -177,7 +177,7 @@ class Shelf:
         except OSError as error:
             _say(error)
 
-    def _rows(self, count: int, split: Any, draw: Callable[[], Parts]) -> Parts:
+    def _rows(self, count: int, split: object, draw: Callable[[], Parts]) -> Parts:
         """Find the rows of each split of a table of so many rows, or draw and write them."""
         if type(split) is not Split:  # what another class draws is not known
             return draw()
@@ -200,7 +200,7 @@ class Shelf:
     def _path(self, name: str) -> Path:
         return self.place.folder / f"{self.name}.{name}"
 
-    def _write(self, name: str, array: npt.NDArray[Any]) -> None:
+    def _write(self, name: str, array: npt.NDArray[np.generic]) -> None:
         path = self._path(f"{name}.npy")
         with atomic(path) as temporary, temporary.open("wb") as file:
             np.save(file, np.ascontiguousarray(array))
@@ -219,11 +219,11 @@ class Shelf:
             return np.frombuffer(mapped, dtype, offset=file.tell()).reshape(shape)
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     return hashlib.blake2b(repr(value).encode(), digest_size=8).hexdigest()
 
 
-def _digest(file: Any) -> str:
+def _digest(file: BinaryIO) -> str:
     digest = hashlib.blake2b(digest_size=16)
     while block := file.read(_BLOCK):
         digest.update(block)

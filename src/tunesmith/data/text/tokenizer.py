@@ -100,7 +100,7 @@ class Tokenizer:
 
         return self.keep(self, how, texts, anew) if self.keep else anew()
 
-    def _tensors(self, encoded: Any) -> list[Tensor]:
+    def _tensors(self, encoded: Mapping[str, Sequence[Sequence[int]]]) -> list[Tensor]:
         sizes = [len(own) for own in encoded[ROWS[0]]]
         flat = torch.tensor([list(chain.from_iterable(encoded[name])) for name in self._rows], dtype=torch.int32)
         return list(torch.split(flat, sizes, dim=1))
@@ -271,7 +271,7 @@ class Tokenizer:
         return {name: batch[:, i].contiguous() for i, name in enumerate(self._rows)} | {"attention_mask": mask}
 
 
-def int32(rows: Iterable[Any]) -> list[Tensor]:
+def int32(rows: Iterable[Sequence[object]]) -> list[Tensor]:
     """A tensor of each."""
     return [torch.tensor(row, dtype=torch.int32) for row in rows]
 
