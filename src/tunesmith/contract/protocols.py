@@ -175,6 +175,14 @@ class Vocabulary(Protocol):
         """Collate the tokens of B texts, each ``(R, T)``, into `Inputs` ``(B, T)``, padded to at least ``length``."""
 
 
+class Names(Protocol):
+    """Texts by row: an array ``(N,)``, or what makes them from row numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: npt.NDArray[np.int64], /) -> npt.NDArray[np.str_]: ...
+
+
 class SampleTable(Protocol):
     """The table of all samples of a data module."""
 
@@ -183,7 +191,7 @@ class SampleTable(Protocol):
         """Files, pixels or texts ``(N,)``."""
 
     @property
-    def names(self) -> npt.NDArray[np.str_]:
+    def names(self) -> Names:
         """Names of the samples in prediction tables ``(N,)``."""
 
     @property

@@ -15,7 +15,7 @@ from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Vocabulary
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import CachedSamples, Decoded, SplitDataset
-from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.fingerprint import Contents, shared
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.bad_files import BadFiles
 from tunesmith.data.image.mixing import Mixing
@@ -29,7 +29,6 @@ from tunesmith.data.text.tokenizer import Keep
 from tunesmith.data.window import Counts, Steps
 from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
-from tunesmith.modality import base as modalities
 
 
 class TableData(LightningDataModule, ABC):
@@ -62,8 +61,7 @@ class TableData(LightningDataModule, ABC):
 
     table: Table
     indices: dict[str, Ints]
-    digests: tuple[list[bytes], bool]
-    bad_files: BadFiles
+    digests: tuple[Sequence[bytes], bool]
     duplicates: list[tuple[int, int]]
     spec: DataSpec
     preprocess: Preprocess
@@ -83,16 +81,15 @@ class TableData(LightningDataModule, ABC):
         drop_last: bool,
     ) -> None:
         super().__init__()
-        for name, value, least in (("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0)):
+        for name, value, least in ("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0):
             if value < least:
                 raise DataError(f"Expected {name} to be at least {least} but got {value}.")
         self.split = split
         self.balanced = sampler == "balanced"
-        self.batch_size = batch_size
+        self.bad_files: BadFiles = []
+        self.batch_size, self.seed, self.drop_last = batch_size, seed, drop_last
         self.workers, self.worker_timeout = workers, worker_timeout
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
-        self.seed = seed
-        self.drop_last = drop_last
         self.tested = "test"
         self.watches = Watches()
         self._start = (0, 0)
@@ -136,10 +133,7 @@ class TableData(LightningDataModule, ABC):
 
     @abstractmethod
     def prepare(self, samples: Sequence[Any], device: torch.device, alike: bool = False) -> Inputs:
-        """Make the backbone's input of B samples as a dataset's ``input`` gives them, as in evaluation.
-
-        With ``alike`` the inputs of all batches have one shape.
-        """
+        """Make the backbone's input of B samples, as in evaluation; of one shape for all batches if ``alike``."""
 
     @abstractmethod
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
@@ -153,6 +147,11 @@ class TableData(LightningDataModule, ABC):
         """The table without what cannot be read, where that is to be left out."""
         return table, []
 
+    def contents(self) -> Contents:
+        """Read the table, and digest it."""
+        table, self.bad_files = self.usable(self.load())
+        return Contents.of(table)
+
     def setup(self, stage: str | None = None) -> None:
         """Load, split and publish `spec`; a second call does nothing, nor does one for what `predict_on` was given.
 
@@ -161,12 +160,13 @@ class TableData(LightningDataModule, ABC):
         """
         if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
             return
-        table, self.bad_files = self.usable(self.load())
-        self.indices = self.split(table)
-        self.digests = digests, whole = digest_all(table.samples, modalities.of(table.modality))
-        self.duplicates = shared(digests, self.indices)
-        self.spec = data_spec(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
-        warn(table, self.indices, self.duplicates, digests)
+        contents = self.contents()
+        table = contents.table
+        self.indices = self.split(table, contents.rows)
+        self.digests = contents.digests, contents.whole
+        self.duplicates = shared(contents.twins, self.indices)
+        self.spec = data_spec(table, self.indices, contents.fingerprint, self.split.unit(table))
+        warn(table, self.indices, self.duplicates, contents.twins)
         self.mixing.check(self.spec)
         if self.balanced and not table.target.exclusive:
             raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")

@@ -76,7 +76,7 @@ class Seq2Seq(SequenceTask):
             count = min(count, max(0, -(-self.generate.samples // self.trainer.world_size) - self._written))
             self._written += count
         # From the tokens: the cache may serve activations in place of the batch's input.
-        tokens, truth = (list(batch["meta"][name][:count]) for name in ("tokens", "text"))
+        tokens, truth = (list(batch["meta"][name][:count]) for name in ("pair", "reference"))
         assert self.vocabulary is not None  # data of texts have one
         padded = self.vocabulary.pad(tokens) if tokens else {}
         said = self._write({name: tensor.to(self.device) for name, tensor in padded.items()}) if tokens else []
