@@ -1,4 +1,4 @@
-"""The data module that every source derives from: it supplies a table, and this splits, publishes and serves it."""
+"""Define the data module that every source derives from; a source gives a table, this splits and serves it."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ from tunesmith.errors import DataError, nearest
 
 
 class TableData(LightningDataModule, ABC):
-    """Samples and what is to be said of them: reads, splits and batches them.
-
-    A run calls `connect`, `setup` and then the loaders.
+    """Reads, splits and batches samples and their targets; a run calls `connect`, `setup`, then the loaders.
 
     Args:
         split: How to split.
         sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
         batch_size: Samples a step and process.
-        workers: Loader processes; ``auto``: 0 where nothing is decoded, else the cores but one, at most 8.
-        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
+        workers: Loader processes; ``auto``: 0 if nothing is decoded, else all cores but one, at most 8.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 waits for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
         seed: Of the order of batches and of augmentation; the run's seed.
-        drop_last: Whether a last training batch that is not full is left out.
+        drop_last: Whether to leave out a last training batch that is not full.
 
     Attributes:
+        modality: Name of the modality of the samples.
         table: All samples; after `setup`.
         indices: Rows of the table that each split holds; after `setup`.
-        digests: Of each sample's content, in the table's order, and whether they are over whole files; after `setup`.
+        digests: Of each sample's content, and whether they are over whole files; after `setup`.
         bad_files: Name of each image that was left out, and why; after `setup`.
-        duplicates: Pairs of rows with the same content in different splits; after `setup`.
+        duplicates: Rows with the same content in different splits, in pairs; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
         preprocess: How the backbone wants its samples; after `connect`.
-        mixing: Which mixtures there are in training.
-        test_views: Views of an image that a test averages over; ``none`` for the image alone.
-        watches: What loader processes are reading; a command puts its own here before the loaders are made.
+        mixing: Mixtures in training.
+        test_views: Views of an image that a test averages over.
+        watches: What loader processes are reading; a command sets its own first.
     """
 
+    modality: ClassVar[str]
     table: Table
     indices: dict[str, Ints]
     digests: tuple[Sequence[bytes], bool]
@@ -97,9 +97,6 @@ class TableData(LightningDataModule, ABC):
         self._decoded: Callable[[Any], Decoded | None] = lambda decoder: None
         self._predicted: Sequence[Any] | None = None
         self._counts: Counts | None = None
-
-    modality: ClassVar[str]
-    """Name of the modality of the samples."""
 
     @abstractmethod
     def load(self) -> Table:
@@ -297,7 +294,7 @@ class TableData(LightningDataModule, ABC):
         return None
 
     def _streams(self, training: bool) -> dict[str, Stream]:
-        """What training goes through besides, by name."""
+        """Return what else training goes through, by name."""
         return {}
 
     def _processes(self) -> int:

@@ -145,3 +145,18 @@ def _common(shapes: Tensor) -> Tensor:
     if (~same).sum() > 1 or not bool(shapes[0][same].all()):
         return shapes
     return torch.where(same, shapes[0], -1)[None].to(torch.int32)
+
+
+def int32(rows: Iterable[Sequence[object]]) -> list[Tensor]:
+    """Make an int32 tensor of each."""
+    return [torch.tensor(row, dtype=torch.int32) for row in rows]
+
+
+def numbers_of(column: Iterable[Tensor]) -> Ints:
+    """Return the one number of each tensor."""
+    return np.array([int(number) for number in column], dtype=np.int64)
+
+
+def arrays_of(column: Iterable[Tensor]) -> list[Ints]:
+    """Return each tensor as an array."""
+    return [tensor.numpy().astype(np.int64) for tensor in column]

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.data.column import Mapped
-from tunesmith.data.ragged import Ragged
+from tunesmith.data.ragged import Ragged, int32
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.text.dataset import Encoded
 from tunesmith.data.text.module import TextData
-from tunesmith.data.text.tokenizer import Columns, Tokenizer, int32
+from tunesmith.data.text.tokenizer import Columns, Tokenizer
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.modality.text import TextPreprocess
 

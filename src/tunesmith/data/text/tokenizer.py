@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.data.progress import track
-from tunesmith.data.ragged import Packer
+from tunesmith.data.ragged import Packer, arrays_of, int32, numbers_of
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.tabular.shelf import Places
 from tunesmith.errors import ConfigError, MissingExtraError
@@ -71,7 +71,7 @@ class Tokenizer:
         """
         self._check_room(len(texts[0]) if len(texts) else 1)
         columns = self._columns("cut at the end", texts, self._cut)
-        return columns["tokens"], _numbers(columns.get("cut", ()))
+        return columns["tokens"], numbers_of(columns.get("cut", ()))
 
     def _cut(self, start: int, texts: Sequence[Text]) -> Columns:
         tokens = self._tensors(self._encode(texts, cut=True))
@@ -118,7 +118,7 @@ class Tokenizer:
         self._check_fast()
         self._check_room(1)
         columns = self._columns("where each stands", texts, self._located)
-        return columns["tokens"], _arrays(columns["places"])
+        return columns["tokens"], arrays_of(columns["places"])
 
     def _located(self, start: int, texts: Sequence[str]) -> Columns:
         encoded = self._encode([(text,) for text in texts], cut=True, return_offsets_mapping=True)
@@ -163,7 +163,7 @@ class Tokenizer:
             list(zip(first, second, strict=True)),
             lambda start, pairs: self._windows(start, pairs, shared),
         )
-        return columns["tokens"], _numbers(columns["pairs"]), _arrays(columns["places"])
+        return columns["tokens"], numbers_of(columns["pairs"]), arrays_of(columns["places"])
 
     def _windows(self, start: int, pairs: Sequence[Text], shared: int) -> Columns:
         encoded = self._encode(
@@ -278,19 +278,6 @@ class Tokenizer:
             batch[i, :, : sample.shape[1]] = sample
             mask[i, : sample.shape[1]] = 1
         return {name: batch[:, i].contiguous() for i, name in enumerate(self._rows)} | {"attention_mask": mask}
-
-
-def int32(rows: Iterable[Sequence[object]]) -> list[Tensor]:
-    """A tensor of each."""
-    return [torch.tensor(row, dtype=torch.int32) for row in rows]
-
-
-def _numbers(column: Sequence[Tensor]) -> Ints:
-    return np.array([int(number) for number in column], dtype=np.int64)
-
-
-def _arrays(column: Sequence[Tensor]) -> list[Ints]:
-    return [tensor.numpy().astype(np.int64) for tensor in column]
 
 
 def _load(preprocess: TextPreprocess) -> Any:
