@@ -39,7 +39,7 @@ CONFIGURATIONS = [
     ("backbone.image_size=0", "Expected backbone.image_size"),
     ("backbone.weights=empty.pth", "empty.pth"),
     ("backbone.weights=pickled.pth", "pickled.pth"),
-    ("backbone.weights=surplus.pth", "Expected the tensors in 'surplus.pth' to be those of the backbone"),
+    ("backbone.weights=surplus.pth", "Expected the tensors in 'surplus.pth' to match the backbone"),
     ("policy.phases=[]", "Expected policy.phases to hold at least one phase but got none."),
     ("policy=last_stages policy.stages=0", "Expected policy.stages to be at least 1 but got 0"),
     (

@@ -133,12 +133,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def run_command(command: str, args: argparse.Namespace, stop: Stop, started: float | None) -> int:
     """Compose and check a command's configuration, then show it or run it.
 
-    Args:
-        command: Name of the command.
-        args: Its parsed arguments.
-        stop: Its stop request.
-        started: Start of the process by `time.monotonic`, if that was for this command.
-
     Returns:
         The exit code.
 

@@ -115,7 +115,7 @@ def tied():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"net": Net(between=True)}, "to give what the network's forward gives, but the outputs differ"),
+        ({"net": Net(between=True)}, "to compute what the network's forward does, but the outputs differ"),
         ({"stages": {"stem": ["conv1"], "body": ["layer1"]}}, r"2 are in no stage \('layer2.weight', .*add 'layer2'"),
         ({"stages": {**STAGES, "more": ["layer1"]}}, r"more than one stage \('layer1.weight', 'layer1.bias'\)"),
         ({"net": tied(), "stages": {"a": ["conv1", "layer1"], "b": ["layer2"]}}, "more than one stage"),
@@ -126,7 +126,7 @@ def tied():
         ({"stages": {"stem": ["conv1"], "head": ["layer1", "layer2"]}}, "leave the name 'head' to the head"),
         (
             {"stages": {"pooled": ["conv1"], "stage_features.1": ["layer1", "layer2"]}},
-            "than 'pooled', which features have",
+            "than 'pooled', which is reserved for features",
         ),
         ({"stages": {}}, "at least one stage"),
         ({"mean": [0.5], "std": [0.5]}, "channels .backbone.mean"),

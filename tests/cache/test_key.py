@@ -37,7 +37,7 @@ def describe(assembled):
 
 
 def one_byte(parts):
-    parts.data.digests[0][17] = b"0" * 16
+    parts.data.digests[0].array[17, 5] ^= 1
 
 
 def one_weight(parts):

@@ -77,7 +77,7 @@ def test_other_code_behind_the_same_key_is_found_out(opened, monkeypatch, caplog
         "tunesmith.backbone.tiny.Tiny.run_stage", lambda self, stage, x: self.net.get_submodule(stage.name)(x) * 1.1
     )
     _, opener = opened()
-    assert opener.computed == 60 and "something else" in caplog.text
+    assert opener.computed == 60 and "got other values" in caplog.text
 
 
 def test_where_nothing_can_be_written_the_run_computes(opened, tmp_path, caplog):

@@ -54,8 +54,8 @@ GOOD = {"images": 100, "spared": 1000, "row_bytes": 5_000, "rows": 100, "seconds
         ({"spared": 99}, 10**9, "this run needs 99"),
         ({"spared": 99, "asked": True}, 10**9, None),
         ({"seconds": 1e-6}, 10**9, "reading one"),
-        ({}, 400_000, "room for 400 kB"),
-        ({}, -1, "room for 0"),
+        ({}, 400_000, "do not fit into 400 kB"),
+        ({}, -1, "do not fit into 0"),
     ],
 )
 def test_it_is_kept_where_it_pays_and_fits(change, room, reason):

@@ -44,9 +44,12 @@ def test_norms_and_biases_decay_only_where_a_rule_or_the_option_says_so():
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ([{"match": "layer9"}], r"rules\[0\] to match but 'layer9' does not. Stages here: stem, layer1, head"),
+        (
+            [{"match": "layer9"}],
+            r"a parameter but 'layer9' matches none. Stages here: stem, layer1, head",
+        ),
         ([{"match": "head.output.weigth"}], r"Did you mean 'head.output.weight'"),
-        ([{"match": "head"}, {"match": "output"}], r"rules\[1\] to come first .*'output'.*move it up"),
+        ([{"match": "head"}, {"match": "output"}], r"rules\[1\] to apply .*'output'.*move it up"),
     ],
 )
 def test_a_rule_without_effect_is_refused(rules, words):

@@ -389,5 +389,5 @@ def test_what_fills_a_distributed_batch_is_left_out_of_lists_and_mappings_too(fi
 
 
 def test_a_head_says_what_it_needs():
-    with pytest.raises(ConfigError, match=r"Expected Silent to say which features it takes .* needs = Needs\(pooled"):
+    with pytest.raises(ConfigError, match=r"Silent to declare which features it needs .* needs = Needs\(pooled"):
         make((0, "backbone"), head=Silent)

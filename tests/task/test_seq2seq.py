@@ -19,5 +19,5 @@ def test_a_bounded_part_of_validation_is_written(monkeypatch, quick, small_text,
     assert asked == [8, 3]  # of 64 in batches of 8
     metrics = train(quick(*words, "task.generate.samples=0", "test=null")).metrics
     assert len(asked) == 2 and "val/token_accuracy" in metrics and "val/bleu" not in metrics
-    with pytest.raises(ConfigError, match=r"^Expected texts of validation to be written for task.monitor=val/bleu but"):
+    with pytest.raises(ConfigError, match=r"^Expected validation texts to be generated for task.monitor=val/bleu but"):
         train(quick(*words, "task.generate.samples=0", "task.monitor=val/bleu", "task.mode=max"))

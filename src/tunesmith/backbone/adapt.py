@@ -16,7 +16,7 @@ RGB = 3
 
 
 def adapt_preprocess(preprocess: ImagePreprocess, image_size: int | None, in_channels: int) -> ImagePreprocess:
-    """Say how images of another size or other channels are prepared, as the filters are adapted to them.
+    """Adapt the preprocessing to images of another size or with other channels, like the filters.
 
     Args:
         preprocess: The weights' own preprocessing.

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Generic, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from tunesmith.backbone.aside import MAP, POOLED, STAGE, Aside
 from tunesmith.contract.batch import Activations, Inputs
@@ -22,8 +23,13 @@ from tunesmith.contract.tree import flatten, unflatten
 
 DEFAULT = Needs(pooled=True)
 
+X = TypeVar("X", bound="Inputs", default=Tensor)
+"""What flows between the stages of a backbone."""
 
-class Backbone(nn.Module, ABC):
+R = TypeVar("R")
+
+
+class Backbone(nn.Module, ABC, Generic[X]):
     """A pretrained network without its classifier, run stage by stage.
 
     Stages run one after another and own every parameter and buffer exactly once, so the network can be cut between any
@@ -57,7 +63,7 @@ class Backbone(nn.Module, ABC):
         self.preprocess = preprocess
         self.weights = weights
         self._map_table: tuple[tuple[int, MapInfo], ...] | None = None
-        _check_cover(self)
+        _check_cover(net, self.stages)
 
     @property
     def files(self) -> Sequence[Path]:
@@ -74,24 +80,24 @@ class Backbone(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def pool(self, x: Any) -> Tensor:
+    def pool(self, x: X) -> Tensor:
         """Pool the last stage's output, such as ``(B, C, H, W)``, to ``(B, D)``."""
 
-    def tokens(self, x: Any) -> tuple[Tensor | None, Tensor | None]:
-        """Give the tokens ``(B, T, D)`` that the last stage's output holds, and their mask; by default none."""
+    def tokens(self, x: X) -> tuple[Tensor | None, Tensor | None]:
+        """Return the tokens ``(B, T, D)`` in the last stage's output, and their mask; by default none."""
         return None, None
 
-    def map_of(self, stage: Stage, x: Any) -> Tensor | None:
-        """Give a stage's output as a map ``(B, C, H, W)``, unpooled; ``None`` where it is none."""
+    def map_of(self, stage: Stage, x: X) -> Tensor | None:
+        """Return a stage's output as a map ``(B, C, H, W)``, unpooled; ``None`` if it is none."""
         return x if isinstance(x, Tensor) and x.ndim == 4 else None
 
-    def pool_stage(self, x: Any) -> Tensor:
+    def pool_stage(self, x: X) -> Tensor:
         """Average a stage's output, a map ``(B, C, H, W)`` or tokens ``(B, T, C)``; ``(B, C)`` stays unchanged."""
-        pooled: Tensor = x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
-        return pooled
+        assert isinstance(x, Tensor)  # backbones with other outputs override it
+        return x if x.ndim == 2 else x.flatten(2).mean(2) if x.ndim == 4 else x.mean(1)
 
-    def blank(self, count: int = 1) -> Any:
-        """`Inputs` of nothing, on the backbone's device: so many black images, or texts of two tokens."""
+    def blank(self, count: int = 1) -> Inputs:
+        """Return a blank input on the backbone's device: ``count`` black images, or texts of two tokens."""
         return self.preprocess.blank(count, next(self.parameters()))
 
     def members(self, stage: Stage) -> dict[str, nn.Module | nn.Parameter]:
@@ -99,8 +105,8 @@ class Backbone(nn.Module, ABC):
         # Resolved on each call, since an adapter may have replaced a member by another module.
         return {name: _resolve(self.net, name) for name in stage.members}
 
-    def run_stage(self, stage: Stage, x: Any) -> Any:
-        """Run one stage on `Inputs` and return `Inputs`; by default, run its submodules in order."""
+    def run_stage(self, stage: Stage, x: X) -> X:
+        """Run one stage on the previous stage's output, the first on the input; by default, its submodules in order."""
         for member in self.members(stage).values():
             if isinstance(member, nn.Module):
                 x = member(x)
@@ -116,19 +122,19 @@ class Backbone(nn.Module, ABC):
             needs: Which features are wanted.
         """
         aside = Aside(needs.stage_features, self._mapped(needs))
-        begin, pooled = 0, None
+        begin, pooled, state = self._resumed(x)
         if isinstance(x, Mapping):
             aside.take(x)
-            begin, pooled, x = self._resumed(x)
-        if x is not None and begin:
-            self._note(begin - 1, x, aside)
-        if frozen > begin:
-            with torch.no_grad():
-                x = self._run(x, begin, frozen, aside)
-        x = self._run(x, max(begin, frozen), len(self.stages), aside)
+        if state is not None:
+            if begin:
+                self._note(begin - 1, state, aside)
+            if frozen > begin:
+                with torch.no_grad():
+                    state = self._run(state, begin, frozen, aside)
+            state = self._run(state, max(begin, frozen), len(self.stages), aside)
         # Pooling may have parameters, which belong to the last stage and are frozen with it.
         with torch.set_grad_enabled(torch.is_grad_enabled() and frozen < len(self.stages)):
-            return self._finish(x, needs, aside, pooled)
+            return self._finish(state, needs, aside, pooled)
 
     def activations(self, x: Inputs, k: int, needs: Needs = DEFAULT) -> dict[str, Tensor]:
         """Run the first ``k`` stages, at least one, on an input; `forward` goes on from it, bit for bit.
@@ -137,26 +143,27 @@ class Backbone(nn.Module, ABC):
             The output of the last of them under its stage's name, and what is wanted of those in front of it.
         """
         aside = Aside(needs.stage_features, self._mapped(needs))
-        x = self._run(x, 0, self._checked(k), aside)
-        aside.maps.pop(k - 1, None)  # the output of the last stage has it
-        return flatten(x, self.stages[k - 1].name) | aside.given()
+        state = self._run(cast(X, x), 0, self._checked(k), aside)
+        aside.maps.pop(k - 1, None)  # contained in the output of the last stage
+        return flatten(state, self.stages[k - 1].name) | aside.given()
 
-    def _resumed(self, x: Mapping[str, Any]) -> tuple[int, Tensor | None, Any]:
-        """Number of stages that have run, the pooled features and the last output, as far as they are there."""
+    def _resumed(self, x: Inputs | Activations) -> tuple[int, Tensor | None, X | None]:
+        """Return the number of stages that have run, the pooled features, and the last output or the input."""
+        tensors = {n: t for n, t in x.items() if isinstance(t, Tensor)} if isinstance(x, Mapping) else {}
         for i, stage in enumerate(self.stages, 1):
-            output = unflatten(x, stage.name)
+            output = unflatten(tensors, stage.name)
             if output is not None:
-                return i, None, output
-        if any(name == POOLED or name.startswith((STAGE, MAP)) for name in x):
-            return len(self.stages), x.get(POOLED), None
-        return 0, None, x
+                return i, None, cast(X, output)  # as `activations` flattened it
+        if any(name == POOLED or name.startswith((STAGE, MAP)) for name in tensors):
+            return len(self.stages), tensors.get(POOLED), None
+        return 0, None, cast(X, x)  # the first stage takes the input
 
     def map_info(self) -> tuple[MapInfo, ...]:
-        """Channels and stride of the unpooled maps that there are, shallow to deep."""
+        """Return channels and stride of the unpooled maps, shallow to deep."""
         return tuple(info for _, info in self._maps())
 
     def _maps(self) -> tuple[tuple[int, MapInfo], ...]:
-        """The stages, by number, whose output is a map; found once, by a forward pass on one blank input."""
+        """Return number and shape of the stages whose output is a map, from one forward pass on a blank input."""
         if self._map_table is None:
             side = self.preprocess.map_side()
             found = {} if side is None else self._on_a_blank(self._all_maps)
@@ -164,17 +171,17 @@ class Backbone(nn.Module, ABC):
         return self._map_table
 
     def maps_within(self, needs: Needs, end: int) -> tuple[int, ...]:
-        """Which of the maps that are needed the first ``end`` stages give, as places in `map_info`."""
+        """Return which of the needed maps the first ``end`` stages produce, as indices into `map_info`."""
         wanted = self._mapped(needs)
         return tuple(place for place, (number, _) in enumerate(self._maps()) if number in wanted and number < end)
 
     def _all_maps(self, x: Inputs) -> dict[int, Tensor]:
         aside = Aside(False, tuple(range(len(self.stages))))
-        self._run(x, 0, len(self.stages), aside)
+        self._run(cast(X, x), 0, len(self.stages), aside)
         return aside.maps
 
     def _mapped(self, needs: Needs) -> tuple[int, ...]:
-        """The stages, by number, whose maps are wanted, in the order in which they are."""
+        """Return the numbers of the stages whose maps are needed, in the order of the needs."""
         if not needs.maps:
             return ()
         there = [number for number, _ in self._maps()]
@@ -182,7 +189,7 @@ class Backbone(nn.Module, ABC):
 
     def stage_dims(self) -> tuple[int, ...]:
         """Return the widths ``D_i`` of the stage features, from a forward pass on one blank input."""
-        features = self._on_a_blank(lambda blank: self(blank, needs=Needs(stage_features=True)))
+        features = self._on_a_blank(lambda blank: self.forward(blank, needs=Needs(stage_features=True)))
         return tuple(pooled.shape[1] for pooled in features.stage_features)
 
     def called(self) -> set[str]:
@@ -194,7 +201,7 @@ class Backbone(nn.Module, ABC):
             hook.remove()
         return called
 
-    def _on_a_blank(self, run: Callable[[Any], Any]) -> Any:
+    def _on_a_blank(self, run: Callable[[Inputs], R]) -> R:
         modes = {module: module.training for module in self.modules()}
         with torch.no_grad():
             self.eval()
@@ -203,29 +210,29 @@ class Backbone(nn.Module, ABC):
             module.training = training
         return found
 
-    def prefix(self, k: int) -> Callable[[Inputs], Inputs]:
+    def prefix(self, k: int) -> Callable[[X], X]:
         """Return the function that runs the first ``k`` stages on an input, with k from 0 to the number of stages."""
         return partial(self._run, begin=0, end=self._checked(k))
 
-    def suffix(self, k: int, needs: Needs = DEFAULT) -> Callable[[Inputs], Features]:
-        """Give the function that runs the other stages and pools; after `prefix` they equal `forward`, bit for bit.
+    def suffix(self, k: int, needs: Needs = DEFAULT) -> Callable[[X], Features]:
+        """Return the function that runs the other stages and pools; after `prefix` it equals `forward`, bit for bit.
 
-        Maps and pooled outputs of the first ``k`` stages are no part of it.
+        It returns no maps or pooled outputs of the first ``k`` stages.
         """
         return partial(self._suffix, begin=self._checked(k), needs=needs)
 
-    def _suffix(self, x: Inputs, begin: int, needs: Needs) -> Features:
+    def _suffix(self, x: X, begin: int, needs: Needs) -> Features:
         return self._finish(self._run(x, begin, len(self.stages)), needs, Aside(False, ()), None)
 
-    def _run(self, x: Any, begin: int, end: int, aside: Aside | None = None) -> Any:
+    def _run(self, x: X, begin: int, end: int, aside: Aside | None = None) -> X:
         for number, stage in enumerate(self.stages[begin:end], begin):
             x = self.run_stage(stage, x)
             if aside is not None:
                 self._note(number, x, aside)
         return x
 
-    def _note(self, number: int, x: Any, aside: Aside) -> None:
-        """Put aside what is wanted of a stage's output."""
+    def _note(self, number: int, x: X, aside: Aside) -> None:
+        """Keep what is needed of a stage's output."""
         if aside.stage_features and number not in aside.pooled:
             aside.pooled[number] = self.pool_stage(x)
         if number in aside.wanted and number not in aside.maps:
@@ -233,11 +240,11 @@ class Backbone(nn.Module, ABC):
             if found is not None:
                 aside.maps[number] = found
 
-    def _finish(self, x: Any, needs: Needs, aside: Aside, pooled: Tensor | None) -> Features:
-        """Give the features that are wanted of the last output, or of what was kept in its place."""
+    def _finish(self, x: X | None, needs: Needs, aside: Aside, pooled: Tensor | None) -> Features:
+        """Return the features needed of the last output, or those cached in its place."""
         if x is not None and needs.pooled:
             pooled = self.pool(x)
-        tokens, mask = self.tokens(x) if needs.tokens else (None, None)
+        tokens, mask = self.tokens(x) if x is not None and needs.tokens else (None, None)
         maps = tuple(aside.maps[number] for number in aside.wanted)
         return Features(pooled, tokens, mask, maps, tuple(aside.pooled[i] for i in sorted(aside.pooled)))
 
@@ -270,11 +277,11 @@ def cover(net: nn.Module, stages: Sequence[Stage]) -> tuple[list[str], list[str]
     return [n for key, n in names.items() if not owned[key]], [n for key, n in names.items() if owned[key] > 1]
 
 
-def _check_cover(backbone: Backbone) -> None:
-    left, doubled = cover(backbone.net, backbone.stages)
+def _check_cover(net: nn.Module, stages: Sequence[Stage]) -> None:
+    left, doubled = cover(net, stages)
     if left or doubled:
         raise ValueError(
             "Expected the stages to own every parameter and buffer exactly once but got "
             f"{len(left)} in no stage {left[:5]} and {len(doubled)} in more than one {doubled[:5]}: "
-            "mend the stages' members."
+            "correct the stages' members."
         )

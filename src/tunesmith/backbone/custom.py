@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class Custom(Backbone):
             raise ConfigError(f"Expected backbone.net to be a torch.nn.Module but got {type(net).__name__}.")
         if len(mean) != len(std) or not mean:
             raise ConfigError(
-                f"Expected as many numbers in backbone.std as in backbone.mean, one a channel, "
+                f"Expected as many numbers in backbone.std as in backbone.mean, one per channel, "
                 f"but got {len(std)} and {len(mean)}."
             )
         cut = tuple(Stage(str(name), tuple(members)) for name, members in stages.items())
@@ -82,13 +82,15 @@ class Custom(Backbone):
         return x
 
     def tokens(self, x: Tensor) -> tuple[Tensor | None, None]:
-        """Give the last stage's output where it is tokens."""
+        """Return the last stage's output if it is tokens."""
         return (x if x.ndim == 3 else None), None
 
     def _probe(self) -> int:
         """Run one image stage by stage and through the network's own forward pass; return the features' width."""
         modes = {module: module.training for module in self.modules()}
-        image = torch.rand(self.blank().shape, generator=torch.Generator().manual_seed(0))
+        image = self.blank()
+        assert isinstance(image, Tensor)
+        image = torch.rand(image.shape, generator=torch.Generator().manual_seed(0))
         self.eval()
         with torch.no_grad():
             last = self._staged(image)
@@ -98,7 +100,7 @@ class Custom(Backbone):
             module.training = training
         return pooled.shape[1]
 
-    def _staged(self, x: Any) -> Tensor:
+    def _staged(self, x: Tensor) -> Tensor:
         for stage in self.stages:
             before = tuple(x.shape)
             try:
@@ -114,8 +116,7 @@ class Custom(Backbone):
         kinds = "tokens (B, T, D)" if self._class_token else "a map (B, D, H, W), tokens (B, T, D) or vectors (B, D)"
         if x.ndim not in ((3,) if self._class_token else (2, 3, 4)):
             raise ConfigError(f"Expected the last stage to give {kinds} but got the shape {tuple(x.shape)}.")
-        result: Tensor = x
-        return result
+        return x
 
 
 def _compare(net: nn.Module, image: Tensor, outputs: Sequence[Tensor]) -> None:
@@ -128,8 +129,8 @@ def _compare(net: nn.Module, image: Tensor, outputs: Sequence[Tensor]) -> None:
         if isinstance(whole, Tensor) and whole.shape == output.shape:
             if not torch.allclose(whole, output, rtol=1e-3, atol=1e-5):
                 raise ConfigError(
-                    "Expected the parts in backbone.stages, one after another, to give what the network's forward "
-                    f"gives, but the outputs differ by up to {float((whole - output).abs().max()):.3g}: what happens "
+                    "Expected the parts in backbone.stages, one after another, to compute what the network's forward "
+                    f"does, but the outputs differ by up to {float((whole - output).abs().max()):.3g}: what happens "
                     "between the parts, such as an activation, must be a part too, and in its place."
                 )
             return
@@ -163,7 +164,7 @@ def _check_names(net: nn.Module, stages: Sequence[Stage]) -> None:
         if stage.name == HEAD:
             raise ConfigError(f"Expected backbone.stages to leave the name '{HEAD}' to the head: choose another name.")
         if stage.name == POOLED or stage.name.startswith((STAGE, MAP)):
-            raise ConfigError(f"Expected another name for a stage than '{stage.name}', which features have.")
+            raise ConfigError(f"Expected a stage name other than '{stage.name}', which is reserved for features.")
         for member in stage.members:
             if member not in names:
                 near = nearest(member, names)

@@ -61,7 +61,7 @@ def find_package(source: str) -> Package:
     """
     name = source.removeprefix(PACKAGE)
     if name not in PACKAGES:
-        raise WeightsError(f"Expected a package that carries weights but got '{source}'.{nearest(name, PACKAGES)}")
+        raise WeightsError(f"Expected a package that contains weights but got '{source}'.{nearest(name, PACKAGES)}")
     return PACKAGES[name]
 
 
@@ -120,7 +120,7 @@ def read_file(source: str, words: Sequence[str] = ()) -> dict[str, Tensor]:
         content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"Expected '{source}' to hold nothing but tensors, but it holds other objects, which could run code, or is "
+            f"Expected '{source}' to contain only tensors but it contains other objects, which could run code, or is "
             "damaged: save the state dict alone, or convert it to .safetensors."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
@@ -163,11 +163,11 @@ def _tensors(content: object, source: str) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping) or not content:
-        raise WeightsError(f"Expected '{source}' to hold tensors by name but got {type(content).__name__}.")
+        raise WeightsError(f"Expected '{source}' to contain tensors by name but got {type(content).__name__}.")
     others = [str(name) for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
         raise WeightsError(
-            f"Expected '{source}' to hold tensors by name but got {len(others)} other entries "
+            f"Expected '{source}' to contain tensors by name but got {len(others)} other entries "
             f"({', '.join(others[:3])}): save the state dict alone."
         )
     return {str(name): value for name, value in content.items()}

@@ -142,7 +142,7 @@ def _match_positions(
     same_kind = [ours.rpartition(".")[2] == name.rpartition(".")[2] for ours, name in zip(own, theirs, strict=False)]
     if len(theirs) != len(own) or not all(same_kind):
         raise WeightsError(
-            f"Expected a backbone with the {len(theirs)} tensors of '{source}', in their order, but got one with "
+            f"Expected a backbone with the {len(theirs)} tensors of '{source}', in the same order, but got one with "
             f"{len(own)} or of another order: these weights are for {package.fits}."
         )
     renamed = {ours: tensors[name] for ours, name in zip(own, theirs, strict=True)}
@@ -169,7 +169,7 @@ def _refuse_misfits(match: _Match, source: str, strict: bool) -> None:
         return
     loose = "" if match.misshapen or not match.fits else ", or backbone.strict=false to load what fits"
     raise WeightsError(
-        f"Expected the tensors in '{source}' to be those of the backbone but got {', '.join(found)}: "
+        f"Expected the tensors in '{source}' to match the backbone but got {', '.join(found)}: "
         f"choose the model that they were saved from{loose}."
     )
 

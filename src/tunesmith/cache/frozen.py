@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from tunesmith.backbone.aside import MAP, POOLED, STAGE
 from tunesmith.contract.batch import Inputs
 from tunesmith.contract.features import Needs
+from tunesmith.contract.protocols import Task
 from tunesmith.errors import PolicyError
-from tunesmith.task.base import Task
 
 BATCH = 32
 """Samples per batch, always this many: a short batch is padded.

@@ -17,6 +17,7 @@ from tunesmith import __version__
 from tunesmith.backbone.weights import content_hash
 from tunesmith.cache.frozen import Cut, Frozen
 from tunesmith.contract.preprocess import Preprocess
+from tunesmith.data.column import Texts, digest_texts
 from tunesmith.data.image.decode import Decode
 from tunesmith.data.module import TableData
 from tunesmith.data.text.tokenizer import Tokenizer
@@ -91,16 +92,13 @@ def of_tokens(tokenizer: Tokenizer, how: str, texts: Sequence[object]) -> dict[s
         how: Description of the call.
         texts: N texts, each of one or more parts.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for text in texts:
-        digest.update(repr(text).encode())
     return {
         "format": FORMAT,
         "kept": "tokens",
         "backbone": tokenizer.preprocess.tokenizer,
         "data": "texts",
         "rows": len(texts),
-        "texts": digest.hexdigest(),
+        "texts": texts.digest if isinstance(texts, Texts) else digest_texts(texts),
         "how": how,
         "source": _sources(type(tokenizer).__mro__),
         "preprocess": _preprocess(tokenizer.preprocess),

@@ -79,6 +79,11 @@ class Entry:
         """Return the path of a file."""
         return self.folder / f"{shard:05d}.safetensors"
 
+    @property
+    def listed(self) -> bool:
+        """Whether it is listed: some of it may still be missing."""
+        return (self.folder / ABOUT).is_file()
+
     def load(self, layout: Layout) -> tuple[dict[int, Shard], list[int]]:
         """Open the existing files; each is read once and compared with its digest.
 

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, final
 
-import torch
 from torch import Tensor
 
 from tunesmith.cache import key
 from tunesmith.cache.plan import AT_ONCE, in_bytes, in_time
 from tunesmith.cache.shard import BrokenShardError, Shard
 from tunesmith.cache.store import Entry, Store
+from tunesmith.data.ragged import Ragged
+from tunesmith.data.tabular.shelf import Place
 from tunesmith.data.text.tokenizer import Columns, Tokenizer
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,39 @@ class TokenCache:
             self._write(entry, made, f"the tokens of {_counted(texts)}", in_time(seconds))
         return made
 
+    def place(self, about: Mapping[str, object], size: int) -> Place | None:
+        """Find the entry of a table, or make room for one of so many bytes; ``None`` where there is none.
+
+        What a table is read to is named by its content and compared with its digest, so ``refresh`` keeps it.
+        """
+        if self.mode == "off":
+            return None
+        entry = self.store.entry(about)
+        if entry.listed or self.mode == "read_only":
+            return Place(entry.folder, self.mode != "read_only") if entry.listed else None
+        if size > self.store.room(self.max_bytes, but=entry):
+            self._say(
+                f"The columns of a table are read each time: {in_bytes(size)} do not fit (cache.max_gb, or the disk)."
+            )
+            return None
+        try:
+            entry.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            log.warning(f"Expected to write to the cache but got: {error}; the table is read each time.")
+            return None
+        return Place(entry.folder, True)
+
+    def placed(self, about: Mapping[str, object], rows: int) -> None:
+        """List the entry of a table, and update the time of its last use."""
+        entry = self.store.entry(about)
+        if entry.listed or self.mode == "read_only":
+            entry.used()
+            return
+        try:
+            Entry(entry.folder, {**about, "rows": rows}).prepare()
+        except OSError as error:
+            log.warning(f"Expected to write to the cache but got: {error}; the table is read each time.")
+
     def _write(self, entry: Entry, made: Columns, what: str, took: str) -> None:
         tensors = _packed(made)
         size = sum(tensor.nbytes for tensor in tensors.values())
@@ -93,19 +127,13 @@ def _read(entry: Entry) -> Columns | None:
 
 
 def _packed(columns: Columns) -> dict[str, Tensor]:
-    """Concatenate the numbers of each column, with a table of shapes beside them."""
-    found = {}
+    """Return the values, offsets and shapes of each column, by name."""
+    found: dict[str, Tensor] = {}
     for name, column in columns.items():
-        if column:
-            found[f"{name}.shapes"] = torch.tensor([tensor.shape for tensor in column], dtype=torch.int32)
-            found[name] = torch.cat([tensor.reshape(-1) for tensor in column])
+        if len(column):
+            found |= (column if isinstance(column, Ragged) else Ragged.of(column)).pack(name)
     return found
 
 
 def _unpacked(tensors: Mapping[str, Tensor]) -> Columns:
-    found = {}
-    for name in [name for name in tensors if f"{name}.shapes" in tensors]:
-        shapes = tensors[f"{name}.shapes"]
-        parts = torch.split(tensors[name], shapes.long().prod(1).tolist())
-        found[name] = [part.view(shape) for part, shape in zip(parts, shapes.tolist(), strict=True)]
-    return found
+    return {name: Ragged.unpack(tensors, name) for name in tensors if f"{name}.offsets" in tensors}

@@ -72,9 +72,7 @@ def unlogged(trainer: Trainer) -> Iterator[None]:
 def wrap_anew(strategy: DDPStrategy, module: LightningModule) -> None:
     """Wrap a module in a new `DistributedDataParallel`, which looks at what trains only when it wraps.
 
-    Args:
-        strategy: Left alone if it has not wrapped the module, as outside of a fit.
-        module: The trainer's module.
+    Does nothing if the strategy has not wrapped the module, as outside of a fit.
     """
     if isinstance(strategy.model, DistributedDataParallel):
         assign("lightning", strategy, "model", module)
@@ -87,7 +85,7 @@ def average_of(callback: WeightAveraging) -> AveragedModel | None:
 
 
 class RateMonitor(LearningRateMonitor):
-    """Log learning rates as Lightning does; a subclass may define a group's rate."""
+    """Logs learning rates as Lightning does; a subclass may define a group's rate."""
 
     def rate(self, group: Mapping[str, float]) -> float:
         """Return the learning rate of an optimizer group, given its numbers."""

@@ -15,10 +15,17 @@ require("wandb", wandb_internal_pb2, "Record")
 require_keys("wandb", "Settings", wandb.Settings.model_fields, "x_disable_meta")
 
 
-def settings() -> wandb.Settings:
-    """Return quiet settings with which W&B collects nothing about machine, code, console and command line."""
+def settings(timeouts: tuple[float, float] | None = None) -> wandb.Settings:
+    """Return quiet settings with which W&B collects nothing about machine, code, console and command line.
+
+    Args:
+        timeouts: Seconds to wait for the server at the start and at the end of a run; ``None`` for W&B's own.
+    """
     # Its capture of the console would upload argv, secrets included.
-    return wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True)
+    found = wandb.Settings(x_disable_meta=True, save_code=False, console="off", silent=True)
+    if timeouts is not None:
+        found.init_timeout, found.finish_timeout = timeouts
+    return found
 
 
 def record() -> Any:

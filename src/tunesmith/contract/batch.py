@@ -1,4 +1,4 @@
-"""A batch: what flows from the data to the task."""
+"""Define the batch, which flows from the data to the task."""
 
 from __future__ import annotations
 
@@ -13,46 +13,44 @@ if TYPE_CHECKING:
     from tunesmith.contract.tree import Tree
 
 IGNORED = -100
-"""In a target, at a position that does not count."""
+"""Target of a position that does not count."""
 
 TARGET = "target"
-"""The term of a loss that compares outputs with the labelled samples' targets."""
+"""Name of the loss term of the labelled samples."""
 
 UNLABELLED = "unlabelled"
-"""The stream of texts that only a language model learns from."""
+"""Name of the stream of texts for the language-modelling loss."""
 
 
 Inputs: TypeAlias = "Tensor | Mapping[str, Tensor | Mapping[str, Tensor]]"
-"""What a backbone takes, and what flows between its stages: a tensor, or several by name, all with B rows.
+"""The input of a backbone, and of each of its stages: a tensor, or several by name, all with B rows.
 
-For images it is ``(B, C, H, W)``; for texts ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind
-them) and, where the model tells the parts of a pair apart, ``token_type_ids``: each ``(B, T)``, int64. Where a text is
-to be written, also its ``target_ids`` and ``target_mask`` ``(B, S)``: the decoder reads them, a token behind. Inputs
-that are compared with each other, such as pairs, are mappings by name of any of these.
+Images are ``(B, C, H, W)``. Texts are ``input_ids``, ``attention_mask`` (1 for tokens, 0 for the padding behind them)
+and, if the model distinguishes the parts of a pair, ``token_type_ids``: each ``(B, T)``, int64. For text generation
+also ``target_ids`` and ``target_mask`` ``(B, S)``, which the decoder reads one token behind. Inputs that are compared
+with each other, such as pairs, are mappings by name of any of these.
 """
 
 
 Activations: TypeAlias = "Mapping[str, Tensor]"
-"""What the frozen stages gave for a batch, in place of its images or texts.
+"""The outputs of the frozen stages for a batch, in place of its images or texts.
 
-Either the output of the last stage that ran, under that stage's name (``stage/name`` for each tensor, where it is
-several) or, in its place, the pooled features ``(B, D)`` as ``pooled``, if the head asks for them; and, where the head
-asks for them, the stage features ``(B, D_i)`` so far as ``stage_features.0``, ``stage_features.1``, …, and maps
-``(B, C_i, H_i, W_i)`` as ``maps.`` with their stage's number behind.
+Either the output of the last stage that ran, under that stage's name (``stage/name`` for each of several tensors), or
+the pooled features ``(B, D)`` as ``pooled``. If the head needs them, also the stage features ``(B, D_i)`` so far as
+``stage_features.0``, ``stage_features.1``, …, and maps ``(B, C_i, H_i, W_i)`` as ``maps.`` and their stage's number.
 """
 
 
 Outputs: TypeAlias = "Tensor | Mapping[str, Tensor]"
-"""What a head gives: a tensor with a row per sample, or several by name."""
+"""The output of a head: a tensor with one row per sample, or several by name."""
 
 
 class Samples(TypedDict):
-    """Samples and what is to be said of them.
+    """Samples and their targets.
 
     Attributes:
-        input: As `Inputs` says, images as float tensors that are normalised as the backbone's `Preprocess` says; or the
-            `Activations` that the cache keeps.
-        target: As `Batch` says.
+        input: `Inputs`, with images as float tensors normalised as in `Preprocess`; or cached `Activations`.
+        target: As in `Batch`.
     """
 
     input: Inputs | Activations
@@ -62,19 +60,19 @@ class Samples(TypedDict):
 class Batch(Samples):
     """One batch, on the device, ready for the backbone.
 
-    The target is what loss and metrics need on the device, a tree; which one, the class of each kind of target says
-    (`tunesmith.target`). A position that does not count is `IGNORED` in it.
+    The target is a tree, in the form that the module of its kind describes (`tunesmith.target`). Positions that do not
+    count are `IGNORED`.
 
     Attributes:
         index: Row of each sample in the data module's table ``(B,)``, int64; -1 marks a duplicate that only fills a
             distributed batch and is left out of every metric and prediction.
-        weight: Weight of each sample in the loss ``(B,)``, float32; there only where the data have weights.
-        views: Number V of views of each sample whose predictions are to be averaged; the input then has ``B · V`` rows,
-            views of a sample one after another, and all else B. 1 where it is missing.
-        meta: Plain values by name, a list of B each, which never go to the device.
-        streams: Further samples by name, in training: those that are `UNLABELLED`.
-        totals: What each term of the loss is the mean over, by name: its count in all batches of the optimizer step
-            that this batch is part of. Missing where the batch is all of it.
+        weight: Weight of each sample in the loss ``(B,)``, float32; missing if the data have none.
+        views: Number V of views per sample whose predictions are averaged; the input then has ``B · V`` rows, with the
+            views of a sample in sequence, and everything else B. 1 if missing.
+        meta: Plain values by name, a list of B each, which stay on the CPU.
+        streams: Further training samples by name, such as `UNLABELLED`.
+        totals: Count of each loss term over all batches of the optimizer step, by name. Missing if the step is this
+            batch.
     """
 
     index: Tensor

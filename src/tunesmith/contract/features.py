@@ -1,4 +1,4 @@
-"""What a backbone gives a head, and what a head asks for."""
+"""Define the features that a backbone returns and a head needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OutputPer: TypeAlias = Literal["sample", "token", "pixel"]
-"""What a head gives one output for, and a kind of target needs one for."""
+"""What one output of a head is for."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MapInfo:
 
     Attributes:
         channels: Its channels C.
-        stride: Pixels of the image per pixel of the map, along either side.
+        stride: Pixels of the image per pixel of the map, along each side.
     """
 
     channels: int
@@ -41,13 +41,13 @@ class MapInfo:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a head asks of a backbone; nothing else is computed or kept.
+    """The features that a head needs; nothing else is computed or cached.
 
     Attributes:
         pooled: The pooled features.
-        tokens: The last tokens and their mask, as far as the backbone has them.
-        maps: Which unpooled maps, as places in `Backbone.map_info`: 0 is the shallowest, -1 the deepest. Those that a
-            backbone lacks are left out.
+        tokens: The last tokens and their mask, if the backbone has them.
+        maps: Unpooled maps, as indices into `Backbone.map_info`: 0 is the shallowest, -1 the deepest. Maps that a
+            backbone lacks are omitted.
         stage_features: The pooled output of every stage.
     """
 
@@ -58,17 +58,17 @@ class Needs:
 
 
 POOLED = Needs(pooled=True)
-"""What most heads ask for."""
+"""The needs of most heads."""
 
 
 class Features(NamedTuple):
-    """What a backbone gives a head: what the head's `Needs` name, and nothing else.
+    """The features named by a head's `Needs`, and nothing else.
 
     Attributes:
         pooled: ``(B, D)``.
         tokens: The last tokens ``(B, T, D)``.
-        mask: Which of the tokens count ``(B, T)``, 1 or 0; ``None`` where all do.
-        maps: Feature maps ``(B, C_i, H_i, W_i)``, unpooled, in the order in which they were asked for.
+        mask: Which tokens count ``(B, T)``, 1 or 0; ``None`` if all do.
+        maps: Feature maps ``(B, C_i, H_i, W_i)``, unpooled, in the order of the needs.
         stage_features: The output of every stage, pooled ``(B, D_i)``, shallow to deep.
     """
 

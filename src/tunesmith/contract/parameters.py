@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from tunesmith.errors import PolicyError
 
@@ -85,8 +85,8 @@ class Phase:
 
     first_epoch: int
     trainable: frozenset[str]
-    optimizer: Mapping[str, Any] | None = None
-    scheduler: Mapping[str, Any] | None = None
+    optimizer: Mapping[str, object] | None = None
+    scheduler: Mapping[str, object] | None = None
     plateau: Plateau | None = None
     ahead: int = 0
 
@@ -135,7 +135,6 @@ class Rates(Protocol):
 
     def plan(self, parameters: Sequence[Parameter]) -> dict[str, Rate]:
         """Return the rate of every parameter by full name."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -285,6 +284,6 @@ class ParameterTable:
         lines = ["name\tstage\telements\ttrains_from_epoch\trate_multiplier\tweight_decay"]
         for row in self.rows:
             when = "never" if row.first_epoch is None else str(row.first_epoch)
-            cells: list[Any] = [row.parameter.name, row.parameter.stage, row.parameter.numel, when]
-            lines.append("\t".join(map(str, [*cells, f"{row.multiplier:g}", f"{row.weight_decay:g}"])))
+            cells = [row.parameter.name, row.parameter.stage, str(row.parameter.numel), when]
+            lines.append("\t".join([*cells, f"{row.multiplier:g}", f"{row.weight_decay:g}"]))
         return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""The freeze policies' base classes: what a policy is asked for, and what it may declare of itself."""
+"""Define the base classes of freeze policies."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tunesmith.contract.protocols import Backbone
 class Policy(ABC):
     """Selects which parameters train when: a pure function of the epoch, and of where phases ended early.
 
-    Every policy derives from this class, also a user's own.
+    Every policy, including a user's own, derives from this class.
 
     Attributes:
-        adapts: Whether `adapt` puts anything into the backbone.
+        adapts: Whether `adapt` inserts anything into the backbone.
         contiguous: Whether weights must stay in NCHW memory order.
     """
 
@@ -25,10 +25,10 @@ class Policy(ABC):
 
     @abstractmethod
     def plan(self, parameters: Sequence[Parameter]) -> list[Phase]:
-        """Return the phases, ordered by first epoch, beginning with epoch 0."""
+        """Return the phases, ordered by first epoch, starting with epoch 0."""
 
     def adapt(self, backbone: Backbone) -> None:  # noqa: B027
-        """Put adapters into a backbone before the table is laid out; by default none."""
+        """Insert adapters into a backbone before the parameter table is made; by default none."""
 
 
 class GradientPolicy(Policy):
@@ -37,8 +37,8 @@ class GradientPolicy(Policy):
     @property
     @abstractmethod
     def undecided(self) -> bool:
-        """Whether the stages are still to be chosen; until then everything trains."""
+        """Whether the stages have not been chosen yet; until then everything trains."""
 
     @abstractmethod
     def choose(self, gradients: Mapping[str, float]) -> list[str]:
-        """Name the stages to train, given the relative gradient of each."""
+        """Return the names of the stages to train, given the relative gradient of each."""

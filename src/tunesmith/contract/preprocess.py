@@ -27,7 +27,6 @@ class Preprocess(Protocol):
     @property
     def attention(self) -> str:
         """Which tokens a token attends to, as in `TextPreprocess`; empty for a modality without text tokens."""
-        ...
 
     def check(self) -> None:
         """Check the values.
@@ -35,16 +34,12 @@ class Preprocess(Protocol):
         Raises:
             ConfigError: A number is out of range.
         """
-        ...
 
     def blank(self, count: int, like: Tensor) -> Inputs:
         """Return ``count`` blank inputs on the device of a tensor and, unless they are indices, with its dtype."""
-        ...
 
     def map_side(self) -> int | None:
         """Return height and width of the inputs of unpooled maps; ``None`` for a modality without maps."""
-        ...
 
     def backbone_options(self) -> Mapping[str, object]:
         """Return the backbone's arguments that a weights file does not contain."""
-        ...

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, runtime_checkable
 
 from tunesmith.contract.features import Features, MapInfo, Needs, OutputPer, Stage
 from tunesmith.contract.parameters import ParameterTable
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tunesmith.contract.batch import Activations, Batch, Inputs, Outputs
 
     Rows = npt.NDArray[np.int64]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,48 +56,37 @@ class Backbone(Protocol):
     @property
     def files(self) -> Sequence[Path]:
         """Small files, besides weights, needed to rebuild the backbone."""
-        ...
 
     @property
     def apart(self) -> bool:
         """Whether no stage uses another stage's weights."""
-        ...
 
     def __call__(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = ...) -> Features:
         """Map inputs, or the result of `activations`, to features; ``frozen`` stages run without gradients."""
-        ...
 
     def activations(self, x: Inputs, k: int, needs: Needs = ...) -> Activations:
         """Run only the first ``k`` stages."""
-        ...
 
     def map_info(self) -> tuple[MapInfo, ...]:
         """Return channels and stride of the unpooled maps, shallow to deep."""
-        ...
 
     def blank(self, count: int = 1) -> Inputs:
         """Return a blank input on the backbone's device: ``count`` black images, or short texts."""
-        ...
 
     def members(self, stage: Stage) -> Mapping[str, nn.Module | nn.Parameter]:
         """Return the submodules and parameters that a stage owns, by their names in ``net``."""
-        ...
 
     def called(self) -> set[str]:
         """Return the names of the modules of the network that a forward pass calls."""
-        ...
 
     def maps_within(self, needs: Needs, end: int) -> tuple[int, ...]:
         """Return which of the needed maps the first ``end`` stages produce, as indices into `map_info`."""
-        ...
 
     def stage_dims(self) -> tuple[int, ...]:
         """Return the widths ``D_i`` of the stage features."""
-        ...
 
     def lm_head(self) -> nn.Module | None:
         """Build the head that a language model was pretrained with; ``None`` if there is none."""
-        ...
 
 
 @runtime_checkable
@@ -111,16 +102,10 @@ class Generator(Protocol):
         num_beams: int = 1,
         begin: Mapping[str, int] | None = None,
     ) -> Tensor:
-        """Generate tokens ``(B, S)`` that continue or convert texts, without sampling.
+        """Generate tokens ``(B, S)`` from ``input_ids`` and ``attention_mask`` ``(B, T)``, without sampling.
 
-        Args:
-            lm_head: The head that the model was pretrained with.
-            x: ``input_ids`` and ``attention_mask``, each ``(B, T)``.
-            max_new_tokens: Maximum number of generated tokens per text.
-            num_beams: Number of beams; 1 is greedy search.
-            begin: First generated token, under the library's names for it; ``None`` for the model's.
+        ``num_beams=1`` is greedy search; ``begin`` is the first token, under the library's names for it.
         """
-        ...
 
 
 class Head(Protocol):
@@ -138,7 +123,6 @@ class Head(Protocol):
 
     def __call__(self, features: Features) -> Outputs:
         """Map features to outputs: a tensor, or several by name, with one row per sample."""
-        ...
 
 
 @runtime_checkable
@@ -151,15 +135,12 @@ class FittedHead(Head, Protocol):
 
     def vectors(self, features: Features) -> Tensor:
         """Return the vectors ``(B, D)`` to collect of a batch."""
-        ...
 
     def fit(self, vectors: Tensor, target: Tensor, weight: Tensor | None) -> None:
         """Fit to all vectors ``(N, D)``, the loss's targets ``(N, K)`` and weights ``(N,)``, on the CPU."""
-        ...
 
     def outputs(self, vectors: Tensor) -> Tensor:
         """Map vectors ``(B, D)`` to outputs ``(B, K)``."""
-        ...
 
 
 @runtime_checkable
@@ -174,7 +155,6 @@ class JointHead(Head, Protocol):
 
     def language_outputs(self, features: Features) -> Tensor:
         """Map features of tokens ``(M, D)`` to outputs ``(M, V)`` over the V tokens of the vocabulary."""
-        ...
 
 
 class Vocabulary(Protocol):
@@ -183,135 +163,53 @@ class Vocabulary(Protocol):
     @property
     def mask(self) -> int | None:
         """The token that stands for a hidden one; ``None`` if the model has none."""
-        ...
 
     @property
     def begin(self) -> Mapping[str, int]:
         """First generated token, under the generating library's names; empty for the model's own."""
-        ...
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens, without special tokens."""
-        ...
 
     def pad(self, samples: Sequence[Tensor], length: int = 0) -> Mapping[str, Tensor]:
         """Collate the tokens of B texts, each ``(R, T)``, into `Inputs` ``(B, T)``, padded to at least ``length``."""
-        ...
-
-
-class SampleTable(Protocol):
-    """The table of all samples of a data module."""
-
-    @property
-    def samples(self) -> Sequence[object]:
-        """Files, pixels or texts ``(N,)``."""
-        ...
-
-    @property
-    def names(self) -> npt.NDArray[np.str_]:
-        """Names of the samples in prediction tables ``(N,)``."""
-        ...
-
-    @property
-    def what(self) -> str:
-        """The plural of a sample, such as ``images``."""
-        ...
-
-    def __len__(self) -> int: ...
-
-
-class DataModule(Protocol):
-    """What runs, callbacks and the cache may use of a data module; tasks never see one.
-
-    Derive data modules from `tunesmith.data.module.TableData`.
-
-    Attributes:
-        spec: Description of the data; after ``setup``.
-        batch_size: Samples per step and process.
-    """
-
-    spec: DataSpec
-    batch_size: int
-
-    @property
-    def table(self) -> SampleTable:
-        """All samples; after ``setup``."""
-        ...
-
-    @property
-    def indices(self) -> Mapping[str, Rows]:
-        """Rows of the table by split; after ``setup``."""
-        ...
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """Converts between texts and tokens; ``None`` for data that are no texts."""
-        ...
-
-    @property
-    def uncacheable_reason(self) -> str | None:
-        """Why outputs of frozen stages must not be cached, as a sentence; ``None`` if they may."""
-        ...
-
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the number of samples by split and class or label."""
-        ...
-
-    def evaluate_on(self, split: str) -> None:
-        """Choose the split that ``test_dataloader`` serves.
-
-        Raises:
-            DataError: There is no such split.
-        """
-        ...
-
-    def start_at(self, epoch: int, batch: int) -> None:
-        """Start training at a batch of an epoch, as if the earlier ones had been served."""
-        ...
-
-    def count_by(self, counts: Callable[[Batch], Mapping[str, float]]) -> None:
-        """Make training batches carry the totals of their optimizer step."""
-        ...
-
-    def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Inputs:
-        """Convert B samples to the backbone's input, as in evaluation; with ``alike``, of one shape for all batches."""
-        ...
-
-    def length_sorted(self, rows: Rows, batch: int) -> Rows:
-        """Order rows so that batches of ``batch`` samples are computed fastest."""
-        ...
 
 
 class Task(Protocol):
     """What runs, callbacks and the cache may use of a task; see `tunesmith.task.base.Task` for the class.
 
     Attributes:
+        backbone: The backbone.
         spec: Description of the data.
         table: Which parameter trains when, and how fast.
         needs: Which features the head takes.
+        memory_format: Memory order of images and weights.
         monitor: Name of the metric that decides which weights are best; ``None`` without a validation split.
         mode: Whether more or less of it is better.
         vocabulary: Converts between texts and tokens, for tasks that generate text; set by `run.assembly`.
     """
 
+    backbone: Backbone
     spec: DataSpec
     table: ParameterTable
     needs: Needs
+    memory_format: torch.memory_format
     monitor: str | None
     mode: Literal["min", "max"]
     vocabulary: Vocabulary | None
 
+    @property
+    def device(self) -> torch.device:
+        """Device of the task."""
+
+    def laid_out(self, x: T) -> T:
+        """Convert images and maps ``(B, C, H, W)`` to the memory order that the backbone runs in."""
+
     def apply_policy(self, epoch: int) -> None:
         """Train exactly what the table says for ``epoch``, and put the rest into eval mode."""
-        ...
 
     def counts(self, batch: Batch) -> Mapping[str, float]:
         """Return the count over which each term of the loss of a training batch is averaged."""
-        ...
-
-    def labels(self, predictions: Tensor) -> Tensor:
-        """Convert predictions ``(B, K)`` to labels."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the data is, as a data module publishes it."""
+"""Describe the data, as a data module publishes it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What the data is, published by a data module after `setup`; saved whole in run.json.
+    """Description of the data, published by a data module after `setup`; saved in run.json.
 
     Attributes:
-        target: Name of the kind of target, such as ``class``; what it means is in the module of that name in
-            `tunesmith.target`.
-        class_names: One name a class, label or value, in the order of the indices.
+        target: Name of the kind of target, such as ``class``, a module of `tunesmith.target`.
+        class_names: One name per class, label or value, in the order of the indices.
         input: Name of the modality, such as ``image``.
         channels: Channels of a decoded image: 1 (grey) or 3 (RGB); 0 for texts.
-        fingerprint: Digest of the content (files' bytes, labels and names), independent of place and time.
-        split_unit: What was kept together when splitting: ``sample``, ``group`` or ``folder``.
-        group: What a group is, in words; ``None`` where the data has none.
-        train_counts: What the kind of target counts in train, such as samples of each class ``(K,)``; else empty.
-        train_size: Training samples.
-        mean_weight: Mean over the training samples of their weights in the loss.
-        target_mean: Mean of each value over the training samples ``(K,)``; empty but for values.
-        target_std: Standard deviation of each value over the training samples ``(K,)``; empty but for values.
-        truncated: Share of the texts that are longer than the backbone sees.
-        unlabelled: Number and digest of the texts that training batches hold besides; ``None`` for none.
+        fingerprint: Digest of the content (files' bytes, labels and names), independent of paths and times.
+        split_unit: Unit of splitting: ``sample``, ``group`` or ``folder``.
+        group: Description of a group; ``None`` if the data have none.
+        train_counts: Counts in train, such as samples per class ``(K,)``; empty if the kind of target has none.
+        train_size: Number of training samples.
+        mean_weight: Mean weight of the training samples in the loss.
+        target_mean: Mean of each value over the training samples ``(K,)``; empty for other kinds of target.
+        target_std: Standard deviation of each value over the training samples ``(K,)``; empty likewise.
+        truncated: Share of texts that are longer than the backbone's input.
+        unlabelled: Number and digest of the unlabelled texts in training batches; ``None`` for none.
     """
 
     class_names: tuple[str, ...]

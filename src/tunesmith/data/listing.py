@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from tunesmith.data.fingerprint import labels
 from tunesmith.data.table import Ints, Table
 
 LISTING = "data.parquet"
 """Its file in a run folder."""
+
+AT_ONCE = 65_536
+"""Rows that are made at once."""
 
 SHOWN = 5
 """Names in a sentence."""
@@ -30,12 +35,24 @@ def listing(table: Table, indices: dict[str, Ints], digests: Sequence[bytes]) ->
         32 bits of the digest: sweeps keep a list a run. They miss one alteration in 4 billion, which the fingerprint
         of all the data then still shows.
     """
-    splits = np.full(len(table), "", dtype="U5")
+    names, splits = sorted(["", *indices]), np.zeros(len(table), np.int8)
     for split, rows in indices.items():
-        splits[rows] = split
-    content = np.array([int.from_bytes(digest[:4], "big") for digest in digests], dtype=np.uint32)
-    label = pd.Categorical(list(map(str, labels(table))))
-    return pd.DataFrame({"file": table.names, "split": pd.Categorical(splits), "label": label, "content": content})
+        splits[rows] = names.index(split)
+    spans = [np.arange(start, min(start + AT_ONCE, len(table))) for start in range(0, len(table), AT_ONCE)]
+    parts = [pd.Categorical(list(map(str, labels(table, rows)))) for rows in spans]
+    content = [_heads(digests[rows[0] : rows[-1] + 1]) for rows in spans]
+    return pd.DataFrame(
+        {
+            "file": pd.concat([pd.Series(table.names[rows]) for rows in spans], ignore_index=True),
+            "split": pd.Categorical.from_codes(splits, dtype=pd.CategoricalDtype(names)).remove_unused_categories(),
+            "label": union_categoricals(parts, sort_categories=True),
+            "content": np.concatenate(content),
+        }
+    )
+
+
+def _heads(digests: Sequence[bytes]) -> npt.NDArray[np.uint32]:
+    return np.array([int.from_bytes(digest[:4], "big") for digest in digests], dtype=np.uint32)
 
 
 def differences(before: pd.DataFrame, now: pd.DataFrame) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The data module that every source derives from: it supplies a table, and this splits, publishes and serves it."""
+"""Define the data module that every source derives from; a source gives a table, this splits and serves it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Vocabulary
 from tunesmith.contract.spec import DataSpec
 from tunesmith.data.dataset import CachedSamples, Decoded, SplitDataset
-from tunesmith.data.fingerprint import digest_all, fingerprint, shared
+from tunesmith.data.fingerprint import Contents, shared
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.bad_files import BadFiles
 from tunesmith.data.image.mixing import Mixing
@@ -29,41 +29,39 @@ from tunesmith.data.text.tokenizer import Keep
 from tunesmith.data.window import Counts, Steps
 from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
-from tunesmith.modality import base as modalities
 
 
 class TableData(LightningDataModule, ABC):
-    """Samples and what is to be said of them: reads, splits and batches them.
-
-    A run calls `connect`, `setup` and then the loaders.
+    """Reads, splits and batches samples and their targets; a run calls `connect`, `setup`, then the loaders.
 
     Args:
         split: How to split.
         sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
         batch_size: Samples a step and process.
-        workers: Loader processes; ``auto``: 0 where nothing is decoded, else the cores but one, at most 8.
-        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 to wait for ever.
+        workers: Loader processes; ``auto``: 0 if nothing is decoded, else all cores but one, at most 8.
+        worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 waits for ever.
         pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
         seed: Of the order of batches and of augmentation; the run's seed.
-        drop_last: Whether a last training batch that is not full is left out.
+        drop_last: Whether to leave out a last training batch that is not full.
 
     Attributes:
+        modality: Name of the modality of the samples.
         table: All samples; after `setup`.
         indices: Rows of the table that each split holds; after `setup`.
-        digests: Of each sample's content, in the table's order, and whether they are over whole files; after `setup`.
+        digests: Of each sample's content, and whether they are over whole files; after `setup`.
         bad_files: Name of each image that was left out, and why; after `setup`.
-        duplicates: Pairs of rows with the same content in different splits; after `setup`.
+        duplicates: Rows with the same content in different splits, in pairs; after `setup`.
         spec: What the data are; after `setup` or `predict_on`.
         preprocess: How the backbone wants its samples; after `connect`.
-        mixing: Which mixtures there are in training.
-        test_views: Views of an image that a test averages over; ``none`` for the image alone.
-        watches: What loader processes are reading; a command puts its own here before the loaders are made.
+        mixing: Mixtures in training.
+        test_views: Views of an image that a test averages over.
+        watches: What loader processes are reading; a command sets its own first.
     """
 
+    modality: ClassVar[str]
     table: Table
     indices: dict[str, Ints]
-    digests: tuple[list[bytes], bool]
-    bad_files: BadFiles
+    digests: tuple[Sequence[bytes], bool]
     duplicates: list[tuple[int, int]]
     spec: DataSpec
     preprocess: Preprocess
@@ -83,16 +81,15 @@ class TableData(LightningDataModule, ABC):
         drop_last: bool,
     ) -> None:
         super().__init__()
-        for name, value, least in (("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0)):
+        for name, value, least in ("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0):
             if value < least:
                 raise DataError(f"Expected {name} to be at least {least} but got {value}.")
         self.split = split
         self.balanced = sampler == "balanced"
-        self.batch_size = batch_size
+        self.bad_files: BadFiles = []
+        self.batch_size, self.seed, self.drop_last = batch_size, seed, drop_last
         self.workers, self.worker_timeout = workers, worker_timeout
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
-        self.seed = seed
-        self.drop_last = drop_last
         self.tested = "test"
         self.watches = Watches()
         self._start = (0, 0)
@@ -100,9 +97,6 @@ class TableData(LightningDataModule, ABC):
         self._decoded: Callable[[Any], Decoded | None] = lambda decoder: None
         self._predicted: Sequence[Any] | None = None
         self._counts: Counts | None = None
-
-    modality: ClassVar[str]
-    """Name of the modality of the samples."""
 
     @abstractmethod
     def load(self) -> Table:
@@ -136,10 +130,7 @@ class TableData(LightningDataModule, ABC):
 
     @abstractmethod
     def prepare(self, samples: Sequence[Any], device: torch.device, alike: bool = False) -> Inputs:
-        """Make the backbone's input of B samples as a dataset's ``input`` gives them, as in evaluation.
-
-        With ``alike`` the inputs of all batches have one shape.
-        """
+        """Make the backbone's input of B samples, as in evaluation; of one shape for all batches if ``alike``."""
 
     @abstractmethod
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
@@ -153,6 +144,11 @@ class TableData(LightningDataModule, ABC):
         """The table without what cannot be read, where that is to be left out."""
         return table, []
 
+    def contents(self) -> Contents:
+        """Read the table, and digest it."""
+        table, self.bad_files = self.usable(self.load())
+        return Contents.of(table)
+
     def setup(self, stage: str | None = None) -> None:
         """Load, split and publish `spec`; a second call does nothing, nor does one for what `predict_on` was given.
 
@@ -161,12 +157,13 @@ class TableData(LightningDataModule, ABC):
         """
         if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
             return
-        table, self.bad_files = self.usable(self.load())
-        self.indices = self.split(table)
-        self.digests = digests, whole = digest_all(table.samples, modalities.of(table.modality))
-        self.duplicates = shared(digests, self.indices)
-        self.spec = data_spec(table, self.indices, fingerprint(table, digests, whole), self.split.unit(table))
-        warn(table, self.indices, self.duplicates, digests)
+        contents = self.contents()
+        table = contents.table
+        self.indices = self.split(table, contents.rows)
+        self.digests = contents.digests, contents.whole
+        self.duplicates = shared(contents.twins, self.indices)
+        self.spec = data_spec(table, self.indices, contents.fingerprint, self.split.unit(table))
+        warn(table, self.indices, self.duplicates, contents.twins)
         self.mixing.check(self.spec)
         if self.balanced and not table.target.exclusive:
             raise DataError(f"Expected data.sampler=shuffled where the targets are no classes but {table.kind}.")
@@ -297,7 +294,7 @@ class TableData(LightningDataModule, ABC):
         return None
 
     def _streams(self, training: bool) -> dict[str, Stream]:
-        """What training goes through besides, by name."""
+        """Return what else training goes through, by name."""
         return {}
 
     def _processes(self) -> int:

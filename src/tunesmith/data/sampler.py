@@ -38,7 +38,7 @@ class Lengths(NamedTuple):
     """Lengths of samples, for batches of similar length, which need little padding.
 
     Attributes:
-        of: Length of each sample of the split ``(count,)``.
+        of: Length of each sample of the split ``(count,)``, int32 or int64.
         batch: Samples per step and process.
     """
 
@@ -124,7 +124,8 @@ class EpochSampler(Sampler[Key]):
             extra = place >= self.count
             at = place % self.count
             drawn = {name: tuple(map(tuple, pairs[at].tolist())) for name, pairs in beside.items()}
-            yield Key(epoch, int(order[at]), extra and not self.shuffle, int(rounds[at]), drawn)
+            before = 0 if rounds is None else int(rounds[at])
+            yield Key(epoch, int(order[at]), extra and not self.shuffle, before, drawn)
 
     def _beside(self, epoch: int, number: int, stream: Stream) -> Tensor:
         """What of a stream goes with each place of an epoch: how often it was gone through, and row."""
@@ -143,19 +144,19 @@ class EpochSampler(Sampler[Key]):
             turns, rows = turns[order], rows[order]
         return torch.stack([turns, rows], dim=1).view(self.count, per_sample, 2)
 
-    def _order(self, epoch: int) -> tuple[Tensor, Tensor]:
-        once = torch.zeros(self.count, dtype=torch.int64)
+    def _order(self, epoch: int) -> tuple[Tensor, Tensor | None]:
+        """Order an epoch: positions and, where samples occur several times, how often each was drawn before."""
         if not self.shuffle:
-            return torch.arange(self.count), once
-        generator = private("order", self.seed, epoch)
+            return torch.arange(self.count, dtype=torch.int32), None
+        generator, rounds = private("order", self.seed, epoch), None
         if self.classes is not None:
-            order, once = balanced(self.classes, generator)
+            order, rounds = balanced(self.classes, generator)
         else:
-            order = torch.randperm(self.count, generator=generator)
+            order = torch.randperm(self.count, generator=generator, dtype=torch.int32)  # draws as with int64
         if self.lengths is not None:
             places = by_length(self.lengths.of[order], self.lengths.batch * _world()[1], generator)
-            order, once = order[places], once[places]
-        return order, once
+            order, rounds = order[places], None if rounds is None else rounds[places]
+        return order, rounds
 
 
 def balanced(classes: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -203,11 +204,14 @@ def by_length(lengths: Tensor, batch: int, generator: torch.Generator) -> Tensor
     Returns:
         Places in that order ``(N,)``.
     """
-    pools = torch.split(torch.arange(len(lengths)), POOL * batch)
-    places = torch.cat([pool[lengths[pool].argsort(descending=True, stable=True)] for pool in pools])
+    size, places = POOL * batch, torch.empty(len(lengths), dtype=torch.int32)
+    for start in range(0, len(lengths), size):
+        pool = lengths[start : start + size].argsort(descending=True, stable=True)
+        places[start : start + size] = pool + start
     whole = len(lengths) // batch
-    shuffled = places[: whole * batch].view(whole, batch)[torch.randperm(whole, generator=generator)]
-    return torch.cat([shuffled.flatten(), places[whole * batch :]])
+    batches = places[: whole * batch].view(whole, batch)
+    batches.copy_(batches[torch.randperm(whole, generator=generator)])
+    return places
 
 
 def _world() -> tuple[int, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import numpy as np
 
 from tunesmith.contract.spec import DataSpec
-from tunesmith.data.fingerprint import digest_names
+from tunesmith.data.fingerprint import digest_members
 from tunesmith.data.table import Ints, Table
 from tunesmith.errors import DataError
 from tunesmith.modality import base as modalities
@@ -57,10 +56,10 @@ def count(table: Table, rows: Ints) -> dict[str, int]:
     return {SAMPLES: len(rows)} if counts is None else dict(zip(table.class_names, counts.tolist(), strict=True))
 
 
-def warn(table: Table, indices: dict[str, Ints], duplicates: list[tuple[int, int]], digests: Sequence[bytes]) -> None:
+def warn(table: Table, indices: dict[str, Ints], duplicates: list[tuple[int, int]], twins: Ints) -> None:
     """Say what makes the split doubtful: copies across splits, contradictory labels, classes that a split lacks."""
     warn_of_duplicates(table, duplicates)
-    warn_of_contradictions(table, digests)
+    warn_of_contradictions(table, twins)
     warn_of_gaps(table, indices)
 
 
@@ -76,14 +75,17 @@ def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
 
 def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
     """Digest of the samples' names by split: equal where two runs have split alike."""
-    return {split: digest_names(table.names[rows]) for split, rows in indices.items()}
+    return {split: digest_members(table, rows) for split, rows in indices.items()}
 
 
-def warn_of_contradictions(table: Table, digests: Sequence[bytes]) -> None:
-    """Say that samples of one content have several labels; ``tunesmith check`` lists images among them."""
-    first: dict[bytes, int] = {}
-    pairs = [(first.setdefault(digest, row), row) for row, digest in enumerate(digests)]
-    found = [(one, other) for one, other in pairs if table.contradict(one, other)]
+def warn_of_contradictions(table: Table, twins: Ints) -> None:
+    """Say that samples of one content have several labels; ``tunesmith check`` lists images among them.
+
+    Args:
+        table: The samples.
+        twins: Rows of one content; see `fingerprint.twins`.
+    """
+    found = [(first, row) for row, first in twins.tolist() if table.contradict(first, row)]
     if found:
         one, other = (table.names[row] for row in found[0])
         log.warning(

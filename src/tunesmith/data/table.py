@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tunesmith.data.column import RowNames
 from tunesmith.errors import DataError
 from tunesmith.modality import base as modalities
 from tunesmith.target.base import Target, of
@@ -51,7 +52,7 @@ class Table:
     samples: Any  # Images, or a sequence of Text
     targets: Any  # Ints, Floats, or a sequence of plain values
     class_names: tuple[str, ...]
-    names: Strings
+    names: Strings | RowNames
     channels: int = 3
     groups: Ints | None = None
     group_unit: str | None = None
@@ -69,7 +70,7 @@ class Table:
         if not len(self):
             raise DataError(f"Expected at least one of the {self.what} but got none.")
         self.target.check(self.targets, self.class_names)
-        if len(set(self.names.tolist())) != len(self):
+        if not isinstance(self.names, RowNames) and len(set(self.names.tolist())) != len(self):
             raise DataError(f"Expected each of the {self.what} to have a name of its own but some names occur twice.")
         modalities.of(self.modality).channels(self.channels)
         if self.weights is not None and not (np.isfinite(self.weights) & (self.weights >= 0)).all():
@@ -101,7 +102,7 @@ class Table:
         """The table of some rows only, in their order."""
 
         def cut(column: Any) -> Any:
-            if column is None or isinstance(column, np.ndarray):
+            if column is None or isinstance(column, np.ndarray | RowNames):
                 return column if column is None else column[rows]
             return [column[row] for row in rows]
 

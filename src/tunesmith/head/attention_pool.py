@@ -1,4 +1,4 @@
-"""A head that pools by attention."""
+"""Pool tokens or pixels by learned attention."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tunesmith.errors import ConfigError
 
 
 class AttentionPool(nn.Module):
-    """Learned queries weigh the backbone's tokens, or the pixels of its last map; one linear layer on their mean.
+    """Weighs the backbone's tokens, or the pixels of its last map, by learned queries; one linear layer on their mean.
 
     Each attention head has one query, which scores the normalised tokens, and pools an equal share of the channels (the
-    learned seed of Lee et al. 2019, Set Transformer, without its projections: D parameters a head and not 4 D²).
-    Queries start as zero: the first pooling is the mean over all tokens, and the first loss is about log K.
+    learned seed of Lee et al. 2019, Set Transformer, without its projections: D parameters per head instead of 4 D²).
+    Queries are initialised with zero: the first pooling is the mean over all tokens, and the first loss is about log K.
 
     Args:
         feature_dim: Width D of the tokens, or channels of the map.
         num_outputs: Outputs K.
-        heads: Attention heads; they divide D.
+        heads: Number of attention heads, a divisor of D.
         dropout: Probability of dropping a pooled feature, from 0 to below 1.
 
     Raises:
         ConfigError: The heads do not divide D or the dropout is out of range; or, at the first batch, the backbone
-            gives neither tokens nor a map of that width.
+            returns neither tokens nor a map of that width.
     """
 
     needs: ClassVar[Needs] = Needs(tokens=True, maps=(-1,))

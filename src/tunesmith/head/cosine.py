@@ -1,4 +1,4 @@
-"""A head that looks at directions alone."""
+"""Classify by the direction of features, not their length."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from tunesmith.errors import ConfigError
 
 
 class Cosine(nn.Module):
-    """Cosine of the angle between pooled features and one weight vector an output, times a scale.
+    """Computes the cosine between pooled features and one weight vector per output, times a scale.
 
-    Outputs do not depend on the length of features or weights, which helps where classes have few images or very
-    unequal numbers of them (Gidaris and Komodakis 2018, Dynamic Few-Shot Visual Learning without Forgetting). The scale
+    Outputs do not depend on the length of features or weights, which helps if classes have few images or very
+    unequal numbers (Gidaris and Komodakis 2018, Dynamic Few-Shot Visual Learning without Forgetting). The scale
     is learned as its logarithm, so it stays positive and moves by factors. The first loss is about log K plus
     ``scale² / 2D``, since directions in many dimensions are nearly orthogonal.
 
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
-        scale: Largest output; where the scale is learned, its first value.
+        scale: Largest output; the initial value of a learned scale.
         learn_scale: Whether the scale is learned.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Heads that are fitted in one go to the features of a frozen backbone, instead of being trained step by step."""
+"""Fit a head to the features of a frozen backbone at once, instead of training it step by step."""
 
 from __future__ import annotations
 
@@ -17,29 +17,28 @@ FEATURES = ("pooled", "stage_features")
 
 
 class Fitted(nn.Module, ABC):
-    """A linear layer on standardised features, solved for on all of them at once, in float64.
+    """A linear layer on standardised features, fitted to all of them at once in float64.
 
-    After `fit` it is a head like any other: mean, scale, weight and bias are saved with the model. Before, all outputs
-    are zero.
+    Mean, scale, weight and bias are saved with the model. Before `fit`, all outputs are zero.
 
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
-        stage_dims: Width of each level.
-        target: The kind of target that the data have.
+        stage_dims: Width of each stage's features.
+        target: Kind of target of the data.
         alpha: Strength of the penalty on the squared weights of standardised features; ``auto`` to choose it.
-        features: ``pooled`` ones, or those of all ``stage_features`` side by side.
+        features: The ``pooled`` features, or all ``stage_features`` concatenated.
 
     Attributes:
         needs: The features that it takes.
-        alpha: The strength that was asked for or chosen, 0-dim; 0 where it is still to be chosen.
+        alpha: The given or chosen strength, 0-dim; 0 until it is chosen.
 
     Raises:
-        ConfigError: The strength is not positive, the features are unknown, or the target is of another kind.
+        ConfigError: The strength is not positive, the features are unknown, or the kind of target is not supported.
     """
 
     targets: ClassVar[tuple[str, ...]]
-    """Kinds of target that the head is for."""
+    """Kinds of target that the head supports."""
 
     mean: Tensor
     scale: Tensor
@@ -82,7 +81,7 @@ class Fitted(nn.Module, ABC):
         self.register_buffer("alpha", torch.tensor(0.0 if self._auto else float(alpha)))
 
     def vectors(self, features: Features) -> Tensor:
-        """Give what `fit` wants of features: ``(B, D)``, or ``(B, ΣD_i)`` of all stage_features."""
+        """Return the vectors for `fit`: ``(B, D)``, or ``(B, ΣD_i)`` from all stage features."""
         if self.needs.stage_features:
             return torch.cat(features.stage_features, dim=1)
         assert features.pooled is not None  # asked for
@@ -101,29 +100,29 @@ class Fitted(nn.Module, ABC):
 
     @torch.no_grad()
     def fit(self, vectors: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
-        """Solve for mean, scale, weight and bias.
+        """Compute mean, scale, weight and bias.
 
         Args:
-            vectors: Of all training samples ``(N, D)``.
+            vectors: Vectors of all training samples ``(N, D)``.
             target: Class probabilities, labels 0 and 1, or values ``(N, K)``.
-            weight: Of each sample ``(N,)``; counts as so many samples.
+            weight: Weight of each sample ``(N,)``, equivalent to repeating it.
 
         Raises:
             DataError: A feature is not finite.
         """
-        x = vectors.double()  # a copy, which is worked on in place: it may be large
+        x = vectors.double()  # a copy, modified in place: it may be large
         w = torch.ones(len(x), dtype=x.dtype) if weight is None else weight.double()
         broken = int((~x.isfinite().all(dim=1)).sum())
         if broken:
             raise DataError(
-                f"Expected finite features to fit the head to but got others for {broken} of {len(x)} samples; "
+                f"Expected finite features to fit the head but got others for {broken} of {len(x)} samples; "
                 "try trainer.precision=32-true."
             )
         share = (w / w.sum()).unsqueeze(1)
         mean = (share * x).sum(dim=0)
         x = x - mean
         scale = (share * x.square()).sum(dim=0).sqrt()
-        scale[scale <= 1e-7 * mean.abs()] = 1.0  # constant, but for rounding
+        scale[scale <= 1e-7 * mean.abs()] = 1.0  # constant except for rounding
         x /= scale
         solution = self.solve(x, target.double(), w, None if self._auto else float(self.alpha))
         self.mean.copy_(mean)
@@ -134,18 +133,18 @@ class Fitted(nn.Module, ABC):
 
     @abstractmethod
     def solve(self, x: Tensor, target: Tensor, weight: Tensor, alpha: float | None) -> Solution:
-        """Solve the problem, all in float64.
+        """Solve the problem in float64.
 
         Args:
             x: Standardised features ``(N, D)``.
             target: ``(N, K)``: class probabilities, labels or values.
-            weight: Of each sample ``(N,)``.
+            weight: Weight of each sample ``(N,)``.
             alpha: Strength of the penalty; ``None`` to choose it.
         """
 
 
 class Solution(NamedTuple):
-    """What a fit came to.
+    """The result of a fit.
 
     Attributes:
         weight: ``(D, K)``.
@@ -159,11 +158,11 @@ class Solution(NamedTuple):
 
 
 def rotated(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn ``x`` into its principal axes: ``x = scores @ axes.T``.
+    """Rotate ``x`` to its principal axes: ``x = scores @ axes.T``.
 
-    From the eigenvectors of the smaller Gram matrix, which is the thin singular value decomposition at a quarter of its
-    time (2,000 × 5,000, one thread: 5.4 against 20 s). Directions below 1e-7 of the largest are rounding errors, and
-    are left out.
+    Uses the eigenvectors of the smaller Gram matrix, which give the thin singular value decomposition in a quarter of
+    the time (2,000 × 5,000, one thread: 5.4 against 20 s). Directions below 1e-7 of the largest are rounding errors and
+    are dropped.
 
     Args:
         x: ``(N, D)``, float64.

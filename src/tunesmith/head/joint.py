@@ -1,4 +1,4 @@
-"""A linear head beside the one that a language model was pretrained with."""
+"""Combine a linear head with the head that a language model was pretrained with."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tunesmith.head.linear import Linear
 
 @final
 class Joint(nn.Module):
-    """A linear head for what is to be said of a text, and the language model's own for its tokens.
+    """A linear head for a text's label, and the language model's own head for its tokens.
 
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
         lm_head: See `LanguageModel`.
-        dropout: Of the linear head; see `Linear`.
+        dropout: Dropout of the linear head; see `Linear`.
 
     Raises:
         ConfigError: The backbone is no language model, or the dropout is out of range.

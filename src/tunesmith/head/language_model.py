@@ -1,4 +1,4 @@
-"""The head that a language model was pretrained with."""
+"""Use the head that a language model was pretrained with."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tunesmith.errors import ConfigError
 
 
 class LanguageModel(nn.Module):
-    """The backbone's own head: an output for each token of its vocabulary, at each token of a text.
+    """The backbone's own head: at each token of a text, one output per token of the vocabulary.
 
-    Its weights are those of the model; where the model ties them to its embeddings they are the backbone's, and train
-    and freeze with the stage ``embeddings``.
+    If the model ties its weights to the embeddings, they belong to the backbone, and train and freeze with the stage
+    ``embeddings``.
 
     Args:
-        lm_head: What the backbone gives as its head; ``None`` where it has none.
+        lm_head: The backbone's head; ``None`` if it has none.
 
     Raises:
         ConfigError: The backbone is no language model.

@@ -1,4 +1,4 @@
-"""A linear head."""
+"""Map pooled features to outputs with one linear layer."""
 
 from __future__ import annotations
 

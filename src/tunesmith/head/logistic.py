@@ -1,4 +1,4 @@
-"""Logistic regression on the features of a frozen backbone."""
+"""Fit a logistic regression to the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from tunesmith.head.fitted import Fitted, Solution, rotated
 from tunesmith.target.base import of
 
 GRID = tuple(10.0**exponent for exponent in range(5, -4, -1))
-"""Strengths that ``auto`` tries in turn: a hundred thousand to 0.001."""
+"""Strengths that ``auto`` tries in turn, from 100,000 to 0.001."""
 
 FOLDS = 5
 
 
 @final
 class Logistic(Fitted):
-    """Multinomial logistic regression, or one logistic regression a label, to convergence by L-BFGS.
+    """Multinomial logistic regression, or one logistic regression per label, to convergence by L-BFGS.
 
-    ``alpha`` is 1 / C of scikit-learn's ``LogisticRegression`` on standardised features, two classes included. The
-    strength ``auto`` has the least loss in cross-validation over five parts of train, each with its share of every
-    class; strengths are tried from strong to weak until the loss rises. It knows nothing of groups: where images of a
-    group are much alike, the strength comes out weaker than is best for new groups, and is better given.
+    ``alpha`` is 1 / C of scikit-learn's ``LogisticRegression`` on standardised features, also for two classes. ``auto``
+    chooses the strength with the lowest loss in stratified five-fold cross-validation on train, tried from strong to
+    weak until the loss rises. It ignores groups: if images within a group are similar, the chosen strength is too weak
+    for new groups; set it instead.
 
-    Its arguments are those of `Fitted`.
+    Takes the arguments of `Fitted`.
 
     Raises:
-        ConfigError: The strength is not positive, the features are unknown, or the target is no class or label.
+        ConfigError: The strength is not positive, the features are unknown, or the targets are no classes or labels.
     """
 
     targets = ("class", "multilabel")
 
     def solve(self, x: Tensor, target: Tensor, weight: Tensor, alpha: float | None) -> Solution:
         """Solve by L-BFGS; see `Fitted.solve`."""
-        scores, axes = rotated(x)  # the penalty does not see a rotation, and directions without data stay 0
+        scores, axes = rotated(x)  # the penalty is invariant to rotation, and directions without data stay 0
         problem = _Problem(scores, target, weight, of(self.target).independent)
         chosen = _choose(problem) if alpha is None else alpha
         inner, bias = minimise(problem, chosen)
@@ -53,7 +53,7 @@ class _Problem(NamedTuple):
     independent: bool
 
     def loss(self, outputs: Tensor) -> Tensor:
-        """Sum over the samples, by weight."""
+        """Return the weighted sum over the samples."""
         if self.independent:
             losses = F.binary_cross_entropy_with_logits(outputs, self.target, reduction="none").sum(dim=1)
         else:
@@ -61,7 +61,7 @@ class _Problem(NamedTuple):
         return (self.weight * losses).sum()
 
     def of(self, rows: Tensor) -> _Problem:
-        """The problem of some samples."""
+        """Return the problem for some samples."""
         return self._replace(scores=self.scores[rows], target=self.target[rows], weight=self.weight[rows])
 
 
@@ -71,21 +71,21 @@ def minimise(
     """Minimise the loss plus ``alpha / 2`` times the squared weights.
 
     The unknowns are scaled so that the curvature, of which a logistic loss has at most a quarter of the squared scores,
-    is about the same along all axes: tens of steps are enough where the plain problem takes hundreds.
+    is about equal along all axes: tens of steps suffice instead of hundreds.
 
     Args:
-        problem: Its scores' columns are about orthogonal.
+        problem: A problem whose scores have nearly orthogonal columns.
         alpha: Strength of the penalty.
-        start: Weight and bias to begin with.
-        tolerance: Largest gradient to stop at, of the mean loss by the scaled unknowns.
+        start: Initial weight and bias.
+        tolerance: Largest gradient of the mean loss, by the scaled unknowns, at which to stop.
 
     Returns:
         Weight ``(R, K)`` and bias ``(K,)``.
     """
     scores, outputs = problem.scores, problem.target.shape[1]
     total = problem.weight.sum()
-    # Of two classes, the weights of one are minus those of the other: twice the penalty on half the difference is
-    # scikit-learn's penalty on the difference.
+    # With two classes, the weights of one are the negative of the other's: twice the penalty on half the difference
+    # is scikit-learn's penalty on the difference.
     penalty = alpha * (2 if outputs == 2 and not problem.independent else 1)
     curvature = (problem.weight.unsqueeze(1) * scores.square()).sum(dim=0) / 4 + penalty
     unit = (total / curvature).sqrt().unsqueeze(1)
@@ -129,7 +129,7 @@ def _choose(problem: _Problem) -> float:
 
 
 def _held_out(target: Tensor) -> list[Tensor]:
-    """Masks ``(N,)`` of the samples held out in each part: every fifth of each class, in the order they came."""
+    """Return a mask ``(N,)`` of held-out samples per fold: every fifth of each class, in their order."""
     order = target.argmax(dim=1).argsort(stable=True)
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order))

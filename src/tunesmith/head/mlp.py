@@ -1,4 +1,4 @@
-"""A head with hidden layers."""
+"""Map pooled features to outputs with hidden layers."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "tanh": nn.Tanh}
 class MLP(nn.Module):
     """Hidden layers (linear, norm, activation, dropout) and a linear layer on the pooled features.
 
-    One hidden layer as wide as the features, without a norm and with tanh, is the head that BERT and RoBERTa were
-    published with.
+    One hidden layer as wide as the features, without a norm and with tanh, is the published head of BERT and RoBERTa.
 
-    Hidden weights start as He et al. 2015 give them for ReLU; the last layer's as normal noise of standard deviation
-    0.01, so that the first outputs are nearly equal and the first loss is about log K. All biases start as zero.
+    Hidden weights are initialised as in He et al. 2015 for ReLU, those of the last layer with normal noise of standard
+    deviation 0.01, so that the first loss is about log K. All biases are initialised with zero.
 
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
         hidden: Width of each hidden layer.
         dropout: Probability of dropping a hidden activation, from 0 to below 1.
-        norm: What normalises the hidden layers. ``batch`` needs at least two samples in every training batch.
-        activation: What follows it.
+        norm: Normalisation of the hidden layers. ``batch`` needs at least two samples in every training batch.
+        activation: Activation after the normalisation.
 
     Raises:
         ConfigError: There is no hidden layer, a width is not positive, the dropout is out of range, or norm or

@@ -1,4 +1,4 @@
-"""A head on what every stage of the backbone gives."""
+"""Map the features of every stage of the backbone to outputs."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ NORMS = ("batch", "layer", "none")
 class MultiStage(nn.Module):
     """Dropout and one linear layer on the pooled output of every stage, each normalised.
 
-    Shallow stages know edges and textures that the last one has forgotten. Levels have very different scales, so each
-    is normalised, without learned factors, which the linear layer has anyway.
+    Shallow stages represent edges and textures that the last one has discarded. Stages have very different scales, so
+    each is normalised, without learned factors, which the linear layer provides.
 
-    The weight starts as normal noise of standard deviation 0.01, the bias as zero: the first loss is about log K.
+    The weight is initialised with normal noise of standard deviation 0.01, the bias with zero: the first loss is about
+    log K.
 
     Args:
-        feature_dim: Width of the pooled features, which are not used: the last level has them.
+        feature_dim: Width of the pooled features; unused, since the last stage contains them.
         num_outputs: Outputs K.
-        stage_dims: Width ``D_i`` of each level.
+        stage_dims: Width ``D_i`` of each stage's features.
         dropout: Probability of dropping a feature, from 0 to below 1.
-        norm: What normalises each level: ``batch``, each feature over the samples, which needs at least two images in
-            every training batch; ``layer``, each sample over the level's features.
+        norm: Normalisation of each stage: ``batch``, each feature over the samples, which needs at least two images in
+            every training batch; ``layer``, each sample over the stage's features.
 
     Raises:
         ConfigError: The dropout is out of range or the norm unknown.

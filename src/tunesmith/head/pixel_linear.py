@@ -1,4 +1,4 @@
-"""A linear head with an output per pixel."""
+"""Map each pixel of the last map to outputs with one linear layer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tunesmith.errors import ConfigError
 
 
 class PixelLinear(nn.Module):
-    """Dropout and one linear layer on each pixel of the last map, brought to the size of the image bilinearly.
+    """Dropout and one linear layer on each pixel of the last map, resized bilinearly to the image.
 
-    The weight starts as normal noise of standard deviation 0.01, the bias as zero: the first loss is about log K.
+    The weight is initialised with normal noise of standard deviation 0.01, the bias with zero: the first loss is about
+    log K.
 
     Args:
         num_outputs: Outputs K per pixel.

@@ -1,4 +1,4 @@
-"""Ridge regression on the features of a frozen backbone."""
+"""Fit a ridge regression to the features of a frozen backbone."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from tunesmith.head.fitted import Fitted, Solution, rotated
 from tunesmith.target.base import of
 
 GRID = tuple(10 ** (exponent / 4) for exponent in range(-12, 25))
-"""Strengths that ``auto`` chooses from: 0.001 to a million, in quarter decades."""
+"""Strengths that ``auto`` chooses from, from 0.001 to a million in quarter decades."""
 
 
 @final
 class Ridge(Fitted):
-    """Least squares with a penalty, in closed form, of the values, or of +1 for the class or a label that is, else -1.
+    """Penalised least squares in closed form, on values, or on +1 for the true class or label and -1 for others.
 
-    The strength ``auto`` is the one with the least squared error when each sample in turn is left out, which the same
-    decomposition gives for every strength (Allen 1974; Golub, Heath and Wahba 1979). All as scikit-learn's ``Ridge``
-    and ``RidgeCV`` on standardised features. It knows nothing of groups: where images of a group are much alike, the
-    strength comes out weaker than is best for new groups, and is better given.
+    ``auto`` chooses the strength with the lowest leave-one-out squared error, which one decomposition gives for all
+    strengths (Allen 1974; Golub, Heath and Wahba 1979). Equals scikit-learn's ``Ridge`` and ``RidgeCV`` on standardised
+    features. It ignores groups: if images within a group are similar, the chosen strength is too weak for new groups;
+    set it instead.
 
-    For classes, the outputs are scores: the largest is the class, but their softmax is flatter than the truth. Where
-    probabilities matter, scale them by a temperature or use ``head=logistic``.
+    For classes, the outputs are scores: the largest is the class, but their softmax is underconfident. If probabilities
+    matter, scale them by a temperature or use ``head=logistic``.
 
-    Its arguments are those of `Fitted`.
+    Takes the arguments of `Fitted`.
 
     Raises:
-        ConfigError: The strength is not positive, the features are unknown, or the classes have an order.
+        ConfigError: The strength is not positive, the features are unknown, or the classes are ordered.
     """
 
     targets = ("class", "multilabel", "value")

@@ -1,4 +1,4 @@
-"""A linear head with an output per token."""
+"""Map each token to outputs with one linear layer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tunesmith.errors import ConfigError
 
 
 class Tokens(nn.Module):
-    """Dropout and one linear layer on each token, as BERT's authors tag words and find answers (Devlin et al., 2019).
+    """Dropout and one linear layer on each token, as in BERT (Devlin et al., 2019).
 
-    The weight starts as normal noise of standard deviation 0.02, as theirs does, the bias as zero.
+    The weight is initialised with normal noise of standard deviation 0.02, as in BERT, the bias with zero.
 
     Args:
         feature_dim: Width D of the tokens.
-        num_outputs: Outputs K of each.
+        num_outputs: Outputs K per token.
         dropout: Probability of dropping a feature, from 0 to below 1.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A head on a learned mean of what every stage of the backbone gives."""
+"""Map a learned mean of the features of every stage to outputs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tunesmith.errors import ConfigError
 
 
 class WeightedStages(nn.Module):
-    """Dropout and one linear layer on the weighted mean of the stage_features, of which each is normalised first.
+    """Dropout and one linear layer on the weighted mean of the normalised stage features.
 
-    The weights are a softmax of one learned number a level (Peters et al. 2018, the scalar mix of ELMo). They start
-    equal, so that the first pooling is the plain mean; the linear layer starts as that of `linear.Linear`.
+    The weights are a softmax of one learned number per stage (Peters et al. 2018, the scalar mix of ELMo). They are
+    equal at first; the linear layer is initialised as in `linear.Linear`.
 
     Args:
         feature_dim: Width D of the pooled features.
         num_outputs: Outputs K.
-        stage_dims: Width of each level, all of them D.
+        stage_dims: Width of each stage's features, all of them D.
         dropout: Probability of dropping a feature, from 0 to below 1.
 
     Raises:
-        ConfigError: The dropout is out of range, or the stage_features differ in width.
+        ConfigError: The dropout is out of range, or the stage features differ in width.
     """
 
     needs: ClassVar[Needs] = Needs(stage_features=True)

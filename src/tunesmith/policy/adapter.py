@@ -6,7 +6,7 @@ import re
 import sys
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -16,6 +16,9 @@ from tunesmith.contract.parameters import HEAD, Parameter, Phase
 from tunesmith.contract.policy import Policy
 from tunesmith.contract.protocols import Backbone
 from tunesmith.errors import MissingExtraError, PolicyError
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 _ADAPTER = re.compile(r"\.(lora|ia3)_\w+(\.|$)")
 """Matches the names of parameters that `peft` adds."""
@@ -47,7 +50,7 @@ class Adapter(Policy):
         self.stages = stages
 
     @abstractmethod
-    def config(self, targets: str) -> Any:
+    def config(self, targets: str) -> PeftConfig:
         """Return the configuration for `peft`.
 
         Args:

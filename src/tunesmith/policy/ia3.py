@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import TYPE_CHECKING, final
 
 from tunesmith.policy.adapter import Adapter
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 @final
@@ -21,7 +24,7 @@ class IA3(Adapter):
     def __init__(self, stages: int | None = None) -> None:
         super().__init__(stages)
 
-    def config(self, targets: str) -> Any:
+    def config(self, targets: str) -> PeftConfig:
         """Return the configuration for `peft`."""
         from peft import IA3Config
 

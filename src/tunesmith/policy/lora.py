@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import TYPE_CHECKING, final
 
 from tunesmith.errors import PolicyError
 from tunesmith.policy.adapter import Adapter
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
 
 
 @final
@@ -36,7 +39,7 @@ class LoRA(Adapter):
         self.rank, self.alpha, self.dropout, self.dora = rank, alpha, dropout, dora
         self.contiguous = dora
 
-    def config(self, targets: str) -> Any:
+    def config(self, targets: str) -> PeftConfig:
         """Return the configuration for `peft`."""
         from peft import LoraConfig
 

@@ -126,7 +126,7 @@ def _union(selectors: Sequence[Selector], parameters: Sequence[Parameter]) -> fr
     return frozenset(name for selector in selectors for name in select(selector, parameters))
 
 
-def _check(number: int, phase: Mapping[str, Any]) -> None:
+def _check(number: int, phase: object) -> None:
     path = f"policy.phases[{number}]"
     if not isinstance(phase, Mapping):
         raise PolicyError(f"Expected {path} to be a mapping with 'train' but got {phase!r}.")
@@ -144,7 +144,7 @@ def _check(number: int, phase: Mapping[str, Any]) -> None:
             raise PolicyError(f"Expected {path}.{name} to be a mapping, such as {{lr: 1e-4}}, but got {phase[name]!r}.")
 
 
-def _check_used(values: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) -> None:
+def _check_used(values: Mapping[str, object], phases: Sequence[Mapping[str, Any]]) -> None:
     """Reject an argument whose value no phase uses: it was meant for another policy, and would have no effect."""
     selectors = " ".join(str(s) for phase in phases for s in (*phase["train"], *(phase.get("freeze") or ())))
     for name, value in values.items():
@@ -152,12 +152,12 @@ def _check_used(values: Mapping[str, Any], phases: Sequence[Mapping[str, Any]]) 
         in_selectors = name == "stages" and re.search(rf"(?<!\d){value}(?!\d)", selectors)
         if value is not None and not in_selectors and all(phase.get(key) != value for phase in phases):
             raise PolicyError(
-                f"Expected phases that make something of policy.{name} but got policy.{name}={value} and none that "
-                f"does; leave it out, or choose a policy with it, such as policy={_HAVING[name]}."
+                f"Expected phases that use policy.{name} but got policy.{name}={value} and none that "
+                f"does; leave it out, or choose a policy that does, such as policy={_HAVING[name]}."
             )
 
 
-def _first_epochs(lengths: Sequence[Any]) -> list[int]:
+def _first_epochs(lengths: Sequence[object]) -> list[int]:
     """Convert lengths in epochs to the first epoch of each phase."""
     if lengths[-1] is not None:
         raise PolicyError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from tunesmith.contract.parameters import HEAD, Parameter
 from tunesmith.errors import PolicyError, nearest
@@ -24,7 +23,7 @@ KEYS = ("stage", "re")
 """Selectors that take an argument: ``stage: -2:``, ``re: layer4.*conv``."""
 
 
-def parse(selector: Any) -> Selector:
+def parse(selector: object) -> Selector:
     """Parse a selector, a string or a mapping with one key.
 
     Raises:

@@ -63,21 +63,23 @@ class Rules(Rates):
             names = [p.name for p in parameters]
             if number not in used and any(map(pattern.search, names)):
                 raise PolicyError(
-                    f"Expected rates.rules[{number}] to come first for some parameter but earlier rules match all that "
-                    f"'{pattern.pattern}' does: move it up."
+                    f"Expected rates.rules[{number}] to apply to a parameter but earlier rules match all that "
+                    f"'{pattern.pattern}' matches: move it up."
                 )
             if number not in used:
                 hint = nearest(pattern.pattern, names)
                 stages = ", ".join(dict.fromkeys(p.stage for p in parameters))
                 near = hint if hint.startswith(" Did") else f" Stages here: {stages}."
-                raise PolicyError(f"Expected rates.rules[{number}] to match but '{pattern.pattern}' does not.{near}")
+                raise PolicyError(
+                    f"Expected rates.rules[{number}] to match a parameter but '{pattern.pattern}' matches none.{near}"
+                )
         return super().plan(parameters)
 
     def _first(self, parameter: Parameter) -> int | None:
         return next((i for i, (pattern, _) in enumerate(self._rules) if pattern.search(parameter.name)), None)
 
 
-def _check(path: str, rule: Mapping[str, Any]) -> None:
+def _check(path: str, rule: object) -> None:
     if not isinstance(rule, Mapping) or not isinstance(rule.get("match"), str):
         raise PolicyError(f"Expected {path} to be a mapping with 'match', a regular expression, but got {rule!r}.")
     for key in rule:
@@ -93,8 +95,8 @@ def _check(path: str, rule: Mapping[str, Any]) -> None:
     _check_number(f"{path}.decay", rule.get("decay", 1.0), positive=False)
 
 
-def _check_number(path: str, value: Any, positive: bool) -> None:
+def _check_number(path: str, value: object, positive: bool) -> None:
     wanted = "above 0" if positive else "of at least 0"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (positive and value == 0):
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(number) or number < 0 or (positive and number == 0):
         raise PolicyError(f"Expected {path} to be a finite number {wanted} but got {value!r}.")

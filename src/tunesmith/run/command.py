@@ -18,10 +18,6 @@ from tunesmith.run.session import Session
 def command(cfg: DictConfig, session: Session | None = None) -> str:
     """Print a run's command line, quoted for a POSIX shell, and a note on stderr if secrets are missing.
 
-    Args:
-        cfg: ``run``.
-        session: Unused.
-
     Raises:
         RunError: The folder is not a run folder, or the run was not started from a command line.
     """
@@ -35,9 +31,6 @@ def command(cfg: DictConfig, session: Session | None = None) -> str:
 
 def command_line(record: Record) -> str:
     """Return the command line that started a run; for a sweep's job, the one that runs this job alone.
-
-    Args:
-        record: Content of its run.json.
 
     Returns:
         Command line quoted for a POSIX shell, without ``resume``.

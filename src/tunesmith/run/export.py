@@ -69,13 +69,7 @@ def plain_tensors(net: nn.Module, head: nn.Module) -> dict[str, Tensor]:
 
 
 def describe(found: Rebuilt, tensors: dict[str, Tensor], file: str) -> dict[str, object]:
-    """Describe exported weights: how to prepare inputs, what to build, and what outputs mean.
-
-    Args:
-        found: The run.
-        tensors: Exported tensors.
-        file: Name of their file.
-    """
+    """Describe exported weights: how to prepare inputs, what to build, and what outputs mean."""
     spec, backbone = found.spec, found.cfg.backbone.copy()
     if accepts(backbone, "weights", found.trust):
         backbone.weights = file

@@ -106,12 +106,12 @@ class MaskTarget(Target[Sequence[Ints], Ints]):
 
     def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
         """Make one row per image from its confusion matrix ``(K, K)``, true by predicted class."""
-        return Masks(names, tensor(found, "confusion").numpy(), task.spec.class_names)
+        return Masks(names, tensor(found["confusion"]).numpy(), task.spec.class_names)
 
     def predicted(self, task: Answers, data: object, asked: Asked, found: Mapping[str, object]) -> Predictions:
         """Make one row per image: the share of its pixels predicted per class; empty for a skipped file."""
         classes, files = task.spec.class_names, [*asked.names]
-        pixels = tensor(found, "predictions").numpy().astype(np.float64)
+        pixels = tensor(found["predictions"]).numpy().astype(np.float64)
         shares = pixels / pixels.sum(axis=1, keepdims=True)
         for row, (name, _) in sorted(asked.skipped.items()):
             files.insert(row, name)

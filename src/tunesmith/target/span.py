@@ -52,10 +52,8 @@ class SpanTarget(Target[Sequence[Sequence[object]]]):
     def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
         """Make one row per question: accepted answers, separated by ``|``, the predicted answer and its score."""
         said = _said(found)
-        first = np.searchsorted(
-            tensor(found, "question").numpy(), said.question
-        )  # windows of a question follow one another
-        answers = each(found, "answers")
+        first = np.searchsorted(tensor(found["question"]).numpy(), said.question)  # windows are sorted by question
+        answers = each(found["answers"])
         truth = [_texts(answers[i]) for i in first]
         values = np.array([[exact_match(s, t), f1(s, t)] for s, t in zip(said.texts, truth, strict=True)])
         kinds = np.array([_index(own) for own in truth])
@@ -122,11 +120,11 @@ class _Said:
 
 
 def _said(found: Mapping[str, object]) -> _Said:
-    chosen = choose(tensor(found, "question"), tensor(found, "best"), tensor(found, "null"))
+    chosen = choose(tensor(found["question"]), tensor(found["best"]), tensor(found["null"]))
     window = chosen.window
-    own = each(found, "said")
+    own = each(found["said"])
     texts = ["" if none else str(own[i]) for i, none in zip(window.tolist(), chosen.none.tolist(), strict=True)]
-    begin, end, sure = (tensor(found, key)[window].numpy() for key in ("begin", "end", "sure"))
+    begin, end, sure = (tensor(found[key])[window].numpy() for key in ("begin", "end", "sure"))
     return _Said(chosen.question.numpy(), texts, begin, end, sure)
 
 

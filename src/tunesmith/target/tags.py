@@ -57,8 +57,8 @@ class TagsTarget(Target[Sequence[Sequence[int]]]):
     def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
         """Make one row per text."""
         classes, scheme = task.spec.class_names, task.scheme
-        said = [_labels(values) for values in _tensors(found, "predictions")]
-        truth: list[list[int]] = [own.tolist() for own in _tensors(found, "target")]
+        said = [_labels(tensor(values)) for values in each(found["predictions"])]
+        truth: list[list[int]] = [tensor(own).tolist() for own in each(found["target"])]
         pairs = [(tags_of(s, classes), tags_of(t, classes)) for s, t in zip(said, truth, strict=True)]
         wrong = [sum(a != b for a, b in zip(s, t, strict=True)) for s, t in zip(said, truth, strict=True)]
         shown = [" ".join("_" if label < 0 else classes[label] for label in own) for own in said]
@@ -75,7 +75,7 @@ class TagsTarget(Target[Sequence[Sequence[int]]]):
     def predicted(self, task: Answers, data: object, asked: Asked, found: Mapping[str, object]) -> Predictions:
         """Make one row per entity, or per word."""
         assert isinstance(data, Words)
-        predictions = _tensors(found, "predictions")
+        predictions = [tensor(values) for values in each(found["predictions"])]
         rows: list[Row] = []
         texts = zip(asked.names, data.places, predictions, strict=True)
         for number, (text, places, values) in enumerate(texts, 1):
@@ -117,11 +117,6 @@ def _rows(number: int, text: str, places: Sequence[tuple[int, int]], values: Ten
         begin, stop = places[first][0], places[end - 1][1]
         rows.append((number, text, begin, stop, text[begin:stop], kind, float(np.mean(score[first:end]))))
     return rows or [(number, text, None, None, None, None, None)]
-
-
-def _tensors(found: Mapping[str, object], name: str) -> list[Tensor]:
-    """Return a collected list of tensors, one per text."""
-    return [tensor({name: own}, name) for own in each(found, name)]
 
 
 def _labels(values: Tensor) -> list[int]:

@@ -33,15 +33,15 @@ class TextTarget(Target[Sequence[str]]):
 
     def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
         """Make one row per text: the true text, the text written, and the loss of the true one."""
-        said, truth = [str(own) for own in each(found, "written")], [str(own) for own in each(found, "truth")]
-        loss = tensor(found, "nll").double().numpy()
+        said, truth = [str(own) for own in each(found["written"])], [str(own) for own in each(found["truth"])]
+        loss = tensor(found["nll"]).double().numpy()
         rows = pa.table({"file": names, "target": truth, "written": said, "loss": loss})
         wrong = np.where([own == true for own, true in zip(said, truth, strict=True)], 0, loss)
         return Sequences(names, said, rows, truth, wrong)
 
     def predicted(self, task: Answers, data: object, asked: Asked, found: Mapping[str, object]) -> Predictions:
         """Make one row per text: the input and the text written."""
-        return written(asked, [str(own) for own in each(found, "predictions")])
+        return written(asked, [str(own) for own in each(found["predictions"])])
 
 
 TARGET = TextTarget()

@@ -45,14 +45,14 @@ class TokensTarget(Target[Sequence[int]]):
 
     def tested(self, task: Answers, names: list[str], found: Mapping[str, object]) -> Predictions:
         """Make one row per text: number of predicted tokens, their loss and perplexity."""
-        nll = tensor(found, "nll").double().numpy()
-        columns = {"file": names, "tokens": tensor(found, "tokens").numpy(), "loss": nll, "perplexity": np.exp(nll)}
+        nll = tensor(found["nll"]).double().numpy()
+        columns = {"file": names, "tokens": tensor(found["tokens"]).numpy(), "loss": nll, "perplexity": np.exp(nll)}
         said = [f"perplexity {value:.4g}" for value in columns["perplexity"]]
         return Sequences(names, said, pa.table(columns))
 
     def predicted(self, task: Answers, data: object, asked: Asked, found: Mapping[str, object]) -> Predictions:
         """Make one row per text: the input and the text written."""
-        return written(asked, [str(own) for own in each(found, "predictions")])
+        return written(asked, [str(own) for own in each(found["predictions"])])
 
 
 TARGET = TokensTarget()

@@ -15,7 +15,6 @@ from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.protocols import Backbone, Head, HeadTraits, Vocabulary
 from tunesmith.contract.spec import DataSpec
 from tunesmith.contract.tree import select
-from tunesmith.errors import ConfigError
 from tunesmith.target.base import of
 from tunesmith.task.calibration import Calibration
 from tunesmith.task.metric.metric import update
@@ -207,7 +206,7 @@ def head_mistakes(head: Head, spec: DataSpec) -> Iterator[str]:
     traits = HeadTraits.of(head)
     if traits.needs is None:
         yield (
-            f"Expected {type(head).__name__} to say which features it takes but it has no attribute 'needs'; give it "
+            f"Expected {type(head).__name__} to declare which features it needs but it has no attribute 'needs'; add "
             "one, such as needs = Needs(pooled=True), with Needs from tunesmith.contract.features."
         )
     yield from of(spec.target).head_mistakes(type(head).__name__, traits.output_per)
@@ -217,19 +216,6 @@ def as_tensor(value: object) -> Tensor:
     """Narrow a tree, such as a target, that must be a single tensor."""
     assert isinstance(value, Tensor), type(value)
     return value
-
-
-def vocabulary_of(task: Kind) -> Vocabulary:
-    """Return the vocabulary of a task that generates text.
-
-    Raises:
-        ConfigError: The data have none.
-    """
-    if task.vocabulary is None:
-        raise ConfigError(
-            f"Expected a data module of texts for {type(task).__name__} but got one without a vocabulary."
-        )
-    return task.vocabulary
 
 
 def without_padding(outputs: Outputs, batch: Batch) -> tuple[Outputs, Batch]:

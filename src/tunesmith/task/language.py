@@ -42,7 +42,7 @@ def metric_mistakes(metrics: Mapping[str, Metric]) -> Iterator[str]:
         if not isinstance(metric, Perplexity | TokenAccuracy):
             yield (
                 f"Expected task.metrics.{name} to be Perplexity or TokenAccuracy but got {type(metric).__name__}, "
-                "which is of classes; leave it out."
+                "a metric of classes; leave it out."
             )
 
 

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from tunesmith.contract.batch import IGNORED, Batch, Outputs
 from tunesmith.errors import raise_together
-from tunesmith.task.kind import Counted, Stage, TaskArguments, as_tensor, vocabulary_of
+from tunesmith.task.kind import Counted, Stage, TaskArguments, as_tensor
 from tunesmith.task.language import attention_mistakes, metric_mistakes, score_tokens, token_inputs, write
 from tunesmith.task.loss.term import Term
 from tunesmith.task.sequence import SequenceTask
@@ -82,7 +82,8 @@ class LanguageModelling(SequenceTask):
     @torch.no_grad()
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, object]:
         """Return the continued or completed texts, and index ``(B,)``."""
-        x, vocabulary = token_inputs(batch), vocabulary_of(self)
+        x, vocabulary = token_inputs(batch), self.vocabulary
+        assert vocabulary is not None  # data of texts have one
         if self.attention == "causal":
             tokens = write(self, self.generate, x)
         else:

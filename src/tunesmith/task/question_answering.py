@@ -131,9 +131,7 @@ def _parts(batch: Batch) -> Mapping[str, Tensor]:
 def _update(metrics: MetricCollection, found: Mapping[str, object]) -> None:
     for name, metric in metrics.items(copy_state=False):
         if not isinstance(metric, AnswerScore):
-            raise ConfigError(
-                f"Expected task.metrics.{name} to be an AnswerScore, of answers, but got {type(metric).__name__}."
-            )
+            raise ConfigError(f"Expected task.metrics.{name} to be an AnswerScore but got {type(metric).__name__}.")
         said, answers = found["said"], found["answers"]
         assert isinstance(said, list) and isinstance(answers, list)
         question, best, null = (as_tensor(found[key]) for key in ("question", "best", "null"))

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from tunesmith.contract.batch import Batch, Outputs
 from tunesmith.errors import ConfigError, raise_together
-from tunesmith.task.kind import TaskArguments, as_tensor, vocabulary_of
+from tunesmith.task.kind import TaskArguments, as_tensor
 from tunesmith.task.language import attention_mistakes, metric_mistakes, score_tokens, token_inputs, write
 from tunesmith.task.metric.text_metric import OfTexts
 from tunesmith.task.sequence import SequenceTask
@@ -48,7 +48,7 @@ class Seq2Seq(SequenceTask):
         if self.generate.samples == 0:
             if monitored in of_texts:
                 raise ConfigError(
-                    f"Expected texts of validation to be written for task.monitor={self.monitor} but got "
+                    f"Expected validation texts to be generated for task.monitor={self.monitor} but got "
                     "task.generate.samples=0; give a number, or use task.monitor=val/loss."
                 )
             self.val_metrics = MetricCollection({**others}, compute_groups=False).clone(prefix="val/")
@@ -76,8 +76,9 @@ class Seq2Seq(SequenceTask):
             count = min(count, max(0, -(-self.generate.samples // self.trainer.world_size) - self._written))
             self._written += count
         # From the tokens: the cache may serve activations in place of the batch's input.
-        tokens, truth = (list(batch["meta"][name][:count]) for name in ("tokens", "text"))
-        padded = vocabulary_of(self).pad(tokens) if tokens else {}
+        tokens, truth = (list(batch["meta"][name][:count]) for name in ("pair", "reference"))
+        assert self.vocabulary is not None  # data of texts have one
+        padded = self.vocabulary.pad(tokens) if tokens else {}
         said = self._write({name: tensor.to(self.device) for name, tensor in padded.items()}) if tokens else []
         for metric in of_texts:
             metric.update(said, truth)
@@ -89,6 +90,6 @@ class Seq2Seq(SequenceTask):
 
     @torch.no_grad()
     def _write(self, x: dict[str, Tensor]) -> list[str]:
-        vocabulary = vocabulary_of(self)
-        tokens = write(self, self.generate, x, begin=vocabulary.begin)
-        return [vocabulary.text(row) for row in tokens.tolist()]
+        assert self.vocabulary is not None
+        tokens = write(self, self.generate, x, begin=self.vocabulary.begin)
+        return [self.vocabulary.text(row) for row in tokens.tolist()]

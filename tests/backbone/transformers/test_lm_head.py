@@ -167,7 +167,7 @@ def test_weights_that_contradict_the_configuration_are_refused(small_text, tmp_p
 
 def test_an_encoder_writes_nothing(small_text):
     backbone = Transformers(small_text("bert"), weights=None).eval()
-    with pytest.raises(ConfigError, match=r"^Expected a model that writes texts but got one of type 'bert'.$"):
+    with pytest.raises(ConfigError, match=r"^Expected a model that generates text but got one of type 'bert'.$"):
         backbone.write(backbone.lm_head(), BATCH, max_new_tokens=2)
 
 

@@ -1,10 +1,28 @@
 import json
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tunesmith.data.tabular.reading import Joined, lines_of, read
+from tunesmith.data.tabular import reading
+from tunesmith.data.tabular.reading import Joined, lines_of
 from tunesmith.errors import DataError
+
+
+def read(file):
+    """All cells by column."""
+    batches = list(reading.read(file))
+    names = dict.fromkeys(name for cells in batches for name in cells)
+    return {
+        name: [cell for cells in batches for cell in cells.get(name, [""] * len(next(iter(cells.values()))))]
+        for name in names
+    }
+
+
+@pytest.fixture(autouse=True, params=[8192, 1])
+def rows_at_once(request, monkeypatch):
+    monkeypatch.setattr(reading, "AT_ONCE", request.param)
 
 
 def test_three_kinds_of_files_give_the_same_cells(tmp_path):
@@ -52,6 +70,19 @@ def test_what_cannot_be_read_is_one_sentence_with_the_line(tmp_path, name, conte
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"^Expected[^\n]*{sentence}[^\n]*$"):
         read(tmp_path / name)
+
+
+def test_whole_numbers_beside_gaps_are_read_as_pandas_reads_them(tmp_path):
+    frame = pd.DataFrame({"a": pd.array([1, 2, None], dtype="Int64"), "b": [1, 2, 3], "c": [True, None, False]})
+    table = pa.table({"a": pa.array([1, 2, None]), "b": pa.array([1, 2, 3]), "c": pa.array([True, None, False])})
+    pq.write_table(table, tmp_path / "arrow.parquet")
+    frame.to_parquet(tmp_path / "pandas.parquet")
+    for name, a in (("arrow", ["1.0", "2.0", ""]), ("pandas", ["1", "2", ""])):
+        whole = pd.read_parquet(tmp_path / f"{name}.parquet")
+        cells = read(tmp_path / f"{name}.parquet")
+        assert cells == {"a": a, "b": ["1", "2", "3"], "c": ["True", "", "False"]}
+        for column, own in cells.items():
+            assert own == ["" if gone else str(v) for v, gone in zip(whole[column], whole[column].isna(), strict=True)]
 
 
 def test_lines(tmp_path):

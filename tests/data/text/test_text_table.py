@@ -25,7 +25,7 @@ ROWS = [{"text": "good", "label": "a", "author": "x"}, {"text": "bad", "label": 
 
 def test_texts_and_what_is_said_of_them(table):
     found = table(ROWS, group="author")
-    assert found.samples == [("good",), ("bad",)]
+    assert list(found.samples) == [("good",), ("bad",)]
     assert (found.targets.tolist(), found.class_names, found.names.tolist()) == ([0, 1], ("a", "b"), ["row 1", "row 2"])
     assert (found.modality, found.what, found.groups.tolist(), found.group_unit) == ("text", "texts", [0, 1], "author")
 

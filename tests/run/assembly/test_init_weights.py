@@ -52,7 +52,7 @@ def test_a_head_is_taken_only_where_its_outputs_mean_the_same(spec, outputs, why
     before = digests(head)
     init.put_head(head, spec)
     assert why in init.record()["head"]
-    assert (digests(head) == before) == ("anew" in init.head)
+    assert (digests(head) == before) == ("from scratch" in init.head)
 
 
 def test_another_backbone_is_refused_by_name_unless_what_fits_is_asked_for():

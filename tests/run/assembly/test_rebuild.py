@@ -45,5 +45,5 @@ def test_a_run_that_keeps_every_weight_needs_no_folder_of_the_model(words, quick
 def test_one_that_keeps_what_it_changed_asks_for_the_rest(quick, texts, model):
     folder, _ = trained(quick, texts, model, "policy=linear_probe")
     assert not Path(folder, MODEL).exists()  # it would be of no use
-    with pytest.raises(RunError, match=r"Expected the weights that the run began with .* cannot be had"):
+    with pytest.raises(RunError, match=r"Expected the weights that the run began with .* are not available"):
         rebuild(str(folder), "last")

@@ -118,7 +118,7 @@ def test_a_run_that_did_not_get_that_far_is_refused(run, tmp_path):
     found = record(run)
     del found["calibration"]
     (folder / "run.json").write_text(json.dumps(found))
-    with pytest.raises(RunError, match="ended before; go on with it"):
+    with pytest.raises(RunError, match="ended before; resume it with"):
         evaluate(compose("evaluate", [f"run={folder}"]))
 
 

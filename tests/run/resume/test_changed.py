@@ -129,7 +129,7 @@ def test_other_data_and_other_initial_weights_are_refused(folder, monkeypatch, n
     with pytest.raises(RunError, match=expected):
         resume.find(*typed(monkeypatch, folder)).check(now)
     (said,) = resume.find(*typed(monkeypatch, folder, "resume_force=true")).check(now)
-    assert said.startswith("As asked, the run goes on with other")
+    assert said.startswith("Resuming with other")
 
 
 def differing(monkeypatch, **changes):
@@ -150,18 +150,18 @@ def test_versions_of_what_computes_count_and_of_nothing_else(monkeypatch):
 def test_of_the_machine_what_sums_are_split_over_counts(monkeypatch):
     differing(monkeypatch, threads=(1, 2), accelerators=([], ["A"]), processor=("x", "y"), torch=("1", "2"))
     assert changed.machine({}) == [
-        "The run began with threads 1 and goes on with 2: bits may differ.",
-        "The run began with accelerators [] and goes on with ['A']: bits may differ.",
+        "The run began with threads 1 and resumes with 2: bits may differ.",
+        "The run began with accelerators [] and resumes with ['A']: bits may differ.",
     ]
 
 
 def test_differences_are_refused_or_said(tmp_path):
     assert changed.enforce(tmp_path, [], False) == changed.enforce(tmp_path, [], True) == []
-    with pytest.raises(RunError, match=f"Expected {tmp_path.name} to go on as it began but got a; b: start a new run"):
+    with pytest.raises(RunError, match=f"Expected {tmp_path.name} to resume as it began but got a; b: start a new run"):
         changed.enforce(tmp_path, ["a", "b"], False)
     assert changed.enforce(tmp_path, ["a", "b"], True) == [
-        "As asked, the run goes on with a: bits differ.",
-        "As asked, the run goes on with b: bits differ.",
+        "Resuming with a, as asked: bits will differ.",
+        "Resuming with b, as asked: bits will differ.",
     ]
 
 

@@ -309,7 +309,7 @@ def test_a_further_process_leaves_the_log_alone_and_takes_its_own_share(state, t
     callback.on_load_checkpoint(trainer, module(), state)
     for world in (1, 3):
         trainer.world_size = world
-        with pytest.raises(RunError, match=rf"go on with 2 process\(es\), as before, but got {world}"):
+        with pytest.raises(RunError, match=rf"resume with 2 process\(es\), as before, but got {world}"):
             callback.on_load_checkpoint(trainer, module(), state)
 
 

@@ -13,12 +13,12 @@ from tunesmith.run.resume import requeue
 @pytest.mark.parametrize(
     ("name", "resumes", "task", "refuse", "asked", "says"),
     [
-        ("SIGUSR1", True, None, "0", ["requeue 17"], "back in the queue"),
-        ("SIGUSR2", True, "3", "0", ["requeue 9_3"], "back in the queue"),
+        ("SIGUSR1", True, None, "0", ["requeue 17"], "Requeued SLURM job"),
+        ("SIGUSR2", True, "3", "0", ["requeue 9_3"], "Requeued SLURM job"),
         ("SIGUSR1", False, None, "0", [], "resume=auto"),
         ("SIGTERM", True, None, "0", [], ""),
         ("SIGINT", True, None, "0", [], ""),
-        ("SIGUSR1", True, None, "1", ["requeue 17"], "Expected SLURM to take job 17 back"),
+        ("SIGUSR1", True, None, "1", ["requeue 17"], "Expected SLURM to requeue job 17"),
     ],
 )
 def test_which_jobs_are_put_back(name, resumes, task, refuse, asked, says, slurm, monkeypatch, capsys):
@@ -62,7 +62,7 @@ def test_what_slurm_says_is_passed_on(said, expected, slurm, monkeypatch, capsys
 
     monkeypatch.setattr(requeue.subprocess, "run", refuse)
     assert requeue.requeue(StoppedError("SIGUSR1"), True) is False
-    assert capsys.readouterr().err == f"tunesmith: Expected SLURM to take job 17 back but got: {expected}.\n"
+    assert capsys.readouterr().err == f"tunesmith: Expected SLURM to requeue job 17 but got: {expected}.\n"
 
 
 def test_who_waits_too_long_for_slurm_gives_up(slurm, monkeypatch, capsys):

@@ -306,21 +306,20 @@ def test_with_auto_the_cache_is_where_this_user_keeps_one(stopped, tmp_path):
 
 def test_a_job_of_a_sweep_goes_on_in_its_own_folder_or_begins(stopped, tmp_path):
     assert resume.find(configured(tmp_path), Session(job=stopped)).folder == stopped
-    new = Session(job=tmp_path / "new")
-    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto"), new) is None
+    session = Session(job=tmp_path / "new")
+    assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto"), session) is None
 
 
 def test_a_further_process_does_what_the_first_one_decided(stopped, tmp_path, monkeypatch):
-    monkeypatch.setattr("tunesmith.run.record.record.rank", lambda: 1)
-    session = Session(run_folder=stopped)
+    monkeypatch.setattr(resume, "joined_folder", lambda session: stopped)
     edit(stopped, resumed=[])
-    assert resume.find(configured(tmp_path), session) is None
+    assert resume.find(configured(tmp_path)) is None
     edit(stopped, resumed=[{"checkpoint": None}, {"checkpoint": BEFORE}])
-    found = resume.find(configured(tmp_path), session)
+    found = resume.find(configured(tmp_path))
     assert (found.folder, found.checkpoint) == (stopped, stopped / "checkpoints" / BEFORE)
     assert found.cfg.data.samples == 80
     edit(stopped, resumed=[{"checkpoint": BEFORE}, {"checkpoint": None}])
-    assert resume.find(configured(tmp_path), session).checkpoint is None
+    assert resume.find(configured(tmp_path)).checkpoint is None
 
 
 def test_of_a_completed_run_nothing_is_left_to_do(stopped):
@@ -362,7 +361,7 @@ def test_what_a_recorded_run_names_is_checked_and_so_is_what_the_command_line_ch
 
 def test_a_live_run_is_never_touched(stopped, tmp_path):
     edit(stopped, status="running", process=process.identity())
-    with pytest.raises(RunError, match="under way"):
+    with pytest.raises(RunError, match="in progress"):
         go_on(stopped)
     assert resume.find(configured(tmp_path / "logs", "plain", "resume=auto")) is None
     edit(stopped, process=process.identity() | {"began": "another start, so another process"})
@@ -405,7 +404,7 @@ def test_a_run_that_died_while_testing_only_tests(tmp_path, monkeypatch):
 def test_a_run_that_came_to_no_checkpoint_begins_again_and_says_so(tmp_path, monkeypatch, whole, capsys):
     folder = killed(configured(tmp_path), monkeypatch, (Task, "training_step"), 2)
     go_on(folder)
-    assert "begins again" in capsys.readouterr().out
+    assert "starts over" in capsys.readouterr().out
     assert differing(bits(folder), whole("plain")) == []
 
 

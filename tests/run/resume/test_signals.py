@@ -39,7 +39,7 @@ PLACES = {
     "filling the cache": (("tunesmith.cache.frozen.Frozen", "run"), 1, None),
     "training": ((Task, "training_step"), 9, {"epoch": 1, "batch": 3}),
     "validation": ((Task, "validation_step"), 3, {"epoch": 2, "batch": 0}),
-    "a save": ((last_checkpoint, "settle"), 2, {"epoch": 2, "batch": 0}),
+    "a save": ((last_checkpoint.lightning, "settle"), 2, {"epoch": 2, "batch": 0}),
 }
 SILENT = ["callback.last.every_n_train_steps=null"]
 

@@ -108,7 +108,7 @@ def test_where_nothing_that_trains_drops_one_pass_is_enough(assembled, monkeypat
         (["task.r_drop=-1"], r"task.r_drop to be 0 or more but got -1"),
         (["task.r_drop=1", "backbone=tiny", "data=digits"], r"something with dropout that trains for task.r_drop=1"),
         (["task.r_drop=1"], r"something with dropout that trains for task.r_drop=1"),
-        (["task.r_drop=1", "head=logistic"], r"a head that is trained by steps"),
+        (["task.r_drop=1", "head=logistic"], r"a head trained step by step"),
     ],
 )
 def test_mistakes(words, sentence, quick, texts, small_text, tmp_path):

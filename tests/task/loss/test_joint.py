@@ -144,11 +144,11 @@ def test_it_says_which_words_begin_random_unless_another_run_gave_them(words, qu
     own = [word for word in words("bert") if word not in JOINT[:2]]
     lm = quick(*own, *model, "data.target=tokens", "task=masked_lm", "trainer.max_epochs=1", "test=null")
     first = train(lm).folder
-    assert "begin random" in caplog.text
+    assert "initialised at random" in caplog.text
     for start, warned in ((None, True), (find(str(first), True), False)):
         caplog.clear()
         assemble(quick(*words("bert"), *model, "callback=none", "test=last"), tmp_path, {}, start)
-        assert ("begin random" in caplog.text) == warned
+        assert ("initialised at random" in caplog.text) == warned
 
 
 def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
@@ -170,7 +170,7 @@ def test_several_labels_and_values_too(words, quick, tmp_path, small_text):
         (["trainer=fsdp", "trainer.accelerator=cpu"], r"only what is known .* a language model's own head"),
         (
             ["head=linear"],
-            r"a head with a language model's for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
+            r"a head with a language model's own for task\.lm_loss_weight=0\.1 but got Linear; use head=joint",
         ),
         (
             ["task.lm_loss_weight=0"],

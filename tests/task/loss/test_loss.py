@@ -134,7 +134,7 @@ def test_weights_need_a_loss_of_each_sample():
         ),
         ("multilabel", nn.CrossEntropyLoss(), "use loss=bce"),
         ("ordinal", Focal(), "use loss=ordinal"),
-        ("class", nn.NLLLoss(), "plain outputs but got NLLLoss, which takes log-probabilities; use loss=cross_entropy"),
+        ("class", nn.NLLLoss(), "raw outputs but got NLLLoss, which takes log-probabilities; use loss=cross_entropy"),
         ("multilabel", nn.BCELoss(), "which takes probabilities; use loss=bce"),
     ],
 )
@@ -155,17 +155,20 @@ def test_a_loss_of_the_users_own_is_believed():
         (lambda: CrossEntropy(logit_adjustment=-1), "logit_adjustment to be at least 0"),
         (
             lambda: CrossEntropy(class_weight="auto", train_counts=(3, 0)),
-            "class_weight=auto with every class.*number 1",
+            "every class.*class_weight=auto but number 1",
         ),
         (
             lambda: CrossEntropy(logit_adjustment=1, train_counts=(0, 3)),
-            "logit_adjustment=1 with every class.*number 0",
+            "every class.*logit_adjustment=1 but number 0",
         ),
         (lambda: CrossEntropy(class_weight=[1, 2], train_counts=(1, 1, 1)), "3 positive numbers but got"),
         (lambda: CrossEntropy(class_weight=[1, -2], train_counts=(1, 1)), "2 positive numbers but got"),
         (lambda: CrossEntropy(class_weight="automatic", train_counts=(1, 1)), "auto, null or 2 positive numbers"),
         (lambda: Focal(gamma=-1), "gamma to be at least 0"),
-        (lambda: BCE("auto", train_counts=(0, 3), train_size=5), "pos_weight=auto with every class or label"),
+        (
+            lambda: BCE("auto", train_counts=(0, 3), train_size=5),
+            "every class or label in train for loss.pos_weight=auto",
+        ),
     ],
 )
 def test_what_cannot_be_is_one_sentence(make, sentence):

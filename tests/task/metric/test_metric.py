@@ -80,4 +80,4 @@ def test_a_number_for_each_class_is_refused():
     assert not list(scalar_mistakes({"one": MulticlassAccuracy(3, average="macro"), "other": MeanSquaredError()}))
     for metric in (MulticlassAccuracy(3, average=None), MeanSquaredError(num_outputs=2)):
         (found,) = scalar_mistakes({"mine": metric})
-        assert re.search(r"task\.metrics\.mine to give one number .* per_class\.tsv", found)
+        assert re.search(r"task\.metrics\.mine to return one number .* per_class\.tsv", found)

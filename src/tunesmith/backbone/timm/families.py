@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
 from tunesmith.compat.timm import embed
 from tunesmith.contract.features import Stage
 from tunesmith.errors import ConfigError
+
+Library: TypeAlias = Any
+"""A model of timm, whose architectures share no declared attributes."""
 
 EMBEDDING = "patch_embed"
 """Name of a transformer's first stage."""
@@ -37,36 +40,36 @@ class Family(ABC):
     sized: ClassVar[bool] = False
 
     @abstractmethod
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stages of a model, shallow to deep."""
 
-    def check_size(self, net: Any, size: int) -> None:  # noqa: B027  # most architectures take any size
+    def check_size(self, net: Library, size: int) -> None:  # noqa: B027  # most architectures take any size
         """Check that the model accepts an image size in pixels.
 
         Raises:
             ConfigError: It does not.
         """
 
-    def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
+    def run(self, net: Library, stage: Stage, x: Tensor) -> Tensor:
         """Run one stage, without pooling."""
         for name in _before_pooling(stage):
             x = net.get_submodule(name)(x)
         return x
 
-    def pool(self, net: Any, x: Tensor) -> Tensor:
+    def pool(self, net: Library, x: Tensor) -> Tensor:
         """Pool the last stage's output as the model does."""
         pooled: Tensor = net.forward_head(x, pre_logits=True)
         return pooled
 
     def tokens(self, x: Tensor) -> Tensor | None:
-        """Give the last stage's tokens ``(B, T, D)``, where they are some."""
+        """Return the last stage's tokens ``(B, T, D)``, if it has any."""
         return None
 
-    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
-        """Give a stage's output as a map ``(B, C, H, W)``, where it is one."""
+    def map_of(self, net: Library, stage: Stage, x: Tensor) -> Tensor | None:
+        """Return a stage's output as a map ``(B, C, H, W)``, if it is one."""
         return x
 
-    def pool_stage(self, net: Any, x: Tensor) -> Tensor:
+    def pool_stage(self, net: Library, x: Tensor) -> Tensor:
         """Pool a stage's output to ``(B, D_i)``."""
         return x.mean((2, 3))
 
@@ -77,7 +80,7 @@ class EfficientNets(Family):
     title = "EfficientNet"
     modules = ("efficientnet",)
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stem, one stage per group of blocks, and the last convolution if there is one."""
         # A few models end with their blocks: a stage without parameters would be a name that selects nothing.
         head = [Stage(HEAD_CONV, ("conv_head", "bn2"))] if _has_parameters(net.conv_head) else []
@@ -90,17 +93,17 @@ class MobileNets(Family):
     title = "MobileNet"
     modules = ("mobilenetv3", "hardcorenas")
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stem, one stage per group of blocks, and the last convolution."""
         head = Stage(HEAD_CONV, ("global_pool", "conv_head", "norm_head", "act2"))
         return [Stage("stem", ("conv_stem", "bn1")), *_each(net, "blocks"), head]
 
-    def pool(self, net: Any, x: Tensor) -> Tensor:
+    def pool(self, net: Library, x: Tensor) -> Tensor:
         """Flatten what is pooled already, ``(B, D, 1, 1)``."""
         return x.flatten(1)
 
-    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
-        """Give a stage's output as a map; there is none of width D, which comes after pooling."""
+    def map_of(self, net: Library, stage: Stage, x: Tensor) -> Tensor | None:
+        """Return a stage's output as a map; there is none of width D, which comes after pooling."""
         return None if stage.name == HEAD_CONV else x
 
 
@@ -110,7 +113,7 @@ class ResNets(Family):
     title = "ResNet"
     modules = ("resnet", "resnest", "sknet")
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stem and ``layer1`` to ``layer4``."""
         layers = [Stage(name, (name,)) for name in ("layer1", "layer2", "layer3", "layer4")]
         return [Stage("stem", ("conv1", "bn1", "act1", "maxpool")), *layers]
@@ -122,7 +125,7 @@ class RegNets(Family):
     title = "RegNet"
     modules = ("regnet",)
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stem and ``s1`` to ``s4``; a final convolution is a stage, a bare activation belongs to ``s4``."""
         stages = [Stage(name, (name,)) for name in ("stem", "s1", "s2", "s3", "s4")]
         if _has_parameters(net.final_conv):
@@ -136,11 +139,11 @@ class ConvNeXts(Family):
     title = "ConvNeXt"
     modules = ("convnext",)
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stem and four groups of blocks."""
         return [Stage("stem", ("stem",)), *_each(net, "stages", "norm_pre", "head.norm", "head.pre_logits")]
 
-    def check_size(self, net: Any, size: int) -> None:
+    def check_size(self, net: Library, size: int) -> None:
         """Reject images too small for the last map, usually 32 times smaller, to have a pixel."""
         least = net.feature_info[-1]["reduction"]
         if size < least:
@@ -157,7 +160,7 @@ class VisionTransformers(Family):
     modules = ("vision_transformer", "deit", "eva")
     sized = True
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the embedding with everything added to it, and one stage per block, the last with the final norm.
 
         Raises:
@@ -171,11 +174,11 @@ class VisionTransformers(Family):
         tokens = (EMBEDDING, "cls_token", "dist_token", "reg_token", "pos_embed", "pos_drop", "rope", "norm_pre")
         return [Stage(EMBEDDING, _there(net, *tokens)), *_each(net, "blocks", "norm", "fc_norm", "attn_pool")]
 
-    def check_size(self, net: Any, size: int) -> None:
+    def check_size(self, net: Library, size: int) -> None:
         """Reject image sizes that are not a multiple of the patch size."""
         _check_patches(net, size)
 
-    def run(self, net: Any, stage: Stage, x: Tensor) -> Tensor:
+    def run(self, net: Library, stage: Stage, x: Tensor) -> Tensor:
         """Run one stage, without pooling."""
         if stage.name == EMBEDDING:
             tokens: Tensor = net.norm_pre(embed(net, x))
@@ -186,14 +189,14 @@ class VisionTransformers(Family):
         return x
 
     def tokens(self, x: Tensor) -> Tensor | None:
-        """Give the tokens, those in front of the patches' too."""
+        """Return the tokens, including those in front of the patches."""
         return x
 
-    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
-        """Lay the patches' tokens out in their rows and columns."""
+    def map_of(self, net: Library, stage: Stage, x: Tensor) -> Tensor | None:
+        """Arrange the patch tokens in rows and columns."""
         return x[:, net.num_prefix_tokens :].mT.reshape(len(x), x.shape[2], *net.patch_embed.grid_size)
 
-    def pool_stage(self, net: Any, x: Tensor) -> Tensor:
+    def pool_stage(self, net: Library, x: Tensor) -> Tensor:
         """Average the patch tokens: in the first stage, a class token is the same for every image."""
         return x[:, net.num_prefix_tokens :].mean(1)
 
@@ -205,19 +208,19 @@ class Swins(Family):
     modules = ("swin_transformer", "swin_transformer_v2")
     sized = True
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the embedding and four groups of blocks, the last with the final norm."""
         return [Stage(EMBEDDING, (EMBEDDING,)), *_each(net, "layers", "norm")]
 
-    def check_size(self, net: Any, size: int) -> None:
+    def check_size(self, net: Library, size: int) -> None:
         """Reject image sizes that are not a multiple of the patch size."""
         _check_patches(net, size)
 
-    def map_of(self, net: Any, stage: Stage, x: Tensor) -> Tensor | None:
-        """Bring a stage's output into the usual order of axes."""
+    def map_of(self, net: Library, stage: Stage, x: Tensor) -> Tensor | None:
+        """Permute a stage's output to ``(B, C, H, W)``."""
         return x.permute(0, 3, 1, 2)
 
-    def pool_stage(self, net: Any, x: Tensor) -> Tensor:
+    def pool_stage(self, net: Library, x: Tensor) -> Tensor:
         """Average the map over its pixels."""
         return x.mean((1, 2))
 
@@ -234,14 +237,14 @@ FAMILIES: tuple[Family, ...] = (
 """All supported families."""
 
 
-def _each(net: Any, name: str, *last: str) -> list[Stage]:
+def _each(net: Library, name: str, *last: str) -> list[Stage]:
     """Return one stage per child of a container; the deepest one also gets those of ``last`` that the model has."""
     names = [f"{name}.{i}" for i in range(len(net.get_submodule(name)))]
     stages = [Stage(n, (n,)) for n in names[:-1]]
     return [*stages, Stage(names[-1], (names[-1], *_there(net, *last)))]
 
 
-def _there(net: Any, *names: str) -> tuple[str, ...]:
+def _there(net: Library, *names: str) -> tuple[str, ...]:
     """Return those of the names that are submodules or parameters of a model."""
     found = {**dict(net.named_parameters()), **dict(net.named_modules())}
     return tuple(name for name in names if name in found)
@@ -255,7 +258,7 @@ def _has_parameters(module: nn.Module) -> bool:
     return any(True for _ in module.parameters())
 
 
-def _check_patches(net: Any, size: int) -> None:
+def _check_patches(net: Library, size: int) -> None:
     patch = net.patch_embed.patch_size[0]
     if size % patch:
         raise ConfigError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import timm
 from torch import Tensor
 
 from tunesmith.backbone.adapt import adapt_preprocess
 from tunesmith.backbone.base import Backbone
-from tunesmith.backbone.timm.families import FAMILIES, Family
+from tunesmith.backbone.timm.families import FAMILIES, Family, Library
 from tunesmith.backbone.timm.weights import CLASSIFIERS, download, fit
 from tunesmith.backbone.weights import load_weights
 from tunesmith.contract.features import Stage
@@ -55,10 +55,9 @@ class Timm(Backbone):
         if not 0 <= drop_path_rate < 1:
             raise ConfigError(f"Expected backbone.drop_path_rate to be from 0 to below 1 but got {drop_path_rate}.")
         preprocess = adapt_preprocess(_preprocess(name), image_size, in_channels)
-        size: dict[str, Any] = {"img_size": preprocess.size, "dynamic_img_size": False} if family.sized else {}
-        net: Any = timm.create_model(
-            name, pretrained=False, num_classes=0, in_chans=in_channels, drop_path_rate=drop_path_rate, **size
-        )
+        size = {"img_size": preprocess.size, "dynamic_img_size": False} if family.sized else {}
+        make: Callable[..., Library] = timm.create_model
+        net = make(name, pretrained=False, num_classes=0, in_chans=in_channels, drop_path_rate=drop_path_rate, **size)
         if image_size is not None:
             family.check_size(net, image_size)
         self._family = family
@@ -82,11 +81,11 @@ class Timm(Backbone):
         return self._family.pool(self.net, x)
 
     def tokens(self, x: Tensor) -> tuple[Tensor | None, None]:
-        """Give the last stage's tokens, of a ViT."""
+        """Return the last stage's tokens, for a ViT."""
         return self._family.tokens(x), None
 
     def map_of(self, stage: Stage, x: Tensor) -> Tensor | None:
-        """Give a stage's output as a map; patches of a ViT in their rows and columns."""
+        """Return a stage's output as a map; for a ViT, its patches in rows and columns."""
         return self._family.map_of(self.net, stage, x)
 
     def pool_stage(self, x: Tensor) -> Tensor:
@@ -121,5 +120,5 @@ def _preprocess(name: str) -> ImagePreprocess:
     Its ``crop_pct`` (resize to more than the size, then crop) is ignored: the data's transforms resize the shorter side
     to the size itself and crop the centre, so that only the ends of the longer side are lost.
     """
-    cfg: Any = timm.models.resolve_pretrained_cfg(name)
+    cfg: Library = timm.models.resolve_pretrained_cfg(name)
     return ImagePreprocess(cfg.input_size[-1], cfg.interpolation, tuple(cfg.mean), tuple(cfg.std))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import timm
 from timm.layers.pos_embed import resample_abs_pos_embed
@@ -12,6 +11,7 @@ from timm.layers.pos_embed_rel import resize_rel_pos_bias_table_simple
 from torch import Tensor
 
 from tunesmith.backbone.adapt import adapt_source
+from tunesmith.backbone.timm.families import Library
 from tunesmith.compat.hub import quick_failure
 
 POSITIONS = "pos_embed"
@@ -27,7 +27,7 @@ def download(name: str) -> dict[str, Tensor]:
     return tensors
 
 
-def fit(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fit(net: Library, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Fit weights to a model for other channels or another image size.
 
     Filters and position embeddings match, bit for bit, what timm makes of its downloads. Relative position tables are
@@ -52,7 +52,7 @@ def fit(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return fitted
 
 
-def _fit_positions(net: Any, tensor: Tensor) -> Tensor:
+def _fit_positions(net: Library, tensor: Tensor) -> Tensor:
     """Resample position embeddings ``(1, T, D)`` of a square grid; class and register tokens keep theirs."""
     prefix = 0 if net.no_embed_class else net.num_prefix_tokens
     patches = tensor.shape[1] - prefix

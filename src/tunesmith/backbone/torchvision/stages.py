@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class Cut:
     smallest: int = 1
 
 
-def embed(net: Any, x: Tensor) -> Tensor:
+def embed(net: models.VisionTransformer, x: Tensor) -> Tensor:
     """Embed the patches of images ``(B, C, H, W)`` as tokens ``(B, T, D)``, the class token first."""
     patches = net.conv_proj(x).flatten(2).transpose(1, 2)
     tokens = torch.cat([net.class_token.expand(len(x), -1, -1), patches], dim=1)
@@ -52,13 +52,13 @@ def embed(net: Any, x: Tensor) -> Tensor:
     return embedded
 
 
-def _resnet(net: Any) -> Cut:
+def _resnet(net: models.ResNet) -> Cut:
     width = _take(net, "fc")
     layers = [Stage(name, (name,)) for name in ("layer1", "layer2", "layer3", "layer4")]
     return Cut((Stage("stem", ("conv1", "bn1", "relu", "maxpool")), *layers), width, ("fc.",))
 
 
-def _vgg(net: Any) -> Cut:
+def _vgg(net: models.VGG) -> Cut:
     """Cut a VGG into blocks that end in a pool, and the two hidden fully connected layers."""
     width: int = net.classifier[6].in_features
     net.classifier = net.classifier[:5]
@@ -74,7 +74,7 @@ def _vgg(net: Any) -> Cut:
     return Cut(tuple(stages), width, ("classifier.6.",), "vector", pooling=(), smallest=32)
 
 
-def _inception(net: Any) -> Cut:
+def _inception(net: models.Inception3) -> Cut:
     width = _take(net, "fc")
     stem = (
         *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
@@ -85,7 +85,7 @@ def _inception(net: Any) -> Cut:
     return Cut((Stage("stem", stem), *mixed), width, ("fc.", "AuxLogits."), smallest=75)
 
 
-def _efficientnet(net: Any) -> Cut:
+def _efficientnet(net: models.EfficientNet) -> Cut:
     width: int = net.classifier[-1].in_features
     net.classifier = nn.Identity()
     last = len(net.features) - 1
@@ -93,7 +93,7 @@ def _efficientnet(net: Any) -> Cut:
     return Cut((Stage("stem", ("features.0",)), *stages, Stage("head_conv", (f"features.{last}",))), width)
 
 
-def _convnext(net: Any) -> Cut:
+def _convnext(net: models.ConvNeXt) -> Cut:
     """Cut a ConvNeXt so that each stage begins with its downsampling; the norm after pooling belongs to the last."""
     width: int = net.classifier[2].in_features
     net.classifier = net.classifier[:1]
@@ -101,7 +101,7 @@ def _convnext(net: Any) -> Cut:
     return Cut(stages, width, ("classifier.2.",), pooling=("avgpool", "classifier.0"), smallest=32)
 
 
-def _mobilenet_v3(net: Any) -> Cut:
+def _mobilenet_v3(net: models.MobileNetV3) -> Cut:
     """Cut a MobileNet v3 wherever the resolution is halved; the hidden linear layer is the last stage."""
     width: int = net.classifier[3].in_features
     net.classifier = net.classifier[:2]
@@ -119,7 +119,7 @@ def _mobilenet_v3(net: Any) -> Cut:
     return Cut(tuple(stages), width, ("classifier.3.",), "vector", pooling=())
 
 
-def _densenet(net: Any) -> Cut:
+def _densenet(net: models.DenseNet) -> Cut:
     """Cut a DenseNet into blocks with the transition in front of each; the last norm and ReLU end the last block."""
     width = _take(net, "classifier")
     net.relu = nn.ReLU(inplace=True)
@@ -131,13 +131,13 @@ def _densenet(net: Any) -> Cut:
     return Cut((stem, *stages[:3], ending), width, smallest=29)
 
 
-def _regnet(net: Any) -> Cut:
+def _regnet(net: models.RegNet) -> Cut:
     width = _take(net, "fc")
     blocks = [Stage(name, (f"trunk_output.{name}",)) for name, _ in net.trunk_output.named_children()]
     return Cut((Stage("stem", ("stem",)), *blocks), width, ("fc.",))
 
 
-def _vit(net: Any) -> Cut:
+def _vit(net: models.VisionTransformer) -> Cut:
     """Cut a ViT so that each encoder layer is a stage; the final norm belongs to the last."""
     width: int = net.hidden_dim
     assign("torchvision", net, "heads", nn.Identity())
@@ -148,14 +148,14 @@ def _vit(net: Any) -> Cut:
     return Cut((first, *stages, ending), width, ("heads.",), "tokens", pooling=(), smallest=net.patch_size)
 
 
-def _swin(net: Any) -> Cut:
+def _swin(net: models.SwinTransformer) -> Cut:
     """Cut a Swin so that each stage begins with its patch merging; the final norm belongs to the last."""
     width = _take(net, "head")
     patch: int = net.features[0][0].kernel_size[0]
     return Cut(_downsampled(len(net.features), extra="norm"), width, ("head.",), "nhwc", smallest=patch)
 
 
-FAMILIES: Mapping[type[nn.Module], Callable[[Any], Cut]] = {
+FAMILIES: Mapping[type[nn.Module], Callable[[nn.Module], Cut]] = {
     models.ResNet: _resnet,
     models.VGG: _vgg,
     models.Inception3: _inception,
@@ -170,7 +170,7 @@ FAMILIES: Mapping[type[nn.Module], Callable[[Any], Cut]] = {
 """Function, by class of network, that removes the classifier and returns the stages."""
 
 
-def _take(net: Any, name: str) -> int:
+def _take(net: nn.Module, name: str) -> int:
     """Remove a linear classifier from a network and return its input width D."""
     width: int = getattr(net, name).in_features
     setattr(net, name, nn.Identity())

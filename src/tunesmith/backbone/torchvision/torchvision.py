@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_type_hints
+from typing import Protocol, get_type_hints
 
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import VisionTransformer, WeightsEnum
 from torchvision.models.vision_transformer import interpolate_embeddings
+from torchvision.transforms import InterpolationMode
 
 from tunesmith.backbone.adapt import adapt_input, adapt_preprocess, adapt_source
 from tunesmith.backbone.base import Backbone
@@ -29,6 +31,15 @@ RENAMED = (
     (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_2\."), r"\g<1>3."),
 )
 """Names in torchvision's own downloads that its code has since renamed."""
+
+
+class Transforms(Protocol):
+    """The evaluation transforms that torchvision keeps with weights."""
+
+    crop_size: Sequence[int]
+    interpolation: InterpolationMode
+    mean: Sequence[float]
+    std: Sequence[float]
 
 
 class Torchvision(Backbone):
@@ -125,11 +136,11 @@ class Torchvision(Backbone):
         return pooled.flatten(1)
 
     def tokens(self, x: Tensor) -> tuple[Tensor | None, None]:
-        """Give the last stage's tokens, of a ViT."""
+        """Return the last stage's tokens, for a ViT."""
         return (x if self._cut.output == "tokens" else None), None
 
     def map_of(self, stage: Stage, x: Tensor) -> Tensor | None:
-        """Give a stage's output as a map ``(B, C, H, W)``; of a ViT its patches in their rows and columns."""
+        """Return a stage's output as a map ``(B, C, H, W)``; for a ViT, its patches in rows and columns."""
         if self._cut.output == "tokens":
             side = math.isqrt(x.shape[1] - 1)
             return x[:, 1:].mT.reshape(len(x), x.shape[2], side, side)
@@ -157,16 +168,17 @@ def _kind(name: str) -> type[nn.Module]:
     raise ConfigError(f"Expected backbone.name to be a model of torchvision but got '{name}'.{hint}")
 
 
-def _known_weights(name: str) -> dict[str, Any]:
+def _known_weights(name: str) -> dict[str, WeightsEnum]:
     """Return the library's weights for a model by name, except those that lack layers (NaN in VGG's features)."""
     return {w.name: w for w in torchvision.models.get_model_weights(name) if w.meta["categories"]}
 
 
-def _make(kind: type[nn.Module], name: str) -> Any:
+def _make(kind: type[nn.Module], name: str) -> nn.Module:
     # The normalisation that `transform_input` undoes is in our ImagePreprocess: the same numbers, for any channels.
     inception = {"aux_logits": False, "transform_input": False, "init_weights": True}
     options = inception if kind is torchvision.models.Inception3 else {}
-    return torchvision.models.get_model(name, weights=None, **options)
+    net: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    return net
 
 
 def _check_size(name: str, size: int, cut: Cut) -> None:
@@ -182,7 +194,7 @@ def _check_size(name: str, size: int, cut: Cut) -> None:
         )
 
 
-def _resize(net: Any, size: int) -> None:
+def _resize(net: VisionTransformer, size: int) -> None:
     """Make a ViT accept images of another size, in pixels."""
     resized = interpolate_embeddings(size, net.patch_size, {POSITIONS: net.encoder.pos_embedding.detach()})[POSITIONS]
     assign("torchvision", net.encoder, "pos_embedding", nn.Parameter(resized))
@@ -190,7 +202,7 @@ def _resize(net: Any, size: int) -> None:
     assign("torchvision", net, "seq_length", resized.shape[1])
 
 
-def _adapt(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _adapt(net: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Convert the library's weights to its current names, the network's channels and its image size."""
     adapted = adapt_source(net, {_renamed(name): tensor for name, tensor in tensors.items()})
     positions = adapted.get(POSITIONS)
@@ -210,12 +222,12 @@ def _renamed(name: str) -> str:
     return name
 
 
-def _download(weights: Any) -> Mapping[str, Tensor]:
+def _download(weights: WeightsEnum) -> Mapping[str, Tensor]:
     tensors: Mapping[str, Tensor] = weights.get_state_dict(check_hash=True, weights_only=True, map_location="cpu")
     return tensors
 
 
-def _preprocess(kind: type[nn.Module], transforms: Any) -> ImagePreprocess:
+def _preprocess(kind: type[nn.Module], transforms: Transforms) -> ImagePreprocess:
     """Read the evaluation transforms that torchvision keeps with the weights.
 
     Their resize before the crop (232 px for a crop of 224) is left to the data's transforms, which resize the shorter

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Mapping
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tunesmith.backbone.transformers.family import EMBEDDINGS, Family, State, bidirectional, causal, has, shared_from
+from tunesmith.backbone.transformers.family import (
+    EMBEDDINGS,
+    Family,
+    Library,
+    State,
+    bidirectional,
+    causal,
+    has,
+    shared_from,
+)
 from tunesmith.contract.features import Stage
 
 
@@ -25,7 +34,7 @@ class EncoderDecoder(Family, ABC):
     stack_blocks: ClassVar[str]
     final_norm: ClassVar[str]
 
-    def stages(self, net: Any) -> list[Stage]:
+    def stages(self, net: Library) -> list[Stage]:
         """Return the stages of a model: embeddings of both stacks, then the encoder's and the decoder's blocks."""
         found = [Stage(EMBEDDINGS, tuple(name for name in self.embeddings if has(net, name)))]
         for stack in ("encoder", "decoder"):
@@ -35,7 +44,7 @@ class EncoderDecoder(Family, ABC):
                 found.append(Stage(f"{stack}.norm", (f"{stack}.{self.final_norm}",)))
         return found
 
-    def run(self, net: Any, stage: Stage, x: Mapping[str, Tensor], frozen: Container[str] = ()) -> State:
+    def run(self, net: Library, stage: Stage, x: Mapping[str, Tensor], frozen: Container[str] = ()) -> State:
         """Run one stage on the previous stage's output, the first on the input.
 
         Args:
@@ -59,25 +68,25 @@ class EncoderDecoder(Family, ABC):
         return {**state, "hidden": run(net, module, state, frozen)}
 
     @abstractmethod
-    def embedded(self, net: Any, stack: Any, tokens: Tensor) -> Tensor:
+    def embedded(self, net: Library, stack: Library, tokens: Tensor) -> Tensor:
         """Embed tokens for a stack."""
 
-    def shifted(self, net: Any, tokens: Tensor, mask: Tensor) -> Tensor:
+    def shifted(self, net: Library, tokens: Tensor, mask: Tensor) -> Tensor:
         """Return the decoder's input: tokens ``(B, T)`` shifted right by one, after a start token."""
         start = torch.full_like(tokens[:, :1], net.config.decoder_start_token_id)
         return torch.cat([start, tokens[:, :-1]], dim=1)
 
-    def finish(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
+    def finish(self, net: Library, module: Library, x: State, frozen: Container[str]) -> Tensor:
         """Normalise the output of a stack."""
         out: Tensor = module(x["hidden"])
         return out
 
-    def encode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
+    def encode(self, net: Library, module: Library, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the encoder."""
         out: Tensor = module(x["hidden"], bidirectional(net.encoder, x["hidden"], x["mask"]))
         return out
 
-    def decode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
+    def decode(self, net: Library, module: Library, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the decoder."""
         hidden, memory = x["hidden"], x["memory"]
         across = bidirectional(net.decoder, hidden, x["mask"], memory)
@@ -97,7 +106,7 @@ class Bart(EncoderDecoder):
     )
     stack_blocks, final_norm = "layers", "layer_norm"
 
-    def embedded(self, net: Any, stack: Any, tokens: Tensor) -> Tensor:
+    def embedded(self, net: Library, stack: Library, tokens: Tensor) -> Tensor:
         """Embed tokens and their positions."""
         own = stack.embed_tokens if stack.embed_tokens is not None else net.encoder.embed_tokens
         words = net.shared if has(net, "shared") else own
@@ -107,7 +116,7 @@ class Bart(EncoderDecoder):
             hidden = stack.layernorm_embedding(hidden)
         return F.dropout(hidden, stack.dropout, words.training)
 
-    def shifted(self, net: Any, tokens: Tensor, mask: Tensor) -> Tensor:
+    def shifted(self, net: Library, tokens: Tensor, mask: Tensor) -> Tensor:
         """Return the decoder's input; mBART's starts with the text's last token, which names the language."""
         if net.config.model_type != "mbart":
             return super().shifted(net, tokens, mask)
@@ -123,15 +132,15 @@ class T5(EncoderDecoder):
     apart = False
     stack_blocks, final_norm = "block", "final_layer_norm"
 
-    def embedded(self, net: Any, stack: Any, tokens: Tensor) -> Tensor:
+    def embedded(self, net: Library, stack: Library, tokens: Tensor) -> Tensor:
         """Embed tokens."""
         return F.dropout(net.shared(tokens), net.config.dropout_rate, net.shared.training)
 
-    def finish(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
+    def finish(self, net: Library, module: Library, x: State, frozen: Container[str]) -> Tensor:
         """Normalise the output of a stack."""
         return F.dropout(module(x["hidden"]), net.config.dropout_rate, module.training)
 
-    def encode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
+    def encode(self, net: Library, module: Library, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the encoder."""
         hidden = x["hidden"]
         out: Tensor = module(
@@ -139,7 +148,7 @@ class T5(EncoderDecoder):
         )[0]
         return out
 
-    def decode(self, net: Any, module: Any, x: State, frozen: Container[str]) -> Tensor:
+    def decode(self, net: Library, module: Library, x: State, frozen: Container[str]) -> Tensor:
         """Run one block of the decoder."""
         hidden, memory = x["hidden"], x["memory"]
         across = bidirectional(net.decoder, hidden, x["mask"], memory)
@@ -148,12 +157,11 @@ class T5(EncoderDecoder):
         return out
 
 
-def _positions(net: Any, name: str, module: Any, hidden: Tensor, frozen: Container[str]) -> Tensor | None:
+def _positions(net: Library, name: str, module: Library, hidden: Tensor, frozen: Container[str]) -> Tensor | None:
     """Return the relative positions for a T5 block, which are computed by the first block of its stack."""
     first = net.get_submodule(name).block[0]
     if module is first:
         return None  # the first block computes them itself
     length = hidden.shape[1]
     bias = first.layer[0].SelfAttention.compute_bias(length, length, device=hidden.device)
-    shared: Tensor = shared_from(bias, f"{name}.0", frozen)
-    return shared
+    return shared_from(bias, f"{name}.0", frozen)

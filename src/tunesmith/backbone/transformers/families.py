@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from typing import Any, final
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tunesmith.backbone.transformers.encoder_decoder import T5, Bart
-from tunesmith.backbone.transformers.family import EMBEDDINGS, Family, causal, shared_from, words
+from tunesmith.backbone.transformers.family import EMBEDDINGS, Family, Library, causal, shared_from, words
 
 
 @final
@@ -30,7 +30,7 @@ class Electra(Family):
     embeddings, blocks = ("embeddings", "embeddings_project"), "encoder.layer"
     lm_head = ("generator_predictions", "generator_lm_head")
 
-    def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
+    def embed(self, net: Library, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens, and project them to the blocks' width."""
         hidden: Tensor = net.embeddings(**words(x))
         if hasattr(net, "embeddings_project"):
@@ -46,7 +46,7 @@ class DistilBert(Family):
     embeddings, blocks = ("embeddings",), "transformer.layer"
     lm_head = ("vocab_transform", "activation", "vocab_layer_norm", "vocab_projector")
 
-    def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
+    def embed(self, net: Library, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens."""
         hidden: Tensor = net.embeddings(x["input_ids"])
         return hidden
@@ -61,17 +61,19 @@ class Deberta(Family):
     blocks = "encoder.layer"
     lm_head = ("cls",)
 
-    def block_members(self, net: Any, number: int) -> tuple[str, ...]:
+    def block_members(self, net: Library, number: int) -> tuple[str, ...]:
         """Return a block's members; the convolution, which runs beside the first block, belongs to it."""
         own = super().block_members(net, number)
         return (*own, "encoder.conv") if number == 0 and getattr(net.encoder, "conv", None) is not None else own
 
-    def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
+    def embed(self, net: Library, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens; padding becomes zero."""
         hidden: Tensor = net.embeddings(**words(x), mask=x["attention_mask"])
         return hidden
 
-    def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
+    def block(
+        self, net: Library, number: int, module: Library, hidden: Tensor, mask: Tensor, frozen: Container[str]
+    ) -> Tensor:
         """Run one block with relative positions."""
         encoder = net.encoder
         out, _ = module(
@@ -93,14 +95,16 @@ class GPT2(Family):
     types, last, attention = ("gpt2",), True, "causal"
     embeddings, blocks, norm = ("wte", "wpe", "drop"), "h", "ln_f"
 
-    def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
+    def embed(self, net: Library, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens and their positions."""
         tokens = x["input_ids"]
         hidden = net.wte(tokens) + net.wpe(torch.arange(tokens.shape[1], device=tokens.device)[None])
         # Not by the model's own dropout module, which has no weights that would tell whether this stage is frozen.
         return F.dropout(hidden, net.drop.p, net.wte.training)
 
-    def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
+    def block(
+        self, net: Library, number: int, module: Library, hidden: Tensor, mask: Tensor, frozen: Container[str]
+    ) -> Tensor:
         """Run one block; every token attends to those before it."""
         out: Tensor = module(hidden, None, causal(net, hidden, mask))
         return out
@@ -113,12 +117,14 @@ class Llama(Family):
     types, last, attention = ("llama", "mistral", "qwen2", "qwen3"), True, "causal"
     embeddings, blocks, norm = ("embed_tokens", "rotary_emb"), "layers", "norm"
 
-    def embed(self, net: Any, x: Mapping[str, Tensor]) -> Tensor:
+    def embed(self, net: Library, x: Mapping[str, Tensor]) -> Tensor:
         """Embed tokens."""
         hidden: Tensor = net.embed_tokens(x["input_ids"])
         return hidden
 
-    def block(self, net: Any, number: int, module: Any, hidden: Tensor, mask: Tensor, frozen: Container[str]) -> Tensor:
+    def block(
+        self, net: Library, number: int, module: Library, hidden: Tensor, mask: Tensor, frozen: Container[str]
+    ) -> Tensor:
         """Run one block; every token attends to those before it, at most as many as its window holds."""
         kinds = getattr(net.config, "layer_types", None)
         windowed = kinds[number] == "sliding_attention" if kinds else getattr(net.config, "sliding_window", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from tunesmith.compat.required import assign
 from tunesmith.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    from tunesmith.backbone.transformers.family import Family, Library
 
 BIAS = "final_logits_bias"
 """Name of a buffer of some encoder-decoders that is added to the outputs."""
@@ -49,7 +52,7 @@ class LMHead(nn.Module):
         random: Names of its tensors that the files lack.
     """
 
-    def __init__(self, net: Any, family: Any, files: Iterable[Path] = ()) -> None:
+    def __init__(self, net: Library, family: Family, files: Iterable[Path] = ()) -> None:
         from tunesmith.compat.transformers import init_weights
 
         super().__init__()
@@ -57,7 +60,7 @@ class LMHead(nn.Module):
         names = [name for name in family.lm_head if _there(shell, name)]
         if not names:
             raise ConfigError(
-                f"Expected a model that has the head of a language model but got one of type '{net.config.model_type}' "
+                f"Expected a model with a language-modelling head but got one of type '{net.config.model_type}' "
                 "that has none."
             )
         self.parts = nn.ModuleDict({name: getattr(shell, name) for name in names})
@@ -80,7 +83,7 @@ class LMHead(nn.Module):
             outputs = part(outputs)
         return outputs + self.get_buffer(BIAS) if _there(self, BIAS) else outputs
 
-    def _share(self, net: Any, target: str, source: str) -> None:
+    def _share(self, net: Library, target: str, source: str) -> None:
         """Make a module of the head use a weight stored elsewhere, without registering it as a parameter here."""
         owner, _, leaf = target.rpartition(".")
         place = source.rpartition(".")[0]
@@ -116,11 +119,11 @@ class LMHead(nn.Module):
 
 
 def write(
-    net: Any,
-    family: Any,
-    lm_head: LMHead,
+    net: Library,
+    family: Family,
+    lm_head: nn.Module,
     folder: Path,
-    x: Any,
+    x: Mapping[str, Tensor],
     max_new_tokens: int = 64,
     num_beams: int = 1,
     begin: Mapping[str, int] | None = None,
@@ -134,7 +137,7 @@ def write(
         family: Its `Family`.
         lm_head: Its head.
         folder: The model's folder, which may contain ``generation_config.json``.
-        x: `Inputs` with ``input_ids`` and ``attention_mask`` ``(B, T)``.
+        x: Inputs with ``input_ids`` and ``attention_mask`` ``(B, T)``.
         max_new_tokens: Maximum number of generated tokens; fewer if the model's context is full.
         num_beams: Number of beams; 1 is greedy search.
         begin: First generated token, under the library's names for it; ``None`` for the model's.
@@ -148,8 +151,9 @@ def write(
     from transformers import GenerationConfig
     from transformers import utils as library
 
+    assert isinstance(lm_head, LMHead)
     if family.attention == "bidirectional":
-        raise ConfigError(f"Expected a model that writes texts but got one of type '{net.config.model_type}'.")
+        raise ConfigError(f"Expected a model that generates text but got one of type '{net.config.model_type}'.")
     shell = _around(net, family, lm_head)
     said = GenerationConfig.from_pretrained(folder) if (folder / SAID).is_file() else None
     shell.generation_config = said or shell.generation_config
@@ -162,10 +166,10 @@ def write(
     most = getattr(net.config, "max_position_embeddings", None) or begun + max_new_tokens
     if most <= begun:
         raise ConfigError(
-            f"Expected a text of fewer than {most} tokens to go on with, since the model sees no more, but got one of "
+            f"Expected a text of fewer than {most} tokens to continue, since the model sees no more, but got one of "
             f"{begun}: shorten it."
         )
-    logging: Any = library.logging
+    logging: Library = library.logging
     level = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -176,27 +180,27 @@ def write(
     return written[:, tokens.shape[1] :] if family.attention == "causal" else written
 
 
-def padding_of(config: Any) -> int:
+def padding_of(config: Library) -> int:
     """Return the padding token of a model that names none: its end token."""
     end = config.eos_token_id
     return int(next((e for e in (end if isinstance(end, list) else [end]) if e is not None), 0))
 
 
-def _shell(config: Any, family: Any) -> Any:
+def _shell(config: Library, family: Family) -> Library:
     """Build the library's model with its head on the meta device, without any weights."""
     import transformers
 
-    library: Any = getattr(transformers, LIBRARY[family.attention])
+    library: Library = getattr(transformers, LIBRARY[family.attention])
     try:
         with torch.device("meta"):
             return library.from_config(config, trust_remote_code=False)
     except ValueError as error:
         raise ConfigError(
-            f"Expected a model that has the head of a language model but got one of type '{config.model_type}'."
+            f"Expected a model with a language-modelling head but got one of type '{config.model_type}'."
         ) from error
 
 
-def _tied(shell: Any, config: Any, names: list[str]) -> dict[str, str]:
+def _tied(shell: Library, config: Library, names: list[str]) -> dict[str, str]:
     """Return the head's tied weights: their names, and the names of the weights that they share."""
     # The library claims that T5 always ties them; the published weights of version 1.1 neither tie nor scale.
     if getattr(config, "scale_decoder_outputs", True) is False:
@@ -205,7 +209,7 @@ def _tied(shell: Any, config: Any, names: list[str]) -> dict[str, str]:
     return {target: source for target, source in tied.items() if target.partition(".")[0] in names}
 
 
-def _there(net: Any, name: str) -> bool:
+def _there(net: Library, name: str) -> bool:
     """Return whether a model has a member or a tensor of that name."""
     module = net
     for part in name.split("."):
@@ -229,11 +233,11 @@ def _read(files: Iterable[Path], begin: tuple[str, ...]) -> dict[str, Tensor]:
     return found
 
 
-def _around(net: Any, family: Any, lm_head: LMHead) -> Any:
+def _around(net: Library, family: Family, lm_head: LMHead) -> Library:
     """Build the library's model from the backbone's and the head's modules, without copying weights."""
     shell = _shell(net.config, family)
     if family.attention == "encoder_decoder":
-        base = getattr(shell, shell.base_model_prefix, shell)
+        base: Library = getattr(shell, shell.base_model_prefix, shell)
         own = net.get_input_embeddings()
         for stack in (net.encoder, net.decoder):
             theirs = base.encoder if stack is net.encoder else base.decoder

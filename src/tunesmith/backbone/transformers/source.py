@@ -63,7 +63,7 @@ def _packaged(name: str) -> Path:
     known = name.removeprefix(PACKAGE)
     if known not in PACKAGES:
         raise ConfigError(
-            f"Expected a package that carries a language model but got '{name}'.{nearest(known, PACKAGES)}"
+            f"Expected a package that contains a language model but got '{name}'.{nearest(known, PACKAGES)}"
         )
     module, folder = PACKAGES[known]
     found = find_spec(module)

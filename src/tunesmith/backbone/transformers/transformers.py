@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tunesmith.backbone.base import DEFAULT, Backbone
 from tunesmith.backbone.transformers.lm_head import SAID, LMHead, write
@@ -21,6 +21,9 @@ from tunesmith.contract.protocols import Weights
 from tunesmith.errors import ConfigError, MissingExtraError, WeightsError
 from tunesmith.modality.text import TextPreprocess
 
+if TYPE_CHECKING:
+    from tunesmith.backbone.transformers.family import Family, Library, State
+
 HEADS = ("cls.", "pooler.", "lm_head.", "classifier.", "score.", "qa_outputs.", "classification_head.", "generator_")
 """Prefixes of tensors outside the backbone: heads of pretraining and of other tasks."""
 
@@ -28,7 +31,7 @@ UNBOUNDED = 512
 """Maximum number of tokens for a model that states no limit."""
 
 
-class Transformers(Backbone):
+class Transformers(Backbone[Mapping[str, Tensor]]):
     """A language model of transformers: an encoder, a decoder, or an encoder-decoder.
 
     Encoders: BERT, MiniLM, RoBERTa, DistilBERT, DeBERTa, ELECTRA. Decoders: GPT-2, Llama, Qwen, Mistral.
@@ -92,12 +95,11 @@ class Transformers(Backbone):
     @property
     def apart(self) -> bool:
         """Whether no stage uses another stage's weights."""
-        return bool(self._family.apart)
+        return self._family.apart
 
-    def run_stage(self, stage: Stage, x: Any) -> dict[str, Tensor]:
+    def run_stage(self, stage: Stage, x: Mapping[str, Tensor]) -> State:
         """Run one stage as the model's own forward pass does."""
-        ran: dict[str, Tensor] = self._family.run(self.net, stage, x, self._frozen)
-        return ran
+        return self._family.run(self.net, stage, x, self._frozen)
 
     def forward(self, x: Inputs | Activations, frozen: int = 0, needs: Needs = DEFAULT) -> Features:
         """Map tokens to features; see `Backbone.forward`."""
@@ -119,39 +121,43 @@ class Transformers(Backbone):
             files = [Path(self._source).expanduser()]
         return LMHead(self.net, self._family, files)
 
-    def write(self, lm_head: LMHead, x: Inputs, **options: Any) -> Tensor:
+    def write(
+        self,
+        lm_head: nn.Module,
+        x: Mapping[str, Tensor],
+        *,
+        max_new_tokens: int = 64,
+        num_beams: int = 1,
+        begin: Mapping[str, int] | None = None,
+    ) -> Tensor:
         """Generate tokens ``(B, S)`` that continue or convert texts; see `lm_head.write`."""
-        return write(self.net, self._family, lm_head, self._folder, x, **options)
+        return write(self.net, self._family, lm_head, self._folder, x, max_new_tokens, num_beams, begin)
 
-    def pool(self, x: Any) -> Tensor:
+    def pool(self, x: Mapping[str, Tensor]) -> Tensor:
         """Pool the last stage's tokens."""
         return self.pool_stage(x)
 
-    def tokens(self, x: Any) -> tuple[Tensor, Tensor]:
-        """Give the last stage's tokens ``(B, T, D)``, and which of them count ``(B, T)``."""
+    def tokens(self, x: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the last stage's tokens ``(B, T, D)``, and which of them count ``(B, T)``."""
         return x["hidden"], _counted(x)
 
-    def pool_stage(self, x: Any) -> Tensor:
+    def pool_stage(self, x: Mapping[str, Tensor]) -> Tensor:
         """Pool a stage's tokens ``(B, T, D)`` to ``(B, D)``."""
         hidden, mask = x["hidden"], _counted(x)
         if self._pooling == "cls":
-            first: Tensor = hidden[:, 0]
-            return first
+            return hidden[:, 0]
         if self._pooling == "last":
-            last: Tensor = hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
-            return last
+            return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
         counted = mask.unsqueeze(2).to(hidden.dtype)
-        mean: Tensor = (hidden * counted).sum(1) / counted.sum(1)
-        return mean
+        return (hidden * counted).sum(1) / counted.sum(1)
 
 
-def _counted(x: Any) -> Tensor:
+def _counted(x: Mapping[str, Tensor]) -> Tensor:
     """Return the mask of the current tokens ``(B, T)``; in a decoder, of those that it reads."""
-    mask: Tensor = x["target_mask"] if "memory" in x and "target_mask" in x else x["mask"]
-    return mask
+    return x["target_mask"] if "memory" in x and "target_mask" in x else x["mask"]
 
 
-def _configured(folder: Path) -> tuple[Any, Any]:
+def _configured(folder: Path) -> tuple[Library, Family]:
     """Return the model's configuration and its family."""
     try:
         from transformers import AutoConfig
@@ -171,14 +177,14 @@ def _configured(folder: Path) -> tuple[Any, Any]:
     return config, family
 
 
-def _random(config: Any) -> Any:
+def _random(config: Library) -> Library:
     from transformers import AutoModel
 
-    library: Any = AutoModel
+    library: Library = AutoModel
     return library.from_config(config, trust_remote_code=False)
 
 
-def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
+def _pretrained(folder: Path, config: Library, strict: bool) -> tuple[Library, Weights]:
     """Load the model with the weights in its folder; the library translates older names."""
     from transformers import AutoModel
     from transformers import utils as library
@@ -188,7 +194,7 @@ def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
             f"Expected weights as .safetensors in {folder} but found none; other files could run code: convert them, "
             "or use backbone.weights=null for random ones."
         )
-    logging: Any = library.logging
+    logging: Library = library.logging
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
@@ -216,14 +222,14 @@ def _pretrained(folder: Path, config: Any, strict: bool) -> tuple[Any, Weights]:
     if missing and strict:
         raise WeightsError(
             f"Expected all weights of the model in {folder} but {len(missing)} are missing ({', '.join(missing[:3])}): "
-            "fetch it again, or use backbone.strict=false to begin with random ones in their place."
+            "fetch it again, or use backbone.strict=false to start with random ones."
         )
     own = {name: tensor for name, tensor in net.state_dict().items() if not name.startswith(HEADS)}
     ignored = tuple(sorted(info["unexpected_keys"]))
     return net, Weights("pretrained", content_hash(own), len(own) - len(missing), ignored, tuple(missing))
 
 
-def _constant(config: Any) -> set[str]:
+def _constant(config: Library) -> set[str]:
     """Return the names of tables that the library computes and never trains; files may lack them.
 
     Loading makes the library forget which they are.
@@ -232,7 +238,7 @@ def _constant(config: Any) -> set[str]:
         return {name for name, parameter in _random(config).named_parameters() if not parameter.requires_grad}
 
 
-def _without_heads(net: Any) -> Any:
+def _without_heads(net: Library) -> Library:
     """Remove what our tasks do not use, and second names of shared embeddings: each weight has one name here.
 
     Tables that the library keeps constant, such as sinusoidal positions, become buffers, which no policy trains.
@@ -254,12 +260,12 @@ def _without_heads(net: Any) -> Any:
     return net.train()
 
 
-def _renamed(net: Any, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _renamed(net: Library, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Remove the prefix from the names of a backbone that was saved with a head."""
     return {name.removeprefix(f"{net.base_model_prefix}."): tensor for name, tensor in tensors.items()}
 
 
-def _most_tokens(config: Any) -> int:
+def _most_tokens(config: Library) -> int:
     most = getattr(config, "max_position_embeddings", None) or UNBOUNDED
     # RoBERTa counts positions from after that of the padding.
     return int(most - config.pad_token_id - 1 if config.model_type in ("roberta", "xlm-roberta", "camembert") else most)

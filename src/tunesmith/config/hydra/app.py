@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from hydra import version
 from hydra.core.config_search_path import ConfigSearchPath
@@ -53,20 +53,13 @@ class Loader(ConfigLoaderImpl):
         self.trust = trust
         self._said: set[str] = set()
 
-    def load_configuration(  # as Hydra declares it
-        self,
-        config_name: str | None,
-        overrides: list[str],
-        run_mode: RunMode,
-        from_shell: bool = True,
-        validate_sweep_overrides: bool = True,
-    ) -> DictConfig:
+    def load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         """Compose a configuration.
 
         Raises:
             ConfigError: Hydra's node names something that may not run.
         """
-        cfg = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        cfg = super().load_configuration(*args, **kwargs)
         hydra_gate.require(cfg, self.trust)
         return cfg
 

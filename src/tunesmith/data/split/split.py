@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from tunesmith.data.fingerprint import Keep, Parts, drawn
 from tunesmith.data.spec import count
 from tunesmith.data.split.folds import few, one_fold
 from tunesmith.data.split.hold_out import By, hold_out
@@ -72,8 +73,12 @@ class Split:
         by = self.resolve(table)
         return by if by in ("group", "folder") else "sample"
 
-    def __call__(self, table: Table) -> dict[str, Ints]:
+    def __call__(self, table: Table, keep: Keep = drawn) -> dict[str, Ints]:
         """Return the rows of each split, ascending, without empty splits.
+
+        Args:
+            table: The table.
+            keep: Draws the rows, or finds what this split drew of the table before.
 
         Raises:
             DataError: The table lacks the groups or folders to split by, or has folders and is split otherwise; a class
@@ -92,12 +97,15 @@ class Split:
                 f"data.split.by={by} may put {table.what} of one {table.group_unit or 'group'} into several splits, "
                 "and the test is then easier than the world is; data.split.by=group keeps them together."
             )
+        parts = dict(keep(self, lambda: self._drawn(table, by)))
+        _check_classes(table, parts)
+        return parts
+
+    def _drawn(self, table: Table, by: By | Literal["folder"]) -> Parts:
         parts = self._folders(table) if by == "folder" else self._fractions(table, by)
         if self.shots is not None:
             parts["train"] = few(table, parts["train"], self.shots, self.seed)
-        parts = {name: np.sort(parts[name]) for name in SPLITS if name in parts and len(parts[name])}
-        _check_classes(table, parts)
-        return parts
+        return {name: np.sort(parts[name]) for name in SPLITS if name in parts and len(parts[name])}
 
     def _folders(self, table: Table) -> dict[str, Ints]:
         if table.folders is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tunesmith.data.column import RowNames
 from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
 from tunesmith.data.tabular.columns import Columns
 from tunesmith.errors import DataError, nearest
@@ -44,7 +45,7 @@ class Annotation:
         self,
         columns: Columns,
         samples: Sequence[Any],
-        names: Strings,
+        names: Strings | RowNames,
         sources: Sequence[str],
         modality: str,
         channels: int = 3,

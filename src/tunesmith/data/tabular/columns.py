@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tunesmith.data.table import Strings, Text
+from tunesmith.data.column import Column, Texts
+from tunesmith.data.table import Ints, Strings
+from tunesmith.data.tabular import arrow
 from tunesmith.data.tabular.reading import BETWEEN, MAX_CHARACTERS, Joined, read
 from tunesmith.errors import DataError, nearest
 from tunesmith.target.base import of
@@ -27,12 +29,28 @@ class Columns:
     """
 
     file: Path
-    cells: dict[str, list[str]]
+    cells: Mapping[str, Sequence[str]]
 
     @classmethod
-    def read(cls, file: Path, key: str = "data.file") -> Columns:
-        """Read a file; see `reading.read`."""
-        return cls(file, read(file, key))
+    def read(cls, file: Path, key: str = "data.file", place: Path | None = None) -> Columns:
+        """Read a file; see `reading.read`.
+
+        Args:
+            file: The table.
+            key: Name of the setting, for messages.
+            place: Arrow file to write the cells to, which is then mapped into memory; ``None`` to hold them.
+
+        Raises:
+            DataError: The file does not exist, is of another kind, or cannot be read.
+            OSError: The Arrow file cannot be written.
+        """
+        try:
+            if place is None:
+                return cls(file, arrow.held(read(file, key)))
+            arrow.write(read(file, key), place)
+            return cls(file, arrow.mapped(place))
+        except UnicodeEncodeError as error:
+            raise DataError(f"Expected text in {file} but a cell is none: {error}.") from error
 
     def __len__(self) -> int:
         """Number of rows N."""
@@ -49,9 +67,10 @@ class Columns:
         Raises:
             DataError: There is no such column.
         """
-        return np.array(self.texts(name))
+        cells = self.texts(name)
+        return cells.array() if isinstance(cells, Column) else np.array(cells)
 
-    def texts(self, name: str) -> list[str]:
+    def texts(self, name: str) -> Sequence[str]:
         """Return the cells of a column.
 
         Raises:
@@ -81,9 +100,11 @@ class Columns:
 
     def between(self, names: Sequence[str]) -> str | None:
         """What stands between the labels in one column that was lists; ``None`` where it was none."""
-        if len(names) != 1 or not any(isinstance(cell, Joined) for cell in self.texts(names[0])):
+        if len(names) != 1:
             return None
-        return BETWEEN
+        cells = self.texts(names[0])
+        joined = cells.joined if isinstance(cells, Column) else any(isinstance(cell, Joined) for cell in cells)
+        return BETWEEN if joined else None
 
     def target(self, labels: Sequence[str], target: str, separator: str | None, classes: Sequence[str] | None) -> Found:
         """Make targets of one or more columns.
@@ -101,19 +122,29 @@ class Columns:
         return of(kind).learnt(self, labels, separator, classes)
 
 
-def texts_of(columns: Columns, names: Sequence[str]) -> list[Text]:
+def texts_of(columns: Columns, names: Sequence[str], prefix: str = "") -> Texts:
     """Return the texts, or tuples of texts, in columns.
+
+    Args:
+        columns: The table.
+        names: Of the columns.
+        prefix: Put in front of each first text.
 
     Raises:
         DataError: A column is missing, or a text is empty or too long.
     """
     for name in names:
         cells = columns.texts(name)
-        columns.check(np.array([not cell for cell in cells]), name, "a text")
-        longest = max(range(len(cells)), key=lambda row: len(cells[row]))
-        if len(cells[longest]) > MAX_CHARACTERS:
+        sizes = _sizes(cells)
+        columns.check(sizes == 0, name, "a text")
+        longest = int(sizes.argmax())
+        if sizes[longest] > MAX_CHARACTERS:
             raise DataError(
                 f"Expected texts of at most {MAX_CHARACTERS:,} characters in column '{name}' of {columns.file} but row "
-                f"{longest + 1} has {len(cells[longest]):,}; cut it into several."
+                f"{longest + 1} has {sizes[longest]:,}; cut it into several."
             )
-    return list(zip(*(columns.texts(name) for name in names), strict=True))
+    return Texts([columns.texts(name) for name in names], prefix)
+
+
+def _sizes(cells: Sequence[str]) -> Ints:
+    return cells.lengths() if isinstance(cells, Column) else np.array([len(cell) for cell in cells], dtype=np.int64)

@@ -51,7 +51,7 @@ def _of_table(path: Path, trained: Mapping[str, Any]) -> list[Text]:
     columns = Columns.read(path)
     own = [trained[key] for key in ("text", "source", "second") if trained.get(key) is not None]
     alone = len(own) < 2 and (not own or own[0] not in columns.names)
-    return texts_of(columns, ["text"] if alone else own)
+    return list(texts_of(columns, ["text"] if alone else own))
 
 
 def _of_lines(path: Path) -> list[Text]:
@@ -83,4 +83,4 @@ def find_questions(source: str) -> list[Text]:
             "Expected a table with the columns 'question' and 'context', or a .json file as SQuAD's, but got "
             f"'{source}'."
         )
-    return texts_of(Columns.read(path), ["question", "context"])
+    return list(texts_of(Columns.read(path), ["question", "context"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +22,28 @@ BETWEEN = ";"
 """Separator between the items of a list that was joined into one cell."""
 
 
+AT_ONCE = 8192
+"""Rows that are read at once."""
+
+
 class Joined(str):
     """A cell that was a list: its items, joined with `BETWEEN`."""
 
     __slots__ = ()
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """Convert a value to a cell of stripped text; ``None`` becomes empty, and a list `Joined`."""
     if isinstance(value, list | np.ndarray):
         return Joined(BETWEEN.join(map(cell, value)))
     return "" if value is None else str(value).strip()
 
 
-def read(file: Path, key: str = "data.file") -> dict[str, list[str]]:
-    """Read cells by column, as stripped text; an empty cell is an empty string.
+def read(file: Path, key: str = "data.file") -> Iterator[dict[str, list[str]]]:
+    """Read cells by column, some rows at a time, as stripped text; an empty cell is an empty string.
 
     CSV cells are not converted, so that a class ``007`` stays one. In JSON lines every line is an object; see `cell`
-    for lists.
+    for lists. A column that some rows lack may be missing where they are read.
 
     Args:
         file: The table.
@@ -51,17 +56,20 @@ def read(file: Path, key: str = "data.file") -> dict[str, list[str]]:
         raise DataError(f"Expected {key} to end in .csv, .parquet or .jsonl but got {file}.")
     if not file.is_file():
         raise DataError(f"Expected {key} to be a table but there is no file {file}.")
+    empty = True
     try:
-        cells = _json_lines(file) if file.suffix == ".jsonl" else _frame(file)
+        for cells in READERS[file.suffix](file):
+            if any(cells.values()):
+                empty = False
+                yield cells
     except UnicodeDecodeError as err:
         raise DataError(
             f"Expected {file} to be text in UTF-8 but line {_bad_line(file)} is not; save it as UTF-8."
         ) from err
     except (ValueError, OSError) as err:
         raise DataError(f"Expected a table in {file} but it cannot be read: {str(err).splitlines()[0]}.") from err
-    if not cells or not next(iter(cells.values())):
+    if empty:
         raise DataError(f"Expected at least one row in {file} but got none.")
-    return cells
 
 
 def lines_of(file: Path) -> Iterator[str]:
@@ -137,44 +145,84 @@ def objects_of(lines: Iterable[tuple[int, str]], file: Path) -> Iterator[tuple[i
         yield number, where, found
 
 
-def _frame(file: Path) -> dict[str, list[str]]:
+def _csv(file: Path) -> Iterator[dict[str, list[str]]]:
     import pandas as pd
 
-    csv = file.suffix == ".csv"
-    frame = pd.read_csv(file, dtype=str, keep_default_na=False) if csv else pd.read_parquet(file)
-    if csv and not isinstance(frame.index, pd.RangeIndex):
-        frame = _without_surplus(frame)
+    with pd.read_csv(file, dtype=str, keep_default_na=False, chunksize=AT_ONCE) as frames:
+        before = 0
+        for frame in frames:
+            rows = len(frame)
+            whole = frame if isinstance(frame.index, pd.RangeIndex) else _without_surplus(frame, before)
+            before += rows
+            yield _cells(whole)
+
+
+def _parquet(file: Path) -> Iterator[dict[str, list[str]]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as source:
+        gaps = _gaps(source)
+        for batch in source.iter_batches(AT_ONCE):
+            frame = pa.Table.from_batches([batch]).to_pandas()
+            # pandas reads whole numbers as floating-point numbers in a column with gaps: so in all its batches.
+            floats = {name: float for name in gaps if isinstance(frame.dtypes.get(name), np.dtype)}
+            yield _cells(frame.astype(floats))
+
+
+def _gaps(source: Any) -> list[str]:
+    """Return the columns of whole numbers some of which are missing."""
+    import pyarrow.types as types
+
+    whole = [field.name for field in source.schema_arrow if types.is_integer(field.type)]
+    missing = dict.fromkeys(whole, 0)
+    for batch in source.iter_batches(AT_ONCE, columns=whole) if whole else ():
+        for name in whole:
+            missing[name] += batch.column(name).null_count
+    return [name for name, number in missing.items() if number]
+
+
+def _cells(frame: Any) -> dict[str, list[str]]:
     return {
         str(name): ["" if gone else cell(value) for value, gone in zip(column, column.isna())]  # noqa: B905 - of one column
         for name, column in frame.items()
     }
 
 
-def _without_surplus(frame: Any) -> Any:
+def _without_surplus(frame: Any, before: int) -> Any:
     """Restore columns that pandas took for an index because every row ends in commas that the header lacks."""
     whole = frame.reset_index(allow_duplicates=True)
     surplus = (whole.iloc[:, len(frame.columns) :] != "").any(axis=1)
     if surplus.any():
-        row = int(surplus.to_numpy().argmax()) + 1
+        row = before + int(surplus.to_numpy().argmax()) + 1
         raise ValueError(f"it should have rows with as many cells as the header but row {row} has more")
     return whole.iloc[:, : len(frame.columns)].set_axis(frame.columns, axis=1)
 
 
-def _json_lines(file: Path) -> dict[str, list[str]]:
-    rows: list[dict[str, Any]] = []
+def _json_lines(file: Path) -> Iterator[dict[str, list[str]]]:
+    names: dict[str, None] = {}
     with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as err:
-                raise ValueError(f"line {number} is no JSON ({err})") from err
-            if not isinstance(row, dict):
-                raise ValueError(f'line {number} is no object, such as {{"text": …}}')
-            rows.append(row)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [cell(row.get(name)) for row in rows] for name in names}
+        rows = _objects(lines)
+        while block := list(islice(rows, AT_ONCE)):
+            names |= dict.fromkeys(name for row in block for name in row)
+            yield {name: [cell(row.get(name)) for row in block] for name in names}
+
+
+def _objects(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as err:
+            raise ValueError(f"line {number} is no JSON ({err})") from err
+        if not isinstance(row, dict):
+            raise ValueError(f'line {number} is no object, such as {{"text": …}}')
+        yield row
+
+
+READERS = {".csv": _csv, ".parquet": _parquet, ".jsonl": _json_lines}
+"""Readers of the supported files, by suffix."""
 
 
 def _bad_line(file: Path) -> int:

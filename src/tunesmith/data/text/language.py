@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tunesmith.contract.batch import IGNORED
+from tunesmith.data.ragged import Ragged
 from tunesmith.data.randomness import private
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.text.tokenizer import Tokenizer
@@ -21,20 +22,20 @@ def following(tokens: Tensor) -> Tensor:
     return torch.cat([ids[1:], ids.new_full((1,), IGNORED)])
 
 
-def continued(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[list[Tensor], Ints]:
+def continued(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
     """Texts for a decoder, each with its end, where the tokenizer has one and it fits; see `Tokenizer`."""
     found, cut = tokenizer(texts)
     most, end = tokenizer.preprocess.max_length, tokenizer.end
     if end is not None:
         last = tokenizer.rows([end])
-        found = [
+        found = Ragged.of(
             torch.cat([tokens, last], dim=1) if int(tokens[0, -1]) != end and tokens.shape[1] < most else tokens
             for tokens in found
-        ]
+        )
     return found, cut
 
 
-def begun(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[list[Tensor], Ints]:
+def begun(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
     """Texts that a decoder is to go on with: without the marks of their end; see `Tokenizer`."""
     found, cut = tokenizer(texts)
     end = tokenizer.marks()[1]

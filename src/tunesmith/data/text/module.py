@@ -16,14 +16,18 @@ from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import UNLABELLED, Batch, Inputs
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.spec import DataSpec
+from tunesmith.data.column import Mapped, RowNames
 from tunesmith.data.dataset import SplitDataset
+from tunesmith.data.fingerprint import Contents
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.data.module import TableData
+from tunesmith.data.ragged import sizes
 from tunesmith.data.randomness import private
 from tunesmith.data.sampler import Lengths, Stream
 from tunesmith.data.split.split import Split
 from tunesmith.data.table import Floats, Ints, Strings, Text
 from tunesmith.data.tabular.found import find_texts
+from tunesmith.data.tabular.shelf import Shelf
 from tunesmith.data.text import language
 from tunesmith.data.text.dataset import Encoded, TextDataset
 from tunesmith.data.text.language import Hiding
@@ -69,6 +73,7 @@ class TextData(TableData, ABC):
     """What people see between the parts of a sample."""
     columns: Sequence[str] = ("text",)
     """What a table of texts calls them."""
+    _shelf: Shelf | None = None
 
     def __init__(
         self,
@@ -144,7 +149,7 @@ class TextData(TableData, ABC):
         super().setup(stage)
         self._encoded = self.encode(self.table.samples, self.table.targets)
         self._tokens, cut = self._encoded.tokens, self._encoded.cut
-        self._longest = max(tokens.shape[1] for tokens in self._tokens)
+        self._longest = int(sizes(self._tokens).max())
         self.spec = replace(self.spec, truncated=len(cut) / len(self.table))
         self._warn_of_cut(self._encoded, self.table.names)
         if self.unlabelled is not None and stage != "test":
@@ -158,7 +163,16 @@ class TextData(TableData, ABC):
             )
             self.spec = replace(self.spec, unlabelled=self._beside.digest)
 
-    def _warn_of_cut(self, encoded: Encoded, names: Sequence[str] | Strings) -> None:
+    def find_shelf(self) -> Shelf | None:
+        """Return where the table is kept between runs; ``None`` for nowhere."""
+        return None
+
+    def contents(self) -> Contents:
+        """Read and digest the table, or find it where it is kept."""
+        self._shelf = self.find_shelf()
+        return self._shelf.contents(super().contents) if self._shelf else super().contents()
+
+    def _warn_of_cut(self, encoded: Encoded, names: Sequence[str] | Strings | RowNames) -> None:
         cut = encoded.cut
         if len(cut):
             log.warning(
@@ -181,7 +195,7 @@ class TextData(TableData, ABC):
         nothing = np.full(len(samples), -1)
         if of(self.spec.target).written and self.preprocess.attention == "causal":
             tokens, cut = (language.begun if targets is None else language.continued)(self.tokenizer, samples)
-            return Encoded(tokens, nothing if targets is None else [language.following(t) for t in tokens], cut)
+            return Encoded(tokens, nothing if targets is None else Mapped(tokens, language.following), cut)
         tokens, cut = self.tokenizer(samples)
         return Encoded(tokens, nothing if targets is None else targets, cut)
 
@@ -203,7 +217,7 @@ class TextData(TableData, ABC):
 
     def largest(self, rows: Ints, count: int) -> Ints:
         """The rows of the longest texts."""
-        return rows[np.argsort([-self._tokens[row].shape[1] for row in rows], kind="stable")[:count]]
+        return rows[np.argsort(-sizes(self._tokens, rows).numpy(), kind="stable")[:count]]
 
     def heaviest(self, count: int) -> dict[str, Any]:
         """See `TableData.heaviest`."""
@@ -214,7 +228,7 @@ class TextData(TableData, ABC):
 
     def length_sorted(self, rows: Ints, batch: int) -> Ints:
         """Rows in batches of texts about as long as each other, which take half of the time to compute."""
-        blocks = rows[np.argsort([self._tokens[row].shape[1] for row in rows], kind="stable")]
+        blocks = rows[np.argsort(sizes(self._tokens, rows).numpy(), kind="stable")]
         starts = range(0, len(rows) // batch * batch, batch)
         # In no order, so that the first of them stands for all.
         order = torch.randperm(len(starts), generator=private("together")).tolist()
@@ -244,8 +258,7 @@ class TextData(TableData, ABC):
         return dataset
 
     def _of(self, texts: Sequence[Text], encoded: Encoded, rows: Ints, weights: Floats | None = None) -> TextDataset:
-        shown = [self.between.join(text) for text in texts]
-        return TextDataset(shown, encoded, self.tokenizer, rows, weights, self._hiding())
+        return TextDataset(Mapped(texts, self.between.join), encoded, self.tokenizer, rows, weights, self._hiding())
 
     def _hiding(self) -> Hiding | None:
         """How words are hidden, where they are to be found again."""
@@ -258,7 +271,7 @@ class TextData(TableData, ABC):
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
         if not training or self._grouped is None:
             return None
-        return Lengths(torch.tensor([self._tokens[row].shape[1] for row in dataset.rows]), self._grouped)
+        return Lengths(sizes(self._tokens, dataset.rows), self._grouped)
 
     def _streams(self, training: bool) -> dict[str, Stream]:
         if not training or self._beside is None:

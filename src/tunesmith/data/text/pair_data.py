@@ -7,16 +7,19 @@ from abc import ABC
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from tunesmith.contract.preprocess import Preprocess
+from tunesmith.data.column import Mapped
+from tunesmith.data.ragged import Ragged, int32
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.text.dataset import Encoded
 from tunesmith.data.text.module import TextData
-from tunesmith.data.text.tokenizer import Columns, Tokenizer, int32
+from tunesmith.data.text.tokenizer import Columns, Tokenizer
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.modality.text import TextPreprocess
 
@@ -69,8 +72,8 @@ class PairData(TextData, ABC):
                 f"{self.tokenizer.most} tokens and are cut, first {self.table.names[self.tokenizer.cut[0]]} "
                 "(data.max_target_length)."
             )
-        meta = {"tokens": tokens, "text": targets}
-        return Encoded(tokens, [self.tokenizer.written(pair) for pair in tokens], cut, meta)
+        meta = {"pair": tokens, "reference": targets}
+        return Encoded(tokens, Mapped(tokens, self.tokenizer.written), cut, meta)
 
 
 class PairTokenizer(Tokenizer):
@@ -95,14 +98,14 @@ class PairTokenizer(Tokenizer):
         self.most = min(most, preprocess.max_length)
         self.cut: list[int] = []
 
-    def __call__(self, texts: Sequence[Text]) -> tuple[list[Tensor], Ints]:
+    def __call__(self, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
         """Tokenise pairs, or single texts that are read; see `Tokenizer.__call__`."""
-        found, cut = super().__call__([(text[0],) for text in texts])
+        found, cut = super().__call__(Mapped(texts, itemgetter(slice(1))))
         if len(texts[0]) == 1:
             return found, cut
-        columns = self._columns(f"{self.most} written", [text[1] for text in texts], self._written)
+        columns = self._columns(f"{self.most} written", Mapped(texts, itemgetter(1)), self._written)
         self.cut = [int(number) for number in columns.get("cut", ())]
-        return [_together(tokens, own) for tokens, own in zip(found, columns["tokens"], strict=True)], cut
+        return Ragged.of(map(_together, found, columns["tokens"])), cut
 
     def _written(self, start: int, texts: Sequence[str]) -> Columns:
         whole = self._own(text_target=list(texts), verbose=False)["input_ids"]

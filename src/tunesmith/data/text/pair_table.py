@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
+from tunesmith.data.column import Mapped, RowNames
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.annotation import Annotation
 from tunesmith.data.tabular.columns import Columns, texts_of
+from tunesmith.data.tabular.shelf import Shelf
 from tunesmith.data.text.pair_data import PairData
 from tunesmith.target.table.cells import Found
 
@@ -51,9 +52,12 @@ class PairTable(PairData):
         Raises:
             DataError: There is no such table or column, or a cell is not what it should be.
         """
-        columns = Columns.read(self.file)
-        pairs = texts_of(columns, self.columns)
-        names = np.array([f"row {row}" for row in range(1, len(pairs) + 1)])
-        texts = [(self.prefix + source, target) for source, target in pairs]
-        found = Found("text", [target for _, target in pairs], ())
+        columns = self._shelf.columns() if self._shelf else Columns.read(self.file)
+        texts = texts_of(columns, self.columns, self.prefix)
+        found, names = Found("text", Mapped(texts, itemgetter(1)), ()), RowNames(len(texts))
         return self.annotation.table(columns, texts, names, self.columns, self.modality, found=found)
+
+    def find_shelf(self) -> Shelf | None:
+        """See `TextData.find_shelf`."""
+        own = ("PairTable", self.annotation)
+        return Shelf.open(self.file, self.tokenizer.keep, own, self.columns, self.prefix)

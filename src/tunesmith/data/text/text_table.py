@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
+from tunesmith.data.column import RowNames
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.annotation import Annotation
 from tunesmith.data.tabular.columns import Columns, texts_of
+from tunesmith.data.tabular.shelf import Shelf
 from tunesmith.data.text.module import TextData
 
 
@@ -59,9 +59,16 @@ class TextTable(TextData):
         Raises:
             DataError: There is no such table or column, or a cell is not what it should be.
         """
-        return self.table_of(Columns.read(self.file))
+        return self.table_of(self._shelf.columns() if self._shelf else Columns.read(self.file))
 
     def table_of(self, columns: Columns) -> Table:
         """Make the table of samples of the user's."""
-        names = np.array([f"row {row}" for row in range(1, len(columns) + 1)])
-        return self.annotation.table(columns, texts_of(columns, self.columns), names, self.columns, self.modality)
+        names, texts = RowNames(len(columns)), texts_of(columns, self.columns)
+        return self.annotation.table(columns, texts, names, self.columns, self.modality)
+
+    def find_shelf(self) -> Shelf | None:
+        """See `TextData.find_shelf`."""
+        if type(self) is not TextTable:  # what another class makes of the columns is not known
+            return None
+        own = ("TextTable", self.annotation)
+        return Shelf.open(self.file, self.tokenizer.keep, own, self.columns)

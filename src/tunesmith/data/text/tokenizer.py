@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 
 from tunesmith.data.progress import track
+from tunesmith.data.ragged import Packer, arrays_of, int32, numbers_of
 from tunesmith.data.table import Ints, Text
+from tunesmith.data.tabular.shelf import Places
 from tunesmith.errors import ConfigError, MissingExtraError
 from tunesmith.modality.text import TextPreprocess
 
@@ -24,8 +27,8 @@ Columns = Mapping[str, Sequence[Tensor]]
 """What is made of texts, by name: int32 tensors of any shape and number; no name for none."""
 
 
-class Keep(Protocol):
-    """Keeps what a tokenizer makes of texts, for the next time."""
+class Keep(Places, Protocol):
+    """Keeps what a tokenizer makes of texts, for the next time; and tables."""
 
     def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
         """Find what was made of the same texts in the same way, or make it."""
@@ -60,7 +63,7 @@ class Tokenizer:
         # The mask tells padding from tokens, so any token will do where the model was trained without padding.
         self.padding = next((n for n in (self._own.pad_token_id, self._own.eos_token_id) if n is not None), 0)
 
-    def __call__(self, texts: Sequence[Text]) -> tuple[list[Tensor], Ints]:
+    def __call__(self, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
         """Tokenise texts, cutting long ones at their end; of a pair, the longer part.
 
         Returns:
@@ -68,7 +71,7 @@ class Tokenizer:
         """
         self._check_room(len(texts[0]) if len(texts) else 1)
         columns = self._columns("cut at the end", texts, self._cut)
-        return list(columns["tokens"]), _numbers(columns.get("cut", ()))
+        return columns["tokens"], numbers_of(columns.get("cut", ()))
 
     def _cut(self, start: int, texts: Sequence[Text]) -> Columns:
         tokens = self._tensors(self._encode(texts, cut=True))
@@ -88,19 +91,21 @@ class Tokenizer:
         """
 
         def anew() -> Columns:
-            found: dict[str, list[Tensor]] = {}
+            found: dict[str, Packer] = {}
             starts = range(0, len(texts), AT_ONCE)
             for start in track(starts, "Making tokens, a thousand texts at a time", len(starts)):
                 for name, column in make(start, texts[start : start + AT_ONCE]).items():
-                    found.setdefault(name, []).extend(column)
-            return found
+                    found.setdefault(name, Packer()).add(column)
+            return {name: packer.packed() for name, packer in found.items()}
 
         return self.keep(self, how, texts, anew) if self.keep else anew()
 
-    def _tensors(self, encoded: Any) -> list[Tensor]:
-        return int32(zip(*(encoded[name] for name in self._rows), strict=True))
+    def _tensors(self, encoded: Mapping[str, Sequence[Sequence[int]]]) -> list[Tensor]:
+        sizes = [len(own) for own in encoded[ROWS[0]]]
+        flat = torch.tensor([list(chain.from_iterable(encoded[name])) for name in self._rows], dtype=torch.int32)
+        return list(torch.split(flat, sizes, dim=1))
 
-    def located(self, texts: Sequence[str]) -> tuple[list[Tensor], list[Ints]]:
+    def located(self, texts: Sequence[str]) -> tuple[Sequence[Tensor], list[Ints]]:
         """Tokenise texts, cutting long ones at their end, and say where in its text each token stands.
 
         Returns:
@@ -113,7 +118,7 @@ class Tokenizer:
         self._check_fast()
         self._check_room(1)
         columns = self._columns("where each stands", texts, self._located)
-        return list(columns["tokens"]), _arrays(columns["places"])
+        return columns["tokens"], arrays_of(columns["places"])
 
     def _located(self, start: int, texts: Sequence[str]) -> Columns:
         encoded = self._encode([(text,) for text in texts], cut=True, return_offsets_mapping=True)
@@ -137,7 +142,7 @@ class Tokenizer:
 
     def windows(
         self, first: Sequence[str], second: Sequence[str], shared: int
-    ) -> tuple[list[Tensor], Ints, list[Ints]]:
+    ) -> tuple[Sequence[Tensor], Ints, list[Ints]]:
         """Tokenise pairs, with as much of the second text in each of several windows as goes with all of the first.
 
         Args:
@@ -158,7 +163,7 @@ class Tokenizer:
             list(zip(first, second, strict=True)),
             lambda start, pairs: self._windows(start, pairs, shared),
         )
-        return list(columns["tokens"]), _numbers(columns["pairs"]), _arrays(columns["places"])
+        return columns["tokens"], numbers_of(columns["pairs"]), arrays_of(columns["places"])
 
     def _windows(self, start: int, pairs: Sequence[Text], shared: int) -> Columns:
         encoded = self._encode(
@@ -275,19 +280,6 @@ class Tokenizer:
         return {name: batch[:, i].contiguous() for i, name in enumerate(self._rows)} | {"attention_mask": mask}
 
 
-def int32(rows: Iterable[Any]) -> list[Tensor]:
-    """A tensor of each."""
-    return [torch.tensor(row, dtype=torch.int32) for row in rows]
-
-
-def _numbers(column: Sequence[Tensor]) -> Ints:
-    return np.array([int(number) for number in column], dtype=np.int64)
-
-
-def _arrays(column: Sequence[Tensor]) -> list[Ints]:
-    return [tensor.numpy().astype(np.int64) for tensor in column]
-
-
 def _load(preprocess: TextPreprocess) -> Any:
     try:
         from transformers import AutoTokenizer
@@ -296,11 +288,8 @@ def _load(preprocess: TextPreprocess) -> Any:
     try:
         return AutoTokenizer.from_pretrained(preprocess.folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # each kind of tokenizer has its own
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(
-            f"Expected a tokenizer in {preprocess.folder} but it cannot be read ({_first_line(error)}): put the files "
+            f"Expected a tokenizer in {preprocess.folder} but it cannot be read ({line}): put the files "
             "of the model's tokenizer there, such as tokenizer.json."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

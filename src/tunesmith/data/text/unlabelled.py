@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from tunesmith.contract.batch import IGNORED, Samples
+from tunesmith.data.ragged import sizes
 from tunesmith.data.sampler import Lengths, Stream
 from tunesmith.data.table import Text
 from tunesmith.data.tabular.columns import Columns, texts_of
@@ -79,8 +79,7 @@ class Unlabelled:
 
     def stream(self, batch: int | None) -> Stream:
         """How training goes through them; in batches of their like where a training batch is given."""
-        lengths = torch.tensor([tokens.shape[1] for tokens in self.tokens])
-        return Stream(len(self.tokens), self.per_sample, Lengths(lengths, batch) if batch else None)
+        return Stream(len(self.tokens), self.per_sample, Lengths(sizes(self.tokens), batch) if batch else None)
 
     def of_position(self, position: int) -> list[tuple[int, int]]:
         """What goes with a position of the split where no stream deals them: always the same ones."""
@@ -93,7 +92,7 @@ class Unlabelled:
 
     def heaviest(self, count: int) -> Samples:
         """As many of the longest texts as go with a batch of so many samples."""
-        longest = sorted(range(len(self.tokens)), key=lambda row: -self.tokens[row].shape[1])
+        longest = (-sizes(self.tokens)).argsort(stable=True)[: count * self.per_sample].tolist()
         return self.collate(
             [self(i // len(longest), longest[i % len(longest)]) for i in range(count * self.per_sample)]
         )
@@ -119,7 +118,7 @@ def read(source: str, column: str) -> list[Text]:
     """
     path = Path(source).expanduser()
     if path.suffix in SUFFIXES:
-        return texts_of(Columns.read(path, KEY), [column])
+        return list(texts_of(Columns.read(path, KEY), [column]))
     return [(line.strip(),) for file in plain_files(path, KEY) for line in plain_lines(file) if line.strip()]
 
 

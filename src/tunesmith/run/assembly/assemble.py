@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tunesmith.cache.callback import ActivationCache
 from tunesmith.config.build import accepts, build, build_accepted, target
 from tunesmith.contract import protocols as contract
+from tunesmith.contract.data_module import DataModule
 from tunesmith.contract.parameters import ParameterTable
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Backbone
@@ -171,7 +172,7 @@ def assemble_data(
     return data
 
 
-def introduce(task: contract.Task, data: contract.DataModule) -> None:
+def introduce(task: contract.Task, data: DataModule) -> None:
     """Give a task and a data module what they need of each other; neither sees the other."""
     task.vocabulary = data.vocabulary
     data.count_by(task.counts)
@@ -234,12 +235,7 @@ def lay_out(model: Model, backbone: Backbone, head: nn.Module) -> ParameterTable
 
 
 def assemble_trainer(
-    plan: Plan,
-    watch: Watch,
-    folder: Path,
-    record: Record,
-    cache: ActivationCache | None,
-    session: Session,
+    plan: Plan, watch: Watch, folder: Path, record: Record, cache: ActivationCache | None, session: Session
 ) -> Trainer:
     """Build the trainer with the configured callbacks and loggers, and those of every run.
 

@@ -237,7 +237,7 @@ def warn_of_random_lm_head(head: nn.Module) -> None:
         if isinstance(words, LMHead) and words.random:
             log.warning(
                 f"The model comes without {len(words.random)} of the {len(words.state_dict())} tensors of its "
-                f"language-model head, first {words.random[0]}: they begin random."
+                f"language-model head, first {words.random[0]}: they are initialised at random."
             )
 
 

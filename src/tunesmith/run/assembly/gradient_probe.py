@@ -27,11 +27,6 @@ def mistakes(policy: Policy, world_size: int) -> Iterator[str]:
 def settled(plan: Plan, task: Task, data: TableData) -> tuple[Plan, dict[str, float]]:
     """Let an undecided `GradientPolicy` choose its stages.
 
-    Args:
-        plan: Plan with the policy.
-        task: Task with everything trainable.
-        data: Data module that provides the batch.
-
     Returns:
         The plan with the choice, and the relative gradient of each stage; empty if there was nothing to choose.
     """
@@ -46,10 +41,6 @@ def relative_gradients(task: Task, data: TableData) -> dict[str, float]:
     """Return gradient norm over weight norm, by stage of the backbone, on the first training batch.
 
     The gradient is that of the labels' loss, without other terms, in eval mode. Random states are restored.
-
-    Args:
-        task: The task; it is left in training mode.
-        data: The data module.
     """
     with torch.random.fork_rng(devices=[]):
         batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)

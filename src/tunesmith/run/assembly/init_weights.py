@@ -45,9 +45,6 @@ class Init:
     def put_backbone(self, net: nn.Module) -> None:
         """Load the other run's backbone weights into a network.
 
-        Args:
-            net: Network without adapters.
-
         Raises:
             WeightsError: The tensors differ and ``strict`` is true, or none of them fits.
         """
@@ -72,10 +69,6 @@ class Init:
         """Load the other run's head if its tensors match and its outputs mean the same.
 
         A language model's own head, whose outputs are tokens whatever the classes are, is loaded in any case.
-
-        Args:
-            head: Head of the new run.
-            spec: Spec of its data.
         """
         own, theirs = head.state_dict(), _part(self.state, _HEAD)
         if (spec.target, spec.class_names) != (self.spec.target, self.spec.class_names):

@@ -64,9 +64,7 @@ class Forecast:
     def run(self, size: int, trial: Callable[[], int]) -> None:
         """Run a trial and record the memory that it adds to the process.
 
-        Args:
-            size: Size of the trial.
-            trial: Runs it and returns the bytes that do not depend on the size.
+        ``trial`` returns the bytes that do not depend on the size.
         """
         allocator.give_back()
         with contextlib.suppress(OSError):
@@ -89,10 +87,6 @@ def _resident(what: str) -> int:
 @contextlib.contextmanager
 def told(cfg: DictConfig, record: Record | None = None) -> Iterator[None]:
     """Explain what to change if a run does not fit into memory.
-
-    Args:
-        cfg: The run's configuration.
-        record: Content of run.json, with the micro-batches that were found.
 
     Raises:
         RunError: Memory ran out.

@@ -248,5 +248,5 @@ def _warn(task: Task, data: TableData, micro_batch_size: int) -> None:
         reasons.append("images are mixed within them")
     if reasons:
         log.warning(
-            f"MicroBatches of {micro_batch_size} do not give the step of the whole batch: {' and '.join(reasons)}."
+            f"Micro-batches of {micro_batch_size} do not give the step of the whole batch: {' and '.join(reasons)}."
         )

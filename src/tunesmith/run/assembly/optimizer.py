@@ -24,19 +24,11 @@ def weight_decay(node: Node, trust: Trust | None = None) -> float:
 
 
 def build_optimizer(
-    node: Node,
-    groups: list[dict[str, object]],
-    own: Mapping[str, object] | None = None,
-    *,
-    trust: Trust | None = None,
+    node: Node, groups: list[dict[str, object]], own: Mapping[str, object] | None = None, *, trust: Trust | None = None
 ) -> Optimizer:
     """Build the optimizer of a phase, fused unless its node chooses an implementation.
 
-    Args:
-        node: The run's node.
-        groups: Parameter groups.
-        own: The phase's own node: another target, or other arguments.
-        trust: What the command may import.
+    ``own`` is the phase's own node: another target, or other arguments.
     """
     node = _for_phase(node, own)
     # torch's default takes seven times as long for AdamW on a CPU, 7 % of a step of MiniLM.
@@ -64,13 +56,7 @@ def build_scheduler(
 ) -> tuple[object, Literal["step", "epoch"]]:
     """Build the schedule of a phase; return it with its interval.
 
-    Args:
-        node: The run's node.
-        optimizer: Optimizer of the phase.
-        total_steps: Optimizer steps of the phase.
-        steps_per_epoch: Optimizer steps per epoch.
-        own: The phase's own node: another target, or other arguments.
-        trust: What the command may import.
+    ``own`` is the phase's own node; both numbers of steps count optimizer steps.
     """
     node = _for_phase(node, own)
     offered = {"total_steps": total_steps, "steps_per_epoch": steps_per_epoch}

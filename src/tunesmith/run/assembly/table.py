@@ -21,15 +21,7 @@ _NORMS = (BATCH_NORM, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNo
 def make_table(
     backbone: Backbone, head: nn.Module, policy: Policy, rates: Rates, weight_decay: float = 0.0
 ) -> ParameterTable:
-    """Make the table of policy and rates, with one row per parameter of backbone and head.
-
-    Args:
-        backbone: The backbone.
-        head: The head.
-        policy: What trains when.
-        rates: Multipliers of learning rate and weight decay.
-        weight_decay: The optimizer's weight decay.
-    """
+    """Make the table of policy and rates, with one row per parameter of backbone and head."""
     parameters = _parameters(backbone, head)
     phases, plan = policy.plan(parameters), rates.plan(parameters)
     if isinstance(head, FittedHead):  # fitted without optimizer steps

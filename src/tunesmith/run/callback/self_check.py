@@ -86,13 +86,7 @@ class SelfCheck(Callback):
 
 
 def compare(task: Task, start: Mapping[str, str], epochs: int) -> Verdict:
-    """Compare a task with its start.
-
-    Args:
-        task: The trained task.
-        start: Digests at the start by name.
-        epochs: Number of epochs trained.
-    """
+    """Compare a task with its start."""
     phases = [p for p in task.table.phases if p.first_epoch <= epochs]
     trained = frozenset(chain.from_iterable(p.trainable for p in phases if p.first_epoch < max(1, epochs)))
     frozen = frozen_names(task, [p.trainable for p in phases])

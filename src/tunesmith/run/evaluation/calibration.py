@@ -18,11 +18,6 @@ from tunesmith.task.calibration import Calibration
 def fit_calibrations(parts: Parts, folder: Path, tested: str | None = None) -> dict[str, Calibration]:
     """Fit calibrations for the best, the last and the tested weights of a run that was just trained.
 
-    Args:
-        parts: The assembled run.
-        folder: Run folder with its checkpoints.
-        tested: Name of the tested weights.
-
     Returns:
         Calibrations by name of the weights, all of the present weights if no checkpoints were saved; empty if the task
         fits none.
@@ -51,11 +46,6 @@ def fit_calibrations(parts: Parts, folder: Path, tested: str | None = None) -> d
 
 def recorded(record: Record, weights: str, decides: bool) -> Calibration:
     """Return the calibration that a run recorded for its weights.
-
-    Args:
-        record: Content of its run.json.
-        weights: Name of the weights, such as ``best``.
-        decides: Whether its task fits a calibration.
 
     Raises:
         RunError: The task fits one but the run ended before.

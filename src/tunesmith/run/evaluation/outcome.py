@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from lightning.pytorch import Trainer
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tunesmith.data.dataset import SplitDataset
-from tunesmith.data.loader import Loader
 from tunesmith.data.module import TableData
 from tunesmith.run.assembly.assemble import Parts
 from tunesmith.run.callback.callback import Collect
@@ -51,12 +50,6 @@ class Outcome:
 def test(parts: Parts, folder: Path, weights: str, calibrations: Mapping[str, Calibration]) -> Outcome | None:
     """Test weights of a run that was just trained.
 
-    Args:
-        parts: The assembled run.
-        folder: Run folder with its checkpoints.
-        weights: Name of the checkpoint.
-        calibrations: Fitted calibrations by name of the weights.
-
     Returns:
         ``None`` if there is no test split.
 
@@ -74,13 +67,7 @@ def test(parts: Parts, folder: Path, weights: str, calibrations: Mapping[str, Ca
 def test_split(data: TableData, task: Task, trainer: Trainer, collect: Collect, weights: str, split: str) -> Outcome:
     """Test the task with its current weights and calibration.
 
-    Args:
-        data: The data module.
-        task: The task; the baseline comes from its training split.
-        trainer: Trainer with ``collect`` among its callbacks.
-        collect: Collects the predictions.
-        weights: Name of the weights.
-        split: Name of the split.
+    The baseline comes from the task's training split; ``collect`` must be among the trainer's callbacks.
     """
     data.evaluate_on(split)
     (logged,) = trainer.test(task, datamodule=data, verbose=False)
@@ -99,21 +86,24 @@ def test_split(data: TableData, task: Task, trainer: Trainer, collect: Collect, 
     )
 
 
-def show_mistakes(data: TableData, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
-    """Return the worst mistakes, worst first: a caption, and the image as the model saw it ``(H, W, C)`` or the text.
+@runtime_checkable
+class Shows(Protocol):
+    """A dataset that shows the sample at a position: an image ``(H, W, C)``, uint8, or a text."""
 
-    Args:
-        data: Data module that still serves the tested split.
-        outcome: Outcome with targets.
-        most: Maximum number of mistakes.
-    """
+    def shown(self, position: int) -> NDArray[np.uint8] | str:
+        """Return the sample."""
+        ...
+
+
+def show_mistakes(data: TableData, outcome: Outcome, most: int = 16) -> list[tuple[str, NDArray[np.uint8] | str]]:
+    """Return the worst mistakes, worst first: caption, and the image as the model saw it ``(H, W, C)`` or the text."""
     found = outcome.predictions
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
     loader = data.test_dataloader()
-    assert isinstance(loader, Loader) and isinstance(loader.dataset, SplitDataset)
-    dataset = loader.dataset
-    return [(found.caption(i), dataset.shown(found.place(i))) for i in worst]
+    assert not isinstance(loader, list) and isinstance(loader.dataset, Shows)
+    shown = loader.dataset.shown
+    return [(found.caption(i), shown(found.place(i))) for i in worst]
 
 
 def best_and_last(parts: Parts, folder: Path) -> dict[str, float]:

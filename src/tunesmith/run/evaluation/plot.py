@@ -17,11 +17,6 @@ _BLUE, _GREY = "#2b6cb0", "#a0aec0"
 def draw_all(folder: Path, predictions: Predictions | None, monitor: str | None) -> list[Path]:
     """Draw training curves and, given predictions with targets, the plots of their kind of target.
 
-    Args:
-        folder: Run folder; the images go to its ``plots/``.
-        predictions: Predictions of the test split.
-        monitor: Metric to draw beside the loss.
-
     Returns:
         The paths of the images.
     """

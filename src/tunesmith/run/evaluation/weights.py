@@ -32,11 +32,6 @@ ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 def make(parts: Parts, folder: Path, name: str | None) -> Selection:
     """Derive the weights to test, if ``test`` names derived ones, and save them as a checkpoint.
 
-    Args:
-        parts: The trained run.
-        folder: Run folder.
-        name: Value of ``test``; `wise_ft`, `uniform_soup` and `greedy_soup` are derived.
-
     Returns:
         For the record, the monitored metric, its values on validation, and the choice; empty if nothing was derived.
     """
@@ -133,10 +128,6 @@ def mean(states: Sequence[Mapping[str, Tensor]]) -> State:
 def check(name: str | None, parts: Parts) -> None:
     """Check before training that the run can derive the weights to test.
 
-    Args:
-        name: Value of ``test``.
-        parts: The assembled run.
-
     Raises:
         ConfigError: There is no monitored metric, no average, no kept epoch, or nothing to interpolate.
     """
@@ -159,14 +150,7 @@ def check(name: str | None, parts: Parts) -> None:
 
 
 def sentences(made: Selection, metrics: Mapping[str, float], name: str | None, monitor: str | None) -> Iterator[str]:
-    """Yield sentences on which weights are tested, and on the alternatives.
-
-    Args:
-        made: As returned by `make`.
-        metrics: As returned by `without_average`.
-        name: Value of ``test``.
-        monitor: The monitored metric.
-    """
+    """Yield sentences on which weights are tested, and on the alternatives."""
     if "alpha" in made:
         values = ", ".join(f"at {float(alpha):g} {value:.4f}" for alpha, value in made["values"].items())
         yield f"Weights at {made['alpha']:g} of the way from the first to the best; {made['metric']}: {values}."

@@ -82,12 +82,7 @@ def begin(mode: Mode, arguments: Arguments) -> Run:
 
 
 def log_tables(run: Run, content: Mapping[str, object]) -> None:
-    """Log tables, charts and images, for which W&B first queries the server.
-
-    Args:
-        run: The W&B run.
-        content: Tables, charts and images by name.
-    """
+    """Log tables, charts and images, for which W&B first queries the server."""
     _patiently(run, lambda: run.log(dict(content)), "tables and charts, which are in the run folder")
 
 
@@ -120,7 +115,4 @@ def _patiently(run: Run, call: Callable[[], None], what: str) -> None:
 def _settings(mode: str) -> wandb.Settings:
     from tunesmith.compat.wandb import settings
 
-    found = settings()
-    if mode == "online":
-        found.init_timeout, found.finish_timeout = PATIENCE, LAST - 1
-    return found
+    return settings((PATIENCE, LAST - 1) if mode == "online" else None)

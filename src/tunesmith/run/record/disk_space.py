@@ -34,10 +34,6 @@ def of_weights(module: nn.Module) -> int:
 def check(folder: Path, size: int) -> None:
     """Check that a number of bytes fits on a disk, with 1 MiB left for the log.
 
-    Args:
-        folder: Folder to write to, which may not exist yet.
-        size: Size in bytes.
-
     Raises:
         RunError: It does not fit.
     """
@@ -52,10 +48,6 @@ def check(folder: Path, size: int) -> None:
 @contextlib.contextmanager
 def told(path: Path, run: Path) -> Iterator[None]:
     """Explain in one sentence why a file could not be written.
-
-    Args:
-        path: The file.
-        run: Its run folder.
 
     Raises:
         RunError: The disk is full or read-only.

@@ -100,7 +100,7 @@ class Run:
             unshare(self.folder / name)
         with process.locked(self.folder / "log.txt"):
             if read(self.folder)["updated"] != self.record["updated"]:
-                raise RunError(f"Expected {self.folder} to have ended but another process has just gone on with it.")
+                raise RunError(f"Expected {self.folder} to have ended but another process has just resumed it.")
             self.record["resumed"].append(
                 {
                     "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -60,14 +60,11 @@ class Transition(TypedDict):
 
 
 class Policy(TypedDict, total=False):
-    """What trained when."""
+    """The phases, and how the run moved through them; here the keys that are written or read again."""
 
     phases: list[dict[str, int]]
     transitions: list[Transition]
     gradients: dict[str, float]
-    stages: list[str]
-    trainable: int
-    frozen: int
     check: Mapping[str, object]
 
 

@@ -36,11 +36,6 @@ ANYWHERE = "<run>"
 def enforce(folder: Path, differences: Sequence[str], forced: bool) -> list[str]:
     """Refuse to resume a run under other conditions unless forced.
 
-    Args:
-        folder: Run folder.
-        differences: Each difference, as "this instead of that".
-        forced: Whether to resume anyway.
-
     Returns:
         Sentences for the user.
 
@@ -49,10 +44,10 @@ def enforce(folder: Path, differences: Sequence[str], forced: bool) -> list[str]
     """
     if differences and not forced:
         raise RunError(
-            f"Expected {folder.name} to go on as it began but got {'; '.join(differences)}: "
+            f"Expected {folder.name} to resume as it began but got {'; '.join(differences)}: "
             "start a new run, or resume anyway with resume_force=true."
         )
-    return [f"As asked, the run goes on with {difference}: bits differ." for difference in differences]
+    return [f"Resuming with {difference}, as asked: bits will differ." for difference in differences]
 
 
 def code(record: Record) -> list[str]:
@@ -64,7 +59,7 @@ def code(record: Record) -> list[str]:
 def machine(record: Record) -> list[str]:
     """Return a warning for threads and devices that differ: they change the order of summation, and so bits."""
     return [
-        f"The run began with {name} {then} and goes on with {now}: bits may differ."
+        f"The run began with {name} {then} and resumes with {now}: bits may differ."
         for name, (then, now) in environment.changed(record).items()
         if name in ("threads", "accelerators")
     ]
@@ -131,9 +126,14 @@ def hash_of_saved(content: Mapping[str, object]) -> str:
 
 
 def run_folder(content: Mapping[str, object]) -> str:
-    """Return the run folder, ``paths.run``, of a saved configuration."""
-    paths = content["paths"]
-    assert isinstance(paths, Mapping)
+    """Return the run folder, ``paths.run``, of a saved configuration.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    paths = content.get("paths")
+    if not isinstance(paths, Mapping) or "run" not in paths:
+        raise ConfigError("Expected a saved configuration with paths.run but got none; its config.yaml was altered.")
     return str(paths["run"])
 
 
@@ -146,10 +146,6 @@ def rewritten(folder: Path, cfg: DictConfig) -> str:
 
 def asked(cfg: DictConfig, words: Sequence[str]) -> dict[str, object]:
     """Return what a command line that resumes a run changes.
-
-    Args:
-        cfg: Configuration of the command line.
-        words: Overrides as typed.
 
     Returns:
         Plain values by key; for a group chosen anew, the whole group.
@@ -179,10 +175,6 @@ def asked(cfg: DictConfig, words: Sequence[str]) -> dict[str, object]:
 
 def apply(cfg: DictConfig, changes: Mapping[str, object]) -> tuple[DictConfig, list[str]]:
     """Apply changes to a recorded configuration.
-
-    Args:
-        cfg: Recorded configuration; it is not modified.
-        changes: As returned by `asked`.
 
     Returns:
         The changed configuration, and a phrase for each value that differs.

@@ -110,10 +110,6 @@ def keep_as(path: Path, name: str) -> None:
 
     A missing or damaged checkpoint is not kept, and the file with the second name stays. At every moment the manifest
     lists at least one of the two.
-
-    Args:
-        path: The checkpoint.
-        name: Second name, in the same folder.
     """
     if not holds(path):
         return
@@ -136,9 +132,6 @@ def holds(path: Path) -> bool:
 def load(path: Path) -> Checkpoint:
     """Load a checkpoint onto the CPU.
 
-    Args:
-        path: File that ``manifest.json`` in the same folder lists.
-
     Raises:
         RunError: The file is missing, is not in the manifest, was altered, or contains more than tensors and plain
             containers.
@@ -146,14 +139,16 @@ def load(path: Path) -> Checkpoint:
     if not path.is_file():
         raise RunError(f"Expected a checkpoint at {path} but there is none.")
     if not holds(path):
-        raise RunError(f"Expected {path} to be the checkpoint that {MANIFEST} vouches for but its digest is another.")
+        raise RunError(
+            f"Expected {path} to match its digest in {MANIFEST} but it does not: it was altered or replaced."
+        )
     try:
         # Passed although it is the default, which an environment variable can change.
         loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, ValueError, EOFError) as error:
         raise RunError(f"Expected {path} to hold tensors and plain containers only but it holds more.") from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
-        raise RunError(f"Expected {path} to be a checkpoint, with the weights under 'state_dict', but it is none.")
+        raise RunError(f"Expected {path} to be a checkpoint, with the weights under 'state_dict', but it is not.")
     return renamed.checkpoint(loaded)
 
 

@@ -11,15 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from tunesmith.compat.lightning import (
-    begin_epoch,
-    connected,
-    put_callback_metrics,
-    settle,
-    stepped,
-    stop,
-    undo_restart,
-)
+from tunesmith.compat import lightning
 from tunesmith.contract.batch import Batch
 from tunesmith.contract.checkpoint import Checkpoint
 from tunesmith.data.module import TableData
@@ -115,7 +107,7 @@ class LastCheckpoint(Callback):
             if "epoch" in self._awaited:
                 self._go_on(trainer, pl_module)
             self._awaited.discard("batch")
-            undo_restart(trainer, self._resumed["stepped"])
+            lightning.undo_restart(trainer, self._resumed["stepped"])
             if self._stops(trainer):  # this position is on disk already
                 self._end()
             return
@@ -152,7 +144,7 @@ class LastCheckpoint(Callback):
     def _saves_within_epochs(self, trainer: Trainer) -> bool:
         # The features collected for a fitted head are not in a checkpoint, and other data cannot start at a batch.
         fitted = cast(Task, trainer.lightning_module).head_fit is not None
-        return not fitted and not connected(trainer).overfit_batches and _data(trainer) is not None
+        return not fitted and not lightning.connected(trainer).overfit_batches and _data(trainer) is not None
 
     def _due(self, trainer: Trainer) -> bool:
         done = trainer.global_step - self._saved_step
@@ -164,14 +156,14 @@ class LastCheckpoint(Callback):
         return bool(trainer.strategy.reduce_boolean_decision(due, all=False))
 
     def _save(self, trainer: Trainer, module: LightningModule, epoch: int, batch: int, finished: bool = False) -> None:
-        if connected(trainer).fast_dev_run:
+        if lightning.connected(trainer).fast_dev_run:
             return
         log = _log(trainer)
         self._saving = {
             "epoch": epoch,
             "batch": batch,
             "finished": finished,
-            "stepped": stepped(trainer),
+            "stepped": lightning.stepped(trainer),
             "metrics": {k: v.detach().cpu().clone() for k, v in trainer.callback_metrics.items()},
             "logged": log.size if log is not None else 0,
             "seconds": self._before + time.perf_counter() - self._began,
@@ -190,7 +182,7 @@ class LastCheckpoint(Callback):
         """Add the position to our own checkpoints; a run cannot resume from the best weights."""
         if self._saving is not None:
             checkpoint[POSITION] = self._saving
-            settle(checkpoint["loops"]["fit_loop"], self._saving["epoch"], self._saving["batch"])
+            lightning.settle(checkpoint["loops"]["fit_loop"], self._saving["epoch"], self._saving["batch"])
 
     # ── resuming ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -203,13 +195,13 @@ class LastCheckpoint(Callback):
         state: Position = checkpoint[POSITION]
         if len(state["shares"]) != trainer.world_size:
             raise RunError(
-                f"Expected to go on with {len(state['shares'])} process(es), as before, but got {trainer.world_size}."
+                f"Expected to resume with {len(state['shares'])} process(es), as before, but got {trainer.world_size}."
             )
         self._position, self._share = state, state["shares"][trainer.global_rank]
         self._awaited = {"epoch", "batch"}
         self._before = state["seconds"]
         # Callbacks name files in the run folder, which may have moved.
-        checkpoint["callbacks"] = relocated(checkpoint["callbacks"], state["folder"], str(self.folder))
+        checkpoint["callbacks"] = _relocated(checkpoint["callbacks"], state["folder"], str(self.folder))
         data = _data(trainer)
         if data is not None:
             data.start_at(state["epoch"], state["batch"])
@@ -223,21 +215,21 @@ class LastCheckpoint(Callback):
         Raises:
             RunError: There is no disk space for the checkpoints: three for a new run, one more for a resumed one.
         """
-        if not connected(trainer).fast_dev_run:
+        if not lightning.connected(trainer).fast_dev_run:
             disk_space.check(self.folder, (1 if self._awaited else 3) * disk_space.of_weights(pl_module))
         self._began, self._saved_at = time.perf_counter(), time.monotonic()
         if self._awaited:
             device = pl_module.device
             metrics = {k: v.to(device) for k, v in self._resumed["metrics"].items()}
-            put_callback_metrics(trainer, metrics)
-            stop(trainer, self._resumed["finished"])
+            lightning.put_callback_metrics(trainer, metrics)
+            lightning.stop(trainer, self._resumed["finished"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Enter the epoch; from now on, signals wait for the next batch."""
         self.stop.later()
         self._saved_step = trainer.global_step
         if self._awaited and self._resumed["batch"] == 0:
-            begin_epoch(trainer)
+            lightning.begin_epoch(trainer)
 
     @property
     def _resumed(self) -> Position:
@@ -246,7 +238,7 @@ class LastCheckpoint(Callback):
 
     def _go_on(self, trainer: Trainer, module: LightningModule) -> None:
         self._awaited.discard("epoch")
-        undo_restart(trainer, self._resumed["stepped"])
+        lightning.undo_restart(trainer, self._resumed["stepped"])
         assert self._share is not None
         loop_state.restore_streams(self._share["streams"], module.device)
         loop_state.restore_metrics(self._share["train_metrics"], module)
@@ -265,7 +257,7 @@ def _gathered(share: Share, world_size: int) -> list[Share]:
 
 def _data(trainer: Trainer) -> TableData | None:
     """Return the data module if it is ours, and so can start at a batch."""
-    data = connected(trainer).datamodule
+    data = lightning.connected(trainer).datamodule
     return data if isinstance(data, TableData) else None
 
 

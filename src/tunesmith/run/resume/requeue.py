@@ -27,14 +27,14 @@ def requeue(stopped: StoppedError, resumes: bool) -> bool:
     if job is None or stopped.signal not in SIGNALS or not is_main():
         return False
     if not resumes:
-        return _say(f"SLURM job {job} is not put back into the queue: with resume=auto it would be, and would go on.")
+        return _say(f"SLURM job {job} is not requeued; with resume=auto it would be, and would resume the run.")
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return _say(f"Expected SLURM to take job {job} back but got: {error}.")
+        return _say(f"Expected SLURM to requeue job {job} but got: {error}.")
     if done.returncode:
-        return _say(f"Expected SLURM to take job {job} back but got: {done.stderr.strip() or done.returncode}.")
-    _say(f"SLURM job {job} is back in the queue.")
+        return _say(f"Expected SLURM to requeue job {job} but got: {done.stderr.strip() or done.returncode}.")
+    _say(f"Requeued SLURM job {job}.")
     return True
 
 

@@ -112,11 +112,6 @@ def find(cfg: DictConfig, session: Session | None = None) -> Found | None:
 def back(folder: Path, cfg: DictConfig, why: Exception) -> Found:
     """Return to the last checkpoint of a run that has just failed in this process.
 
-    Args:
-        folder: Run folder.
-        cfg: Its configuration.
-        why: The failure.
-
     Raises:
         RunError: None of its checkpoints is intact.
     """
@@ -159,9 +154,6 @@ def is_live(record: Record) -> bool:
 
 def choose(folder: Path) -> tuple[Path | None, Entry, list[str]]:
     """Choose the newest intact checkpoint by its step in the manifest, since file times are unreliable.
-
-    Args:
-        folder: Folder of checkpoints.
 
     Returns:
         The checkpoint, or ``None`` if no save ever completed; its entry in the manifest; and a sentence for each
@@ -218,11 +210,6 @@ def _recorded(folder: Path, trust: Trust) -> DictConfig:
 
 def runnable(cfg: DictConfig, name: str, trust: Trust | None = None) -> DictConfig:
     """Check the recorded configuration of a training run before running it again.
-
-    Args:
-        cfg: Recorded configuration.
-        name: Name of its run.
-        trust: What the command may import; ``None`` for the user's general trust.
 
     Returns:
         The configuration, with ``resume`` unset.

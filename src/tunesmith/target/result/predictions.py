@@ -109,18 +109,16 @@ class Predictions(Protocol):
         ...
 
 
-def tensor(found: Mapping[str, object], name: str) -> Tensor:
-    """Return a collected tensor ``(N, …)``."""
+def tensor(value: object) -> Tensor:
+    """Narrow a collected value to a tensor ``(N, …)``."""
     import torch  # takes 2 s to import, and the comparison of runs does without
 
-    value = found[name]
     assert isinstance(value, torch.Tensor)
     return value
 
 
-def each(found: Mapping[str, object], name: str) -> list[object]:
-    """Return a collected list, one value per sample."""
-    value = found[name]
+def each(value: object) -> list[object]:
+    """Narrow a collected value to a list of N."""
     assert isinstance(value, list)
     return value
 

@@ -147,13 +147,13 @@ class SamplePredictions:
 
 def tested(kind: SampleKind, task: Answers, names: list[str], found: Mapping[str, object]) -> SamplePredictions:
     """Make predictions from a test; see `tunesmith.target.base.Target.tested`."""
-    said, truth = tensor(found, "predictions"), tensor(found, "target").numpy()
+    said, truth = tensor(found["predictions"]), tensor(found["target"]).numpy()
     return SamplePredictions(names, said.numpy(), task.labels(said).numpy(), task.spec.class_names, kind, truth)
 
 
 def predicted(kind: SampleKind, task: Answers, asked: Asked, found: Mapping[str, object]) -> SamplePredictions:
     """Make predictions from ``tunesmith predict``; see `tunesmith.target.base.Target.predicted`."""
-    said = tensor(found, "predictions")
+    said = tensor(found["predictions"])
     return SamplePredictions(
         asked.names,
         said.numpy(),

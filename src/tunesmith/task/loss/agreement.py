@@ -48,4 +48,4 @@ def r_drop_mistakes(weight: float, fitted: bool) -> Iterator[str]:
     if weight < 0:
         yield f"Expected task.r_drop to be 0 or more but got {weight}."
     if weight and fitted:
-        yield (f"Expected a head that is trained by steps for task.r_drop={weight} but got one that is fitted.")
+        yield f"Expected a head trained step by step for task.r_drop={weight} but got a fitted one."

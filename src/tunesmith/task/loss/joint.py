@@ -27,13 +27,13 @@ def lm_loss_weight_mistakes(weight: float, head: Head) -> Iterator[str]:
         yield f"Expected task.lm_loss_weight to be 0 or more but got {weight}."
     if not weight and isinstance(head, JointHead):
         yield (
-            "Expected task.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification to see what "
-            "it gives without."
+            "Expected task.lm_loss_weight to be above 0 with head=joint but got 0; use task=classification to train "
+            "without it."
         )
     if weight and not isinstance(head, JointHead):
         yield (
-            f"Expected a head with a language model's for task.lm_loss_weight={weight} but got {type(head).__name__}; "
-            "use head=joint."
+            f"Expected a head with a language model's own for task.lm_loss_weight={weight} but got "
+            f"{type(head).__name__}; use head=joint."
         )
 
 

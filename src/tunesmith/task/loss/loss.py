@@ -195,10 +195,10 @@ def class_weights(weighting: Weighting, train_counts: Sequence[int]) -> Tensor |
 
 def _counted(train_counts: Sequence[int], what: str) -> Tensor:
     if not train_counts:
-        raise ConfigError(f"Expected {what} with targets that are classes or labels but they are none; leave it out.")
+        raise ConfigError(f"Expected targets that are classes or labels for {what} but got others; leave it out.")
     if 0 in train_counts:
         number = list(train_counts).index(0)
-        raise ConfigError(f"Expected {what} with every class or label in train but number {number} (from 0) is not.")
+        raise ConfigError(f"Expected every class or label in train for {what} but number {number} (from 0) is missing.")
     return torch.tensor(train_counts, dtype=torch.float32)
 
 
@@ -230,7 +230,7 @@ def loss_mistakes(loss: nn.Module, kind: str) -> Iterator[str]:
     name, use = type(loss).__name__, f"use loss={of(kind).loss}"
     if type(loss) in _OF_PROBABILITIES:
         takes = _OF_PROBABILITIES[type(loss)]
-        yield f"Expected a loss of a head's plain outputs but got {name}, which takes {takes}; {use}."
+        yield f"Expected a loss on a head's raw outputs but got {name}, which takes {takes}; {use}."
     targets = loss.targets if isinstance(loss, Loss) else ()
     targets = targets or _TORCH.get(type(loss), (kind,))
     if not of(kind).fits(targets):

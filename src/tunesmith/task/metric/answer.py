@@ -12,6 +12,8 @@ from torchmetrics.utilities import dim_zero_cat
 
 from tunesmith.target.result.answer import choose, exact_match, f1
 
+STATES = ("question", "best", "null", "value", "empty")
+
 
 class Best(NamedTuple):
     """The best answer of each window.
@@ -59,11 +61,16 @@ class AnswerScore(Metric):
 
     higher_is_better = True
     full_state_update = False
+    question: list[Tensor]
+    best: list[Tensor]
+    null: list[Tensor]
+    value: list[Tensor]
+    empty: list[Tensor]
 
     def __init__(self, score: Literal["exact_match", "f1"] = "f1") -> None:
         super().__init__()
         self.of = score
-        for name in ("question", "best", "null", "value", "empty"):
+        for name in STATES:
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(
@@ -82,11 +89,14 @@ class AnswerScore(Metric):
         values = [of(text, accepted) for text, accepted in zip(said, answers, strict=True)]
         empty = [float(not accepted) for accepted in answers]
         found = (question, best.float(), null.float(), best.new_tensor(values), best.new_tensor(empty))
-        for name, state in zip(("question", "best", "null", "value", "empty"), found, strict=True):
-            getattr(self, name).append(state)
+        for states, state in zip(self._states(), found, strict=True):
+            states.append(state)
 
     def compute(self) -> Tensor:
         """Return a scalar."""
-        states = {name: dim_zero_cat(getattr(self, name)) for name in ("question", "best", "null", "value", "empty")}
-        chosen = choose(states["question"], states["best"], states["null"])
-        return torch.where(chosen.none, states["empty"][chosen.window], states["value"][chosen.window]).mean()
+        question, best, null, value, empty = (dim_zero_cat(states) for states in self._states())
+        chosen = choose(question, best, null)
+        return torch.where(chosen.none, empty[chosen.window], value[chosen.window]).mean()
+
+    def _states(self) -> tuple[list[Tensor], ...]:
+        return self.question, self.best, self.null, self.value, self.empty

@@ -98,6 +98,6 @@ def _check(names: Sequence[str], scheme: str) -> None:
         except (KeyError, ValueError) as error:
             raise ConfigError(
                 f"Expected tags of {scheme}, such as B-PER, for metrics of entities but got '{name}'; name another "
-                "scheme in each (task.metrics.entity_f1.scheme) or, where tags are no entities, use "
+                "scheme in each (task.metrics.entity_f1.scheme) or, if the tags are no entities, use "
                 "task=tagging."
             ) from error

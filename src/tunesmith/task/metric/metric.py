@@ -99,8 +99,8 @@ def scalar_mistakes(metrics: Mapping[str, Metric]) -> Iterator[str]:
         each = getattr(metric, "average", "") in (None, "none")
         if each or (isinstance(metric, (MeanAbsoluteError, MeanSquaredError)) and metric.num_outputs > 1):
             yield (
-                f"Expected task.metrics.{name} to give one number but got one for each class, label or value; "
-                "per_class.tsv of a run has those."
+                f"Expected task.metrics.{name} to return one number but got one per class, label or value; "
+                "a run's per_class.tsv has those."
             )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from importlib import import_module
 from types import ModuleType
-from typing import Literal, Protocol, final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -50,20 +51,6 @@ class OfTexts(Metric, ABC):
         """Score generated texts against the true ones."""
 
 
-class RougeScore(Protocol):
-    """A score of rouge-score."""
-
-    fmeasure: float
-
-
-class RougeScorer(Protocol):
-    """rouge-score's scorer."""
-
-    def score(self, target: str, prediction: str) -> dict[str, RougeScore]:
-        """Score a text by kind."""
-        ...
-
-
 @final
 class Rouge(OfTexts):
     """ROUGE (Lin, 2004): mean F1 of n-grams or longest common subsequences, from 0 to 1, by rouge-score.
@@ -82,19 +69,11 @@ class Rouge(OfTexts):
         if kind not in ("rouge1", "rouge2", "rougeL", "rougeLsum"):
             raise ConfigError(f"Expected a metric's kind to be rouge1, rouge2, rougeL or rougeLsum but got '{kind}'.")
         self.kind, self.stem = kind, stem
-        self._scorer()  # raises if the package is missing
-
-    def _scorer(self) -> RougeScorer:
-        try:
-            from rouge_score import rouge_scorer
-        except ImportError as error:
-            raise MissingExtraError("rouge-score", "text") from error
-        scorer: RougeScorer = rouge_scorer.RougeScorer([self.kind], use_stemmer=self.stem)
-        return scorer
+        _library("rouge_score.rouge_scorer")
 
     def score(self, said: list[str], truth: list[str]) -> float:
         """Return the mean over the texts."""
-        scorer = self._scorer()
+        scorer = _library("rouge_score.rouge_scorer").RougeScorer([self.kind], use_stemmer=self.stem)
         found = [scorer.score(true, own)[self.kind].fmeasure for own, true in zip(said, truth, strict=True)]
         return float(sum(found) / len(found))
 
@@ -104,7 +83,7 @@ class _Sacrebleu(OfTexts, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        _sacrebleu()  # raises if the package is missing
+        _library("sacrebleu")
 
 
 @final
@@ -122,7 +101,9 @@ class Bleu(_Sacrebleu):
 
     def score(self, said: list[str], truth: list[str]) -> float:
         """Score the corpus."""
-        return float(_sacrebleu().corpus_bleu(said, [truth], tokenize=self.tokenize, lowercase=self.lowercase).score)
+        return float(
+            _library("sacrebleu").corpus_bleu(said, [truth], tokenize=self.tokenize, lowercase=self.lowercase).score
+        )
 
 
 @final
@@ -139,12 +120,11 @@ class Chrf(_Sacrebleu):
 
     def score(self, said: list[str], truth: list[str]) -> float:
         """Score the corpus."""
-        return float(_sacrebleu().corpus_chrf(said, [truth], word_order=self.word_order).score)
+        return float(_library("sacrebleu").corpus_chrf(said, [truth], word_order=self.word_order).score)
 
 
-def _sacrebleu() -> ModuleType:
+def _library(name: str) -> ModuleType:
     try:
-        import sacrebleu
+        return import_module(name)
     except ImportError as error:
-        raise MissingExtraError("sacrebleu", "text") from error
-    return sacrebleu
+        raise MissingExtraError(name.partition(".")[0].replace("_", "-"), "text") from error

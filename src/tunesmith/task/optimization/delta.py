@@ -82,7 +82,7 @@ def left_out(checkpoint: Mapping[str, object], what: str) -> Base:
             isinstance(word, str) for pair in tensors.items() for word in pair
         ):
             return Base(source, content, tensors)
-    raise RunError(f"Expected {what} to say under '{_KEY}' what it leaves out but got {type(said).__name__}.")
+    raise RunError(f"Expected {what} to list under '{_KEY}' what it leaves out but got {type(said).__name__}.")
 
 
 def complete(checkpoint: Checkpoint, module: nn.Module, what: str) -> None:
@@ -100,9 +100,9 @@ def complete(checkpoint: Checkpoint, module: nn.Module, what: str) -> None:
     others = [n for n, expected in base.digests.items() if n in own and digest(own[n]) != expected]
     if others:
         raise RunError(
-            f"Expected backbone.weights={base.source} to give the weights that the run began with, since {what} holds "
-            f"only what it changed, but {len(others)} of {len(base.digests)} tensors are others, first {others[0]}; "
-            f"bring back the weights with hash {base.hash}."
+            f"Expected backbone.weights={base.source} to provide the weights that the run started with, since {what} "
+            f"holds only what it changed, but {len(others)} of {len(base.digests)} tensors differ, first {others[0]}; "
+            f"restore the weights with hash {base.hash}."
         )
     for key in STATES:
         if key in checkpoint:
@@ -118,7 +118,7 @@ def _check_fit(state: Mapping[str, Tensor], absent: Iterable[str], own: Mapping[
     found = [("missing", missing), ("unknown", surplus), ("of another shape", misshapen)]
     said = [f"{len(n)} {kind} ({', '.join(n[:3])}{', …' if len(n) > 3 else ''})" for kind, n in found if n]
     if said:
-        raise RunError(f"Expected the tensors of {what} to be those of its model but got {' and '.join(said)}.")
+        raise RunError(f"Expected the tensors of {what} to match its model but got {' and '.join(said)}.")
 
 
 def digests(module: nn.Module) -> dict[str, str]:

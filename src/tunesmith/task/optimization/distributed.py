@@ -39,9 +39,9 @@ def strategy_mistakes(strategy: Strategy | str) -> Iterator[str]:
     # DeepSpeed's strategy derives from DDP's but wraps differently.
     if not named and (isinstance(strategy, str) or not has_whole_tensors(strategy)):
         yield (
-            "Expected trainer.strategy to be auto or ddp, on which policies are known to hold, but got "
+            "Expected trainer.strategy to be auto or ddp, on which policies are tested, but got "
             f"{strategy if isinstance(strategy, str) else type(strategy).__name__}; use trainer=ddp, or trainer=fsdp, "
-            "which has a strategy of its own."
+            "which has its own strategy."
         )
 
 
@@ -58,7 +58,7 @@ def phases_mistakes(strategy: Strategy, phases: int) -> Iterator[str]:
     if not lightning.__version__.startswith(KNOWN):
         yield (
             f"Expected Lightning {' or '.join(KNOWN)}* for a policy with {phases} phases on several devices but got "
-            f"{lightning.__version__}, of which it is not known whether ranks stay equal; use trainer.devices=1."
+            f"{lightning.__version__}, which has not been tested; use trainer.devices=1."
         )
 
 

@@ -25,14 +25,14 @@ def apply_trainable(module: nn.Module, trainable: Collection[str]) -> None:
 
 
 def freeze_modes(unit: Sequence[nn.Module]) -> None:
-    """Put every part that does not train into eval mode, in a unit that was just set to training mode.
+    """Put every part that does not train into eval mode, in a unit in training mode.
 
     A module with parameters of its own trains if all of them do: a BatchNorm of which only the bias trains keeps its
     statistics. A container trains if anything in it does. A module without parameters (dropout, stochastic depth,
-    a BatchNorm without weights) goes with what contains it, at the top with the unit.
+    a BatchNorm without weights) follows its container, at the top the unit.
 
     Args:
-        unit: The modules that make up a stage, or a head.
+        unit: The modules of a stage or a head.
     """
     parameters = [p for module in unit for p in module.parameters()]
     trains = not parameters or any(p.requires_grad for p in parameters)
@@ -51,14 +51,14 @@ def _freeze_modes(module: nn.Module, inherited: bool) -> None:
 
 
 def frozen_names(module: nn.Module, phases: Sequence[frozenset[str]]) -> list[str]:
-    """Names of the parameters and buffers that nothing may change.
+    """Return the names of the parameters and saved buffers that training must not change.
 
-    A parameter is frozen if no phase trains it; a buffer if in no phase all parameters of its own module train or,
-    where there are none, any in what contains it. It is worked out from names alone, and not from what is in eval mode:
-    that is what is to be checked.
+    A parameter is frozen if no phase trains it; a buffer if in no phase all parameters of its own module train or, if
+    it has none, any in the innermost module around it that has some. This uses names alone, not eval modes, which it
+    serves to check.
 
     Args:
-        module: With all parameters and buffers.
+        module: The module with all parameters and buffers.
         phases: Names of the parameters that train, phase by phase.
     """
     ever = frozenset(chain.from_iterable(phases))
@@ -74,7 +74,7 @@ def frozen_names(module: nn.Module, phases: Sequence[frozenset[str]]) -> list[st
 
 
 def _trains(module: nn.Module, owner: str, ever: frozenset[str]) -> bool:
-    """Whether anything trains in the innermost module around a buffer that has parameters."""
+    """Return whether anything trains in the innermost module with parameters around a buffer."""
     below = {f"{owner}.{n}" if owner else n for n, _ in module.get_submodule(owner).named_parameters()}
     if not below and owner:
         return _trains(module, owner.rpartition(".")[0], ever)

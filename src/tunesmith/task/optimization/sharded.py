@@ -63,7 +63,7 @@ class Sharded(DDPStrategy):
         super().setup(trainer)
         if trainer.state.fn == TrainerFn.FITTING and not self._plain:
             raise PolicyError(
-                "Expected Lightning 2.6.*, which lets shards be made before optimizers, for trainer=fsdp but got "
+                "Expected Lightning 2.6.*, which shards before it builds optimizers, for trainer=fsdp but got "
                 f"{lightning.__version__}; use trainer=ddp."
             )
 
