@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from tunesmith.errors import RunError
 
@@ -101,8 +101,9 @@ def shaped(value: object, kind: type[T]) -> T:
     """
     from pydantic import ValidationError
 
+    annotation: Any = kind
     try:
-        _validator(kind).validate_python(value, strict=True)
+        _validator(annotation).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg'].lower()}") from None
@@ -117,7 +118,7 @@ def said(error: Exception) -> str:
 
 
 @cache
-def _validator(kind: object) -> TypeAdapter[object]:
+def _validator(kind: Any) -> TypeAdapter[object]:  # whatever pydantic takes
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -61,7 +61,7 @@ def raise_wall(writable: Iterable[Path]) -> bool:
         for place in (*writable, Path(tempfile.gettempdir()), *caches, *map(Path, ALWAYS)):
             _allow(libc, rules, place, there)
         no_new_privileges = 38
-        return libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0 and libc.syscall(RESTRICT, rules, 0) == 0
+        return bool(libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0 and libc.syscall(RESTRICT, rules, 0) == 0)
     finally:
         os.close(rules)
 

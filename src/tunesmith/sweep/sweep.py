@@ -21,6 +21,7 @@ from tunesmith.sweep.journal import Journal
 from tunesmith.sweep.launcher import Launcher
 from tunesmith.sweep.protocol import Executor, Job, Searcher
 from tunesmith.sweep.rules import Rules
+from tunesmith.sweep.schema import Content
 from tunesmith.sweep.screen import Screen
 from tunesmith.sweep.search.space import description, digest, parse, values
 from tunesmith.sweep.wandb_table import log_sweep
@@ -62,7 +63,7 @@ def sweep(
     folder = Path(settings.dir or Path(cfg.paths.logs, cfg.name, f"sweep-{digest(search)}")).expanduser().resolve()
     searcher: Searcher = build(settings.searcher, session.trust, space=space, folder=folder)
     typed = shlex.join(["tunesmith", command, "-m", *flags, *map(redact_override, overrides)])
-    content: journals.Content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs)}
+    content: Content = {"name": cfg.name, "command": typed, "search": search, "values": values(configs)}
     if searcher.listed is not None:
         content["jobs"] = [[redact_override(change) for change in job.changes] for job in searcher.listed]
     journal = journals.open_sweep(folder, content, space)

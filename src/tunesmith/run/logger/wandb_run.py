@@ -52,8 +52,8 @@ def require_own_server() -> None:
     for path in (Path("wandb", "settings"), Path(".wandb", "settings")):
         if path.is_file() and re.search(rb"(?i)base_url|api_key", recorded.read_bytes(path)):
             raise RunError(
-                f"Expected no server of W&B in {path} for a recorded run, since the file may be a stranger's; remove it, "
-                "or start from another folder and set WANDB_BASE_URL."
+                f"Expected no server of W&B in {path} for a recorded run, since the file may be a stranger's; remove "
+                "it, or start from another folder and set WANDB_BASE_URL."
             )
 
 

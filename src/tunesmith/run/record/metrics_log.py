@@ -12,7 +12,7 @@ MOST = 1 << 30
 """Bytes of metrics.jsonl."""
 
 
-def read(folder: Path) -> Iterator[dict[str, float | None]]:
+def read(folder: Path) -> Iterator[dict[str, float]]:
     """Read a run's metrics, one dict per line, in the order they were logged.
 
     Lines that are not of numbers by name, such as one truncated by a kill, are skipped.
@@ -25,11 +25,11 @@ def read(folder: Path) -> Iterator[dict[str, float | None]]:
         return
     for line in recorded.read_bytes(path, MOST).splitlines():
         with contextlib.suppress(ValueError):
-            yield recorded.line(line, dict[str, float | None])
+            found = recorded.line(line, dict[str, float | None])
+            yield {name: value for name, value in found.items() if value is not None}
 
 
 def series(folder: Path, name: str) -> tuple[list[float], list[float]]:
     """Return epochs and values of one metric, such as ``val/accuracy``."""
-    found = ((row.get("epoch"), row.get(name)) for row in read(folder))
-    points = [(epoch, value) for epoch, value in found if epoch is not None and value is not None]
+    points = [(row["epoch"], row[name]) for row in read(folder) if name in row and "epoch" in row]
     return [epoch for epoch, _ in points], [value for _, value in points]

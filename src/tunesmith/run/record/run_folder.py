@@ -8,6 +8,9 @@ from tunesmith.config import recorded, renamed
 from tunesmith.errors import RunError
 from tunesmith.run.record.schema import VERSION, Record
 
+NEEDED = ("id", "status")
+"""Keys that every record has had from the first moment on."""
+
 
 def shorten(path: Path) -> str:
     """Return a path relative to the current folder if it lies below it."""
@@ -29,4 +32,6 @@ def read(folder: Path) -> Record:
     plain = recorded.read_json(path, dict[str, object])
     if plain.get("schema") != VERSION:
         raise RunError(f"Expected {path} to have schema {VERSION} but got {str(plain.get('schema'))[:20]}.")
+    if missing := [key for key in NEEDED if key not in plain]:
+        raise RunError(f"Expected {path} to have {' and '.join(missing)} but it has none.")
     return recorded.of_file(path, renamed.record(plain), Record)

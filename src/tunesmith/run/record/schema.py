@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from typing_extensions import Required, TypedDict
+from typing_extensions import TypedDict
 
 VERSION = 1
 """Of run.json."""
@@ -97,10 +97,10 @@ class Selection(TypedDict, total=False):
 class Record(TypedDict, total=False):
     """The content of run.json; times in seconds under ``timing``."""
 
-    schema: Required[int]
-    id: Required[str]
+    schema: int
+    id: str
     name: str
-    status: Required[str]
+    status: str
     started: str
     updated: str
     process: Process
@@ -117,7 +117,7 @@ class Record(TypedDict, total=False):
     git: dict[str, str | None]
     packages: dict[str, str]
     hardware: Hardware
-    batch: dict[str, int | None]
+    batch: dict[str, int | bool]
     monitor: Monitor
     data: Data
     weights: dict[str, object]

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors import SafetensorError
 from torch import nn
-from typing_extensions import Required, TypedDict
+from typing_extensions import TypedDict
 
 from tunesmith.atomic import atomic, write_text
 from tunesmith.config import recorded, renamed
@@ -30,9 +30,9 @@ POSITION = "resume"
 class Entry(TypedDict, total=False):
     """A checkpoint's entry in the manifest: optimizer step, epoch, digest; and batch and seconds of training."""
 
-    step: Required[int]
+    step: int
     epoch: int
-    blake2b: Required[str]
+    blake2b: str
     batch: int
     seconds: float
 
@@ -182,7 +182,11 @@ def read_manifest(folder: Path) -> Manifest:
         RunError: It is not a manifest.
     """
     path = folder / MANIFEST
-    return recorded.read_json(path, Manifest) if path.exists() else {}
+    manifest = recorded.read_json(path, Manifest) if path.exists() else {}
+    for name, entry in manifest.items():
+        if not {"step", "blake2b"} <= entry.keys():
+            raise RunError(f"Expected {path} to have step and blake2b of {name} but one is missing.")
+    return manifest
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
