@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from lightning.pytorch import Trainer
@@ -92,9 +93,8 @@ def show_mistakes(data: TableData, outcome: Outcome, most: int = 16) -> list[tup
     found = outcome.predictions
     wrongness = found.wrongness()
     worst = [int(i) for i in np.argsort(-wrongness, kind="stable")[:most] if wrongness[i] > 0]
-    loader = data.test_dataloader()
-    assert isinstance(loader, Loader) and isinstance(loader.dataset, SplitDataset)
-    dataset = loader.dataset
+    loader = cast(Loader, data.test_dataloader())  # not empty: the split was tested
+    dataset = cast(SplitDataset, loader.dataset)
     return [(found.caption(i), dataset.shown(found.place(i))) for i in worst]
 
 
