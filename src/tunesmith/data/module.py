@@ -69,6 +69,7 @@ class TableData(LightningDataModule, ABC):
     preprocess: Preprocess
     mixing: Mixing
     test_views: str = "none"
+    vocabulary: Vocabulary | None = None
 
     def __init__(
         self,
@@ -91,8 +92,7 @@ class TableData(LightningDataModule, ABC):
         self.batch_size = batch_size
         self.workers, self.worker_timeout = workers, worker_timeout
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
-        self.seed = seed
-        self.drop_last = drop_last
+        self.seed, self.drop_last = seed, drop_last
         self.tested = "test"
         self.watches = Watches()
         self._start = (0, 0)
@@ -199,11 +199,6 @@ class TableData(LightningDataModule, ABC):
         stays = {name: batch[name] for name in ("meta", "totals") if name in batch}
         moves = {name: part for name, part in batch.items() if name not in stays}
         return {**super().transfer_batch_to_device(moves, device, dataloader_idx), **stays}
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """Converts between texts and tokens; ``None`` for images."""
-        return None
 
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples, other things in every epoch; ``None`` for nothing."""
