@@ -67,6 +67,7 @@ class TableData(LightningDataModule, ABC):
     preprocess: Preprocess
     mixing: Mixing
     test_views: str = "none"
+    vocabulary: Vocabulary | None = None
 
     def __init__(
         self,
@@ -196,11 +197,6 @@ class TableData(LightningDataModule, ABC):
         stays = {name: batch[name] for name in ("meta", "totals") if name in batch}
         moves = {name: part for name, part in batch.items() if name not in stays}
         return {**super().transfer_batch_to_device(moves, device, dataloader_idx), **stays}
-
-    @property
-    def vocabulary(self) -> Vocabulary | None:
-        """Converts between texts and tokens; ``None`` for images."""
-        return None
 
     def augmentation(self) -> Augmentation | None:
         """What is done to training samples, other things in every epoch; ``None`` for nothing."""

@@ -121,12 +121,7 @@ class TextData(TableData, ABC):
         own = MODALITY.own(preprocess)
         most = own.max_length
         self.preprocess = replace(own, max_length=min(self.max_length or most, most))
-        self.tokenizer = Tokenizer(self.preprocess)
-
-    @property
-    def vocabulary(self) -> Tokenizer:
-        """See `TableData.vocabulary`."""
-        return self.tokenizer
+        self.vocabulary = self.tokenizer = Tokenizer(self.preprocess)
 
     def keep_tokens(self, keep: Keep | None) -> None:
         """See `TableData.keep_tokens`."""

@@ -57,7 +57,7 @@ class PairData(TextData, ABC):
         """Take over how the backbone wants its texts; see `TextData.connect`."""
         super().connect(preprocess)
         self.preprocess = replace(self.preprocess, languages=self.languages)
-        self.tokenizer = PairTokenizer(self.preprocess, self.max_target_length)
+        self.vocabulary = self.tokenizer = PairTokenizer(self.preprocess, self.max_target_length)
 
     def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
         """Tokenise pairs; or, where they are to be predicted, texts that are read. See `TextData.encode`."""

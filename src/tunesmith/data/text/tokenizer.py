@@ -125,11 +125,7 @@ class Tokenizer:
         return {"tokens": self._tensors(encoded), "places": int32(encoded["offset_mapping"])}
 
     def shortened(self, texts: Sequence[str], most: int) -> tuple[list[str], Ints]:
-        """Cut texts at their end to a number of tokens, marks left out.
-
-        Returns:
-            The texts, and the positions of those that were cut.
-        """
+        """Cut texts to a number of tokens, without marks; return them, and the positions of those that were cut."""
         found, cut = list(texts), []
         for start in range(0, len(texts), AT_ONCE):
             some = list(texts[start : start + AT_ONCE])
@@ -201,11 +197,7 @@ class Tokenizer:
         return self._own(*map(list, parts), truncation=cut, max_length=most, verbose=False, **more)
 
     def unmarked(self, text: str) -> tuple[list[int], list[int]]:
-        """Tokens of a whole text, however long, without those that mark its ends; and where each begins in it.
-
-        Raises:
-            ConfigError: The tokenizer does not know.
-        """
+        """Return the tokens of a whole text, without marks of its ends, and where in it each begins."""
         self._check_fast()
         columns = self._columns("without marks", [text], self._unmarked)
         return columns["tokens"][0].tolist(), columns["begins"][0].tolist()
@@ -243,8 +235,7 @@ class Tokenizer:
         return {}
 
     def __deepcopy__(self, memo: object) -> Tokenizer:
-        """Share it among copies of a task."""
-        return self
+        return self  # shared by copies of a task
 
     @property
     def special(self) -> list[int]:
