@@ -100,7 +100,8 @@ def _complete_phases(cfg: DictConfig) -> None:
     for phase in phases if isinstance(phases, ListConfig) else ():
         for name in ("optimizer", "scheduler"):
             node = phase.get(name) if isinstance(phase, DictConfig) else None
-            target = OmegaConf.select(cfg, f"{name}._target_", default=None)
+            own = OmegaConf.select(cfg, name, default=None, throw_on_resolution_failure=False)
+            target = own.get("_target_") if isinstance(own, DictConfig) else None
             if isinstance(node, DictConfig) and "_target_" not in node and target:
                 with flag_override(node, "struct", False):
                     node.update(_target_=target, _partial_=True)  # partial: the run's node has the other arguments
