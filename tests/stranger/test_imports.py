@@ -80,3 +80,5 @@ def test_a_plug_in_finds_what_its_source_imports_and_nothing_else_is_found(stran
     (folder,) = (path.parent for path in (stranger.parent / "logs").rglob("run.json"))
     refused = commands(f"evaluate run={folder}", f"evaluate run={folder} --allow mine_watch")
     assert refused.stdout.splitlines()[-1] == "codes [2, 0]", refused.stderr
+    told = commands(f"evaluate run={folder}", env={"TUNESMITH_ALLOW": "mine_watch"})
+    assert told.stdout.splitlines()[-1] == "codes [2]" and "say --allow mine_watch" in told.stderr

@@ -71,9 +71,19 @@ class Trust:
             self.admit(target)
 
     def admit(self, target: str) -> None:
-        """Let a target that passes be imported from the present folder, if it was named for this command."""
+        """Let a target that passes be imported from the present folder, if it was named for this command.
+
+        Raises:
+            ConfigError: It is nowhere else, and was not.
+        """
+        top = target.partition(".")[0]
         if target in self.plug_ins or _is_allowed(target, self.flags):
-            present.admit(target.partition(".")[0])
+            present.admit(top)
+        elif target not in known() and not present.elsewhere_found(top) and present.spec(top):
+            raise ConfigError(
+                f"Expected {top} on Python's path, since {VARIABLE} and the settings allow no module of the current "
+                f"folder, but it lies only there; say --allow {top}, or install it."
+            )
 
     def composing(self, cfg: DictConfig, command: str = "train") -> Trust:
         """Trust also the plug-ins that a configuration names which the user composed, where it begins a training run.

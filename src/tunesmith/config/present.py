@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -59,6 +60,14 @@ def spec(name: str) -> ModuleSpec | None:
         return None
     found = PathFinder.find_spec(name, [str(folder)])
     return found if found is not None and found.origin else None  # a bare folder is no module
+
+
+def elsewhere_found(name: str) -> bool:
+    """Return whether a top-level module is on Python's path, or was admitted."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return name in sys.modules
 
 
 def admit(name: str) -> None:
