@@ -76,15 +76,17 @@ def redact(cfg: DictConfig) -> dict[str, object]:
 def redact_override(override: str) -> str:
     """Hide the secret in one override as typed, ``key=value``: the whole value, in any notation.
 
-    A dict with a secret's key is hidden completely: parsing its grammar to show the rest is not worth it.
+    A value that names a secret in it, as a key or as the name of a value, is hidden completely: parsing its grammar to
+    show the rest is not worth it.
     """
     key, equals, value = override.partition("=")
-    inner = [word for word in re.findall(r"[\w-]+(?=\s*:)", value) if is_secret(word)]
     secret = is_secret(re.split(r"[./@]", key.strip("+~"))[-1])
-    if _ENVIRONMENT in value:
-        return _without_default(override, secret)
-    hide = secret and not _is_plain(value)
-    return f"{key}={REDACTED}" if equals and (hide or inner) else redact_text(override)
+    inner = re.findall(r"[\w-]+(?=['\"]?\s*:)", value)
+    inner += re.findall(r"\b(?:name|key|variable)['\"]?\s*:\s*['\"]?([\w-]+)", value)
+    hide = secret and _ENVIRONMENT not in value and not _is_plain(value)
+    if equals and (hide or any(is_secret(word) for word in inner)):
+        return f"{key}={REDACTED}"
+    return redact_text(_without_default(override, secret))
 
 
 def redact_text(text: str) -> str:

@@ -13,8 +13,10 @@ from lightning.pytorch import Callback
 
 
 class Talks(Callback):
-    def __init__(self, password="", token="", url="", use_cls_token=True, num_tokens=197, fails=False):
-        self.text, self.fails = f"cannot reach {url} with password={password} and api_key={token}", fails
+    def __init__(self, password="", token="", url="", use_cls_token=True, num_tokens=197, fails=False,
+                 headers=None, args=(), env=(), dsn=""):
+        said = f"cannot reach {url} with password={password} and api_key={token}, {headers} {list(args)} dsn={dsn}"
+        self.text, self.fails = said, fails
 
     def on_fit_end(self, trainer, pl_module):
         logging.getLogger("tunesmith").warning(self.text)
@@ -27,6 +29,10 @@ WORDS = [
     "callback.talks.token=${oc.env:MY_TOKEN}",  # from the environment
     f"callback.talks.url=https://me:{CANARY}@host/a",  # within an address
     f"tags=[https://{CANARY}@host]",
+    f"callback.talks.headers={{Authorization: 'Bearer {CANARY}{CANARY}'}}",
+    f"callback.talks.args=['--password={CANARY}','https://host/x?access_token={CANARY}']",
+    f"callback.talks.env=[{{name: API_KEY, value: {CANARY}}}]",
+    f"callback.talks.dsn=${{oc.env:NOT_THERE,{CANARY}}}",
 ]
 
 
