@@ -52,7 +52,11 @@ ALLOWED = {
     "sweep/executor/process.py: sys.stdin": "the process of one job, before it begins",
     "sweep/executor/warm.py: os.environ": "the fork server reads what it is to import, and forgets it",
     "config/completion.py: os.environ": "completion, which Hydra reads from there, is all that the process does",
-    "__main__.py: sys.path": "the program's own process: a user's modules are found in the present folder",
+    "recorded.py: @cache _validator": "what pydantic makes of a shape",
+    "config/check/present.py: os.chdir": "put back once a server of processes has started",
+    "config/check/present.py: os.environ": "the program's own process, and those that it starts: Python's safe path",
+    "config/check/present.py: sys.meta_path": "modules of the present folder that passed the gate",
+    "config/check/present.py: sys.path": "the program's own process: without the present folder",
     # Owned by a context manager that puts it back, in its turn (run/exclusive.py).
     "run/exclusive.py: os.environ": "the run folder, for processes that Lightning starts meanwhile",
     "run/exclusive.py: torch.backends.cudnn": "put back after each command",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunesmith import STARTED, __version__
-from tunesmith.config import present
+from tunesmith.config.check import present
 from tunesmith.errors import ConfigError, StoppedError, TunesmithError, is_interruption, nearest, say
 from tunesmith.signals import Stop
 

@@ -72,7 +72,7 @@ def test_a_run_with_decoded_images_gives_the_bits_of_a_run_without(trained, deco
 def test_other_splits_and_seeds_read_the_same_images(trained, decoded):
     trained("policy=full")
     _, _, record = trained("policy=last_stages", "policy.stages=1", "data.split.seed=3", "seed=4")
-    assert "decoded images of 27 px, 60 of them" in " ".join(record["said"]).lower()
+    assert "60 decoded images of 27 px" in " ".join(record["said"]).lower()
     assert record["hits"] >= 60
 
 
@@ -93,4 +93,4 @@ def test_views_in_turn_are_all_kept_unasked(trained, everything_pays):
     words = ["policy=linear_probe", "data.augment=flips_in_turn", "trainer.max_epochs=3"]
     without, kept = trained(*words, cache="off"), trained(*words)
     assert same(without, kept)
-    assert any("view 1" in sentence and "kept" in sentence for sentence in kept[2]["said"])
+    assert any("view 1" in sentence and "ached" in sentence for sentence in kept[2]["said"])

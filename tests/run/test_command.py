@@ -18,6 +18,7 @@ def record(*overrides, **changes):
     return {
         "schema": 1,
         "id": "0a1b2c3d",
+        "status": "completed",
         "command": " ".join(["tunesmith", "train", *overrides]),
         "overrides": list(overrides),
         "choices": {"data": "digits"},

@@ -83,7 +83,7 @@ def test_one_byte_of_a_image_is_enough_to_refuse(original, here, capsys):
     assert not (here / "logs").exists()
     found = again(original, "force=true", "tolerance=1")
     assert found.inputs == ("images altered: b/3.png",)
-    assert "Not as it was: images altered: b/3.png." in capsys.readouterr().out
+    assert "Changed: images altered: b/3.png." in capsys.readouterr().out
 
 
 def test_other_numbers_are_told_and_fail(original, here, capsys):
@@ -98,8 +98,8 @@ def test_other_numbers_are_told_and_fail(original, here, capsys):
     with pytest.raises(RunError, match=r"but 1 of \d+ are outside the tolerance, such as test/accuracy"):
         again(run)
     said = " ".join(capsys.readouterr().out.split())
-    assert "Not as it was: torch was 1.0 and is " in said
-    assert "The logs part at step 0: val/loss was 1" in said
+    assert "Changed: torch was 1.0 and is " in said
+    assert "The logs diverge at step 0: val/loss was 1" in said
 
 
 def test_what_wandb_keeps_is_enough(original, here):

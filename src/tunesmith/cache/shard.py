@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tunesmith import recorded
 from tunesmith.atomic import atomic
-from tunesmith.config import recorded
 
 MOST = 1 << 24
 """Bytes of a header."""

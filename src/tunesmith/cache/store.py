@@ -15,9 +15,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from tunesmith import recorded
 from tunesmith.atomic import write_text
 from tunesmith.cache.shard import BrokenShardError, Shard, write
-from tunesmith.config import recorded
 from tunesmith.contract.plain import PlainData
 from tunesmith.errors import RunError
 

@@ -84,7 +84,8 @@ def unshare(file: Path) -> None:
 
 def offline(cfg: DictConfig) -> None:
     """Turn off the download that a recorded configuration may ask for."""
-    if "data" in cfg and OmegaConf.select(cfg, "data.download", default=False):
+    data = cfg.get("data")
+    if isinstance(data, DictConfig) and data.get("download"):
         OmegaConf.update(cfg, "data.download", False)
 
 

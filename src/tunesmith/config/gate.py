@@ -26,8 +26,8 @@ from omegaconf.errors import OmegaConfBaseException
 from platformdirs import user_config_path
 
 from tunesmith.compat.omegaconf import plain
-from tunesmith.config import present, yaml_file
-from tunesmith.config.check import source
+from tunesmith.config import yaml_file
+from tunesmith.config.check import present, source
 from tunesmith.config.check.source import AbsentError, Definition, Found, UnreadableError
 from tunesmith.config.known import known
 from tunesmith.errors import ConfigError, nearest

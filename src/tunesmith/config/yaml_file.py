@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped]  # it comes with OmegaConf, without 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tunesmith.config import recorded
+from tunesmith import recorded
 from tunesmith.errors import ConfigError
 
 MAX_BYTES = 1 << 20

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from platformdirs import user_cache_path
+from platformdirs import user_cache_path, user_config_path, user_data_path
 
 from tunesmith.config import find, output
 from tunesmith.config.check.check import mistakes
@@ -87,7 +87,8 @@ class Jobs:
 def writable(command: str, cfg: DictConfig) -> list[Path]:
     """Return the folders that a command on a recorded run writes to; those that are not there yet are made."""
     cache = Path(cfg.paths.cache or os.environ.get("TUNESMITH_CACHE") or user_cache_path("tunesmith"))
-    made = [cache, Path(cfg.paths.logs)] if command == "reproduce" else [cache]
+    wandbs = [Path(os.environ.get("WANDB_DATA_DIR") or user_data_path("wandb")), user_config_path("wandb")]
+    made = [cache, Path(cfg.paths.logs), *wandbs] if command == "reproduce" else [cache]
     for folder in made:
         folder.mkdir(parents=True, exist_ok=True)
     output = [Path(cfg.output).expanduser().absolute().parent] if "output" in cfg else []

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tunesmith.config import recorded
+from tunesmith import recorded
 from tunesmith.config.redact import redact_text
 from tunesmith.errors import RunError
 from tunesmith.run.record.run_folder import shorten

@@ -181,7 +181,7 @@ def test_rows_without_a_file_are_left_out_where_asked(table, photos):
         ({"label": ["cat"] * COUNT}, {}, "at least two classes but got cat"),
         ({"label": ["cat"] * 39 + ["dog"]}, {}, "at least two images of every class"),
         ({"a": [1] * COUNT, "b": [0] * COUNT}, {"labels": ["a", "b"]}, "every class in train but got none of b"),
-        ({"label": [1.5] * COUNT}, {}, "Expected 'label' to differ"),
+        ({"label": [1.5] * COUNT}, {}, "Expected 'label' to vary"),
         (
             {"label": VALUES},
             {"sampler": "balanced"},

@@ -113,15 +113,21 @@ def digest(value: Any) -> str:
     return hashlib.blake2b(repr(plain(value)).encode(), digest_size=8).hexdigest()
 
 
+def as_it_was(batch: Any) -> dict[str, Any]:
+    """Return a batch without what pairs of texts carry since these values were recorded."""
+    meta = {name: value for name, value in batch.get("meta", {}).items() if name not in ("pair", "reference")}
+    return {name: value for name, value in batch.items() if name != "meta"} | ({"meta": meta} if meta else {})
+
+
 def values(data: TextData) -> dict[str, Any]:
     """Record what a data module gives."""
     table, loader = data.table, data.train_dataloader()
     batches = []
     for epoch in (0, 1):
         loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
-        batches += [dict(batch) for batch in loader]
+        batches += [as_it_was(batch) for batch in loader]
     for loader in (data.val_dataloader(), data.test_dataloader()):
-        batches += [dict(batch) for batch in loader]
+        batches += [as_it_was(batch) for batch in loader]
     shown = [data.plain(data.indices["train"]).shown(i) for i in range(3)]
     return {
         "fingerprint": data.spec.fingerprint,
@@ -134,7 +140,7 @@ def values(data: TextData) -> dict[str, Any]:
         "digests": digest([bytes(own) for own in data.digests[0]]),
         "duplicates": digest([(int(a), int(b)) for a, b in data.duplicates]),
         "counts": digest(data.counts()),
-        "heaviest": digest(dict(data.heaviest(3))),
+        "heaviest": digest(as_it_was(data.heaviest(3))),
         "order": digest(data.length_sorted(data.indices["train"], 4).tolist()),
         "listing": digest(listing(table, data.indices, data.digests[0]).astype(str).to_numpy().tolist()),
         "batches": digest(batches),

@@ -45,7 +45,7 @@ def test_a_last_batch_of_one_is_refused_before_the_fit(head, quick, tmp_path):
 )
 @pytest.mark.parametrize("norm", [nn.BatchNorm1d, nn.LayerNorm])
 def test_which_batches_are_of_one(size, batch, refused, more, norm):
-    task = SimpleNamespace(head=nn.Sequential(nn.Linear(2, 2), norm(2)))
+    task = nn.ModuleDict({"head": nn.Sequential(nn.Linear(2, 2), norm(2))})
     rows = {"train": range(size)}
     what = SimpleNamespace(what="images")
     data = SimpleNamespace(indices=rows, batch_size=batch, drop_last=more.get("drop_last", False), table=what)

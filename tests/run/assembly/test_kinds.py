@@ -127,7 +127,7 @@ def test_evaluate_and_predict_say_the_same(run, images, tmp_path, capsys):
         (
             ["data.labels=colour", "task.metrics.accuracy.average=none"],
             ConfigError,
-            "task.metrics.accuracy to give one",
+            "task.metrics.accuracy to return one",
         ),
         (["data.labels=colour", "loss.class_weight=[1,2,3]"], ConfigError, "2 positive numbers but got"),
     ],

@@ -171,7 +171,7 @@ def test_to_remove_what_is_not_there_changes_nothing(saved):
     CheckpointIO().remove_checkpoint(path.with_name("other.ckpt"))
     assert path.exists() and (path.parent / MANIFEST).read_bytes() == before
     (path.parent / MANIFEST).write_text("{")
-    with pytest.raises(RunError, match="to be JSON but got"):
+    with pytest.raises(RunError, match="to be a JSON file but got"):
         read_manifest(path.parent)
 
 

@@ -72,7 +72,7 @@ def test_without_its_source_everything_that_needs_it_says_so_in_a_sentence(quick
         lambda: evaluate(compose("evaluate", [f"run={folder}"])),
         lambda: predict(compose("predict", [f"run={folder}", "input=."])),
     ):
-        with pytest.raises(RunError, match=r"Expected the weights that the run began with .*weights\.pth.* cannot be"):
+        with pytest.raises(RunError, match=r"Expected the weights that the run began .*weights\.pth.* not available"):
             use()
     record = json.loads((folder / "run.json").read_text())
     (folder / "run.json").write_text(json.dumps({**record, "status": "failed"}))

@@ -115,7 +115,7 @@ def test_each_hostile_target_of_a_recorded_configuration_is_refused(command, fol
     write(folder, {"callback": nodes})
     if command == "reproduce":
         record = json.loads((folder / "run.json").read_text()) | {"status": "completed"}
-        record |= {name: {"x": 1} for name in ("packages", "hardware", "weights", "metrics")}
+        record |= {"packages": {"x": "1"}, **{name: {"x": 1} for name in ("hardware", "weights", "metrics")}}
         (folder / "run.json").write_text(json.dumps(record))
     assert program.command_line(COMMANDS.get(command, [command, "run=."])) == 2
     said = capsys.readouterr().err

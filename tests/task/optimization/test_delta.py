@@ -134,7 +134,7 @@ def test_an_unknown_name_among_what_was_left_out_is_refused(model):
 
 @pytest.mark.parametrize("said", ["x", {}, {"source": 1, "hash": None, "tensors": {}}, {"tensors": {"a": 1}}])
 def test_a_checkpoint_that_says_it_otherwise_is_refused(said):
-    with pytest.raises(RunError, match="to say under 'base'"):
+    with pytest.raises(RunError, match="to list under 'base'"):
         left_out({"base": said}, "it")
 
 
@@ -223,5 +223,5 @@ def test_of_many_misfits_three_are_named_and_of_all_kinds(model):
 
 @pytest.mark.parametrize("tensors", [{"a": 1}, {1: "a"}, {"a": "b", "c": None}, []])
 def test_what_was_left_out_is_said_in_words(tensors):
-    with pytest.raises(RunError, match="to say under 'base' what it leaves out but got dict"):
+    with pytest.raises(RunError, match="to list under 'base' what it leaves out but got dict"):
         left_out({"base": {"source": "s", "hash": None, "tensors": tensors}}, "it")

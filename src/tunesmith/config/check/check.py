@@ -64,7 +64,10 @@ def check(
         ConfigError: It contains mistakes; all are listed.
     """
     trust = (trust or gate.trust()) if recorded else (trust or gate.trust()).composing(cfg, command)
-    found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), trust)
+    try:
+        found = mistakes(cfg, command, find.group_names(find.conf_dirs(config_dirs)), trust)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Expected a whole configuration but got: {str(error).splitlines()[0]}.") from error
     if found:
         raise ConfigError([m.text for m in found])
     return trust
@@ -74,7 +77,8 @@ def mistakes(cfg: DictConfig, command: str, groups: Iterable[str], trust: Trust)
     """List what is wrong with a composed configuration, for a command that may import what ``trust`` lets pass."""
     checker = _Checker(trust)
     cfg = cfg.copy()
-    if OmegaConf.select(cfg, "paths") is not None and OmegaConf.select(cfg, "paths.run", default="") is None:
+    paths = OmegaConf.select(cfg, "paths", throw_on_resolution_failure=False)
+    if isinstance(paths, DictConfig) and OmegaConf.select(paths, "run", default="") is None:
         OmegaConf.update(cfg, "paths.run", "<run>")  # known only once the run folder exists
     _complete_phases(cfg)
     root = root_signature(command)

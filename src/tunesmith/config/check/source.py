@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from tunesmith.config import present
+from tunesmith.config.check import present
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 

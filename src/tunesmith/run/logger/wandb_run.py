@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
 
-from tunesmith.config import recorded
+from tunesmith import recorded
 from tunesmith.errors import RunError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunesmith.config import recorded
+from tunesmith import recorded
 
 MOST = 1 << 30
 """Bytes of metrics.jsonl."""

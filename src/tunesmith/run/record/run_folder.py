@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tunesmith.config import recorded, renamed
+from tunesmith import recorded
+from tunesmith.config import renamed
 from tunesmith.errors import RunError
 from tunesmith.run.record.schema import VERSION, Record
 

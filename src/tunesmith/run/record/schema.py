@@ -30,7 +30,7 @@ class Hardware(TypedDict, total=False):
     accelerators: list[str]
 
 
-class Resumed(TypedDict):
+class Resumed(TypedDict, total=False):
     """One resume: when, from which checkpoint and position, and what the user was told."""
 
     at: str
@@ -118,7 +118,7 @@ class Record(TypedDict, total=False):
     packages: dict[str, str]
     hardware: Hardware
     batch: dict[str, int | bool]
-    monitor: Monitor
+    monitor: Monitor | None
     data: Data
     weights: dict[str, object]
     init: dict[str, object]

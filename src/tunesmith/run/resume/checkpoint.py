@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from torch import nn
 from typing_extensions import TypedDict
 
+from tunesmith import recorded
 from tunesmith.atomic import atomic, write_text
-from tunesmith.config import recorded, renamed
+from tunesmith.config import renamed
 from tunesmith.contract.checkpoint import Checkpoint
 from tunesmith.errors import RunError
 from tunesmith.run.record import disk_space

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from omegaconf import DictConfig, OmegaConf
 
-from tunesmith.config import gate, present
+from tunesmith.config import gate
+from tunesmith.config.check import present
 from tunesmith.config.known import known
 from tunesmith.errors import ConfigError
 from tunesmith.sweep.executor import process, warm

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunesmith.atomic import write_text
-from tunesmith.config import present
+from tunesmith.config.check import present
 from tunesmith.sweep.claim import STALE, Claim
 from tunesmith.sweep.executor.process import GRACE, inherited
 from tunesmith.sweep.protocol import Work

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any, Literal
 
-from tunesmith.config import present
+from tunesmith.config.check import present
 from tunesmith.errors import MissingExtraError
 from tunesmith.sweep.executor.remote import Remote, prepare
 from tunesmith.sweep.protocol import Executor, Handle, Work

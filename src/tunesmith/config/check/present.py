@@ -27,7 +27,7 @@ def leave() -> None:
 
     It stays where tunesmith itself was found in it.
     """
-    here, ours = Path.cwd(), Path(__file__).resolve().parents[2]
+    here, ours = Path.cwd(), Path(__file__).resolve().parents[3]
     if here.resolve() != ours:
         sys.path[:] = [entry for entry in sys.path if entry and not _same(entry, here)]
     os.environ[SAFE_PATH] = "1"
@@ -46,7 +46,7 @@ def elsewhere() -> Iterator[None]:
     Such servers (a fork server, Ray's) search the folder that they are started in, by Python's or by their own rule.
     """
     before = Path.cwd()
-    os.chdir(Path(__file__).resolve().parents[2])
+    os.chdir(Path(__file__).resolve().parents[3])
     try:
         yield
     finally:
