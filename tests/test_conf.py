@@ -52,7 +52,9 @@ def test_option(option):
     check(compose("train", [f"{group}={name}", *BESIDE.get(option, [])]))
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "experiment", [EXPERIMENTS[0], *(pytest.param(e, marks=pytest.mark.long) for e in EXPERIMENTS[1:])]
+)
 @pytest.mark.parametrize("debug", DEBUG)
 def test_debug_wins_over_an_experiment(debug, experiment):
     from omegaconf import OmegaConf

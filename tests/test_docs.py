@@ -147,7 +147,14 @@ def compose_only(command: str, folder: Path) -> None:
         assert command_line.command_line([name, *overrides]) == 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def tiered(page):
+    """Pages of how-to's are in the long tier, but for two."""
+    name = page.relative_to(ROOT).as_posix()
+    long = page.parent.name == "howto" and page.stem not in ("resume", "what-trains")
+    return pytest.param(page, id=name, marks=pytest.mark.long if long else ())
+
+
+@pytest.mark.parametrize("page", map(tiered, PAGES))
 def test_every_command_works_in_the_order_of_its_page(page, folder, typed):
     done = perform(page.read_text(encoding="utf-8"), folder, typed)
     predicted = [c for c in done if "input=photos output=labels.csv" in c or "input=new output=labels.csv" in c]

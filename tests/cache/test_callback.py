@@ -78,14 +78,16 @@ def same(one, other):
     ("overrides", "computed"),
     [
         (["policy=linear_probe"], 240),
-        (["policy=linear_probe", "head=mlp", "callback=[quiet,ema]"], 240),
+        pytest.param(["policy=linear_probe", "head=mlp", "callback=[quiet,ema]"], 240, marks=pytest.mark.long),
         (["policy=last_stages", "policy.stages=1"], 240),
-        ([*MASKS, "policy=linear_probe"], 240),
-        ([*MASKS, "policy=last_stages", "policy.stages=1"], 240),
-        (["policy=last_stages", "policy.stages=2", "trainer.precision=bf16-mixed"], 240),
+        pytest.param([*MASKS, "policy=linear_probe"], 240, marks=pytest.mark.long),
+        pytest.param([*MASKS, "policy=last_stages", "policy.stages=1"], 240, marks=pytest.mark.long),
+        pytest.param(
+            ["policy=last_stages", "policy.stages=2", "trainer.precision=bf16-mixed"], 240, marks=pytest.mark.long
+        ),
         ([GRADUAL, "trainer.max_epochs=5"], 480),
-        (EARLY, 480),
-        (["policy=linear_probe", "data.augment=light"], 144),
+        pytest.param(EARLY, 480, marks=pytest.mark.long),
+        pytest.param(["policy=linear_probe", "data.augment=light"], 144, marks=pytest.mark.long),
         (["policy=linear_probe", "data.augment=light", "cache.views=3"], 144 + 3 * 96),
     ],
 )

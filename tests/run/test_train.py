@@ -268,6 +268,7 @@ def test_the_choices_are_what_the_command_line_chose(tmp_path, typed):
     assert record["command"] == " ".join(["tunesmith train", *words])
 
 
+@pytest.mark.long  # at each commit: tests/task/optimization/test_distributed.py
 def test_two_processes_equal_one_with_the_doubled_batch(quick, tmp_path, typed):
     """Only the head trains: the statistics of BatchNorm would be those of each process's own half."""
     common = [

@@ -73,7 +73,13 @@ def configured(composed, policy, family):
     return cfg
 
 
-@pytest.mark.parametrize("policy", ["linear_probe", "last_stages", "full"])
+LONG = pytest.mark.long
+"""The last stages train: what is frozen, what is cut and what learns all occur; the other policies repeat it."""
+
+
+@pytest.mark.parametrize(
+    "policy", [pytest.param("linear_probe", marks=LONG), "last_stages", pytest.param("full", marks=LONG)]
+)
 def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predicting, monkeypatch):
     said = walk(family, policy, composed, predicting, monkeypatch)
     probabilities = said.filter(regex="^p_").to_numpy()
