@@ -52,9 +52,10 @@ def test_option(option):
     check(compose("train", [f"{group}={name}", *BESIDE.get(option, [])]))
 
 
-@pytest.mark.parametrize(
-    "experiment", [EXPERIMENTS[0], *(pytest.param(e, marks=pytest.mark.long) for e in EXPERIMENTS[1:])]
-)
+LATER = [pytest.param(experiment, marks=pytest.mark.long) for experiment in EXPERIMENTS[1:]]
+
+
+@pytest.mark.parametrize("experiment", [EXPERIMENTS[0], *LATER])
 @pytest.mark.parametrize("debug", DEBUG)
 def test_debug_wins_over_an_experiment(debug, experiment):
     from omegaconf import OmegaConf

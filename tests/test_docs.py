@@ -154,7 +154,7 @@ def tiered(page):
     return pytest.param(page, id=name, marks=pytest.mark.long if long else ())
 
 
-@pytest.mark.parametrize("page", map(tiered, PAGES))
+@pytest.mark.parametrize("page", [tiered(page) for page in PAGES])
 def test_every_command_works_in_the_order_of_its_page(page, folder, typed):
     done = perform(page.read_text(encoding="utf-8"), folder, typed)
     predicted = [c for c in done if "input=photos output=labels.csv" in c or "input=new output=labels.csv" in c]

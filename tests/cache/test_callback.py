@@ -70,6 +70,9 @@ def test_no_image_runs_in_training_validation_and_test(trained, first_stage, mon
     assert len(first_stage) <= 2  # the look at a few
 
 
+LAST_TWO = ["policy=last_stages", "policy.stages=2"]
+
+
 def same(one, other):
     return all(torch.equal(one[0][k], other[0][k]) for k in one[0]) and one[1] == other[1]
 
@@ -82,9 +85,7 @@ def same(one, other):
         (["policy=last_stages", "policy.stages=1"], 240),
         pytest.param([*MASKS, "policy=linear_probe"], 240, marks=pytest.mark.long),
         pytest.param([*MASKS, "policy=last_stages", "policy.stages=1"], 240, marks=pytest.mark.long),
-        pytest.param(
-            ["policy=last_stages", "policy.stages=2", "trainer.precision=bf16-mixed"], 240, marks=pytest.mark.long
-        ),
+        pytest.param([*LAST_TWO, "trainer.precision=bf16-mixed"], 240, marks=pytest.mark.long),
         ([GRADUAL, "trainer.max_epochs=5"], 480),
         pytest.param(EARLY, 480, marks=pytest.mark.long),
         pytest.param(["policy=linear_probe", "data.augment=light"], 144, marks=pytest.mark.long),

@@ -74,12 +74,11 @@ def configured(composed, policy, family):
 
 
 LONG = pytest.mark.long
-"""The last stages train: what is frozen, what is cut and what learns all occur; the other policies repeat it."""
+POLICIES = [pytest.param("linear_probe", marks=LONG), "last_stages", pytest.param("full", marks=LONG)]
+"""Where the last stages train, what is frozen, what is cut and what learns all occur; the others repeat it."""
 
 
-@pytest.mark.parametrize(
-    "policy", [pytest.param("linear_probe", marks=LONG), "last_stages", pytest.param("full", marks=LONG)]
-)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_two_steps_a_checkpoint_and_a_prediction(family, policy, composed, predicting, monkeypatch):
     said = walk(family, policy, composed, predicting, monkeypatch)
     probabilities = said.filter(regex="^p_").to_numpy()
