@@ -97,7 +97,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match="but got no folders"):
         data(tmp_path).load()
     lay(tmp_path / "one", "cat")
-    with pytest.raises(DataError, match=r"Expected a folder a class in .* but got cat"):
+    with pytest.raises(DataError, match=r"Expected a folder per class in .* but got cat"):
         data(tmp_path / "one").load()
     lay(tmp_path / "two", "cat", "dog")
     (tmp_path / "two" / "eel").mkdir()

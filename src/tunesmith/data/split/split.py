@@ -95,7 +95,7 @@ class Split:
         if by in ("random", "stratified") and table.groups is not None and not table.guessed:
             log.warning(
                 f"data.split.by={by} may put {table.what} of one {table.group_unit or 'group'} into several splits, "
-                "and the test is then easier than the world is; data.split.by=group keeps them together."
+                "so test accuracy will be optimistic; data.split.by=group keeps them together."
             )
         parts = dict(keep(self, lambda: self._drawn(table, by)))
         _check_classes(table, parts)
