@@ -183,7 +183,7 @@ def ascending(names: npt.NDArray[np.str_] | RowNames, rows: Ints | None = None) 
     rows = np.arange(len(names)) if rows is None else rows
     if not isinstance(names, RowNames):
         return rows[np.argsort(names[rows], kind="stable")]
-    # As text, a number stands before another where its digits, padded with zeros, are fewer; of equal ones the shorter.
+    # Alphabetical order of numbers: padded with zeros behind to equal length, they ascend; of equal ones the shorter.
     numbers = rows + 1
     digits = np.searchsorted(10 ** np.arange(1, 19), numbers, side="right")
     padded = numbers * 10 ** (digits.max(initial=0) - digits)

@@ -32,7 +32,7 @@ def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_un
     if not weight:
         raise DataError(
             f"Expected {table.what} of train with a weight above 0 but all have weight 0, so nothing would be learnt; "
-            "mend the column, or leave the weights out with data.weight=null."
+            "fix the column, or ignore the weights with data.weight=null."
         )
     return DataSpec(
         class_names=table.class_names,
@@ -68,8 +68,8 @@ def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
     if duplicates:
         one, other = (table.names[row] for row in duplicates[0])
         log.warning(
-            f"{len(duplicates)} {table.what} stand in two splits, such as {one} and {other}: "
-            "their content is the same, so test accuracy will be optimistic."
+            f"{len(duplicates)} {table.what} occur in two splits, such as {one} and {other}, whose content is equal: "
+            "test accuracy will be optimistic."
         )
 
 

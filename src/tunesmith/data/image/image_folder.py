@@ -91,7 +91,7 @@ def _files(folder: Path) -> Iterator[Path]:
 def _warn(ignored: Counter[str]) -> None:
     if ignored:
         kinds = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in sorted(ignored.items()))
-        log.warning(f"Ignored {ignored.total()} files that are no images: {kinds}.")
+        log.warning(f"Skipped {ignored.total()} non-image files: {kinds}.")
 
 
 def _check(root: Path, classes: list[str], labels: list[str]) -> None:

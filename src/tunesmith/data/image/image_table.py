@@ -67,7 +67,7 @@ class ImageTable(ImageData):
         """Read the table.
 
         Raises:
-            DataError: There is no such table or column, a cell is not what it should be, or a file is missing (unless
+            DataError: There is no such table or column, a cell is invalid, or a file is missing (unless
                 ``on_bad_file`` is ``skip``).
         """
         columns = Columns.read(self.file)

@@ -87,7 +87,7 @@ class TorchvisionDataset(ImageData):
         for split, part in parts.items():
             if (part.classes or classes) != classes:
                 raise DataError(
-                    f"Expected {split} of {self.kind.__name__} to have the classes of the others but it has not."
+                    f"Expected {split} of {self.kind.__name__} to have the same classes as the others but it has not."
                 )
         targets, classes = _without_empty_places(np.concatenate([part.targets for part in parts.values()]), classes)
         return Table(
@@ -249,7 +249,7 @@ def _without_empty_places(targets: Ints, classes: Sequence[str]) -> tuple[Ints, 
     left_out = [i for i, name in enumerate(classes) if name == NO_CLASS and not (targets == i).any()]
     if not left_out:
         return targets, tuple(classes)
-    log.warning(f"Left out the class '{NO_CLASS}', which no image has: the classes are counted without it.")
+    log.warning(f"Left out the class '{NO_CLASS}', which no image has.")
     kept = [i for i in range(len(classes)) if i not in left_out]
     return np.searchsorted(kept, targets), tuple(classes[i] for i in kept)
 

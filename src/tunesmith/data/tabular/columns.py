@@ -50,7 +50,7 @@ class Columns:
             arrow.write(read(file, key), place)
             return cls(file, arrow.mapped(place))
         except UnicodeEncodeError as error:
-            raise DataError(f"Expected text in {file} but a cell is none: {error}.") from error
+            raise DataError(f"Expected valid text in {file} but got: {error}.") from error
 
     def __len__(self) -> int:
         """Return the number of rows N."""

@@ -45,7 +45,7 @@ def read_questions(file: Path) -> list[Question]:
     ``title`` and ``split``.
 
     Raises:
-        DataError: It cannot be read, or an answer is not where it is said to be.
+        DataError: It cannot be read, or an answer is not at its stated position.
     """
     if file.suffix not in (".json", ".jsonl") or not file.is_file():
         raise DataError(f"Expected a .json or .jsonl file of questions but got {file}.")

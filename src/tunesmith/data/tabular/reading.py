@@ -125,7 +125,7 @@ def plain_lines(file: Path) -> list[str]:
                 f"{len(line):,}; cut it into several."
             )
     if not any(line.strip() for line in lines):
-        raise DataError(f"Expected text in {file} but it is empty; take it away, or write something into it.")
+        raise DataError(f"Expected text in {file} but it is empty; remove it, or fill it.")
     return lines
 
 

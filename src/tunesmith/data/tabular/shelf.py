@@ -124,7 +124,7 @@ class Shelf:
             try:
                 return Columns(self.file, arrow.mapped(path))
             except arrow.BrokenColumnsError as error:
-                log.warning(f"Expected whole columns in the cache but got {error}; the table is read anew.")
+                log.warning(f"Expected whole columns in the cache but got {error}; the table is read again.")
         if self.place.writable:
             try:
                 columns = Columns.read(self.file, place=path)
@@ -247,7 +247,7 @@ def _is_whole(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     if not whole:
-        log.warning(f"Expected a whole file in the cache but {path.name} is damaged, so it is made anew.")
+        log.warning(f"Expected a whole file in the cache but {path.name} is damaged; it is rebuilt.")
     return whole
 
 

@@ -108,7 +108,7 @@ def _of_json(file: Path, keys: Keys) -> Iterator[Sentence]:
 
 def _listed(row: object, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(row, dict) or key not in row:
-        raise DataError(f"Expected an object with '{key}' in {where} but got none; say what it is called (data.{key}).")
+        raise DataError(f"Expected an object with '{key}' in {where} but got none; set its name (data.{key}).")
     value = row[key]
     if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
         raise DataError(f"Expected a list of words in '{key}' of {where} but got {str(value)[:80]}.")

@@ -66,9 +66,9 @@ class HfDataset(TextTable):
         found = {}
         for split, dataset in splits.items():
             if split not in SPLIT_WORDS:
-                log.warning(f"Split {split} of {self.file} is left out: it is neither train, validation nor test.")
+                log.warning(f"Skipped split {split} of {self.file}: it is neither train, validation nor test.")
             elif _hidden(dataset, self.annotation.labels):
-                log.warning(f"Split {split} of {self.file} is left out: it has no labels.")
+                log.warning(f"Skipped split {split} of {self.file}: it has no labels.")
             elif len(dataset):
                 found[split] = dataset
         if not found:
@@ -134,5 +134,5 @@ def _classes(dataset: Dataset, labels: str | Sequence[str], cells: Mapping[str, 
         return None
     present = set(cells[labels])
     if empty := [name for name in names if name not in present]:
-        log.warning(f"No row has the class {', '.join(empty)}: left out.")
+        log.warning(f"No row has the class {', '.join(empty)}: skipped.")
     return [name for name in names if name in present]

@@ -73,7 +73,7 @@ class Hiding:
         if tokenizer.mask is None:
             raise ConfigError(
                 f"Expected a tokenizer with a mask token for hiding words but that of {tokenizer.preprocess.tokenizer} "
-                "has none; use a model that was pretrained so, such as package:minilm."
+                "has none; use a masked language model, such as package:minilm."
             )
         return cls(share, tokenizer.mask, tuple(tokenizer.special), len(tokenizer), seed)
 

@@ -159,7 +159,7 @@ class TextData(TableData, ABC):
             )
 
     def lost(self, encoded: Encoded) -> str:
-        """Return the end of the warning about cut texts: what is lost by it."""
+        """Return the end of the warning about cut texts, which says what is lost."""
         return ""
 
     def encode(self, samples: Sequence[Text], targets: Targets | None) -> Encoded:
@@ -180,8 +180,8 @@ class TextData(TableData, ABC):
     def uncacheable_reason(self) -> str | None:
         """See `TableData.uncacheable_reason`."""
         if self._beside is not None:
-            return "Texts without labels go through the backbone in every step, so nothing is kept for the others."
-        return "Other words are hidden in every epoch, so each epoch computes the texts." if self._hiding() else None
+            return "Unlabelled texts pass through the backbone in every step, so caching the others saves nothing."
+        return "Other words are hidden in every epoch, so no outputs can be reused." if self._hiding() else None
 
     def plain(self, rows: Ints) -> TextDataset:
         """Return rows of the table, as in evaluation."""

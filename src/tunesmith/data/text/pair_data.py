@@ -56,7 +56,7 @@ class PairData(TextData, ABC):
         if max_target_length < 2:
             raise DataError(f"Expected data.max_target_length to be at least 2 tokens but got {max_target_length}.")
         if languages is not None and len(languages) != 2:
-            raise DataError(f"Expected data.languages to be what is read and what is written but got {languages}.")
+            raise DataError(f"Expected data.languages to be a source and a target language but got {languages}.")
         self.prefix, self.languages = prefix, tuple(languages or ())
         self.max_target_length = max_target_length
 
@@ -75,7 +75,7 @@ class PairData(TextData, ABC):
             return Encoded(tokens, np.full(len(samples), -1), cut)
         if len(self.tokenizer.cut):
             log.warning(
-                f"{len(self.tokenizer.cut):,} of {len(samples):,} texts that are to be written are longer than "
+                f"{len(self.tokenizer.cut):,} of {len(samples):,} target texts are longer than "
                 f"{self.tokenizer.most} tokens and are cut, first {self.table.names[self.tokenizer.cut[0]]} "
                 "(data.max_target_length)."
             )

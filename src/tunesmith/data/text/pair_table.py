@@ -53,7 +53,7 @@ class PairTable(PairData):
         """Read the table.
 
         Raises:
-            DataError: There is no such table or column, or a cell is not what it should be.
+            DataError: There is no such table or column, or a cell is invalid.
         """
         columns = self._shelf.columns() if self._shelf else Columns.read(self.file)
         texts = texts_of(columns, self.columns, self.prefix)

@@ -35,7 +35,7 @@ class QaTable(QuestionData):
         """Read the files.
 
         Raises:
-            DataError: One is missing, or a question is not what it should be.
+            DataError: One is missing, or a question is invalid.
         """
         files = files_of(self.file, "questions")
         found = [(file, question) for file in files for question in read_questions(file)]

@@ -60,7 +60,7 @@ class TextTable(TextData):
         """Read the table.
 
         Raises:
-            DataError: There is no such table or column, or a cell is not what it should be.
+            DataError: There is no such table or column, or a cell is invalid.
         """
         return self.table_of(self._shelf.columns() if self._shelf else Columns.read(self.file))
 

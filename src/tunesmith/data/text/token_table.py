@@ -63,7 +63,7 @@ class TokenTable(TaggedData):
         """Read the files.
 
         Raises:
-            DataError: One is missing, or a line is not what it should be.
+            DataError: One is missing, or a line is invalid.
         """
         files = files_of(self.file, "words and tags")
         found = [(file, sentence) for file in files for sentence in read_sentences(file, self.keys)]
@@ -127,6 +127,6 @@ def _warn_of_beginnings(tags: Sequence[tuple[str, ...]], names: Sequence[str]) -
     ]
     if found:
         log.warning(
-            f"{len(found):,} entities begin with I-, first in the sentence at {found[0]}: by IOB2 they are none, and "
-            "no metric counts them; data.scheme=iob1 reads them as entities."
+            f"{len(found):,} entities begin with I-, first in the sentence at {found[0]}: IOB2 does not "
+            "allow that, so no metric counts them; data.scheme=iob1 reads them as entities."
         )

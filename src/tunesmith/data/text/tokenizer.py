@@ -190,8 +190,8 @@ class Tokenizer:
     def _check_fast(self) -> None:
         if not self._own.is_fast:
             raise ConfigError(
-                f"Expected a tokenizer that knows where its tokens stand but that of {self.preprocess.tokenizer} does "
-                "not; choose a model with a tokenizer.json."
+                f"Expected a tokenizer that can locate its tokens but that of {self.preprocess.tokenizer} "
+                "cannot; choose a model with a tokenizer.json."
             )
 
     def _encode(self, texts: Sequence[Text], cut: bool | str, **more: object) -> Any:

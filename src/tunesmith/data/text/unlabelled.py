@@ -130,5 +130,5 @@ def warn_of_tested(texts: Sequence[Text], of_split: Mapping[str, Sequence[Text]]
         if split != "train" and number:
             log.warning(
                 f"{number:,} of {len(samples):,} texts of {split} are among those without labels, so the model has "
-                "read them when it is tested; take them out to know what it makes of new ones."
+                "seen them before it is tested; remove them to measure performance on new texts."
             )
