@@ -27,9 +27,7 @@ Text: TypeAlias = tuple[str, ...]
 """A text, the two texts of a pair, or the words of a text."""
 
 S = TypeVar("S", bound=Images | Sequence[Text], default=Any)
-"""The samples of a source."""
 T = TypeVar("T", bound=Targets, default=Any)
-"""Their targets."""
 
 SPLITS = ("train", "val", "test")
 """The names of the splits, in the order they are shown."""
@@ -43,7 +41,7 @@ COLUMNS = ("samples", "targets", "names", "groups", "folders", "weights")
 
 @dataclass(frozen=True)
 class Table(Generic[S, T]):
-    """All images or texts of a source, before they are split.
+    """All images or texts S of a source and their targets T, before they are split.
 
     Attributes:
         samples: N images or texts.
@@ -116,7 +114,7 @@ class Table(Generic[S, T]):
         return replace(self, **columns | ({} if names is None else {"names": names}))
 
 
-def _selected(column: object, rows: Ints) -> Any:
-    if isinstance(column, np.ndarray | RowNames):
-        return column[rows]
-    return [column[row] for row in rows] if isinstance(column, Sequence) else None
+def _selected(column: Any, rows: Ints) -> Any:
+    if column is None or isinstance(column, np.ndarray | RowNames):
+        return column if column is None else column[rows]
+    return [column[row] for row in rows]
