@@ -114,7 +114,7 @@ CONFIGURATIONS = [
     (f"{TEXTS} backbone.name=./nowhere", "there is no nowhere/config.json"),
     (f"{TEXTS} backbone.pooling=max", "backbone.pooling"),
     (f"{TEXTS} data.max_length=0", "Expected data.max_length to be at least 1 token but got 0."),
-    ("data=image_folder data.root=one_class", "Expected a folder a class in one_class but got a."),
+    ("data=image_folder data.root=one_class", "Expected a folder per class in one_class but got a."),
 ]
 
 TABLES = [

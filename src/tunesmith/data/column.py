@@ -1,4 +1,4 @@
-"""Sequences whose items are made when they are asked for: cells of Arrow columns, texts of cells, names of rows."""
+"""Define sequences that make their items on access: cells of Arrow columns, texts from cells, names of rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,11 @@ T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
 
 AT_ONCE = 8192
-"""Items that an iteration makes at once."""
+"""Number of items that an iteration makes at once."""
 
 
 class Lazy(Sequence[T]):
-    """A sequence that makes its items when they are asked for, and keeps none of them."""
+    """A sequence that makes its items on access, and keeps none of them."""
 
     @abstractmethod
     def span(self, start: int, stop: int) -> list[T]:
@@ -81,7 +81,7 @@ class Column(Lazy[str]):
 
 
 class Mapped(Lazy[T], Generic[S, T]):
-    """What a function makes of each item of a sequence.
+    """The results of a function for each item of a sequence.
 
     Args:
         items: The sequence.
@@ -106,7 +106,7 @@ class Texts(Lazy[tuple[str, ...]]):
     Args:
         columns: At least one, of equal lengths.
         prefix: Put in front of each first text.
-        digest: As `digest` computes it, where it is known.
+        digest: The digest, if it is known.
     """
 
     def __init__(self, columns: Sequence[Sequence[str]], prefix: str = "", digest: str | None = None) -> None:
@@ -138,7 +138,7 @@ def digest_texts(texts: Iterable[object]) -> str:
 
 
 class RowNames(Lazy[str]):
-    """Names ``row 1`` to ``row N``; behaves as an array of strings where samples' names are used.
+    """Names ``row 1`` to ``row N``, made on access; indexed like an array of strings.
 
     Args:
         total: Number of rows N.
@@ -150,9 +150,20 @@ class RowNames(Lazy[str]):
     def __len__(self) -> int:
         return self.total
 
-    def __getitem__(self, at: Any) -> Any:  # an index of any kind that numpy takes
-        if isinstance(at, int | slice | np.integer):
-            return super().__getitem__(at if isinstance(at, slice) else int(at))
+    @overload
+    def __getitem__(self, at: int | np.integer) -> str: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+
+    @overload
+    def __getitem__(self, at: Ints) -> npt.NDArray[np.str_]: ...
+
+    def __getitem__(self, at: int | np.integer | slice | Ints) -> str | list[str] | npt.NDArray[np.str_]:
+        if isinstance(at, slice):
+            return super().__getitem__(at)
+        if isinstance(at, int | np.integer):
+            return super().__getitem__(int(at))
         return np.array([f"row {row + 1}" for row in np.arange(self.total)[at].tolist()], dtype=str)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.str_]:
@@ -172,7 +183,7 @@ def ascending(names: npt.NDArray[np.str_] | RowNames, rows: Ints | None = None) 
     rows = np.arange(len(names)) if rows is None else rows
     if not isinstance(names, RowNames):
         return rows[np.argsort(names[rows], kind="stable")]
-    # As text, a number stands before another where its digits, padded with zeros, are fewer; of equal ones the shorter.
+    # Alphabetical order of numbers: padded with zeros behind to equal length, they ascend; of equal ones the shorter.
     numbers = rows + 1
     digits = np.searchsorted(10 ** np.arange(1, 19), numbers, side="right")
     padded = numbers * 10 ** (digits.max(initial=0) - digits)

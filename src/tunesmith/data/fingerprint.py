@@ -1,4 +1,4 @@
-"""What the data are, as one digest: the same wherever, whenever and in whatever order the files lie."""
+"""Compute the data's fingerprint: a digest of the content, independent of location, time and order of the files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tunesmith.modality import base as modalities
 from tunesmith.modality.base import Modality
 
 MAX_BYTES = 4 * 2**30
-"""Files that are larger together are not read whole: some minutes on a network disk."""
+"""Maximum total size up to which files are read whole: some minutes on a network disk."""
 
 HEAD_BYTES = 64 * 2**10
-"""Bytes at the start of each file that are read then."""
+"""Bytes that are read of each file otherwise."""
 
 SIZE = 16
 """Bytes of a digest."""
 
 AT_ONCE = 8192
-"""Samples that are digested at once."""
+"""Number of samples that are digested at once."""
 
 
 class Digests(Lazy[bytes]):
@@ -61,7 +61,7 @@ Parts = Mapping[str, Ints]
 """Rows of each split, ascending."""
 
 Keep = Callable[[object, Callable[[], Parts]], Parts]
-"""Calls what draws the rows, or finds what it gave before for the same split."""
+"""Calls the function that draws the rows, or finds its earlier result for the same split."""
 
 
 def drawn(split: object, draw: Callable[[], Parts]) -> Parts:
@@ -71,15 +71,15 @@ def drawn(split: object, draw: Callable[[], Parts]) -> Parts:
 
 @dataclass(frozen=True)
 class Contents:
-    """A table, and what follows from its content alone.
+    """A table, and what is derived from its content alone.
 
     Attributes:
         table: The table.
         digests: Digest of each sample's content, in the table's order.
-        whole: Whether the digests are over whole files.
-        twins: As `twins` finds them.
-        fingerprint: As `fingerprint` computes it.
-        rows: Draws the rows of a split of the table, or finds them.
+        whole: Whether whole files were digested.
+        twins: Rows of equal content; see `twins`.
+        fingerprint: Fingerprint of the data; see `fingerprint`.
+        rows: Draws the rows of each split, or finds them.
     """
 
     table: Table
@@ -105,11 +105,11 @@ def fingerprint(table: Table, digests: Digests, whole: bool = True) -> str:
 
     Args:
         table: The samples' names, labels and weights.
-        digests: Of each sample's content, in the table's order.
-        whole: Whether the digests are over whole files.
+        digests: Digest of each sample's content, in the table's order.
+        whole: Whether whole files were digested.
 
     Returns:
-        ``content:<hex>``, or ``head:<hex>`` where only the size and the first 64 KiB of each file were read.
+        ``content:<hex>``, or ``head:<hex>`` if only size and first 64 KiB of each file were read.
     """
     total = hashlib.blake2b(repr(table.class_names).encode(), digest_size=SIZE)
     order = ascending(table.names)
@@ -121,12 +121,12 @@ def fingerprint(table: Table, digests: Digests, whole: bool = True) -> str:
 
 
 def digest_names(names: Iterable[str]) -> str:
-    """Digest names, in whatever order they come."""
+    """Digest names, independent of their order."""
     return _digest_list(sorted(map(str, names)))
 
 
 def digest_members(table: Table, rows: Ints) -> str:
-    """Digest the names of some rows, as `digest_names` does, without holding them all."""
+    """Digest the names of some rows like `digest_names`, without holding them all in memory."""
     order = ascending(table.names, rows)
     spans = (order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE))
     return _digest_list(name for span in spans for name in table.names[span].tolist())
@@ -143,7 +143,7 @@ def _digest_list(names: Iterable[str]) -> str:
 
 
 def labels(table: Table, rows: Ints | None = None) -> list[object]:
-    """Class name, labels, values or what else is said of each sample; with its weight where the data have weights.
+    """Return the target of each sample as a plain value, paired with its weight if the data have weights.
 
     Args:
         table: The table.
@@ -159,11 +159,11 @@ def digest_all(samples: Sequence[object], modality: Modality, max_bytes: int = M
 
     Args:
         samples: Files, pixels or texts.
-        modality: Theirs.
-        max_bytes: Size of all files together up to which they are read whole.
+        modality: Their modality.
+        max_bytes: Maximum total size up to which files are read whole.
 
     Returns:
-        One digest per sample, and whether they are over whole files.
+        One digest per sample, and whether whole files were digested.
 
     Raises:
         DataError: A file cannot be read.
@@ -177,7 +177,7 @@ def digest_all(samples: Sequence[object], modality: Modality, max_bytes: int = M
             return hashlib.blake2b(modality.content(sample, whole, HEAD_BYTES), digest_size=SIZE).digest()
 
         def digested() -> Iterator[bytes]:
-            if not files:  # threads wait for disks; otherwise they would only wait for each other
+            if not files:  # threads only help to wait for disks
                 yield from map(digest, samples)
                 return
             with ThreadPoolExecutor(cores()) as pool:
@@ -192,10 +192,10 @@ def digest_all(samples: Sequence[object], modality: Modality, max_bytes: int = M
 
 
 def twins(digests: Digests) -> Ints:
-    """Find the rows whose content another row has too.
+    """Find the rows whose content occurs in other rows too.
 
     Returns:
-        Each such row, ascending, beside the first row with its content ``(M, 2)``.
+        Each such row, ascending, and the first row with its content ``(M, 2)``.
     """
     heads = np.ascontiguousarray(digests.array[:, :8]).view(np.uint64)[:, 0]
     ordered = np.sort(heads)
@@ -210,14 +210,14 @@ def twins(digests: Digests) -> Ints:
 
 
 def shared(found: Ints, indices: dict[str, Ints]) -> list[tuple[int, int]]:
-    """Find samples of one content that stand in two splits, which makes the test easier than the world is.
+    """Find samples of equal content in two splits, which makes test accuracy optimistic.
 
     Args:
-        found: As `twins` gives them.
-        indices: Rows of each split.
+        found: Rows of equal content, from `twins`.
+        indices: Rows by split.
 
     Returns:
-        Pairs of rows, each of a different split.
+        Pairs of rows in different splits.
     """
     if not len(found):
         return []

@@ -1,4 +1,4 @@
-"""Every image of a run with its split, label and a digest of its content: by it, what was altered has a name."""
+"""List all samples of a run with split, label and a digest of the content, so that changed files can be named."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ from tunesmith.data.fingerprint import labels
 from tunesmith.data.table import Ints, Table
 
 LISTING = "data.parquet"
-"""Its file in a run folder."""
+"""The list's file in a run folder."""
 
 AT_ONCE = 65_536
-"""Rows that are made at once."""
+"""Number of rows that are made at once."""
 
 SHOWN = 5
-"""Names in a sentence."""
+"""Maximum number of names in a message."""
 
 
 def listing(table: Table, indices: dict[str, Ints], digests: Sequence[bytes]) -> pd.DataFrame:
-    """List the images of a run, a row each.
+    """List the samples of a run, with one row per sample.
 
     Args:
-        table: The images.
-        indices: Rows of each split.
-        digests: Of each image's content, in the table's order.
+        table: The samples.
+        indices: Rows by split.
+        digests: Digest of each sample's content, in the table's order.
 
     Returns:
-        ``file``, ``split`` (empty where it is in none), ``label`` (with its weight, where it has one) and ``content``,
-        32 bits of the digest: sweeps keep a list a run. They miss one alteration in 4 billion, which the fingerprint
-        of all the data then still shows.
+        ``file``, ``split`` (empty if in none), ``label`` (with its weight, if there are weights) and ``content``: 32
+        bits of the digest, to save space. These miss one change in 4 billion, which the data's fingerprint still shows.
     """
     names, splits = sorted(["", *indices]), np.zeros(len(table), np.int8)
     for split, rows in indices.items():
@@ -56,11 +55,11 @@ def _heads(digests: Sequence[bytes]) -> npt.NDArray[np.uint32]:
 
 
 def differences(before: pd.DataFrame, now: pd.DataFrame) -> Iterator[str]:
-    """Say in what two lists differ, naming files.
+    """Report the differences between two lists, naming files.
 
     Args:
-        before: The list of a run.
-        now: The list of the data as they are.
+        before: List of a run.
+        now: List of the current data.
     """
     words = {"split": str, "label": str}  # the categories of two lists differ
     both = before.astype(words).merge(now.astype(words), on="file", how="outer", suffixes=("", "_now"), indicator=True)

@@ -1,4 +1,4 @@
-"""How batches come into being beside the training: from memory or decoded anew, by how many worker processes."""
+"""Build the loader of a split: from memory or by decoding, with a suitable number of worker processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Loader = StepLoader
 
 
 def fits(dataset: ImageDataset, in_memory: bool | Literal["auto"], processes: int) -> bool:
-    """Whether a split's decoded images are to be kept; ``auto``: they take less than a quarter of the free memory.
+    """Decide whether to keep a split's decoded images; ``auto``: if they take less than a quarter of the free memory.
 
     Args:
         dataset: The split.
-        in_memory: What was asked for.
-        processes: Training processes on this machine, each with images of its own.
+        in_memory: The setting.
+        processes: Training processes on this machine, each with its own copy of the images.
     """
     if in_memory != "auto":
         return in_memory
@@ -61,23 +61,23 @@ def make_loader(
     Args:
         dataset: The split.
         sampler: Its order.
-        batch_size: Samples a step and process.
-        workers: Loader processes; ``auto``: none where nothing is decoded, else one for each core but one, at most 8.
-        timeout: Seconds without a batch after which those count as hanging; 0 for never.
+        batch_size: Samples per step and process.
+        workers: Loader processes; ``auto``: none if nothing is decoded, else one per core but one, at most 8.
+        timeout: Seconds without a batch after which workers count as hanging; 0 for never.
         processes: Training processes on this machine, which share the cores.
-        pin_memory: Whether batches are put into page-locked memory.
-        drop_last: Whether a last batch that is not full is left out.
-        generator: What ``iter()`` draws a number for the workers from, in place of the run's stream.
-        watches: Where what the workers are reading is noted.
+        pin_memory: Whether to put batches into page-locked memory.
+        drop_last: Whether to drop a last batch that is not full.
+        generator: Generator of the workers' base seed, so that ``iter()`` does not draw from the run's stream.
+        watches: Watches the workers.
     """
-    # Measured with EfficientNet-Lite0, all layers, ELPV at 224 px, batches of 32, 2 cores: images per second, the best
-    # of three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 decoding each time, 24.6 / 22.4 / 17.7 from memory.
+    # Measured with EfficientNet-Lite0, all layers, ELPV at 224 px, batches of 32, 2 cores: images per second, best of
+    # three, with 0 / 1 / 2 workers: 19.5 / 24.0 / 21.7 with decoding, 24.6 / 22.4 / 17.7 from memory.
     wanted = 0 if not dataset.decodes else min(max(cores() // processes - 1, 0), 8)
     number = workers if isinstance(workers, int) else wanted
     watch = watches.of(number) if number else None
     return StepLoader(
         dataset,
-        batch_size=batch_size,  # by name, since Lightning makes the loader anew to predict
+        batch_size=batch_size,  # by name, since Lightning recreates the loader to predict
         sampler=sampler,
         collate_fn=dataset.collate,
         drop_last=drop_last,
@@ -87,7 +87,7 @@ def make_loader(
         generator=generator,
         worker_init_fn=watch,
         timeout=timeout if number else 0,
-        # In a job of a sweep, and from Python 3.14 on, the default is a server that imports all again, and whose
-        # workers would outlive a training process that is killed.
+        # In a sweep's job, and from Python 3.14 on, the default is a fork server, which imports everything again, and
+        # whose workers would outlive a killed training process.
         multiprocessing_context=Context(watch) if watch and sys.platform.startswith("linux") else None,
     )

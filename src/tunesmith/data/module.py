@@ -1,16 +1,18 @@
-"""Define the data module that every source derives from; a source gives a table, this splits and serves it."""
+"""Define the data module that every source derives from: a source supplies a table, this splits and serves it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 
 from tunesmith.contract.asked import Asked
 from tunesmith.contract.batch import Batch, Inputs
+from tunesmith.contract.plain import PlainData
 from tunesmith.contract.preprocess import Preprocess
 from tunesmith.contract.protocols import Vocabulary
 from tunesmith.contract.spec import DataSpec
@@ -18,6 +20,7 @@ from tunesmith.data.dataset import CachedSamples, Decoded, SplitDataset
 from tunesmith.data.fingerprint import Contents, shared
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.bad_files import BadFiles
+from tunesmith.data.image.decode import Decode
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.data.loader import Loader, check_full_batch, make_loader
 from tunesmith.data.randomness import private
@@ -30,32 +33,34 @@ from tunesmith.data.window import Counts, Steps
 from tunesmith.data.workers import Watches
 from tunesmith.errors import DataError, nearest
 
+Parts: TypeAlias = dict[str, Any]  # of a `Batch`, by name
+
 
 class TableData(LightningDataModule, ABC):
     """Reads, splits and batches samples and their targets; a run calls `connect`, `setup`, then the loaders.
 
     Args:
         split: How to split.
-        sampler: Order of training: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
-        batch_size: Samples a step and process.
+        sampler: Training order: ``shuffled``, or ``balanced``: every epoch has equally many samples of each class.
+        batch_size: Samples per step and process; the recipes were tuned at 32.
         workers: Loader processes; ``auto``: 0 if nothing is decoded, else all cores but one, at most 8.
         worker_timeout: Seconds without a batch after which loader processes count as hanging; 0 waits for ever.
-        pin_memory: Whether batches are put into page-locked memory; ``auto`` where there is a CUDA device.
-        seed: Of the order of batches and of augmentation; the run's seed.
-        drop_last: Whether to leave out a last training batch that is not full.
+        pin_memory: Whether to put batches into page-locked memory; ``auto``: if there is a CUDA device.
+        seed: Seed of the order of batches and of augmentation; the run's seed.
+        drop_last: Whether to drop a last training batch that is not full.
 
     Attributes:
         modality: Name of the modality of the samples.
         table: All samples; after `setup`.
-        indices: Rows of the table that each split holds; after `setup`.
-        digests: Of each sample's content, and whether they are over whole files; after `setup`.
-        bad_files: Name of each image that was left out, and why; after `setup`.
-        duplicates: Rows with the same content in different splits, in pairs; after `setup`.
-        spec: What the data are; after `setup` or `predict_on`.
-        preprocess: How the backbone wants its samples; after `connect`.
+        indices: Rows of the table by split; after `setup`.
+        digests: Digest of each sample's content, and whether whole files were digested; after `setup`.
+        bad_files: Name of each image that was skipped, and the reason; after `setup`.
+        duplicates: Pairs of rows of equal content in different splits; after `setup`.
+        spec: Description of the data; after `setup` or `predict_on`.
+        preprocess: Preprocessing of the backbone; after `connect`.
         mixing: Mixtures in training.
         test_views: Views of an image that a test averages over.
-        watches: What loader processes are reading; a command sets its own first.
+        watches: Watches the loader processes; a command sets its own first.
     """
 
     modality: ClassVar[str]
@@ -73,93 +78,90 @@ class TableData(LightningDataModule, ABC):
         self,
         *,
         split: Split,
-        sampler: Literal["shuffled", "balanced"],
-        batch_size: int,
-        workers: int | Literal["auto"],
-        worker_timeout: float,
-        pin_memory: bool | Literal["auto"],
-        seed: int,
-        drop_last: bool,
+        sampler: Literal["shuffled", "balanced"] = "shuffled",
+        batch_size: int = 32,
+        workers: int | Literal["auto"] = "auto",
+        worker_timeout: float = 600.0,
+        pin_memory: bool | Literal["auto"] = "auto",
+        seed: int = 0,
+        drop_last: bool = False,
     ) -> None:
         super().__init__()
         for name, value, least in ("batch_size", batch_size, 1), ("worker_timeout", worker_timeout, 0):
             if value < least:
                 raise DataError(f"Expected {name} to be at least {least} but got {value}.")
-        self.split = split
-        self.balanced = sampler == "balanced"
+        self.split, self.balanced = split, sampler == "balanced"
         self.bad_files: BadFiles = []
         self.batch_size, self.seed, self.drop_last = batch_size, seed, drop_last
         self.workers, self.worker_timeout = workers, worker_timeout
         self.pin_memory = torch.cuda.is_available() if pin_memory == "auto" else pin_memory
-        self.tested = "test"
-        self.watches = Watches()
+        self.tested, self.watches = "test", Watches()
         self._start = (0, 0)
         self._kept: Callable[[str], CachedSamples | None] = lambda split: None
-        self._decoded: Callable[[Any], Decoded | None] = lambda decoder: None
-        self._predicted: Sequence[Any] | None = None
+        self._decoded: Callable[[Decode], Decoded | None] = lambda decoder: None
+        self._predicted: Sequence[object] | None = None
         self._counts: Counts | None = None
 
     @abstractmethod
     def load(self) -> Table:
-        """Read what there is, without decoding it."""
+        """Read the table, without decoding samples."""
 
     @abstractmethod
     def connect(self, preprocess: Preprocess) -> None:
-        """Take over how the backbone wants its samples; call it before the loaders.
+        """Take over the backbone's preprocessing; call it before the loaders.
 
         Raises:
             ConfigError: The backbone is for another kind of samples.
         """
 
     def keep_tokens(self, keep: Keep | None) -> None:
-        """Take over what keeps the tokens of texts, before `setup`; images have none."""
+        """Set the cache of tokens, before `setup`; images have no tokens."""
 
     @abstractmethod
-    def find(self, source: str, trained: Mapping[str, Any], spec: DataSpec, skip: bool) -> Asked:
-        """Find the samples to predict on by what was typed as ``input``; call it after `connect`.
+    def find(self, source: str, trained: PlainData, spec: DataSpec, skip: bool) -> Asked:
+        """Find the samples to predict on; call it after `connect`.
 
         Args:
-            source: What was typed.
+            source: The command's ``input``, as typed.
             trained: The ``data`` of the run's configuration.
             spec: Spec of the training run.
-            skip: Whether to leave out samples that cannot be read; without it they are a `DataError`.
+            skip: Whether to skip samples that cannot be read, rather than raise a `DataError`.
         """
 
     @abstractmethod
     def plain(self, rows: Ints) -> SplitDataset:
-        """Rows of the table as in evaluation, decoded when they are asked for."""
+        """Return rows of the table as in evaluation, decoded on access."""
 
     @abstractmethod
-    def prepare(self, samples: Sequence[Any], device: torch.device, alike: bool = False) -> Inputs:
-        """Make the backbone's input of B samples, as in evaluation; of one shape for all batches if ``alike``."""
+    def prepare(self, samples: Sequence[Tensor], device: torch.device, alike: bool = False) -> Inputs:
+        """Convert B samples to the backbone's input, as in evaluation; with ``alike``, of one shape for all batches."""
 
     @abstractmethod
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> Batch:
-        """Make what the backbone takes, on the device, once a batch."""
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Batch:
+        """Prepare a loader's batch for the backbone, on the device."""
 
     @abstractmethod
     def _dataset(self, split: str, training: bool, tested: bool) -> SplitDataset:
-        """The dataset of a split, or of what is predicted (``predict``)."""
+        """Return the dataset of a split, or of the samples to predict on (``predict``)."""
 
     def usable(self, table: Table) -> tuple[Table, BadFiles]:
-        """The table without what cannot be read, where that is to be left out."""
+        """Return the table without the samples that are to be skipped because they cannot be read."""
         return table, []
 
     def contents(self) -> Contents:
-        """Read the table, and digest it."""
+        """Read and digest the table."""
         table, self.bad_files = self.usable(self.load())
         return Contents.of(table)
 
     def setup(self, stage: str | None = None) -> None:
-        """Load, split and publish `spec`; a second call does nothing, nor does one for what `predict_on` was given.
+        """Load and split the data and publish `spec`; does nothing the second time, and for prediction.
 
         Raises:
-            DataError: The data are missing, or cannot be split as asked.
+            DataError: The data are missing, or cannot be split as configured.
         """
         if hasattr(self, "table") or (stage == "predict" and self._predicted is not None):
             return
-        contents = self.contents()
-        table = contents.table
+        table = (contents := self.contents()).table
         self.indices = self.split(table, contents.rows)
         self.digests = contents.digests, contents.whole
         self.duplicates = shared(contents.twins, self.indices)
@@ -171,7 +173,7 @@ class TableData(LightningDataModule, ABC):
         self.table = table
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Number of samples by split and class or label; with values, of ``samples``."""
+        """Count the samples by split and class or label; by split and ``samples`` for values."""
         return {split: count(self.table, rows) for split, rows in self.indices.items()}
 
     def evaluate_on(self, split: str) -> None:
@@ -181,70 +183,67 @@ class TableData(LightningDataModule, ABC):
         self.tested = split
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Make training begin at a batch of an epoch, as if the earlier ones had been served."""
+        """Start training at a batch of an epoch, as if the earlier ones had been served."""
         self._start = (epoch, batch)
 
-    def serve(self, kept: Callable[[str], CachedSamples | None], decoded: Callable[[Any], Decoded | None]) -> None:
-        """Serve what is ``kept`` of a split's samples, and images as ``decoded``; call it before the loaders."""
+    def serve(self, kept: Callable[[str], CachedSamples | None], decoded: Callable[[Decode], Decoded | None]) -> None:
+        """Serve a split's samples from a cache of activations and one of images; call it before the loaders."""
         self._kept, self._decoded = kept, decoded
 
     def count_by(self, counts: Counts) -> None:
-        """Let training batches carry the totals of their optimizer step; call it before the loaders."""
+        """Make training batches carry the totals of their optimizer step; call it before the loaders."""
         self._counts = counts
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch to the device, but for its ``meta``."""
+    def transfer_batch_to_device(self, batch: Parts, device: torch.device, dataloader_idx: int) -> Parts:
+        """Move a batch to the device, except its ``meta`` and ``totals``."""
         stays = {name: batch[name] for name in ("meta", "totals") if name in batch}
         moves = {name: part for name, part in batch.items() if name not in stays}
         return {**super().transfer_batch_to_device(moves, device, dataloader_idx), **stays}
 
     def augmentation(self) -> Augmentation | None:
-        """What is done to training samples, other things in every epoch; ``None`` for nothing."""
+        """Return the augmentation of training samples; ``None`` for none."""
         return None
 
     @property
     def uncacheable_reason(self) -> str | None:
-        """Why nothing of what frozen stages give may be kept, as a sentence; ``None`` where it may."""
+        """Why outputs of frozen stages must not be cached, as a sentence; ``None`` if they may."""
         return None
 
-    def decoders(self, split: str) -> Any:
-        """How the files of a split are decoded, for `serve`; ``None`` where there is nothing to decode."""
+    def decoders(self, split: str) -> Decode | None:
+        """Return the decoder of a split's files, for `serve`; ``None`` if there are no files to decode."""
         return None
 
     def largest(self, rows: Ints, count: int) -> Ints:
-        """As many of some rows of the table as are asked for, those that take most memory."""
+        """Return the ``count`` of some rows that take most memory."""
         return rows[:count]
 
-    def heaviest(self, count: int) -> dict[str, Any]:
-        """A training batch of the samples that take most memory, as evaluation prepares them."""
+    def heaviest(self, count: int) -> Parts:
+        """Return a training batch of the samples that take most memory, prepared as in evaluation."""
         dataset = self.plain(self.largest(self.indices["train"], count))
-        return dataset.collate([dataset[position] for position in range(len(dataset))])
+        return {**dataset.collate([dataset[position] for position in range(len(dataset))])}
 
     def length_sorted(self, rows: Ints, batch: int) -> Ints:
-        """Rows of the table in the order in which they are best computed, so many at a time."""
+        """Order rows of the table so that batches of ``batch`` samples are computed fastest."""
         return rows
 
     def predict_on(self, samples: Sequence[Any], spec: DataSpec) -> None:
-        """Make `predict_dataloader` serve samples with the spec of a training run, whose data may be gone.
-
-        A batch's ``index`` is the position in ``samples``, its ``target`` is -1.
-        """
+        """Make `predict_dataloader` serve samples, with ``target`` -1, by the spec of a training run."""
         if not samples:
             raise DataError("Expected at least one image or text to predict on but got none.")
         self._predicted, self.spec = list(samples), spec
 
     def train_dataloader(self) -> Loader:
-        """Batches of train: shuffled, and augmented where that is asked for."""
+        """Return the batches of train: shuffled, and augmented if configured."""
         if self.drop_last:
             check_full_batch(len(self.indices["train"]), self.batch_size, self.table.what)
         return self._loader("train", training=True)
 
-    def val_dataloader(self) -> Loader | list[Any]:
-        """Batches of val, in the table's order; an empty list where there is no such split."""
+    def val_dataloader(self) -> Loader | list[object]:
+        """Return the batches of val, in the table's order; an empty list if there is no such split."""
         return self._loader("val") if "val" in self.indices else []
 
-    def test_dataloader(self) -> Loader | list[Any]:
-        """Batches of the split chosen by `evaluate_on`, by default test; an empty list without a test split."""
+    def test_dataloader(self) -> Loader | list[object]:
+        """Return the batches of the split chosen by `evaluate_on`; an empty list if that is test and there is none."""
         if self.tested == "test" and "test" not in self.indices:
             return []
         if self.tested not in self.indices:
@@ -254,7 +253,7 @@ class TableData(LightningDataModule, ABC):
         return self._loader(self.tested, tested=True)
 
     def predict_dataloader(self) -> Loader:
-        """Batches of what was given to `predict_on`, prepared as in evaluation."""
+        """Return the batches of the samples of `predict_on`, prepared as in evaluation."""
         if self._predicted is None:
             raise DataError("Expected samples to predict on but got none; call predict_on first.")
         return self._loader("predict", tested=True)
@@ -286,11 +285,11 @@ class TableData(LightningDataModule, ABC):
         return loader
 
     def _lengths(self, dataset: SplitDataset, training: bool) -> Lengths | None:
-        """Lengths by which training samples are put into batches of their like; ``None`` for any with any."""
+        """Return the lengths by which training samples are grouped into batches; ``None`` for random batches."""
         return None
 
     def _streams(self, training: bool) -> dict[str, Stream]:
-        """Return what else training goes through, by name."""
+        """Return further training samples by name."""
         return {}
 
     def _processes(self) -> int:

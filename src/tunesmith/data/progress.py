@@ -1,4 +1,4 @@
-"""A progress bar for what may take long, and only then."""
+"""Show a progress bar, but only for what takes long."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PATIENCE = 1.0
 
 
 def track(items: Iterable[T], description: str, total: int, console: Console | None = None) -> Iterator[T]:
-    """Pass the items on; from the second second on, show a progress bar where somebody is looking.
+    """Yield the items; after a second, show a progress bar on terminals.
 
     Args:
-        items: What to pass on.
-        description: What is going on, such as ``Decoding train images``.
+        items: The items.
+        description: Text of the bar, such as ``Decoding train images``.
         total: Number of items.
         console: Where to draw; standard error by default.
     """

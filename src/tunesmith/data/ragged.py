@@ -1,4 +1,4 @@
-"""Tensors of differing shapes in a few large ones: values, offsets and shapes."""
+"""Pack tensors of differing shapes into a few large ones: values, offsets and shapes."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from torch import Tensor
 from tunesmith.data.table import Ints
 
 BLOCK = 4096
-"""Rows that are packed at once."""
+"""Number of rows that are packed at once."""
 
 SPOOL = 256 * 2**20
-"""Bytes of values beyond which they are collected in a temporary file."""
+"""Maximum bytes of values in memory; more are collected in a temporary file."""
 
 
 class Ragged(Sequence[Tensor]):
-    """Rows of one type and number of dimensions whose shapes differ; each is a view of the values.
+    """Rows of one dtype and number of dimensions but differing shapes; each is a view of the values.
 
     Args:
-        values: The numbers of all rows, one row after another ``(V,)``.
-        offsets: Where in ``values`` each row begins, and where the last one ends ``(N + 1,)``, int64.
+        values: Values of all rows, one row after another ``(V,)``.
+        offsets: Begin of each row in ``values``, and end of the last ``(N + 1,)``, int64.
         shapes: Shape of each row ``(N, D)``, int32; or of all rows ``(1, D)``, with -1 for a dimension that differs.
     """
 
@@ -37,7 +37,7 @@ class Ragged(Sequence[Tensor]):
 
     @classmethod
     def of(cls, rows: Iterable[Tensor]) -> Ragged:
-        """Pack rows, which may come from a generator and are not held."""
+        """Pack rows, which may come from a generator and are not all held in memory."""
         packer, left = Packer(), iter(rows)
         while block := list(islice(left, BLOCK)):
             packer.add(block)
@@ -45,7 +45,7 @@ class Ragged(Sequence[Tensor]):
 
     @classmethod
     def unpack(cls, tensors: Mapping[str, Tensor], name: str) -> Ragged:
-        """Find the rows that `pack` gave this name."""
+        """Restore rows that were packed under a name by `pack`."""
         return cls(tensors[name], tensors[f"{name}.offsets"], tensors[f"{name}.shapes"])
 
     def pack(self, name: str) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ class Ragged(Sequence[Tensor]):
             return torch.full((count,), last_one, dtype=torch.int32)
         found = np.empty(count, np.int32)
         offsets, inner = self.offsets.numpy(), int(np.prod(others, dtype=np.int64))
-        for start in range(0, count, 2**20):  # in parts, which spares as much memory as the offsets take
+        for start in range(0, count, 2**20):  # in parts, to save as much memory as the offsets take
             own = slice(start, min(start + 2**20, count))
             some = np.arange(own.start, own.stop) if rows is None else rows[own]
             found[own] = (offsets[some + 1] - offsets[some]) // inner
@@ -98,7 +98,7 @@ def sizes(rows: Sequence[Tensor], of: Ints | None = None) -> Tensor:
 
 
 class Packer:
-    """Packs rows, some at a time: in memory, or where they are large in a temporary file."""
+    """Packs rows, some at a time: in memory, or in a temporary file if they are large."""
 
     def __init__(self) -> None:
         self.blocks: list[Tensor] = []
@@ -138,7 +138,7 @@ class Packer:
 
 
 def _common(shapes: Tensor) -> Tensor:
-    """Shorten shapes ``(N, D)`` to one, where they differ in one dimension at most and its size can be told."""
+    """Shorten shapes ``(N, D)`` to one, if they differ in at most one dimension, whose size the offsets then tell."""
     if len(shapes) < 2:
         return shapes
     same = (shapes == shapes[0]).all(0)
@@ -148,12 +148,12 @@ def _common(shapes: Tensor) -> Tensor:
 
 
 def int32(rows: Iterable[Sequence[object]]) -> list[Tensor]:
-    """Make an int32 tensor of each."""
+    """Convert each row to an int32 tensor."""
     return [torch.tensor(row, dtype=torch.int32) for row in rows]
 
 
 def numbers_of(column: Iterable[Tensor]) -> Ints:
-    """Return the one number of each tensor."""
+    """Return the single number of each tensor."""
     return np.array([int(number) for number in column], dtype=np.int64)
 
 

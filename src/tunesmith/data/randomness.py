@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, and on nothing else that runs."""
+"""Derive random numbers that depend on their purpose only, not on what else has drawn."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ import torch
 
 
 def derive(*parts: int | str) -> int:
-    """Mix the parts into one seed of 63 bits, so that neighbouring seeds, epochs and rows share nothing."""
+    """Hash the parts to one seed of 63 bits, so that neighbouring seeds, epochs and rows are independent."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def private(*parts: int | str) -> torch.Generator:
-    """Make a generator of our own, seeded by the parts: whoever draws from it disturbs nobody."""
+    """Make a separate generator, seeded by the parts."""
     return torch.Generator().manual_seed(derive(*parts))
 
 
 def seed_streams(seed: int) -> None:
-    """Seed the global streams of python, numpy and torch (CPU); 8 µs, so it can be done for every sample."""
+    """Seed the global streams of Python, NumPy and torch (CPU); takes 8 µs, so it can be done per sample."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    # `torch.manual_seed` would also reach for the accelerators, which a sample never uses.
+    # `torch.manual_seed` would also seed the accelerators, which samples never use.
     torch.default_generator.manual_seed(seed)
 
 
 @contextmanager
 def preserved() -> Iterator[None]:
-    """Put the global streams of python, numpy and torch (CPU) back as they were.
+    """Restore the global streams of Python, NumPy and torch (CPU) afterwards.
 
-    140 µs, nearly all of it numpy's, so it is entered once a batch and not once a sample.
+    Takes 140 µs, nearly all for NumPy, so it is done per batch, not per sample.
     """
     python, numpy, torch_ = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
     try:

@@ -22,9 +22,8 @@ class Key(NamedTuple):
         epoch: Epoch, from 0.
         position: Position in the split.
         padding: Whether the sample only fills a distributed batch and must not be counted.
-        round: How often the epoch has had the sample before, in the balanced order; it is augmented anew each time.
-        streams: What is learnt beside it, by name: rows of a `Stream`, each behind the number of times it was gone
-            through.
+        round: How often the epoch drew the sample before, in the balanced order; each time is augmented anew.
+        streams: Further training samples by name: pass over the `Stream` and row of each.
     """
 
     epoch: int
@@ -63,22 +62,23 @@ class Stream(NamedTuple):
 class EpochSampler(Sampler[Key]):
     """Deals one global order to all processes, like cards.
 
-    Process r of W takes every W-th sample, starting with the r-th, so W processes with batches of B see, step by step,
-    what one process sees with batches of ``W * B``. All get the same number: training wraps around to fill up,
-    evaluation pads with samples marked as padding. (torch's `DistributedSampler` deals the same way, but counts the
+    Process r of W takes every W-th sample, starting with the r-th, so each step of W processes with batches of B sees
+    the same samples as one process with batches of ``W * B``. All get the same number: training wraps around to fill
+    up, evaluation pads with samples marked as padding. (torch's `DistributedSampler` deals the same way, but counts the
     samples that it adds in evaluation.)
 
     Args:
         count: Number of samples in the split.
-        seed: Of the order.
-        shuffle: Whether to draw a new order for every epoch; without, the order is the split's.
-        epoch: The epoch to begin with. Lightning tells the epoch only after it has started the first iteration of a
-            resumed run, which would replay the order of epoch 0.
-        skip: Samples of this process to leave out at the start of that epoch, and of no other.
-        classes: Class of each sample ``(count,)``, where every epoch is to hold the classes in equal numbers; see
-            `balanced`. It goes with ``shuffle``.
-        lengths: By which samples are put together, see `by_length`; ``None`` for any with any. Goes with ``shuffle``.
-        streams: What training goes through besides, by name.
+        seed: Seed of the order.
+        shuffle: Whether to draw a new order for every epoch; otherwise the order is the split's.
+        epoch: First epoch. Lightning sets the epoch of a resumed run only after its first iteration has started, which
+            would repeat the order of epoch 0.
+        skip: Samples of this process to skip at the start of that epoch only.
+        classes: Class of each sample ``(count,)``, for epochs with equally many samples per class, see `balanced`;
+            needs ``shuffle``.
+        lengths: Groups samples of similar length into batches, see `by_length`; ``None`` for random batches. Needs
+            ``shuffle``.
+        streams: Further training samples by name.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class EpochSampler(Sampler[Key]):
 
     @property
     def skipped(self) -> int:
-        """Samples of this process that the present epoch leaves out at its start."""
+        """Number of samples of this process that the current epoch skips at its start."""
         epoch, skip = self._skipped
         return skip if self.epoch == epoch else 0
 
@@ -128,7 +128,7 @@ class EpochSampler(Sampler[Key]):
             yield Key(epoch, int(order[at]), extra and not self.shuffle, before, drawn)
 
     def _beside(self, epoch: int, number: int, stream: Stream) -> Tensor:
-        """What of a stream goes with each place of an epoch: how often it was gone through, and row."""
+        """Return pass and row of a stream's samples for each place of an epoch ``(count, per_sample, 2)``."""
         size, per_sample, lengths = stream
         other = (number,) if number else ()  # each stream draws by itself
         share = self.count * per_sample

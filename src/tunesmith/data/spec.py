@@ -1,4 +1,4 @@
-"""What a data module says of its data once they are split: the `DataSpec`, and the number of samples."""
+"""Describe split data: the `DataSpec`, the numbers of samples, and warnings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tunesmith.modality import base as modalities
 log = logging.getLogger(__name__)
 
 SAMPLES = "samples"
-"""What `counts` calls the number of samples where there are no classes, labels or tags to count."""
+"""Key of the number of samples, if there are no classes, labels or tags to count."""
 
 
 def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_unit: str) -> DataSpec:
-    """Describe the data; what a loss or a task may use of the numbers is of train alone.
+    """Describe the data, with statistics of train only.
 
     Raises:
-        DataError: A value is the same for all of train, or every weight is 0.
+        DataError: A value is constant in train, or every weight is 0.
     """
     rows = indices["train"]
     targets = table.targets_of(rows)
@@ -32,7 +32,7 @@ def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_un
     if not weight:
         raise DataError(
             f"Expected {table.what} of train with a weight above 0 but all have weight 0, so nothing would be learnt; "
-            "mend the column, or leave the weights out with data.weight=null."
+            "fix the column, or ignore the weights with data.weight=null."
         )
     return DataSpec(
         class_names=table.class_names,
@@ -51,39 +51,39 @@ def data_spec(table: Table, indices: dict[str, Ints], fingerprint: str, split_un
 
 
 def count(table: Table, rows: Ints) -> dict[str, int]:
-    """Number of samples by class, by label (a sample may have several, or none), of words by tag; or of ``samples``."""
+    """Count samples by class or label (a sample may have several, or none), words by tag, or else ``samples``."""
     counts = table.target.counts(table.targets_of(rows), table.class_names)
     return {SAMPLES: len(rows)} if counts is None else dict(zip(table.class_names, counts.tolist(), strict=True))
 
 
 def warn(table: Table, indices: dict[str, Ints], duplicates: list[tuple[int, int]], twins: Ints) -> None:
-    """Say what makes the split doubtful: copies across splits, contradictory labels, classes that a split lacks."""
+    """Warn of doubtful splits: duplicates across splits, contradictory labels, classes that a split lacks."""
     warn_of_duplicates(table, duplicates)
     warn_of_contradictions(table, twins)
     warn_of_gaps(table, indices)
 
 
 def warn_of_duplicates(table: Table, duplicates: list[tuple[int, int]]) -> None:
-    """Say that samples of one content stand in two splits; they are given as pairs of rows."""
+    """Warn of samples with the same content in two splits, given as pairs of rows."""
     if duplicates:
         one, other = (table.names[row] for row in duplicates[0])
         log.warning(
-            f"{len(duplicates)} {table.what} stand in two splits, such as {one} and {other}: "
-            "their content is the same, so the test is easier than the world is."
+            f"{len(duplicates)} {table.what} occur in two splits, such as {one} and {other}, whose content is equal: "
+            "test accuracy will be optimistic."
         )
 
 
 def members(table: Table, indices: dict[str, Ints]) -> dict[str, str]:
-    """Digest of the samples' names by split: equal where two runs have split alike."""
+    """Digest the samples' names by split; equal for two runs with the same split."""
     return {split: digest_members(table, rows) for split, rows in indices.items()}
 
 
 def warn_of_contradictions(table: Table, twins: Ints) -> None:
-    """Say that samples of one content have several labels; ``tunesmith check`` lists images among them.
+    """Warn of samples with the same content but different labels; ``tunesmith check`` lists such images.
 
     Args:
         table: The samples.
-        twins: Rows of one content; see `fingerprint.twins`.
+        twins: Rows of equal content; see `fingerprint.twins`.
     """
     found = [(first, row) for row, first in twins.tolist() if table.contradict(first, row)]
     if found:
@@ -95,10 +95,10 @@ def warn_of_contradictions(table: Table, twins: Ints) -> None:
 
 
 def warn_of_gaps(table: Table, indices: dict[str, Ints]) -> None:
-    """Say which classes or labels a split other than train lacks: no score of that split can speak of them."""
+    """Warn of classes or labels that a split other than train lacks, and its metrics therefore do not cover."""
     for split, rows in indices.items():
         absent = [name for name, number in count(table, rows).items() if not number]
-        if absent and len(rows) > 1:  # one image is what leave-one-out tests
+        if absent and len(rows) > 1:  # leave-one-out tests a single image
             log.warning(
                 f"Split {split} has no {table.what[:-1]} of {table.target.unit} {', '.join(absent)}: its metrics say "
                 "nothing about that."

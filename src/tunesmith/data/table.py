@@ -1,56 +1,65 @@
-"""The table that every source of images or texts is read into: one row a sample."""
+"""Define the table that every source of images or texts is read into, with one row per sample."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import TypeVar
 
 from tunesmith.data.column import RowNames
 from tunesmith.errors import DataError
 from tunesmith.modality import base as modalities
 from tunesmith.target.base import Target, of
+from tunesmith.target.table.cells import Targets
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.str_]
 Pixels = npt.NDArray[np.uint8]
-Images = Sequence[Path] | Pixels
-Text = tuple[str, ...]
+Images: TypeAlias = Sequence[Path] | Pixels
+"""Files, or pixels ``(N, H, W)`` or ``(N, H, W, 3)``."""
+Text: TypeAlias = tuple[str, ...]
 """A text, the two texts of a pair, or the words of a text."""
+
+S = TypeVar("S", bound=Images | Sequence[Text], default=Any)
+T = TypeVar("T", bound=Targets, default=Any)
 
 SPLITS = ("train", "val", "test")
 """The names of the splits, in the order they are shown."""
 
 SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
-"""What a source may call a split, and the split."""
+"""The split for each word that a source may use for it."""
+
+COLUMNS = ("samples", "targets", "names", "groups", "folders", "weights")
+"""Attributes of a `Table` with an item per sample."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """All images or texts of a source, before they are split.
+class Table(Generic[S, T]):
+    """All images or texts S of a source and their targets T, before they are split.
 
     Attributes:
-        samples: Paths of images, or their pixels ``(N, H, W)`` or ``(N, H, W, 3)``, uint8; or texts.
-        targets: As the kind of target has them: an array of N rows, or a sequence of N plain values.
-        class_names: One name a class, label, value or tag, in the order of the indices.
-        names: What a prediction table calls each sample ``(N,)``; independent of where the data lie.
+        samples: N images or texts.
+        targets: Targets of N samples, in the form of their kind.
+        class_names: One name per class, label, value or tag, in the order of the indices.
+        names: Names of the samples in prediction tables ``(N,)``, independent of the data's location.
         channels: Channels to decode images to: 1 (grey) or 3 (RGB).
-        groups: Group of each sample ``(N,)``, where samples come in groups that resemble each other.
-        group_unit: What a group is, in words.
-        folders: Predefined split of each sample ``(N,)``: ``train``, ``val`` or ``test``.
-        kind: Name of the kind of target, as `DataSpec` has it.
-        weights: Weight of each sample in the loss ``(N,)``, float32, where the data have weights.
-        guessed: Whether the groups are a guess; those that the source states are kept together unasked.
+        groups: Group of each sample ``(N,)``; ``None`` if the data have no groups.
+        group_unit: Description of a group.
+        folders: Predefined split of each sample ``(N,)``: ``train``, ``val`` or ``test``; ``None`` without one.
+        kind: Name of the kind of target, as in `DataSpec`.
+        weights: Weight of each sample in the loss ``(N,)``, float32; ``None`` if the data have no weights.
+        guessed: Whether the groups are a guess; ``split.by=auto`` only respects groups that the source states.
         modality: Name of the modality of the samples.
     """
 
-    samples: Any  # Images, or a sequence of Text
-    targets: Any  # Ints, Floats, or a sequence of plain values
+    samples: S
+    targets: T
     class_names: tuple[str, ...]
     names: Strings | RowNames
     channels: int = 3
@@ -63,10 +72,10 @@ class Table:
     modality: str = "image"
 
     def __post_init__(self) -> None:
-        for name in ("samples", "names", "groups", "folders", "weights"):
+        for name in COLUMNS:
             column = getattr(self, name)
             if column is not None and len(column) != len(self):
-                raise DataError(f"Expected {len(self)} {name}, one a target, but got {len(column)}.")
+                raise DataError(f"Expected {len(self)} {name}, one per target, but got {len(column)}.")
         if not len(self):
             raise DataError(f"Expected at least one of the {self.what} but got none.")
         self.target.check(self.targets, self.class_names)
@@ -77,12 +86,12 @@ class Table:
             raise DataError("Expected every weight to be a number of at least 0 but some are not.")
 
     def __len__(self) -> int:
-        """Number of samples N."""
+        """Return the number of samples N."""
         return len(self.targets)
 
     @property
     def what(self) -> str:
-        """What the samples are, for people."""
+        """Word for the samples in messages."""
         return modalities.of(self.modality).plural
 
     @property
@@ -90,28 +99,22 @@ class Table:
         """The kind of target."""
         return of(self.kind)
 
-    def targets_of(self, rows: Ints) -> Any:
-        """Targets of some rows, in their order: an array, or a list of plain values."""
-        return self.targets[rows] if isinstance(self.targets, np.ndarray) else [self.targets[row] for row in rows]
+    def targets_of(self, rows: Ints) -> T:
+        """Return the targets of some rows, in their order."""
+        found: T = _selected(self.targets, rows)
+        return found
 
     def contradict(self, one: int, other: int) -> bool:
-        """Whether two rows have different targets."""
+        """Return whether two rows have different targets."""
         return bool(np.any(self.targets[one] != self.targets[other]))
 
-    def keep(self, rows: Ints) -> Table:
-        """The table of some rows only, in their order."""
+    def keep(self, rows: Ints, names: Strings | None = None) -> Table[S, T]:
+        """Return the table of some rows only, in their order; rows that occur several times need new names."""
+        columns = {name: _selected(getattr(self, name), rows) for name in COLUMNS}
+        return replace(self, **columns | ({} if names is None else {"names": names}))
 
-        def cut(column: Any) -> Any:
-            if column is None or isinstance(column, np.ndarray | RowNames):
-                return column if column is None else column[rows]
-            return [column[row] for row in rows]
 
-        return replace(
-            self,
-            samples=cut(self.samples),
-            targets=cut(self.targets),
-            names=cut(self.names),
-            groups=cut(self.groups),
-            folders=cut(self.folders),
-            weights=cut(self.weights),
-        )
+def _selected(column: Any, rows: Ints) -> Any:
+    if column is None or isinstance(column, np.ndarray | RowNames):
+        return column if column is None else column[rows]
+    return [column[row] for row in rows]

@@ -1,4 +1,4 @@
-"""Batches that know how much counts in all batches of their optimizer step."""
+"""Load training batches with the totals of their optimizer step."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from typing import Any, NamedTuple, final
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-Counts = Callable[[Any], Mapping[str, float]]
-"""What each term of the loss of a batch is the mean over, by name."""
+from tunesmith.contract.batch import Batch
+from tunesmith.data.dataset import Sample
+
+Counts = Callable[[Batch], Mapping[str, float]]
+"""Returns the count over which each loss term of a batch is averaged, by name."""
 
 
 class Steps(NamedTuple):
-    """How batches make up optimizer steps.
+    """The batches of each optimizer step.
 
     Attributes:
         batches: Batches per step.
-        limit: Batches of an epoch, the last of which ends a step.
+        limit: Batches per epoch, the last of which ends a step.
     """
 
     batches: int
@@ -28,21 +31,21 @@ class Steps(NamedTuple):
 
     @staticmethod
     def of(trainer: Trainer | None) -> Steps:
-        """Read them from a trainer, for the epoch that begins; without one each batch is a step."""
+        """Read them from a trainer, for the epoch that begins; without a trainer each batch is a step."""
         return Steps(trainer.accumulate_grad_batches, trainer.num_training_batches) if trainer else Steps(1, math.inf)
 
 
 @final
-class StepLoader(DataLoader[dict[str, Any]]):
+class StepLoader(DataLoader[Sample]):
     """A loader of training batches, each with the `Batch.totals` of its optimizer step.
 
-    It reads all batches of a step before it gives the first of them. A step may have fewer batches than others, at the
-    end of an epoch, and a batch fewer samples or tokens: only the totals say what a batch is a share of.
+    It reads all batches of a step before it yields the first one. The last step of an epoch may have fewer batches, and
+    a batch fewer samples or tokens, so a batch's share of its step follows from the totals only.
 
     Attributes:
         counts: Counts a batch; ``None`` for batches without totals.
-        steps: Gives the `Steps` of the epoch that begins.
-        begun: Gives the batches of the epoch that are left out, since a resumed run has had them.
+        steps: Returns the `Steps` of the epoch that begins.
+        begun: Returns the number of batches at the start of the epoch that a resumed run skips.
     """
 
     counts: Counts | None = None
@@ -50,12 +53,12 @@ class StepLoader(DataLoader[dict[str, Any]]):
     begun: Callable[[], int]
 
     def __iter__(self) -> Any:
-        """Iterate over the batches of an epoch; worker processes begin at once."""
+        """Iterate over the batches of an epoch; worker processes start at once."""
         batches = super().__iter__()
         return batches if self.counts is None else self._with_totals(batches, self.begun(), self.counts)
 
-    def _with_totals(self, batches: Iterator[dict[str, Any]], at: int, counts: Counts) -> Iterator[dict[str, Any]]:
-        # Asked now, at the first batch: Lightning makes iterators before it has counted the batches.
+    def _with_totals(self, batches: Iterator[Batch], at: int, counts: Counts) -> Iterator[Batch]:
+        # Read at the first batch, since Lightning makes iterators before it has counted the batches.
         steps = self.steps()
         if steps.batches == 1:
             yield from batches
@@ -63,5 +66,7 @@ class StepLoader(DataLoader[dict[str, Any]]):
             totals: Counter[str] = Counter()
             for batch in step:
                 totals.update(counts(batch))
-            yield from ({**batch, "totals": dict(totals)} for batch in step)
+            for batch in step:
+                batch["totals"] = dict(totals)
+                yield batch
             at += len(step)

@@ -1,8 +1,8 @@
-"""Loader processes that die or hang: which file each of them was reading, and nobody left behind.
+"""Watch loader workers: report the file that a dead or hanging one was reading, and leave no process behind.
 
-A worker notes what it reads in memory that it shares with the training process: one that was killed can say no more.
-Signals are for the training process alone; under a queue they reach every process of a job, and a worker that obeyed
-would take away the batches that are needed until the run has saved.
+A worker notes the file that it reads in memory shared with the training process, so the note survives its death.
+Workers ignore signals: under a queue these reach every process of a job, and the training process needs further batches
+until it has saved.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.context import ForkContext, ForkProcess
 from multiprocessing.sharedctypes import RawArray, RawValue
 from multiprocessing.util import Finalize
@@ -26,61 +26,61 @@ from typing import Any
 from tunesmith import signals
 from tunesmith.errors import DataError
 
-_LENGTH = 1024  # bytes of a path that are kept, from its end
+_LENGTH = 1024  # maximum bytes of a path; longer ones lose their beginning
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG of linux/prctl.h
 
-_slot: Any = None  # of this process, if it is a worker, which reads for one loader all its life: what it is reading
+_slot: ctypes.Array[ctypes.c_char] | None = None  # what this process is reading, if it is a worker of a loader
 
 
 class Worker(ForkProcess):
-    """A loader's worker, known as one before it has said its number."""
+    """A worker of a loader, known as one even before it has registered its process number."""
 
 
 class Flag:
-    """An event without a lock: one that a worker held while it was killed would keep its loader from ever ending."""
+    """An event without a lock, since a lock held by a killed worker would block its loader for ever."""
 
     def __init__(self) -> None:
         self._set = RawValue("b", 0)
 
     def set(self) -> None:
-        """Set it, for good."""
+        """Set it."""
         self._set.value = 1
 
     def is_set(self) -> bool:
-        """Whether it was set, by whatever process."""
+        """Return whether it was set, by any process."""
         return bool(self._set.value)
 
 
 class Context(ForkContext):
-    """Starts workers as children of this process, whatever Python's default is: only children die with it."""
+    """Starts workers as children of this process, regardless of Python's default: only children die with it."""
 
     def __init__(self, watch: Watch | None = None) -> None:
         super().__init__()
         self._watch = watch
 
-    def Process(self, *args: Any, **kwargs: Any) -> Worker:  # type: ignore[override]  # noqa: N802 - a class in multiprocessing
-        """Make a worker, not yet started."""
-        worker = Worker(*args, **kwargs)
+    def Process(self, target: Callable[..., object], args: Iterable[object] = ()) -> Worker:  # type: ignore[override]  # noqa: N802 - a class in multiprocessing
+        """Make a worker, without starting it."""
+        worker = Worker(target=target, args=args)
         if self._watch is not None:
             self._watch.children.add(worker)
         return worker
 
     def Event(self) -> Any:  # noqa: N802 - multiprocessing's name
-        """The event by which a loader tells its workers to end."""
+        """Make the event by which a loader stops its workers."""
         return Flag()
 
 
 class Watch:
-    """What the workers of one loader are reading; called in each of them when it starts.
+    """Watches the workers of one loader; called in each worker when it starts.
 
     Args:
-        workers: Their number.
+        workers: Number of workers.
     """
 
     def __init__(self, workers: int) -> None:
         self.pids = RawArray("q", workers)
         self.slots = [RawArray("c", _LENGTH) for _ in range(workers)]
-        self.children: weakref.WeakSet[Worker] = weakref.WeakSet()  # some may not have said their number yet
+        self.children: weakref.WeakSet[Worker] = weakref.WeakSet()  # some may not have registered their number yet
 
     def __call__(self, worker: int) -> None:
         """Prepare a worker."""
@@ -91,50 +91,50 @@ class Watch:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_IGN)
         if sys.platform.startswith("linux"):
-            # torch's own watchdog does not reach a worker that hangs.
+            # torch's own watchdog does not stop a hanging worker.
             ctypes.CDLL(None).prctl(_DIES_WITH_PARENT, signal.SIGKILL)
 
     def reading(self) -> Iterator[tuple[int, str]]:
-        """Process number of each worker that has begun, and what it is reading, or was when it died."""
+        """Yield the process number of each started worker, and what it is reading, or was reading when it died."""
         for pid, slot in zip(self.pids, self.slots, strict=True):
             if pid:
                 yield pid, slot.value.decode(errors="replace")
 
 
 @contextlib.contextmanager
-def reading(image: Any) -> Iterator[None]:
-    """Note what this worker reads during the block; nothing happens in other processes."""
+def reading(image: object) -> Iterator[None]:
+    """Note what this worker reads during the block; does nothing in other processes."""
     if _slot is None:
         yield
         return
     _slot.value = os.fsencode(image)[-_LENGTH + 1 :] if isinstance(image, Path) else b"an image in memory"
     try:
         yield
-    finally:  # what is killed does not come here
+    finally:  # not reached by a killed process
         _slot.value = b""
 
 
 class Watches:
-    """Those of one command's loaders: tells which file a worker was at that died or hangs, and leaves none behind."""
+    """Watches all loaders of a command: reports the file of a dead or hanging worker, and leaves no worker behind."""
 
     def __init__(self) -> None:
         self._found: list[Watch] = []
 
     def of(self, workers: int) -> Watch:
-        """Watch one loader more.
+        """Watch another loader.
 
         Args:
-            workers: The number of its workers.
+            workers: Number of its workers.
         """
         if not self._found:
-            # Python ends by asking workers to stop, which these ignore, and by waiting for them: for ever.
+            # At exit Python asks workers to stop, which these ignore, and would wait for them for ever.
             Finalize(None, self.end, exitpriority=100)
         self._found.append(Watch(workers))
         return self._found[-1]
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
-        """Tell which file a worker was at that died or hangs, and leave no worker behind.
+        """Report the file of a dead or hanging worker as an error, and leave no worker behind.
 
         Raises:
             DataError: A worker died or hangs.
@@ -151,7 +151,7 @@ class Watches:
             self.end()
 
     def end(self) -> None:
-        """Kill the workers; those that hang would be waited for for ever."""
+        """Kill all workers, including those that hang."""
         ours = {pid for watch in self._found for pid, _ in watch.reading()}
         begun = {child for watch in self._found for child in watch.children}
         left = [child for child in multiprocessing.active_children() if child in begun or child.pid in ours]
@@ -166,7 +166,7 @@ class Watches:
     def _explanation(self, error: BaseException) -> str | None:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         busy = [(pid, file) for watch in self._found for pid, file in watch.reading() if file]
-        # A connection to a worker that is being killed breaks a moment before the worker is gone.
+        # A connection to a killed worker breaks a moment before the worker is gone.
         broken = isinstance(error, ConnectionError | EOFError | FileNotFoundError)
         alive = _alive(busy if broken else [])
         if "DataLoader timed out" in text:
@@ -188,7 +188,7 @@ class Watches:
 
 
 def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | None]:
-    """Process numbers of the children that live; looked at until one of the busy ones is gone, or for some seconds."""
+    """Return the process numbers of living children; wait until a busy one is gone, or for ``patience`` seconds."""
     end = time.monotonic() + patience
     while True:
         alive = {child.pid for child in multiprocessing.active_children()}
@@ -199,7 +199,7 @@ def _alive(busy: Sequence[tuple[int, str]], patience: float = 2.0) -> set[int | 
 
 @contextlib.contextmanager
 def _unheard() -> Iterator[None]:
-    """Keep torch from raising within its handler for children that end, which is the main thread's."""
+    """Keep torch's handler of ended children, which runs in the main thread, from raising."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

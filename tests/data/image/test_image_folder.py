@@ -83,7 +83,7 @@ def test_other_files_are_counted_and_hidden_ones_are_not(tmp_path, caplog):
         (tmp_path / name).write_text("x")
     with caplog.at_level(logging.WARNING):
         assert len(data(tmp_path).load()) == 16
-    assert caplog.messages == ["Ignored 3 files that are no images: 1 without suffix, 2 .txt."]
+    assert caplog.messages == ["Skipped 3 non-image files: 1 without suffix, 2 .txt."]
 
 
 def test_upper_case_suffixes_count(tmp_path):
@@ -97,7 +97,7 @@ def test_folders_that_cannot_be_used(tmp_path):
     with pytest.raises(DataError, match="but got no folders"):
         data(tmp_path).load()
     lay(tmp_path / "one", "cat")
-    with pytest.raises(DataError, match=r"Expected a folder a class in .* but got cat"):
+    with pytest.raises(DataError, match=r"Expected a folder per class in .* but got cat"):
         data(tmp_path / "one").load()
     lay(tmp_path / "two", "cat", "dog")
     (tmp_path / "two" / "eel").mkdir()

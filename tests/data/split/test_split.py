@@ -139,7 +139,7 @@ def test_a_group_of_data_that_come_split_stands_in_one_part():
     data = table(np.arange(20) % 2, np.arange(20) // 5, folders)
     assert sizes(Split(by="folder", val=0)(data)) == {"train": 10, "test": 10}
     torn = replace(data, groups=np.where(np.arange(20) == 12, 1, data.groups))
-    with pytest.raises(DataError, match=r"every site in one split but that of p12 \(test\) stands in train too"):
+    with pytest.raises(DataError, match=r"every site in one split but that of p12 \(test\) is in train too"):
         Split(by="folder", val=0)(torn)
     with pytest.raises(DataError, match="every group in one split"):
         Split(by="folder", val=0)(replace(torn, group_unit=None))

@@ -20,7 +20,7 @@ def test_pairs_and_columns_of_other_names(tmp_path):
     ("content", "trained", "sentence"),
     [
         ("why\n", PAIRS, r"pairs of texts, as the run was trained on, .* 'question' and 'answer'"),
-        ("\n", {}, r"a text a line in \S+ but got none"),
+        ("\n", {}, r"a text per line in \S+ but got none"),
         ("a\n\nb\n", {}, r"in every line of \S+ but line 2 is empty"),
         (None, {}, r"texts in \S+ but there is no such file"),
     ],
@@ -42,5 +42,5 @@ def test_a_file_of_another_kind_is_no_text_a_line(tmp_path):
 
 def test_a_folder_and_nothing_are_no_texts(tmp_path):
     for source in (str(tmp_path), " "):
-        with pytest.raises(DataError, match=r"a table, a .txt file with a text a line, or a text itself"):
+        with pytest.raises(DataError, match=r"a table, a .txt file with a text per line, or a text itself"):
             find_texts(source, {})

@@ -36,7 +36,7 @@ def test_splits_and_names_of_classes_are_the_datasets_own(tmp_path, caplog):
     assert [line.rpartition(": ")[2] for line in caplog.messages] == [
         "it has no labels.",
         "it is neither train, validation nor test.",
-        "left out.",
+        "skipped.",
     ]
 
 

@@ -59,7 +59,7 @@ def test_long_texts_are_cut_and_it_is_said(pairs, caplog):
     data = pairs(max_target_length=4, max_length=5)
     assert all(len(data.tokenizer.written(tokens)) <= 4 for tokens in data._tokens)
     assert "16 of 40 texts (40.0%) are longer than 5 tokens" in caplog.text
-    assert "20 of 40 texts that are to be written are longer than 4 tokens" in caplog.text
+    assert "20 of 40 target texts are longer than 4 tokens" in caplog.text
     assert data.spec.truncated == 0.4
 
 
@@ -106,7 +106,7 @@ def test_each_mistake_with_languages_is_one_sentence(pairs, marking, small_text)
     plain = TextPreprocess("t5", small_text("t5"), "x", 64, 18, "encoder_decoder")
     told = marking("MBartTokenizer", src_lang="en_XX")
     for languages, preprocess, error, sentence in (
-        (["en_XX"], plain, DataError, "data.languages to be what is read and what is written"),
+        (["en_XX"], plain, DataError, "data.languages to be a source and a target language"),
         (["en_XX", "de_DE"], plain, ConfigError, "of t5 knows but got en_XX, de_DE .* it marks texts with none"),
         (["en_XX", "xx"], told, ConfigError, r"of own knows but got xx \(data.languages\)"),
         (None, told, ConfigError, r"data.languages, such as \[en_XX, de_DE\], since the tokenizer of own marks"),

@@ -124,7 +124,7 @@ def test_nothing_is_kept_and_what_is_cut_is_said(labelled, tmp_path, caplog):
         data = labelled(unlabelled=str(tmp_path / "a.txt"))
     assert "1 of 2 texts without labels are cut to 64 tokens" in caplog.text
     assert (
-        "Texts without labels go through the backbone in every step" in data.uncacheable_reason
+        "Unlabelled texts pass through the backbone in every step" in data.uncacheable_reason
         and not labelled().uncacheable_reason
     )
 

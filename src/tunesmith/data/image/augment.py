@@ -1,4 +1,4 @@
-"""Augmentation of uint8 images, a batch at a time: random presets and random erasing, or views in turn."""
+"""Augment batches of uint8 images: random presets and random erasing, or views in turn."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ IN_TURN: Mapping[str, Literal["flips", "symmetries"]] = {
     "flips_in_turn": "flips",
     "symmetries_in_turn": "symmetries",
 }
-"""Presets without chance, and the views that they show; see `InTurn`."""
+"""Presets that are not random, and the views that they show; see `InTurn`."""
 
 
 class Augmentation(Protocol):
-    """Turns the training images of a batch into others.
+    """Augments the training images of a batch.
 
     Attributes:
-        views: After how many epochs an image comes again as it was; 0 for never.
+        views: Number of epochs after which the views of an image repeat; 0 for never.
         seeded: Whether it depends on the run's seed.
     """
 
@@ -37,28 +37,28 @@ class Augmentation(Protocol):
     seeded: bool
 
     def draw(self, seed: int, epoch: int, row: int, round_: int) -> int:
-        """What it does to a sample, as one number of 63 bits.
+        """Draw the augmentation of a sample, as one number of 63 bits.
 
         Args:
-            seed: The run's.
+            seed: Seed of the run.
             epoch: The epoch.
-            row: The sample's row in the data's table.
-            round_: How often the epoch has had the sample before.
+            row: Row of the sample in the data's table.
+            round_: How often the epoch drew the sample before.
         """
         ...
 
     def __call__(self, images: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
-        """Turn uint8 ``(C, H, W)`` each, H and W its own, into ``(B, C, size, size)``, on their device."""
+        """Augment B images, uint8 ``(C, H, W)`` of any sizes, to ``(B, C, size, size)``, on their device."""
         ...
 
 
 @dataclass(frozen=True)
 class Augment:
-    """What happens to a training image.
+    """The configuration of an augmentation.
 
     Attributes:
         preset: See `augmentation`.
-        magnitude: Of the operations of ``randaugment``, 0 to 30.
+        magnitude: Strength of the operations of ``randaugment``, 0 to 30.
         erase: Probability that a rectangle of 2 to 33 % of the image is erased (Zhong et al., 2017,
             https://arxiv.org/abs/1708.04896).
     """
@@ -78,16 +78,16 @@ class Augment:
 
     @property
     def margin(self) -> bool:
-        """Whether a random crop is cut, which needs an image larger than what the backbone sees."""
+        """Whether there is a random crop, which needs images larger than the backbone's input."""
         return self.preset in ("light", "auto", "randaugment")
 
     def build(self, preprocess: ImagePreprocess, channels: Literal[1, 3]) -> Augmentation | None:
-        """Build it for images of 1 or 3 channels; ``None`` where there is nothing to do."""
+        """Build the augmentation for images of 1 or 3 channels; ``None`` if there is nothing to do."""
         if self.preset in IN_TURN:
             return InTurn(IN_TURN[self.preset])
         steps = [augmentation(self.preset, preprocess.size, self.magnitude)]
         if self.erase:
-            mean = preprocess.mean  # what is erased becomes 0 when it is normalised
+            mean = preprocess.mean  # normalising turns erased pixels into 0
             fill = [255 * m for m in mean] if channels == len(mean) else 255 * sum(mean) / len(mean)
             steps.append(v2.RandomErasing(self.erase, value=fill))
         found = [step for step in steps if step is not None]
@@ -96,10 +96,10 @@ class Augment:
 
 @final
 class AtRandom:
-    """Random numbers that are a function of (seed, epoch, row, round), drawn on the CPU for whatever device.
+    """Augments at random, as a function of (seed, epoch, row, round); draws on the CPU for any device.
 
     Args:
-        steps: uint8 ``(C, H, W)`` to uint8 ``(C, size, size)``; they draw from torch's global stream.
+        steps: Maps uint8 ``(C, H, W)`` to uint8 ``(C, size, size)``, drawing from torch's global stream.
     """
 
     views, seeded = 0, True
@@ -108,11 +108,11 @@ class AtRandom:
         self.steps = steps
 
     def draw(self, seed: int, epoch: int, row: int, round_: int) -> int:
-        """The seed of a sample; see `Augmentation.draw`."""
+        """Draw the seed of a sample; see `Augmentation.draw`."""
         return derive("augment", seed, epoch, row, *([round_] if round_ else []))
 
     def __call__(self, images: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
-        """See `Augmentation`; the global random streams are left as they were."""
+        """Augment images; see `Augmentation`. The global random streams stay unchanged."""
         with preserved():
             return torch.stack([self._one(image, draw) for image, draw in zip(images, draws, strict=True)])
 
@@ -126,10 +126,10 @@ class AtRandom:
 
 @final
 class InTurn:
-    """Every view of an image in turn, by (epoch + row): nothing is drawn, so a few kept views are all there are.
+    """Shows the views of an image in turn, by (epoch + row): not random, so a cache of a few views is complete.
 
     Args:
-        kind: As `inputs.views` has them.
+        kind: Kind of views; see `inputs.views`.
     """
 
     seeded = False
@@ -139,11 +139,11 @@ class InTurn:
         self.views = {"flips": 2, "symmetries": 8}[kind]
 
     def draw(self, seed: int, epoch: int, row: int, round_: int) -> int:
-        """Which view; see `Augmentation.draw`. Rows differ, so that a batch has all of them."""
+        """Return the index of the view, which differs by row, so that a batch has all of them."""
         return (epoch + row) % self.views
 
     def __call__(self, images: Tensor | Sequence[Tensor], draws: Sequence[int]) -> Tensor:
-        """See `Augmentation`."""
+        """Return the views; see `Augmentation`."""
         stacked = images if isinstance(images, Tensor) else torch.stack(list(images))
         return views(stacked, self.kind, stacked.shape[-1])[torch.arange(len(stacked)), list(draws)]
 
@@ -155,17 +155,16 @@ def augmentation(preset: Preset, size: int, magnitude: int = 9) -> nn.Module | N
     """Build a preset: uint8 ``(C, H, W)``, C 1 or 3, to uint8 ``(C, size, size)``.
 
     Args:
-        preset: ``light`` crops and flips left to right; ``rotations`` takes one of the eight symmetries of the square,
-            for images without an up and a down; ``slight`` is ``rotations`` and then a turn by up to 3 degrees and a
-            scale within 2 % (Deitsch et al., 2019, https://arxiv.org/abs/1807.02894); ``auto`` is ``light`` and then
-            TrivialAugment (Müller and Hutter, 2021, https://arxiv.org/abs/2103.10158); ``randaugment`` is ``light`` and
-            then two operations of RandAugment (Cubuk et al., 2019, https://arxiv.org/abs/1909.13719); ``none`` is
-            nothing; so are the presets of `IN_TURN` here.
-        size: Height and width in pixels of what comes out.
-        magnitude: Of RandAugment's operations.
+        preset: ``light``: crop, and flip left to right; ``rotations``: one of the eight symmetries of the square, for
+            images without a top; ``slight``: ``rotations``, then rotation by up to 3 degrees and scaling within 2 %
+            (Deitsch et al., 2019, https://arxiv.org/abs/1807.02894); ``auto``: ``light``, then TrivialAugment (Müller
+            and Hutter, 2021, https://arxiv.org/abs/2103.10158); ``randaugment``: ``light``, then two operations of
+            RandAugment (Cubuk et al., 2019, https://arxiv.org/abs/1909.13719); ``none``: nothing.
+        size: Height and width of the output in pixels.
+        magnitude: Strength of RandAugment's operations.
 
     Returns:
-        The augmentation, or ``None`` where there is nothing random.
+        The augmentation; ``None`` for ``none`` and for the presets of `IN_TURN`.
     """
     light: list[nn.Module] = [ScaledCrop(size), v2.RandomHorizontalFlip()]
     symmetry: list[nn.Module] = [v2.RandomHorizontalFlip(), QuarterTurn()]
@@ -181,14 +180,14 @@ def augmentation(preset: Preset, size: int, magnitude: int = 9) -> nn.Module | N
 
 
 class ScaledCrop(nn.Module):
-    """Cuts a random square and brings it to size.
+    """Crops a random square and resizes it.
 
-    Its side is drawn between ``size`` and the image's shorter side, so that things are seen up to 8/7 as large as in
-    evaluation, and as large at times. With a fixed side they would always be larger than in evaluation, which costs
-    accuracy (Touvron et al., 2019, https://arxiv.org/abs/1906.06423).
+    Its side is drawn between ``size`` and the image's shorter side, so objects appear 1 to 8/7 times as large as in
+    evaluation. With a fixed side they would always appear larger, which costs accuracy (Touvron et al., 2019,
+    https://arxiv.org/abs/1906.06423).
 
     Args:
-        size: Height and width in pixels of what comes out.
+        size: Height and width of the output in pixels.
     """
 
     def __init__(self, size: int) -> None:
@@ -196,7 +195,7 @@ class ScaledCrop(nn.Module):
         self.size = size
 
     def forward(self, image: Tensor) -> Tensor:
-        """Cut ``(C, size, size)`` from ``(C, H, W)``, H and W at least ``size``."""
+        """Crop ``(C, H, W)``, H and W at least ``size``, to ``(C, size, size)``."""
         height, width = image.shape[-2:]
         side = _draw(self.size, min(height, width))
         top, left = _draw(0, height - side), _draw(0, width - side)
@@ -205,10 +204,10 @@ class ScaledCrop(nn.Module):
 
 
 class QuarterTurn(nn.Module):
-    """Turns by 0, 90, 180 or 270 degrees, exactly."""
+    """Rotates by 0, 90, 180 or 270 degrees, exactly."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """Turn ``(C, H, H)``."""
+        """Rotate ``(C, H, H)``."""
         return torch.rot90(image, _draw(0, 3), (-2, -1))
 
 

@@ -1,8 +1,8 @@
-"""Images that cannot be read: found by decoding every file once, and left out before the table is split.
+"""Find images that cannot be read by decoding every file once, and skip them before the table is split.
 
-Nothing less than a decode tells: a file that was cut off begins as a whole one does. It costs about what the first
-epoch's decoding costs, with one thread a core, and is done again by every command, so that a file that was mended or
-broken meanwhile is noticed (the data's fingerprint is another then).
+Only decoding shows it: a truncated file begins like a whole one. It costs about as much as the first epoch's decoding,
+with one thread per core. Every command repeats it, to notice files that were repaired or damaged in the meantime, which
+changes the data's fingerprint.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from tunesmith.errors import DataError
 log = logging.getLogger(__name__)
 
 BadFiles = list[tuple[str, str]]
-"""Name of each image that was left out, and why."""
+"""Name of each skipped image, and the reason."""
 
 
 def why_unreadable(images: Images, decoder: Decode) -> list[str | None]:
-    """Decode every image once: for each, why that cannot be done, or ``None``."""
+    """Decode every image once, and return why each cannot be decoded, or ``None``."""
 
     def attempt(image: Path | Pixels) -> str | None:
         try:
@@ -41,15 +41,15 @@ def why_unreadable(images: Images, decoder: Decode) -> list[str | None]:
 
 
 def unreadable(files: Sequence[Path], decoder: Decode, skip: bool) -> dict[int, str]:
-    """Positions of the files that cannot be read, and why.
+    """Find the positions of files that cannot be read, and the reasons.
 
     Args:
-        files: What to predict on.
-        decoder: Decodes.
-        skip: Whether these are to be left out.
+        files: Files to predict on.
+        decoder: Decoder of the files.
+        skip: Whether to skip them.
 
     Raises:
-        DataError: There are some and none is to be left out, or none can be read.
+        DataError: There are some and they must not be skipped, or no file can be read.
     """
     bad = {i: why for i, why in enumerate(why_unreadable(files, decoder)) if why is not None}
     if bad and (not skip or len(bad) == len(files)):
@@ -63,17 +63,17 @@ def unreadable(files: Sequence[Path], decoder: Decode, skip: bool) -> dict[int, 
 
 
 def leave_out(table: Table, decoder: Decode) -> tuple[Table, BadFiles]:
-    """Decode every file once and leave out those that cannot be.
+    """Decode every file once and skip those that cannot be decoded.
 
     Args:
-        table: The images; the rows that stay keep their order.
-        decoder: Decodes.
+        table: The images; the remaining rows keep their order.
+        decoder: Decoder of the files.
 
     Returns:
-        The table of the others, and what was left out.
+        The table of the others, and the skipped files.
 
     Raises:
-        DataError: None can be read.
+        DataError: No file can be read.
     """
     if isinstance(table.samples, np.ndarray):
         return table, []

@@ -1,84 +1,110 @@
-"""What happens to a batch of decoded images behind the loader: augmented, normalised, mixed, seen in several views.
+"""Collate decoded images; augment, normalise and mix their batch on the device, and lay out several views.
 
-All of it on the device, a batch at a time, and the same on every device: each sample's random numbers are drawn on the
-CPU, from a seed that the dataset has put beside the image.
+Results are the same on every device: each sample's random numbers are drawn on the CPU, from a seed that the dataset
+stores beside the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-import torch
+from lightning.pytorch import Trainer
 from torch import Tensor
+from torch.utils.data import default_collate
+from typing_extensions import NotRequired
 
-from tunesmith.contract.batch import Batch
+from tunesmith.contract.batch import Activations, Batch
 from tunesmith.contract.spec import DataSpec
+from tunesmith.contract.tree import Tree
 from tunesmith.data.image.augment import Augmentation
 from tunesmith.data.image.inputs import Views, normalise, views
 from tunesmith.data.image.mixing import Mixing
 from tunesmith.modality.image import ImagePreprocess
 
+if TYPE_CHECKING:
+    from tunesmith.data.dataset import Sample
 
-def collate(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Put samples into a batch; images that differ in size, which are still to be cropped, stay a list."""
+
+class LoadedBatch(TypedDict):
+    """A batch of images from the loader; see `Batch` for what both have.
+
+    Attributes:
+        input: Decoded images, uint8 ``(B, C, H, W)``, or B of ``(C, H, W)`` that differ in size; or activations.
+        mix: Seed of the batch's mixtures; missing if it is not mixed.
+    """
+
+    input: Tensor | list[Tensor] | Activations
+    target: Tree
+    index: Tensor
+    weight: NotRequired[Tensor]
+    meta: NotRequired[Mapping[str, Sequence[Any]]]
+    mix: NotRequired[int]
+
+
+def collate(samples: list[Sample]) -> LoadedBatch:
+    """Collate samples; images that differ in size, which will be cropped, stay a list."""
     images = [sample["input"] for sample in samples]
-    rest = [{name: value for name, value in sample.items() if name not in ("input", "meta")} for sample in samples]
-    batch: dict[str, Any] = torch.utils.data.default_collate(rest)
+    tensors = [image for image in images if isinstance(image, Tensor)]
+    batch: LoadedBatch = {
+        "input": tensors if len({image.shape for image in tensors}) > 1 else default_collate(images),
+        "target": default_collate([sample["target"] for sample in samples]),
+        "index": default_collate([sample["index"] for sample in samples]),
+    }
+    if "weight" in samples[0]:
+        batch["weight"] = default_collate([sample["weight"] for sample in samples])
     if "meta" in samples[0]:
         batch["meta"] = {name: [sample["meta"][name] for sample in samples] for name in samples[0]["meta"]}
-    same = isinstance(images[0], Mapping) or len({image.shape for image in images}) == 1
-    return {"input": torch.utils.data.default_collate(images) if same else images, **batch}
+    return batch
 
 
 @dataclass(frozen=True)
 class BatchTransform:
-    """The way of a batch from the loader to the backbone.
+    """Prepares a batch from the loader for the backbone.
 
     Attributes:
-        mixing: Which mixtures there are in training.
+        mixing: Mixtures in training.
         views: Views of each image in test and prediction.
-        seed: Of the mixtures.
+        seed: Seed of the mixtures.
     """
 
     mixing: Mixing
     views: Views
     seed: int
 
-    def prepare(self, batch: dict[str, Any], trainer: Any) -> dict[str, Any]:
-        """Add what the mixtures of a batch are drawn from, while its index is still on the CPU."""
+    def prepare(self, batch: LoadedBatch, trainer: Trainer | None) -> LoadedBatch:
+        """Add the seed of a batch's mixtures, while its index is still on the CPU."""
         if trainer is not None and trainer.training and self.mixing.applies(trainer.current_epoch, trainer.max_epochs):
             batch["mix"] = self.mixing.seed(self.seed, trainer.current_epoch, batch["index"].tolist())
         return batch
 
     def __call__(
         self,
-        batch: dict[str, Any],
+        batch: LoadedBatch,
         preprocess: ImagePreprocess,
         augmentation: Augmentation | None,
         spec: DataSpec,
-        trainer: Any,
+        trainer: Trainer | None,
     ) -> Batch:
-        """Make the float input of uint8 ``(B, C, H, W)``, or of B tensors ``(C, H, W)``, on their device.
+        """Make the float input ``(B, 3, H, W)`` from uint8 images on their device, augmented and mixed if configured.
 
-        It is ``(B, 3, H, W)``, augmented and mixed in training where that is asked for; in test and prediction it is
-        ``(B · V, 3, H, W)`` where there are V views of each. Activations stay as the backbone left them.
+        With V views in test and prediction it is ``(B · V, 3, H, W)``. Activations stay unchanged.
         """
-        if isinstance(batch["input"], Mapping):
-            return batch  # type: ignore[return-value]  # as it came out of the dataset
-        shown: Tensor = batch["input"]
+        shown = batch["input"]
+        if isinstance(shown, Mapping):
+            return cast(Batch, batch)
         if augmentation is not None:
             shown = augmentation(shown, batch["meta"]["draw"])
+        assert isinstance(shown, Tensor)  # only images that an augmentation crops differ in size
         images = normalise(shown, preprocess)
-        done: Any = {name: part for name, part in batch.items() if name != "mix"} | {"input": images}
+        done = cast(Batch, {name: part for name, part in batch.items() if name != "mix"} | {"input": images})
         if "mix" in batch:
             done = self.mixing(done, batch["mix"], len(spec.class_names))
         if trainer is not None:
             if self.views != "none" and (trainer.testing or trainer.predicting):
                 seen = views(images, self.views, preprocess.size)
                 done["input"], done["views"] = seen.flatten(0, 1), seen.shape[1]
-            # Half precision wants half inputs.
+            # Half precision needs half inputs.
             done["input"] = trainer.precision_plugin.convert_input(done["input"])
-        ready: Batch = done
-        return ready
+        return done

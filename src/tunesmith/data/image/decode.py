@@ -1,7 +1,7 @@
-"""From a file to pixels: the part of the way that is the same in training, evaluation and prediction.
+"""Decode files to pixels, in the same way for training, evaluation and prediction.
 
-Files come from anybody: the formats are restricted, and the size is read from the header before anything is decoded
-(a PNG of 641 KB can decode to 1.2 GB).
+Files are not trusted: formats are restricted, and the size is read from the header before decoding (a PNG of 641 KB can
+decode to 1.2 GB).
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ FORMATS = {
     "GIF": (".gif",),
     "PPM": (".ppm", ".pgm", ".pbm"),
 }
-"""The formats that are read, as Pillow names them, and the suffixes that they are looked for under."""
+"""Pillow's names of the supported formats, and their suffixes."""
 
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 
 MAX_PIXELS = 80_000_000
-"""Largest image that is decoded; under Pillow's own limit of 89 megapixels, at which it begins to warn."""
+"""Maximum number of pixels of an image; below 89 million, where Pillow begins to warn."""
 
 MAX_ASPECT = 2.0
-"""Longer side over shorter side of what a random crop may see; a bound on memory for panoramas."""
+"""Maximum ratio of longer to shorter side before a random crop, which limits memory for panoramas."""
 
 MARGIN = 8 / 7
-"""Size before a random crop over size after it; 256 over 224, as is usual."""
+"""Ratio of the sizes before and after a random crop; the usual 256 over 224."""
 
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -51,9 +51,9 @@ _RESAMPLING = {
 
 
 class ImageError(DataError):
-    """An image that cannot be used: the file, and why.
+    """Raised for an image that cannot be used, with the file and the reason.
 
-    A loader worker wraps the message of whatever it raises into its traceback; this takes it out again.
+    A loader worker wraps the message of an exception into a traceback; this extracts it again.
     """
 
     def __init__(self, message: str) -> None:
@@ -65,11 +65,11 @@ class Decode:
     """The deterministic decoder: decode, crop the centre, resize.
 
     Attributes:
-        size: Height and width in pixels of what the backbone sees.
+        size: Height and width of the backbone's input in pixels.
         channels: 1 (grey) or 3 (RGB).
-        interpolation: Of the resizing.
-        margin: Whether a random crop follows: the shorter side then becomes ``8/7 * size`` and the aspect is kept, up
-            to 2 to 1. Without, the result is the centre square.
+        interpolation: Interpolation of the resizing.
+        margin: Whether a random crop follows: the shorter side then becomes ``8/7 * size``, and the aspect ratio is
+            kept up to 2 to 1. Otherwise the result is the centre square.
     """
 
     size: int
@@ -79,16 +79,16 @@ class Decode:
 
     @property
     def side(self) -> int:
-        """The shorter side in pixels of what comes out."""
+        """Shorter side of the output in pixels."""
         return round(self.size * MARGIN) if self.margin else self.size
 
     @property
     def max_bytes(self) -> int:
-        """Most bytes that one image can take."""
+        """Maximum bytes per decoded image."""
         return int(self.channels * self.side**2 * (MAX_ASPECT if self.margin else 1))
 
     def __call__(self, source: Path | Pixels) -> Tensor:
-        """Turn a file, or pixels ``(H, W)`` or ``(H, W, 3)``, into uint8 ``(C, H, W)``.
+        """Decode a file, or convert pixels ``(H, W)`` or ``(H, W, 3)``, to uint8 ``(C, H, W)``.
 
         Raises:
             ImageError: The file is missing, too large, of another format, or damaged.
@@ -101,11 +101,11 @@ class Decode:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise DataError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million")
-                # Twice the wanted size keeps the quality; a large JPEG decodes several times faster.
+                # A large JPEG decodes several times faster at a reduced size; twice the output size keeps the quality.
                 image.draft(mode, (2 * self.side, 2 * self.side))
                 ImageOps.exif_transpose(image, in_place=True)
                 return self._fit(_convert(image, mode))
-        except Exception as err:  # a damaged file makes Pillow raise nearly anything
+        except Exception as err:  # Pillow raises nearly anything for a damaged file
             raise ImageError(f"Expected a readable image but got {source}: {reason(err)}.") from err
 
     def _fit(self, image: Image.Image) -> Tensor:
@@ -113,7 +113,7 @@ class Decode:
         shorter, aspect = min(width, height), MAX_ASPECT if self.margin else 1.0
         w, h = min(width, shorter * aspect), min(height, shorter * aspect)
         left, top = (width - w) / 2, (height - h) / 2
-        # Cropping inside the resize reads no pixel that is thrown away, and a panorama is never enlarged whole.
+        # Cropping within the resize reads no discarded pixels, and never enlarges a panorama as a whole.
         image = image.resize(
             (round(self.side * w / shorter), round(self.side * h / shorter)),
             _RESAMPLING[self.interpolation],
@@ -125,7 +125,7 @@ class Decode:
 
 
 def channels_for(preprocess: ImagePreprocess, spec: DataSpec) -> Literal[1, 3]:
-    """Channels to decode to.
+    """Return the number of channels to decode to.
 
     Raises:
         DataError: The backbone takes another number.
@@ -140,19 +140,19 @@ def channels_for(preprocess: ImagePreprocess, spec: DataSpec) -> Literal[1, 3]:
 
 
 def _convert(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    # Pillow would clip 16 bits to 255. It holds them as 32 bits where it reads a PGM, and an older one a PNG.
+    # Pillow would clip 16 bits to 255. It represents them as 32 bits in a PGM and, in older versions, in a PNG.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).round().astype(np.uint8))
     elif image.mode in ("I", "F"):
-        raise DataError("expected 8 or 16 bits a channel, not 32")
-    elif image.has_transparency_data:  # what lies under a transparent pixel is arbitrary; paper is white
+        raise DataError("expected 8 or 16 bits per channel, not 32")
+    elif image.has_transparency_data:  # the colour of a transparent pixel is arbitrary; white is what viewers show
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image if image.mode == mode else image.convert(mode)
 
 
 def reason(err: BaseException) -> str:
-    """Say in a few words why an image could not be read."""
+    """Explain in a few words why an image could not be read."""
     if isinstance(err, FileNotFoundError):
         return "there is no such file"
     if isinstance(err, UnidentifiedImageError):

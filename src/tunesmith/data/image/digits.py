@@ -1,7 +1,7 @@
-"""Scikit-learn's handwritten digits: 1,797 grey images of 8 x 8 pixels, always there.
+"""Read scikit-learn's handwritten digits: 1,797 grey images of 8 x 8 pixels.
 
-From the UCI repository (Alpaydin and Kaynak, 1998, "Optical Recognition of Handwritten Digits", doi 10.24432/C50P49;
-CC BY 4.0), by way of scikit-learn.
+Originally from the UCI repository (Alpaydin and Kaynak, 1998, "Optical Recognition of Handwritten Digits", doi
+10.24432/C50P49; CC BY 4.0).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from tunesmith.data.table import Table
 
 
 class Digits(ImageData):
-    """Scikit-learn's digits. No preset that flips fits them."""
+    """Scikit-learn's digits; use no preset that flips."""
 
     def load(self) -> Table:
-        """Read the images, whose values run from 0 to 16."""
+        """Read the images, whose values range from 0 to 16."""
         from sklearn.datasets import load_digits  # takes 2 s to import
 
         pixels, targets = load_digits().images, load_digits().target

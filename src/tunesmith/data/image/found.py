@@ -1,33 +1,32 @@
-"""The images that a prediction is asked for: one, a folder, a glob, or those of a table."""
+"""Find the images to predict on: one, a folder, a glob, or those of a table."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from tunesmith.contract.plain import PlainData
 from tunesmith.data.image.decode import SUFFIXES
 from tunesmith.errors import DataError
 
 
-def find_files(source: str, trained: Mapping[str, Any] | None = None, skip: bool = False) -> list[Path]:
-    """Find the images that ``input`` means.
+def find_files(source: str, trained: PlainData | None = None, skip: bool = False) -> list[Path]:
+    """Find the images that the command's ``input`` describes.
 
     Args:
-        source: An image, a folder (searched whole), a glob, or a table (.csv, .parquet) with a column ``file``, whose
-            relative paths count from the table's folder, or with the column of paths that the run was trained with.
-        trained: The run's ``data``: where it was a table, ``path`` is its column and ``root``, where that was given,
-            what its relative paths count from.
-        skip: Whether files of a table that are not there are listed all the same.
+        source: An image, a folder (searched recursively), a glob, or a table (.csv, .parquet) with a column ``file`` of
+            paths relative to the table's folder, or with the run's own column of paths.
+        trained: The ``data`` of the run's configuration; of a table, ``path`` is the column and ``root`` the folder of
+            relative paths.
+        skip: Whether to list missing files of a table, rather than raise an error.
 
     Returns:
-        Sorted for a folder or a glob, in the table's order for a table.
+        The files, sorted; those of a table in its order.
 
     Raises:
-        DataError: Nothing is there, or the table has no such column.
+        DataError: There are no images, or the table has no such column.
     """
     path = Path(source).expanduser()
     if path.suffix in (".csv", ".parquet") and path.is_file():
@@ -46,7 +45,7 @@ def find_files(source: str, trained: Mapping[str, Any] | None = None, skip: bool
     return files
 
 
-def _listed(path: Path, trained: Mapping[str, Any]) -> list[Path]:
+def _listed(path: Path, trained: PlainData) -> list[Path]:
     table = pd.read_csv(path, dtype=str, keep_default_na=False) if path.suffix == ".csv" else pd.read_parquet(path)
     own, root = (trained.get("path"), trained.get("root")) if "path" in trained else (None, None)
     for name, folder in ((own, root), ("file", None)):

@@ -1,4 +1,4 @@
-"""Your own images: one folder a class."""
+"""Read a user's images from one folder per class."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import ImageArguments
 from tunesmith.data.image.decode import SUFFIXES
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import SPLIT_WORDS, SPLITS, Table
@@ -19,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class ImageFolder(ImageData):
-    """Images in ``root/class/…``, or in ``root/train/class/…`` with val (valid, validation) and test beside.
+    """Images in ``root/class/…``, or in ``root/train/class/…`` and the same for val (valid, validation) and test.
 
-    A class folder is searched to any depth. The second layout is what there is when ``root/train`` is a folder and no
-    folder but those of splits is beside it.
+    Class folders are searched recursively. The second layout applies if ``root`` has a folder ``train`` and no folders
+    other than splits.
 
     Args:
         root: The folder; ``~`` is the home folder.
@@ -30,7 +32,7 @@ class ImageFolder(ImageData):
         **common: Arguments of `ImageData`.
     """
 
-    def __init__(self, *, root: str, channels: Literal[1, 3] = 3, **common: Any) -> None:
+    def __init__(self, *, root: str, channels: Literal[1, 3] = 3, **common: Unpack[ImageArguments]) -> None:
         super().__init__(**common)
         self.root = root
         self.channels: Literal[1, 3] = channels
@@ -89,12 +91,12 @@ def _files(folder: Path) -> Iterator[Path]:
 def _warn(ignored: Counter[str]) -> None:
     if ignored:
         kinds = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in sorted(ignored.items()))
-        log.warning(f"Ignored {ignored.total()} files that are no images: {kinds}.")
+        log.warning(f"Skipped {ignored.total()} non-image files: {kinds}.")
 
 
 def _check(root: Path, classes: list[str], labels: list[str]) -> None:
     if len(classes) < 2:
-        raise DataError(f"Expected a folder a class in {root} but got {', '.join(classes) or 'no folders'}.")
+        raise DataError(f"Expected a folder per class in {root} but got {', '.join(classes) or 'no folders'}.")
     if empty := sorted(set(classes) - set(labels)):
         raise DataError(
             f"Expected images ({', '.join(sorted(SUFFIXES))}) in every class folder of {root} "

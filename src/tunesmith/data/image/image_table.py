@@ -1,12 +1,14 @@
-"""Your own images: a table that says what each of them shows."""
+"""Read images and targets from a user's table."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import ImageArguments
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import Strings, Table
 from tunesmith.data.tabular.annotation import Annotation
@@ -15,27 +17,25 @@ from tunesmith.errors import DataError
 
 
 class ImageTable(ImageData):
-    """Images listed in a CSV or Parquet file, one a row: the path, what is to be learnt, and more where it is there.
+    """Images in a CSV or Parquet file, one path per row, with targets and optionally splits, groups and weights.
 
     Args:
         file: The table, ``.csv`` or ``.parquet``; ``~`` is the home folder.
-        root: Folder that relative paths count from; ``None``: the table's.
+        root: Folder of relative paths; ``None``: the table's folder.
         path: Column of the paths.
-        labels: Column, or columns, of what is to be learnt.
-        target: Kind of target. ``class``: one class an image, as a word or a number; ``ordinal``: the same, in an
-            order; ``multilabel``: several columns of 0 and 1, or one column of labels with ``separator`` between them
-            (an empty cell is no label); ``value``: one or more columns of numbers. ``auto``: multilabel where there is
-            a separator or where all of several columns are 0 or 1, value where a number has a decimal point or there
-            are several columns, else class.
-        separator: What stands between the labels in one column, such as ``;``.
-        classes: The classes, or the labels in one column, in their order; ``None``: those that occur, sorted, as
-            numbers where all are. For ordinal targets with words the order must be given.
-        split: How to split; by ``auto``, the column of splits where there is one, else by group where there is a column
-            of groups.
-        split_column: Column with train, val (valid, validation) or test. ``auto``: ``split`` where there is such a
-            column; ``None``: none. So too for the next two.
-        group: Column with what must not be torn apart, such as a patient. ``auto``: ``group``.
-        weight: Column with the weight in the loss. ``auto``: ``weight``.
+        labels: Column or columns with the targets.
+        target: Kind of target. ``class``: one class per image, as a word or a number; ``ordinal``: the same, in an
+            order; ``multilabel``: several columns of 0 and 1, or one column of labels with a ``separator`` (an empty
+            cell is no label); ``value``: one or more columns of numbers. ``auto``: multilabel if there is a separator
+            or several columns are all 0 or 1, value if a number has a decimal point or there are several columns, else
+            class.
+        separator: Separator of several labels in one column, such as ``;``.
+        classes: The classes, or the labels in one column, in order; ``None``: those that occur, sorted, numerically if
+            all are numbers. Ordinal targets in words need the order.
+        split_column: Column with train, val (valid, validation) or test. ``auto``: ``split`` if there is such a column;
+            ``None``: none. The same holds for the next two.
+        group: Column of groups that must not be split, such as patients. ``auto``: ``group``.
+        weight: Column of the weight in the loss. ``auto``: ``weight``.
         channels: 3 for colour, 1 for grey; files are converted.
         **common: Arguments of `ImageData`.
     """
@@ -54,7 +54,7 @@ class ImageTable(ImageData):
         group: str | None = "auto",
         weight: str | None = "auto",
         channels: Literal[1, 3] = 3,
-        **common: Any,
+        **common: Unpack[ImageArguments],
     ) -> None:
         super().__init__(**common)
         self.file = Path(file).expanduser()
@@ -67,7 +67,7 @@ class ImageTable(ImageData):
         """Read the table.
 
         Raises:
-            DataError: There is no such table or column, a cell is not what it should be, or a file is missing (unless
+            DataError: There is no such table or column, a cell is invalid, or a file is missing (unless
                 ``on_bad_file`` is ``skip``).
         """
         columns = Columns.read(self.file)

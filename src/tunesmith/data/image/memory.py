@@ -1,4 +1,4 @@
-"""Images decoded once and kept in memory."""
+"""Decode images once and keep them in memory."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ from tunesmith.errors import DataError
 class Memory:
     """The decoded images of a split, in one buffer.
 
-    One buffer and not one tensor an image, because worker processes may receive each tensor as an open file, of which
-    a process may have only some thousands.
+    A tensor per image could exceed the limit on open files, since worker processes may receive each as a file.
 
     Args:
-        images: uint8 ``(C, H, W)`` each, H and W its own; the list is emptied on the way.
+        images: uint8 ``(C, H, W)``, of any sizes; the list is emptied.
     """
 
     def __init__(self, images: list[Tensor]) -> None:
         self.shapes = torch.tensor([p.shape for p in images])
         self.ends = self.shapes.prod(1).cumsum(0)
         self.buffer = torch.empty(int(self.ends[-1]), dtype=torch.uint8)
-        for i in range(len(images) - 1, -1, -1):  # from the end, so that each is given back as soon as it is copied
+        for i in range(len(images) - 1, -1, -1):  # from the end, so that each is freed once it is copied
             image = images.pop()
             self.buffer[int(self.ends[i]) - image.numel() : int(self.ends[i])] = image.flatten()
 
@@ -41,15 +40,15 @@ class Memory:
 
 
 def decode_all(decode: Callable[[int], Tensor], count: int, description: str) -> Memory:
-    """Decode every image with one thread a core (Pillow lets go of the interpreter lock).
+    """Decode every image with one thread per core (Pillow releases the interpreter lock).
 
     Args:
         decode: Decodes the image at a position to uint8 ``(C, H, W)``.
         count: Number of images.
-        description: For the progress bar.
+        description: Text of the progress bar.
 
     Raises:
-        DataError: Some images cannot be read; the first ten of them are listed.
+        DataError: Some images cannot be read; the message lists the first ten.
     """
 
     def attempt(position: int) -> Tensor | ImageError:
@@ -70,12 +69,12 @@ def decode_all(decode: Callable[[int], Tensor], count: int, description: str) ->
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def available_bytes() -> int:
-    """Memory that can be used without swapping: the machine's, the container's or the process's, whichever is least."""
+    """Return the memory available without swapping: the least of the machine's, the container's and the process's."""
     return min(_candidates())
 
 
@@ -83,7 +82,7 @@ def _candidates() -> Iterator[int]:
     try:
         meminfo = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
         yield int(meminfo["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):  # not Linux: half of what is built in
+    except (OSError, KeyError):  # not Linux: half of the physical memory
         yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     try:
         group = Path("/sys/fs/cgroup")
@@ -93,7 +92,7 @@ def _candidates() -> Iterator[int]:
     except (OSError, KeyError, ValueError):  # no container, or no limit ("max")
         pass
     if sys.platform.startswith("linux"):
-        import resource  # of Unix alone
+        import resource  # only on Unix
 
         limit = resource.getrlimit(resource.RLIMIT_AS)[0]  # ulimit -v
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: training batches in which every sample is a mixture of two.
+"""Mix training batches by mixup or CutMix, so that every sample is a mixture of two.
 
 Mixup: Zhang et al., 2017, https://arxiv.org/abs/1710.09412. CutMix: Yun et al., 2019, https://arxiv.org/abs/1905.04899.
 """
@@ -21,12 +21,12 @@ from tunesmith.target.base import of
 
 @dataclass(frozen=True)
 class Mixing:
-    """Which mixtures, how strong and until when.
+    """The configuration of mixtures.
 
     Attributes:
-        mixup: Both parameters of the Beta distribution that the share of either image is drawn from; 0 for no mixup.
+        mixup: Both parameters of the Beta distribution of an image's share; 0 for no mixup.
         cutmix: The same for the share of the area; 0 for no CutMix. With both, each batch draws one of them.
-        off_epochs: Epochs at the end of training that see whole images, which is what is tested.
+        off_epochs: Epochs at the end of training without mixtures, as in testing.
     """
 
     mixup: float = 0.0
@@ -41,40 +41,44 @@ class Mixing:
             )
 
     def check(self, spec: DataSpec) -> None:
-        """Refuse a kind of target of which there are no mixtures."""
+        """Refuse a kind of target that cannot be mixed.
+
+        Raises:
+            DataError: Mixtures are configured, and targets cannot be mixed.
+        """
         if self.wanted:
             of(spec.target).check_mixed()
 
     @property
     def wanted(self) -> bool:
-        """Whether batches of any epoch are mixed."""
+        """Whether any batches are mixed."""
         return bool(self.mixup or self.cutmix)
 
     def applies(self, epoch: int, epochs: int | None) -> bool:
-        """Whether batches of an epoch are mixed.
+        """Return whether the batches of an epoch are mixed.
 
         Args:
-            epoch: Counted from 0.
-            epochs: Of the whole training; ``None`` or -1 where only its steps are known: there are no last epochs then.
+            epoch: Index of the epoch, from 0.
+            epochs: Number of epochs; ``None`` or -1 if only the number of steps is known, and `off_epochs` is ignored.
         """
         last = epochs is not None and epochs >= 0 and epoch >= epochs - self.off_epochs
         return self.wanted and not last
 
     def seed(self, seed: int, epoch: int, index: Sequence[int]) -> int:
-        """What the random numbers of a batch depend on: the run's seed, the epoch, and the rows of its samples."""
+        """Derive the seed of a batch from the run's seed, the epoch and the rows of its samples."""
         return derive("mix", seed, epoch, *index)
 
     def __call__(self, batch: Batch, seed: int, num_classes: int) -> Batch:
-        """Mix every sample with the one before it; batches are shuffled, so that is any other.
+        """Mix every sample with the one before it, which is a random one, since batches are shuffled.
 
         Args:
-            batch: With float images ``(B, C, H, W)``.
-            seed: As `seed` gives it; the global random streams are left as they were.
-            num_classes: K; a class index becomes class probabilities ``(B, K)``.
+            batch: Batch of float images ``(B, C, H, W)``.
+            seed: Seed from `seed`; the global random streams stay unchanged.
+            num_classes: Number of classes K; class indices become class probabilities ``(B, K)``.
 
         Returns:
-            The mixture, with ``index`` as it was. Weights are mixed as the images are, and a target has a part in its
-            mixture by its weight too, so that one of weight 0 has none.
+            The mixed batch, with the same ``index``. Weights are mixed like images; a target's share is also
+            proportional to its weight, so that a sample of weight 0 has none.
         """
         target = batch["target"]
         assert isinstance(target, torch.Tensor)
@@ -87,12 +91,12 @@ class Mixing:
         with preserved():
             seed_streams(seed)
             cut = bool(self.cutmix) and (not self.mixup or random.random() < 0.5)
-            alpha = float(self.cutmix if cut else self.mixup)  # torch draws from no distribution of an integer
+            alpha = float(self.cutmix if cut else self.mixup)  # torch's Beta distribution refuses an integer
             mix = v2.CutMix(alpha=alpha) if cut else v2.MixUp(alpha=alpha)
             images, columns = mix(batch["input"], columns)
         if "weight" not in batch:
             return Batch({**batch, "input": images, "target": columns})
         plain, weighted, weight = columns.split([target.shape[1], target.shape[1], 1], dim=1)
-        # Of two of weight 0 the target is of no account, but it must be finite.
+        # The target of two samples of weight 0 does not matter, but must be finite.
         shared = torch.where(weight > 0, weighted / weight, plain)
         return Batch({**batch, "input": images, "target": shared, "weight": weight[:, 0]})

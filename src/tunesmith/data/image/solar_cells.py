@@ -1,7 +1,7 @@
-"""ELPV: electroluminescence images of solar cells, functional or defective, or how probably.
+"""Read ELPV: electroluminescence images of solar cells with their probability of a defect.
 
-2,624 grey images of 300 x 300 pixels, cut from 44 modules, with the defect probability that experts gave them: 0,
-1/3, 2/3 or 1. From the package ``elpv-dataset``, which carries them.
+2,624 grey images of 300 x 300 pixels, cut from 44 modules, with the defect probability by experts: 0, 1/3, 2/3 or 1.
+From the package ``elpv-dataset``, which contains them.
 
 Licence of the data: CC BY-NC-SA 4.0 (attribution, no commercial use, share alike). Sources: Buerhop-Lutz et al., "A
 Benchmark for Visual Identification of Defective Solar Cells in Electroluminescence Imagery", EU PVSEC 2018, doi
@@ -14,10 +14,13 @@ from __future__ import annotations
 import itertools
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import ImageArguments
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import Floats, Ints, Strings, Table
 from tunesmith.errors import DataError, MissingExtraError
@@ -28,7 +31,7 @@ NAMES = {
     "ordinal": ("functional", "possibly_defective", "probably_defective", "defective"),
     "probability": ("defect_probability",),
 }
-"""Names of the classes, in the order of the defect probability (``binary`` parts at 0.5), or of the value."""
+"""Names of the classes in the order of the defect probability (``binary``: threshold 0.5), or of the value."""
 
 KINDS = {"binary": "class", "four": "class", "ordinal": "ordinal", "probability": "value"}
 """Kind of target."""
@@ -37,14 +40,14 @@ KINDS = {"binary": "class", "four": "class", "ordinal": "ordinal", "probability"
 class SolarCells(ImageData):
     """ELPV solar cells.
 
-    The set does not say which module a cell comes from, and cells of one module resemble each other: split by cell,
-    accuracy comes out too high for a new module. A group is a block of neighbouring files, see `blocks`.
+    Cells of one module resemble each other, so accuracy is too high for new modules if single cells are split. The data
+    do not state the modules; a group is therefore a block of neighbouring files, see `blocks`.
 
     Args:
         root: Folder with ``labels.csv`` and ``images/``; ``None`` for the package's.
-        classes: ``binary`` (defect probability 0.5 or more); ``four``, one a probability; ``ordinal``, the same four in
-            their order; or ``probability``: no classes, but the probability as a value.
-        group_block: Cells a module, about, for the group split.
+        classes: ``binary`` (defect probability 0.5 or more); ``four``: one per probability; ``ordinal``: the same four
+            in order; or ``probability``: no classes, but the probability as a value.
+        group_block: Approximate number of cells per group.
         **common: Arguments of `ImageData`.
     """
 
@@ -54,7 +57,7 @@ class SolarCells(ImageData):
         root: str | None = None,
         classes: Literal["binary", "four", "ordinal", "probability"] = "binary",
         group_block: int = 60,
-        **common: Any,
+        **common: Unpack[ImageArguments],
     ) -> None:
         super().__init__(**common)
         if group_block < 1:
@@ -68,7 +71,7 @@ class SolarCells(ImageData):
 
         Raises:
             MissingExtraError: No root is given and the package is not installed.
-            DataError: The labels are missing or not of the format.
+            DataError: The labels are missing or malformed.
         """
         root = _package_data() if self.root is None else Path(self.root).expanduser()
         names, probability, kind = _read_labels(root / "labels.csv")
@@ -94,12 +97,12 @@ def blocks(kind: Strings, size: int) -> Ints:
     """Number the blocks of neighbouring files that stand for modules.
 
     A module has cells of one type, so a block ends where the type changes; a rest of less than half a block joins the
-    block before. With 60 this gives 44 blocks, 18 monocrystalline and 26 polycrystalline: the number of modules that
-    ELPV was cut from. It remains a guess, as cells that were left out of the set shift the borders.
+    block before it. A size of 60 gives 44 blocks, 18 monocrystalline and 26 polycrystalline: the number of modules in
+    ELPV. It remains a guess, since cells that are missing from ELPV shift the borders.
 
     Args:
         kind: Cell type of each file ``(N,)``, in the order of the files.
-        size: Cells a block.
+        size: Cells per block.
 
     Returns:
         Block of each file ``(N,)``.
@@ -120,7 +123,7 @@ def _package_data() -> Path:
     return Path(found.submodule_search_locations[0]) / "data"
 
 
-def _read_labels(file: Path) -> tuple[Strings, np.ndarray[Any, np.dtype[np.float64]], Strings]:
+def _read_labels(file: Path) -> tuple[Strings, NDArray[np.float64], Strings]:
     if not file.is_file():
         raise DataError(f"Expected labels at {file} but there is no such file; set data.root to the folder it is in.")
     lines = [line.split() for line in file.read_text().splitlines() if line.strip()]

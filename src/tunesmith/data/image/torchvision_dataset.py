@@ -1,7 +1,7 @@
-"""Torchvision's classification datasets, by the name of their class.
+"""Read torchvision's classification datasets, by the name of their class.
 
-The two CIFAR sets are distributed as pickles, which can run code when they are read. Torchvision reads them, and only
-after their MD5 sums are those of the published files.
+The two CIFAR datasets are pickles, which can run code when they are read; torchvision first compares their MD5 sums
+with those of the published files.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import logging
 import operator
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 import torch
+from PIL.ImageFile import ImageFile
 from torchvision import datasets
+from typing_extensions import Unpack
 
 from tunesmith.compat.torchvision import pets, samples
+from tunesmith.contract.plain import PlainData
+from tunesmith.data.arguments import ImageArguments
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.progress import track
-from tunesmith.data.table import Images, Ints, Table
+from tunesmith.data.table import Images, Ints, Pixels, Table
 from tunesmith.errors import DataError, nearest
 
 log = logging.getLogger(__name__)
@@ -30,24 +34,23 @@ WORDS = {
     "val": ("val", "valid"),
     "test": ("test",),
 }
-"""What torchvision's datasets call each split; the first word that a dataset knows is taken."""
+"""Torchvision's words for each split; the first one that a dataset knows is used."""
 
 NO_CLASS = "N/A"
-"""What torchvision calls a place in the list of classes that stands for none (EMNIST's letters count from 1)."""
+"""Torchvision's name of an unused class index (EMNIST's letters count from 1)."""
 
 
 class TorchvisionDataset(ImageData):
-    """A classification dataset of torchvision: its files are decoded as all others are, its arrays taken as they are.
+    """A classification dataset of torchvision; files are decoded like all others, arrays are used directly.
 
-    Its own splits are kept where it has them, and validation is taken from train where it has no such split; else it is
-    split by fractions. Files are read from where torchvision looks for them, which its documentation says. A dataset
-    that shows neither files nor arrays is gone through once, image by image, and what is not in a file of its own
-    (PCAM, FER2013) is kept in memory as an array.
+    The dataset's own splits are used if there are any, with validation drawn from train if need be; else it is split by
+    fractions. A dataset that exposes neither files nor arrays is read once, image by image, and kept in memory if its
+    images are not files (PCAM, FER2013).
 
     Args:
         name: Class in `torchvision.datasets`, such as ``CIFAR10``.
-        root: Folder that holds the dataset; ``~`` is the home folder.
-        download: Whether to download what is not there.
+        root: Folder of the dataset, laid out as torchvision's documentation says; ``~`` is the home folder.
+        download: Whether to download missing files.
         options: Further arguments of the class, such as ``{partition: 2}`` for DTD or ``{target_types:
             binary-category}`` for the pets.
         **common: Arguments of `ImageData`.
@@ -59,24 +62,24 @@ class TorchvisionDataset(ImageData):
         name: str,
         root: str,
         download: bool = False,
-        options: dict[str, Any] | None = None,
-        **common: Any,
+        options: dict[str, object] | None = None,
+        **common: Unpack[ImageArguments],
     ) -> None:
         super().__init__(**common)
         kind = getattr(datasets, name, None)
         if name not in datasets.__all__ or not inspect.isclass(kind):
             near = {known.lower(): known for known in datasets.__all__}.get(name.lower(), name)
             raise DataError(f"Expected a dataset of torchvision but got '{name}'.{nearest(near, datasets.__all__)}")
-        self.kind: Any = kind
+        self.kind: type = kind
         self.root = Path(root).expanduser()
         self.download = download
         self.options = dict(options or {})
 
     def load(self) -> Table:
-        """Read every split that the dataset has.
+        """Read all splits of the dataset.
 
         Raises:
-            DataError: The files are not there or not whole, or the dataset is none of classified images.
+            DataError: Files are missing or damaged, or it is not a dataset of classified images.
         """
         parts = {split: _content(self.kind.__name__, data) for split, data in self._splits().items()}
         first = next(iter(parts.values()))
@@ -84,7 +87,7 @@ class TorchvisionDataset(ImageData):
         for split, part in parts.items():
             if (part.classes or classes) != classes:
                 raise DataError(
-                    f"Expected {split} of {self.kind.__name__} to have the classes of the others but it has not."
+                    f"Expected {split} of {self.kind.__name__} to have the same classes as the others but it has not."
                 )
         targets, classes = _without_empty_places(np.concatenate([part.targets for part in parts.values()]), classes)
         return Table(
@@ -96,8 +99,8 @@ class TorchvisionDataset(ImageData):
             folders=None if set(parts) == {""} else np.repeat(list(parts), [len(p.targets) for p in parts.values()]),
         )
 
-    def _splits(self) -> dict[str, Any]:
-        """The dataset's splits by our names; ``""`` where it has none."""
+    def _splits(self) -> dict[str, _Images]:
+        """Return the dataset's splits by our names; ``""`` if it has none."""
         known = _arguments(self.kind)
         if "split" in known and "split" not in self.options:
             return self._by_word()
@@ -105,14 +108,14 @@ class TorchvisionDataset(ImageData):
             return {"train": self._open(train=True), "test": self._open(train=False)}
         return {"": self._open()}
 
-    def _by_word(self) -> dict[str, Any]:
+    def _by_word(self) -> dict[str, _Images]:
         found = {}
         for split, words in WORDS.items():
             for word in words:
                 try:
                     found[split] = self._open(split=word)
                     break
-                except ValueError:  # torchvision's for a word that it does not know, before it looks for files
+                except ValueError:  # torchvision raises it for an unknown word, before it looks for files
                     continue
         if "train" not in found:
             raise DataError(
@@ -120,21 +123,21 @@ class TorchvisionDataset(ImageData):
             )
         return found
 
-    def _open(self, **split: Any) -> Any:
+    def _open(self, **split: str | bool) -> _Images:
         known = _arguments(self.kind)
-        own: dict[str, Any] = {"loader": _path, "download": self.download}
+        own = {"loader": _path, "download": self.download}
         own = {name: value for name, value in own.items() if name in known}
         try:
-            return self.kind(str(self.root), **own, **split, **self.options)
+            found: _Images = self.kind(str(self.root), **own, **split, **self.options)
+            return found
         except TypeError as err:
             raise DataError(f"Expected data.options to be arguments of {self.kind.__name__} but got: {err}.") from err
         except (RuntimeError, OSError) as err:
-            name = self.kind.__name__
             reason = " ".join(str(err).split()).partition(" You can use")[0].rstrip(".:") or type(err).__name__
             download = "" if self.download or "download" not in known else "use data.download=true, or "
             raise DataError(
-                f"Expected {name} in {self.root} but got: {reason}; {download}put its files where "
-                f"torchvision.datasets.{name} looks for them."
+                f"Expected {self.kind.__name__} in {self.root} but got: {reason}; {download}put its files where "
+                f"torchvision.datasets.{self.kind.__name__} looks for them."
             ) from err
 
     def _names(self, split: str, part: _Part) -> list[str]:
@@ -143,24 +146,37 @@ class TorchvisionDataset(ImageData):
         return [Path(p).relative_to(self.root).as_posix() for p in part.images]
 
 
+class _Images(Protocol):
+    """A dataset of torchvision, which has no types."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int, /) -> tuple[object, int]: ...
+
+
 class _Part:
-    """What is used of one split.
+    """The content of one split.
 
     Attributes:
         images: Files or arrays.
         targets: Class index of each ``(N,)``.
-        classes: Names of the classes, where the dataset has them.
+        classes: Names of the classes; ``None`` if the dataset has none.
     """
 
-    def __init__(self, images: Images, targets: Any, classes: Any) -> None:
+    def __init__(
+        self,
+        images: Images,
+        targets: Sequence[int] | Ints | torch.Tensor,
+        classes: Sequence[str | Sequence[str]] | None,
+    ) -> None:
         self.images = images
         self.targets: Ints = np.asarray(targets, dtype=np.int64)
-        # ImageNet has several names for a class.
+        # ImageNet has several names per class.
         self.classes = None if classes is None else tuple(c if isinstance(c, str) else ", ".join(c) for c in classes)
 
 
-def _arguments(kind: Any) -> set[str]:
-    """Names of the arguments of a class, and of those that it hands on to its bases."""
+def _arguments(kind: type) -> set[str]:
+    """Return the names of the arguments of a class, including those that it passes on to its bases."""
     found: set[str] = set()
     for base in inspect.getmro(kind):
         own = inspect.signature(base).parameters
@@ -171,48 +187,50 @@ def _arguments(kind: Any) -> set[str]:
 
 
 def _path(path: str | Path) -> Path:
-    """Stands for torchvision's decoder, and decodes nothing."""
+    """Replace torchvision's decoder: return the path."""
     return Path(path)
 
 
-def _content(name: str, dataset: Any) -> _Part:
-    """Take images and classes out of a dataset, without decoding wherever it lets us."""
-    held: dict[str, Any] = vars(dataset)
+def _content(name: str, dataset: _Images) -> _Part:
+    """Read images and classes of a dataset, without decoding if possible."""
+    held: PlainData = vars(dataset)
     classes = getattr(dataset, "classes", held.get("categories"))
-    targets: Any = next((held[key] for key in ("targets", "labels") if key in held), None)
+    targets = next((held[key] for key in ("targets", "labels") if key in held), None)
     if isinstance(held.get("data"), np.ndarray | torch.Tensor) and targets is not None:
         return _Part(_pixels(held["data"]), targets, classes)
     if any(value is _path for value in held.values()):
-        pairs = [dataset[i] for i in range(len(dataset))]
+        pairs: Sequence[tuple[object, int]] = [dataset[i] for i in range(len(dataset))]
     elif (found := pets(dataset)) is not None:
         pairs, classes = found
     else:
         pairs = samples(dataset)
-    if pairs and isinstance(pairs[0][0], str | Path):
-        return _Part([Path(image) for image, _ in pairs], [label for _, label in pairs], classes)
+    paths = [Path(image) for image, _ in pairs if isinstance(image, str | Path)]
+    if paths:
+        return _Part(paths, [label for _, label in pairs], classes)
     return _read_through(name, dataset, classes)
 
 
-def _read_through(name: str, dataset: Any, classes: Any) -> _Part:
-    """Ask a dataset for its images one by one: those that it opens as files are left to our own decoder.
+def _read_through(name: str, dataset: _Images, classes: Sequence[str] | None) -> _Part:
+    """Read a dataset's images one by one, without decoding those that it opens as files.
 
     Raises:
-        DataError: An item is no image with a class, or cannot be read, or the arrays are of several sizes.
+        DataError: An item is not an image with a class, or cannot be read, or the arrays differ in size.
     """
     targets: list[int] = []
     files: list[Path] = []
-    arrays: Any = None
+    arrays: Pixels | None = None
     try:
         count = len(dataset)
         for position in track(range(count), f"Reading {name}", count):
-            image, target = dataset[position]
+            item, target = dataset[position]
+            image = cast(ImageFile, item)  # an AttributeError tells that it is none
             targets.append(operator.index(target))
-            if getattr(image, "filename", ""):  # of an image that was opened and not decoded yet
-                files.append(Path(image.filename))
+            if getattr(image, "filename", ""):  # set for an image that is opened but not decoded
+                files.append(Path(str(image.filename)))
                 image.close()
                 continue
             pixels = np.asarray(image if image.mode == "L" else image.convert("RGB"))
-            if arrays is None:  # made whole at once: a list of arrays would need their room twice
+            if arrays is None:  # allocated once, since stacking a list of arrays would double the memory
                 arrays = np.empty((count, *pixels.shape), np.uint8)
             arrays[position] = pixels
     except (TypeError, ValueError, AttributeError, OSError) as err:
@@ -223,22 +241,22 @@ def _read_through(name: str, dataset: Any, classes: Any) -> _Part:
         ) from err
     if not targets or bool(files) == (arrays is not None):
         raise DataError(f"Expected images of {name}, all in files or none, but got {len(files)} of {len(targets)}.")
-    return _Part(files or arrays, targets, classes)
+    return _Part(files if arrays is None else arrays, targets, classes)
 
 
 def _without_empty_places(targets: Ints, classes: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
-    """Leave out places in the list of classes that stand for none, and that no image has."""
+    """Remove unused class indices that torchvision marks as such."""
     left_out = [i for i, name in enumerate(classes) if name == NO_CLASS and not (targets == i).any()]
     if not left_out:
         return targets, tuple(classes)
-    log.warning(f"Left out the class '{NO_CLASS}', which no image has: the classes are counted without it.")
+    log.warning(f"Left out the class '{NO_CLASS}', which no image has.")
     kept = [i for i in range(len(classes)) if i not in left_out]
     return np.searchsorted(kept, targets), tuple(classes[i] for i in kept)
 
 
-def _pixels(data: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Arrays ``(N, H, W)``, ``(N, H, W, 3)`` or ``(N, 3, H, W)`` as uint8 ``(N, H, W)`` or ``(N, H, W, 3)``."""
-    pixels: Any = data.numpy() if isinstance(data, torch.Tensor) else np.asarray(data)
+def _pixels(data: Pixels | torch.Tensor) -> Pixels:
+    """Convert ``(N, H, W)``, ``(N, H, W, 3)`` or ``(N, 3, H, W)`` to uint8 ``(N, H, W)`` or ``(N, H, W, 3)``."""
+    pixels: Pixels = data.numpy() if isinstance(data, torch.Tensor) else data
     if pixels.ndim == 4 and pixels.shape[-1] != 3:
         pixels = pixels.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(pixels, dtype=np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def _drawn(table: Table, number: int, fold: int, by: By, seed: int) -> Ints:
     labels = strata(table, rows, len(rows) // number)
     if by != "random" and table.target.exclusive:
         _check_classes(table, labels, number)
-    kinds: dict[str, Any] = {"random": KFold, "stratified": StratifiedKFold, "group": StratifiedGroupKFold}
+    kinds = {"random": KFold, "stratified": StratifiedKFold, "group": StratifiedGroupKFold}
     splitter = kinds[by](n_splits=number, shuffle=True, random_state=seed)
     found: list[tuple[Ints, Ints]] = list(splitter.split(rows, labels, table.groups if by == "group" else None))
     return found[fold][1]

@@ -70,7 +70,7 @@ def _check_stratifiable(table: Table, labels: Ints, name: str, count: int) -> No
         )
     if min(count, len(labels) - count) < len(sizes):
         raise DataError(
-            f"Expected {name} and what is left to hold one image of each of the {len(sizes)} classes but {name} "
+            f"Expected {name} and the rest to hold one image of each of the {len(sizes)} classes but {name} "
             f"gets {count} of {len(labels)}; change data.split.{name}, or use data.split.by=random."
         )
 

@@ -88,14 +88,14 @@ class Split:
         if by != "folder" and table.folders is not None:
             raise DataError(
                 f"Expected data that come split to be split as they are but got split.by={self.by}; "
-                "use data.split.by=folder, or a source that says nothing of splits."
+                "use data.split.by=folder, or a source without splits."
             )
         if by == "folder" and self.folds is not None:
             raise DataError("Expected data.split.folds=null for data that come split: their test part is given.")
         if by in ("random", "stratified") and table.groups is not None and not table.guessed:
             log.warning(
                 f"data.split.by={by} may put {table.what} of one {table.group_unit or 'group'} into several splits, "
-                "and the test is then easier than the world is; data.split.by=group keeps them together."
+                "so test accuracy will be optimistic; data.split.by=group keeps them together."
             )
         parts = dict(keep(self, lambda: self._drawn(table, by)))
         _check_classes(table, parts)
@@ -142,8 +142,8 @@ def _check_groups(table: Table, groups: Ints, parts: dict[str, Ints]) -> None:
             if owner.setdefault(group, name) != name:
                 some = table.names[rows[groups[rows] == group][0]]
                 raise DataError(
-                    f"Expected every {table.group_unit or 'group'} in one split but that of {some} ({name}) stands in "
-                    f"{owner[group]} too: mend the split, or name no group."
+                    f"Expected every {table.group_unit or 'group'} in one split but that of {some} ({name}) is in "
+                    f"{owner[group]} too: fix the split, or use no groups."
                 )
 
 

@@ -1,4 +1,4 @@
-"""A small language with a translation of its own: sentences that are drawn by rules, so that answers are known."""
+"""Generate sentences of a small language by rules, with translations and summaries, so that answers are known."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ ENGLISH = {**OTHERS, **ADJECTIVES, **NOUNS, **VERBS, **ADVERBS}
 
 
 def sentences() -> list[list[str]]:
-    """All 1,260 sentences, of six words each, such as ``the old dog waits here .``."""
+    """Return all 1,260 sentences, of six words each, such as ``the old dog waits here .``."""
     return [["the", *words, "."] for words in product(ADJECTIVES, NOUNS, VERBS, ADVERBS)]
 
 
 def sentence(draw: random.Random) -> list[str]:
-    """One of them."""
+    """Draw one sentence."""
     return ["the", *(draw.choice(list(words)) for words in (ADJECTIVES, NOUNS, VERBS, ADVERBS)), "."]
 
 
 def entropy() -> float:
-    """Mean negative log-likelihood of a word of such sentences, in nats, for who knows the rules."""
+    """Return the mean negative log-likelihood per word of a model that knows the rules, in nats."""
     return sum(math.log(len(words)) for words in (ADJECTIVES, NOUNS, VERBS, ADVERBS)) / 6
 
 
 def translated(words: list[str]) -> list[str]:
-    """A sentence in the other language, in which adjectives stand behind nouns."""
+    """Translate a sentence to the other language, in which adjectives follow nouns."""
     the, adjective, noun, *rest = words
     return [ENGLISH[word] for word in (the, noun, adjective, *rest)]
 
 
 def document(draw: random.Random) -> tuple[list[str], list[str]]:
-    """Three sentences, before one of which ``therefore`` stands; and a summary: the noun and the verb of that one."""
+    """Draw three sentences, one of them after ``therefore``, and their summary: the noun and the verb of that one."""
     drawn, chosen = [sentence(draw) for _ in range(3)], draw.randrange(3)
     words = [word for i, own in enumerate(drawn) for word in ([*["therefore"] * (i == chosen), *own])]
     return words, [drawn[chosen][2], drawn[chosen][3]]

@@ -1,30 +1,29 @@
-"""Generated images with a known answer: coloured stripes, the class is how wide they are.
+"""Generate images with known answers: coloured stripes, whose width is the class.
 
-For trying things out within seconds, and for tests. The direction, position, colour and contrast of the stripes say
-nothing about the class, so flips and turns leave the answer as it is.
+Direction, position, colour and contrast are independent of the class, so flips and rotations do not change it.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import ImageArguments
 from tunesmith.data.image.module import ImageData
 from tunesmith.data.table import Ints, Pixels, Table
 from tunesmith.errors import DataError
 
 
 class Synthetic(ImageData):
-    """Stripes in colour.
+    """Coloured stripes.
 
     Args:
-        samples: Number of images, as equal as possible for every class.
-        classes: Number of classes; the stripes' period runs from 4 pixels to half the size in equal ratios.
+        samples: Number of images, distributed evenly over the classes.
+        classes: Number of classes; the stripes' period ranges from 4 pixels to half the size in equal ratios.
         size: Height and width in pixels.
-        noise: Standard deviation of what is added to each pixel, on the scale 0 to 1; the stripes' amplitude is 0.1 to
-            0.3.
-        data_seed: Of the images; neither the split's nor the run's.
+        noise: Standard deviation of each pixel's noise, on the scale 0 to 1; the stripes' amplitude is 0.1 to 0.3.
+        data_seed: Seed of the images; neither the split's nor the run's.
         **common: Arguments of `ImageData`.
     """
 
@@ -36,7 +35,7 @@ class Synthetic(ImageData):
         size: int = 32,
         noise: float = 0.1,
         data_seed: int = 0,
-        **common: Any,
+        **common: Unpack[ImageArguments],
     ) -> None:
         super().__init__(**common)
         if not (2 <= classes <= samples and size >= 12 and noise >= 0):
@@ -62,17 +61,15 @@ class Synthetic(ImageData):
         )
 
 
-def stripes(
-    periods: np.ndarray[Any, np.dtype[np.float64]], targets: Ints, size: int, noise: float, seed: int
-) -> Pixels:
-    """Draw images.
+def stripes(periods: NDArray[np.float64], targets: Ints, size: int, noise: float, seed: int) -> Pixels:
+    """Draw images of stripes.
 
     Args:
         periods: Period in pixels of each class ``(K,)``.
         targets: Class of each image ``(N,)``.
         size: Height and width in pixels.
         noise: Standard deviation of each pixel's noise, on the scale 0 to 1.
-        seed: Of everything random.
+        seed: Seed of all random numbers.
 
     Returns:
         uint8 ``(N, size, size, 3)``.

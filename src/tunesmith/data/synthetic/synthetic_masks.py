@@ -1,15 +1,14 @@
-"""Generated images with exact masks: reddish discs and greenish squares on grey noise.
-
-For trying things out within seconds, and for tests.
-"""
+"""Generate images with exact masks: reddish discs and greenish squares on grey noise."""
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import numpy as np
+from typing_extensions import Unpack
 
 from tunesmith.contract.batch import IGNORED
+from tunesmith.data.arguments import MaskedArguments
 from tunesmith.data.image.masked import MaskedData
 from tunesmith.data.table import Ints, Pixels, Table
 from tunesmith.errors import DataError
@@ -26,9 +25,9 @@ class SyntheticMasks(MaskedData):
     Args:
         samples: Number of images.
         size: Height and width in pixels.
-        noise: Standard deviation of what is added to each pixel, on the scale 0 to 1.
-        border: Width in pixels of what does not count along each shape's edge, as in the masks of Pascal VOC.
-        data_seed: Of the images; neither the split's nor the run's.
+        noise: Standard deviation of each pixel's noise, on the scale 0 to 1.
+        border: Width in pixels of the ignored border of each shape, as in the masks of Pascal VOC.
+        data_seed: Seed of the images; neither the split's nor the run's.
         **common: Arguments of `MaskedData`.
 
     Raises:
@@ -43,7 +42,7 @@ class SyntheticMasks(MaskedData):
         noise: float = 0.1,
         border: int = 1,
         data_seed: int = 0,
-        **common: Any,
+        **common: Unpack[MaskedArguments],
     ) -> None:
         super().__init__(**common)
         if not (samples >= 2 and size >= 16 and noise >= 0 and border >= 0):

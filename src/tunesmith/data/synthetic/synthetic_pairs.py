@@ -1,12 +1,14 @@
-"""Generated pairs of texts with a known answer: translations, or summaries."""
+"""Generate pairs of texts with known answers: translations, or summaries."""
 
 from __future__ import annotations
 
 import random
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import PairArguments
 from tunesmith.data.synthetic.grammar import document, sentences, translated
 from tunesmith.data.table import Table
 from tunesmith.data.text.pair_data import PairData
@@ -15,13 +17,13 @@ from tunesmith.errors import DataError
 
 @final
 class SyntheticPairs(PairData):
-    """Sentences of a small language and their translations, or documents and their summaries; for trying things out.
+    """Sentences of a small language and their translations, or documents and their summaries.
 
     Args:
-        kind: ``translation`` of sentences into a language in which adjectives stand behind nouns; or ``summary`` of
-            three sentences by two words of the one that begins with ``therefore``.
+        kind: ``translation`` of sentences into a language in which adjectives follow nouns; or ``summary`` of three
+            sentences by two words of the one after ``therefore``.
         samples: Number of pairs.
-        data_seed: Of the pairs; neither the split's nor the run's.
+        data_seed: Seed of the pairs; neither the split's nor the run's.
         **common: Arguments of `PairData`.
 
     Raises:
@@ -34,7 +36,7 @@ class SyntheticPairs(PairData):
         kind: Literal["translation", "summary"] = "translation",
         samples: int = 600,
         data_seed: int = 0,
-        **common: Any,
+        **common: Unpack[PairArguments],
     ) -> None:
         super().__init__(**common)
         most = len(sentences()) if kind == "translation" else samples
@@ -48,7 +50,7 @@ class SyntheticPairs(PairData):
     def load(self) -> Table:
         """Generate the pairs."""
         draw = random.Random(self.data_seed)
-        if self.kind == "translation":  # each once, or those of a test would have been learnt by heart
+        if self.kind == "translation":  # each once, so that a test has new ones only
             pairs = [(words, translated(words)) for words in draw.sample(sentences(), self.samples)]
         else:
             pairs = [document(draw) for _ in range(self.samples)]

@@ -1,15 +1,14 @@
-"""Generated reports of several sentences on persons, places and companies, with questions about them.
-
-For trying things out within a minute, and for tests. As in `synthetic_tags`, names are new in every report.
-"""
+"""Generate reports on persons, places and companies with new names, as in `synthetic_tags`, and questions on them."""
 
 from __future__ import annotations
 
 import random
-from typing import Any, final
+from typing import final
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import QuestionArguments
 from tunesmith.data.synthetic.synthetic_tags import draw_name
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.qa_file import Answer
@@ -24,7 +23,7 @@ FACTS = (
     ("{b} is the oldest bridge in {a}.", "What is the oldest bridge in {a}?", "b"),
     ("On Monday, {b} was seen with {a}.", "Who was seen with {a}?", "b"),
 )
-"""A sentence, a question, and what its answer is."""
+"""Sentences, their questions, and the placeholder of the answer."""
 
 
 @final
@@ -33,12 +32,14 @@ class SyntheticQuestions(QuestionData):
 
     Args:
         samples: Number of questions.
-        impossible: Share of the questions whose sentence is left out of the report.
-        data_seed: Of the reports; neither the split's nor the run's.
-        **common: Arguments of `TextData`, as `QuestionData` takes them.
+        impossible: Share of the questions whose sentence is missing from the report.
+        data_seed: Seed of the reports; neither the split's nor the run's.
+        **common: Arguments of `QuestionData`.
     """
 
-    def __init__(self, *, samples: int = 800, impossible: float = 0.2, data_seed: int = 0, **common: Any) -> None:
+    def __init__(
+        self, *, samples: int = 800, impossible: float = 0.2, data_seed: int = 0, **common: Unpack[QuestionArguments]
+    ) -> None:
         super().__init__(**common)
         if samples < 8 or not 0 <= impossible < 1:
             raise DataError(

@@ -1,16 +1,17 @@
-"""Generated sentences with names of persons, places and companies: what stands around a name says which it is.
+"""Generate sentences with names of persons, places and companies, whose kind follows from the words around them.
 
-For trying things out within a minute, and for tests. Names are made of the same syllables whatever they name, and
-hardly any occurs twice, so that a model that only remembers names finds nothing in new sentences.
+All names are made of the same syllables and hardly any occurs twice, so memorising names does not help.
 """
 
 from __future__ import annotations
 
 import random
-from typing import Any, final
+from typing import final
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import TextArguments
 from tunesmith.data.table import Table
 from tunesmith.data.text.tagged import TaggedData
 from tunesmith.errors import DataError
@@ -36,11 +37,11 @@ class SyntheticTags(TaggedData):
 
     Args:
         samples: Number of sentences.
-        data_seed: Of the sentences; neither the split's nor the run's.
-        **common: Arguments of `TextData`, as `TaggedData` takes them.
+        data_seed: Seed of the sentences; neither the split's nor the run's.
+        **common: Arguments of `TextData`.
     """
 
-    def __init__(self, *, samples: int = 800, data_seed: int = 0, **common: Any) -> None:
+    def __init__(self, *, samples: int = 800, data_seed: int = 0, **common: Unpack[TextArguments]) -> None:
         super().__init__(**common)
         if samples < len(TEMPLATES):
             raise DataError(f"Expected at least {len(TEMPLATES)} data.samples but got {samples}.")

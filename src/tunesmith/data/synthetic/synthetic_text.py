@@ -1,12 +1,14 @@
-"""Generated texts with a known answer: how well they can be foretold."""
+"""Generate texts whose lowest possible perplexity is known."""
 
 from __future__ import annotations
 
 import random
-from typing import Any, final
+from typing import final
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import TextArguments
 from tunesmith.data.synthetic.grammar import sentence
 from tunesmith.data.table import Table
 from tunesmith.data.text.module import TextData
@@ -15,21 +17,21 @@ from tunesmith.errors import DataError
 
 @final
 class SyntheticText(TextData):
-    """Texts of some sentences of a small language, of which a language model learns the words; for trying things out.
-
-    Who knows the rules foretells them with a perplexity of 3.29 a word (`grammar.entropy`).
+    """Texts of a small language, for language models; the rules give a perplexity of 3.29 per word (`grammar.entropy`).
 
     Args:
         samples: Number of texts.
-        sentences: Of each.
-        data_seed: Of the texts; neither the split's nor the run's.
+        sentences: Sentences per text.
+        data_seed: Seed of the texts; neither the split's nor the run's.
         **common: Arguments of `TextData`.
 
     Raises:
         DataError: A number is out of range.
     """
 
-    def __init__(self, *, samples: int = 600, sentences: int = 4, data_seed: int = 0, **common: Any) -> None:
+    def __init__(
+        self, *, samples: int = 600, sentences: int = 4, data_seed: int = 0, **common: Unpack[TextArguments]
+    ) -> None:
         super().__init__(**common)
         if samples < 2 or sentences < 1:
             raise DataError(f"Expected samples >= 2 and sentences >= 1 but got {samples} and {sentences}.")

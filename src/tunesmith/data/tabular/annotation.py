@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from tunesmith.data.column import RowNames
-from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table
+from tunesmith.data.table import SPLIT_WORDS, Ints, Strings, Table, Text
 from tunesmith.data.tabular.columns import Columns
 from tunesmith.errors import DataError, nearest
 from tunesmith.target.table.cells import Found
@@ -44,7 +44,7 @@ class Annotation:
     def table(
         self,
         columns: Columns,
-        samples: Sequence[Any],
+        samples: Sequence[Path] | Sequence[Text],
         names: Strings | RowNames,
         sources: Sequence[str],
         modality: str,
@@ -55,12 +55,12 @@ class Annotation:
 
         Args:
             columns: The user's table.
-            samples: As `Table` has them, a row of the user's each.
-            names: Of the samples.
-            sources: Columns that the samples were made of.
-            modality: As `Table` has it.
-            channels: As `Table` has them.
-            found: The targets, where they are none of labels.
+            samples: Sample of each row.
+            names: Names of the samples.
+            sources: Columns that the samples were made from.
+            modality: Modality of the samples.
+            channels: Channels of images.
+            found: The targets, if they are not made from `labels`.
 
         Raises:
             DataError: A column is missing, or a cell is invalid.

@@ -50,10 +50,10 @@ class Columns:
             arrow.write(read(file, key), place)
             return cls(file, arrow.mapped(place))
         except UnicodeEncodeError as error:
-            raise DataError(f"Expected text in {file} but a cell is none: {error}.") from error
+            raise DataError(f"Expected valid text in {file} but got: {error}.") from error
 
     def __len__(self) -> int:
-        """Number of rows N."""
+        """Return the number of rows N."""
         return len(next(iter(self.cells.values()), ()))
 
     @property
@@ -99,7 +99,7 @@ class Columns:
         return found
 
     def between(self, names: Sequence[str]) -> str | None:
-        """What stands between the labels in one column that was lists; ``None`` where it was none."""
+        """Return the separator of labels in a column that held lists; ``None`` without such a column."""
         if len(names) != 1:
             return None
         cells = self.texts(names[0])
@@ -111,9 +111,9 @@ class Columns:
 
         Args:
             labels: The columns.
-            target: Kind of target; ``auto`` goes by the cells.
-            separator: Between the labels in one column; lists need none.
-            classes: The classes, or the labels in one column, in their order.
+            target: Kind of target; ``auto`` decides by the cells.
+            separator: Separator of several labels in one column; lists need none.
+            classes: The classes, or the labels in one column, in order.
 
         Raises:
             DataError: A cell does not fit the kind of target, or a class has no sample.
@@ -127,8 +127,8 @@ def texts_of(columns: Columns, names: Sequence[str], prefix: str = "") -> Texts:
 
     Args:
         columns: The table.
-        names: Of the columns.
-        prefix: Put in front of each first text.
+        names: Names of the columns.
+        prefix: Prefix of each first text.
 
     Raises:
         DataError: A column is missing, or a text is empty or too long.

@@ -1,11 +1,10 @@
-"""The texts that a prediction is asked for: in a table, in a file of lines, or typed."""
+"""Find the texts to predict on: in a table, in a file of lines, or typed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from tunesmith.contract.plain import PlainData
 from tunesmith.data.table import Text
 from tunesmith.data.tabular.columns import Columns, texts_of
 from tunesmith.data.tabular.qa_file import read_questions
@@ -13,16 +12,16 @@ from tunesmith.data.tabular.reading import SUFFIXES, lines_of
 from tunesmith.errors import DataError
 
 
-def find_texts(source: str, trained: Mapping[str, Any]) -> list[Text]:
-    """Find the texts that ``input`` means.
+def find_texts(source: str, trained: PlainData) -> list[Text]:
+    """Find the texts that the command's ``input`` describes.
 
     Args:
-        source: A table (.csv, .parquet, .jsonl), with the columns of texts that the run was trained with or else with a
-            column ``text``; a .txt file with a text a line; or, where it is no file, a text itself.
-        trained: The run's ``data``.
+        source: A table (.csv, .parquet, .jsonl) with the run's own columns of texts or a column ``text``; a .txt file
+            with one text per line; or, if it is not a file, a text itself.
+        trained: The ``data`` of the run's configuration.
 
     Raises:
-        DataError: Nothing is there, a text is empty, or there is one text where the run was trained on pairs.
+        DataError: There are no texts, one is empty, or they are single texts and the run was trained on pairs.
     """
     path, pair = Path(source).expanduser(), trained.get("second") is not None
     if path.suffix in (*SUFFIXES, ".txt") or path.is_file():
@@ -32,11 +31,11 @@ def find_texts(source: str, trained: Mapping[str, Any]) -> list[Text]:
             raise DataError(f"Expected texts in {path} but there is no such file.")
         if path.suffix != ".txt":
             raise DataError(
-                f"Expected a table ({', '.join(SUFFIXES)}) or a .txt file with a text a line but got {path}."
+                f"Expected a table ({', '.join(SUFFIXES)}) or a .txt file with a text per line but got {path}."
             )
         found = _of_lines(path)
     elif path.is_dir() or not source.strip():
-        raise DataError(f"Expected a table, a .txt file with a text a line, or a text itself but got '{source}'.")
+        raise DataError(f"Expected a table, a .txt file with a text per line, or a text itself but got '{source}'.")
     else:
         found = [(source.strip(),)]
     if pair:
@@ -47,7 +46,7 @@ def find_texts(source: str, trained: Mapping[str, Any]) -> list[Text]:
     return found
 
 
-def _of_table(path: Path, trained: Mapping[str, Any]) -> list[Text]:
+def _of_table(path: Path, trained: PlainData) -> list[Text]:
     columns = Columns.read(path)
     own = [trained[key] for key in ("text", "source", "second") if trained.get(key) is not None]
     alone = len(own) < 2 and (not own or own[0] not in columns.names)
@@ -59,21 +58,21 @@ def _of_lines(path: Path) -> list[Text]:
     while lines and not lines[-1]:
         lines.pop()
     if not lines:
-        raise DataError(f"Expected a text a line in {path} but got none.")
+        raise DataError(f"Expected a text per line in {path} but got none.")
     if "" in lines:
         raise DataError(f"Expected a text in every line of {path} but line {lines.index('') + 1} is empty.")
     return [(line,) for line in lines]
 
 
 def find_questions(source: str) -> list[Text]:
-    """Find the questions that ``input`` means, each with the text that it is asked of.
+    """Find the questions that the command's ``input`` describes, each with its text.
 
     Args:
-        source: A table (.csv, .parquet, .jsonl) with the columns ``question`` and ``context``, or a .json file as
-            SQuAD's, answers or not.
+        source: A table (.csv, .parquet, .jsonl) with the columns ``question`` and ``context``, or a .json file in
+            SQuAD's format, with or without answers.
 
     Raises:
-        DataError: Nothing is there, or a question or a text is empty.
+        DataError: There are no questions, or a question or a text is empty.
     """
     path = Path(source).expanduser()
     if path.suffix == ".json":

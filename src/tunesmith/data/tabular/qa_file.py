@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from tunesmith.data.tabular.reading import MAX_CHARACTERS, lines_of, objects_of
 from tunesmith.errors import DataError
 
 Answer = tuple[str, int]
 """An accepted answer, and its first character in the text."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def read_questions(file: Path) -> list[Question]:
     ``title`` and ``split``.
 
     Raises:
-        DataError: It cannot be read, or an answer is not where it is said to be.
+        DataError: It cannot be read, or an answer is not at its stated position.
     """
     if file.suffix not in (".json", ".jsonl") or not file.is_file():
         raise DataError(f"Expected a .json or .jsonl file of questions but got {file}.")
@@ -72,6 +74,7 @@ def _of_squad(file: Path) -> Iterator[Question]:
 def _of_lines(file: Path) -> Iterator[Question]:
     for number, where, row in objects_of(enumerate(lines_of(file), 1), file):
         question, context = (_of(row, key, str, where) for key in ("question", "context"))
+        assert isinstance(row, dict)  # or `_of` raises
         given = row.get("answers") or {"text": [], "answer_start": []}
         texts, starts = (_of(given, key, list, f"the answers in {where}") for key in ("text", "answer_start"))
         if len(texts) != len(starts):
@@ -81,13 +84,14 @@ def _of_lines(file: Path) -> Iterator[Question]:
         yield _checked(str(row.get("id", f"line {number}")), title, context, question, answers, split, where)
 
 
-def _of(row: Any, key: str, kind: Any, where: str) -> Any:
-    if not isinstance(row, dict) or not isinstance(row.get(key), kind):
+def _of(row: object, key: str, kind: type[T] | tuple[type[T], ...], where: str) -> T:
+    value = row.get(key) if isinstance(row, dict) else None
+    if not isinstance(value, kind):
         raise DataError(f"Expected '{key}' in {where}, as in SQuAD's files, but got none.")
-    return row[key]
+    return value
 
 
-def _answer(row: Any, where: str) -> Answer:
+def _answer(row: object, where: str) -> Answer:
     return _of(row, "text", str, f"an answer to {where}"), _of(row, "answer_start", int, f"an answer to {where}")
 
 

@@ -6,11 +6,16 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunesmith.contract.plain import PlainData
 from tunesmith.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pyarrow.parquet import ParquetFile
 
 MAX_CHARACTERS = 1_000_000
 """Maximum length of a text or a line; far more than any backbone can use."""
@@ -120,11 +125,11 @@ def plain_lines(file: Path) -> list[str]:
                 f"{len(line):,}; cut it into several."
             )
     if not any(line.strip() for line in lines):
-        raise DataError(f"Expected text in {file} but it is empty; take it away, or write something into it.")
+        raise DataError(f"Expected text in {file} but it is empty; remove it, or fill it.")
     return lines
 
 
-def objects_of(lines: Iterable[tuple[int, str]], file: Path) -> Iterator[tuple[int, str, Any]]:
+def objects_of(lines: Iterable[tuple[int, str]], file: Path) -> Iterator[tuple[int, str, object]]:
     """Parse each non-empty line of JSON; yield its number, a description of its place, and its value.
 
     Args:
@@ -165,13 +170,13 @@ def _parquet(file: Path) -> Iterator[dict[str, list[str]]]:
         gaps = _gaps(source)
         for batch in source.iter_batches(AT_ONCE):
             frame = pa.Table.from_batches([batch]).to_pandas()
-            # pandas reads whole numbers as floating-point numbers in a column with gaps: so in all its batches.
+            # pandas reads integers as floats in batches with gaps; so that all batches agree, convert them all.
             floats = {name: float for name in gaps if isinstance(frame.dtypes.get(name), np.dtype)}
             yield _cells(frame.astype(floats))
 
 
-def _gaps(source: Any) -> list[str]:
-    """Return the columns of whole numbers some of which are missing."""
+def _gaps(source: ParquetFile) -> list[str]:
+    """Return the columns of integers with missing values."""
     import pyarrow.types as types
 
     whole = [field.name for field in source.schema_arrow if types.is_integer(field.type)]
@@ -182,14 +187,14 @@ def _gaps(source: Any) -> list[str]:
     return [name for name, number in missing.items() if number]
 
 
-def _cells(frame: Any) -> dict[str, list[str]]:
+def _cells(frame: pd.DataFrame) -> dict[str, list[str]]:
     return {
         str(name): ["" if gone else cell(value) for value, gone in zip(column, column.isna())]  # noqa: B905 - of one column
         for name, column in frame.items()
     }
 
 
-def _without_surplus(frame: Any, before: int) -> Any:
+def _without_surplus(frame: pd.DataFrame, before: int) -> pd.DataFrame:
     """Restore columns that pandas took for an index because every row ends in commas that the header lacks."""
     whole = frame.reset_index(allow_duplicates=True)
     surplus = (whole.iloc[:, len(frame.columns) :] != "").any(axis=1)
@@ -208,7 +213,7 @@ def _json_lines(file: Path) -> Iterator[dict[str, list[str]]]:
             yield {name: [cell(row.get(name)) for row in block] for name in names}
 
 
-def _objects(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _objects(lines: Iterable[str]) -> Iterator[PlainData]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

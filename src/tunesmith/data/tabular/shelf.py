@@ -1,4 +1,4 @@
-"""Keep a large table between runs: its cells as Arrow columns, and what follows from its content as arrays."""
+"""Keep a large table between runs: its cells as Arrow columns, and what is derived from them as arrays."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from functools import partial
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from tunesmith.atomic import atomic, write_text
+from tunesmith.contract.plain import PlainData
 from tunesmith.data.column import Mapped, RowNames, Texts
 from tunesmith.data.fingerprint import Contents, Digests, Parts
 from tunesmith.data.split.split import Split
@@ -29,25 +30,25 @@ from tunesmith.data.tabular.reading import SUFFIXES
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""To be raised with any change of what a file gives, or of how it is kept."""
+"""Version of the files; raise it when their content or form changes."""
 
 LARGE = 16 * 2**20
-"""Bytes of a file from which on its columns are kept; what is smaller is read in less than two seconds."""
+"""Minimum bytes of a table to be kept; smaller ones are read in less than two seconds."""
 
 ROOM = 4
-"""Bytes on disk per byte of the file, at most, as reckoned beforehand."""
+"""Estimated maximum bytes on disk per byte of the file."""
 
 ARRAYS = ("targets", "groups", "folders", "weights")
-"""Columns of a `Table` that are arrays where they are there."""
+"""Columns of a `Table` that are arrays if they exist."""
 
 _BLOCK = 2**20
 
 
 class Place(NamedTuple):
-    """Where a table may be kept.
+    """A place to keep a table.
 
     Attributes:
-        folder: The folder; of nothing else.
+        folder: Its own folder.
         writable: Whether files may be added.
     """
 
@@ -56,14 +57,14 @@ class Place(NamedTuple):
 
 
 class Places(Protocol):
-    """Gives tables a place."""
+    """Manages the places of tables."""
 
     def place(self, about: Mapping[str, object], size: int) -> Place | None:
-        """Find or make room for what is described; ``None`` where there is none, for so many bytes."""
+        """Find or make a place for a table; ``None`` if there is no room for its bytes."""
         ...
 
     def placed(self, about: Mapping[str, object], rows: int) -> None:
-        """Take note that it is there, and used."""
+        """Record that a table is in its place, and used."""
         ...
 
 
@@ -76,18 +77,17 @@ def about(file: Path) -> dict[str, object]:
 
 
 class Shelf:
-    """The files of a table: cells of the whole file, and arrays by the settings with which it is read.
+    """The kept files of a table: cells of the whole file, and arrays by the settings with which it is read.
 
-    A file counts once another one with its digest stands beside it, which is written after it: a killed writer leaves
-    nothing that is read.
+    A file is valid only with a second file of its digest, written after it, so a killed writer leaves nothing valid.
 
     Args:
         file: The table.
-        place: Where its files are, or go.
-        own: All that the samples, their names and targets depend on besides the file and the next two.
+        place: Place of its files.
+        own: What the samples, their names and targets depend on besides the file, ``names`` and ``prefix``.
         names: Columns of the texts.
-        prefix: Put in front of each first text.
-        noted: Takes the number of rows, once all is there.
+        prefix: Prefix of each first text.
+        noted: Called with the number of rows, once all files exist.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Shelf:
 
     @classmethod
     def open(cls, file: Path, keep: Places | None, own: object, names: Sequence[str], prefix: str = "") -> Shelf | None:
-        """Find a place for a table; ``None`` for a small one, or where nothing is kept."""
+        """Find a place for a table; ``None`` for a small table, or without a cache."""
         if keep is None or file.suffix not in SUFFIXES or not file.is_file() or file.stat().st_size < LARGE:
             return None
         described = about(file)
@@ -109,7 +109,7 @@ class Shelf:
         return place and cls(file, place, own, names, prefix, partial(keep.placed, described))
 
     def contents(self, make: Callable[[], Contents]) -> Contents:
-        """Find the table as it was kept, or make and keep it."""
+        """Load the kept table, or make and keep it."""
         found = self._find()
         if found is None:
             found = make()
@@ -118,13 +118,13 @@ class Shelf:
         return replace(found, rows=partial(self._rows, len(found.table)))
 
     def columns(self) -> Columns:
-        """Map the cells, which are read and written first where they are not there."""
+        """Map the cells into memory; read the table and write them first if need be."""
         path = self.place.folder / "cells.arrow"
         if _is_whole(path):
             try:
                 return Columns(self.file, arrow.mapped(path))
             except arrow.BrokenColumnsError as error:
-                log.warning(f"Expected whole columns in the cache but got {error}; the table is read anew.")
+                log.warning(f"Expected whole columns in the cache but got {error}; the table is read again.")
         if self.place.writable:
             try:
                 columns = Columns.read(self.file, place=path)
@@ -136,7 +136,7 @@ class Shelf:
 
     def _find(self) -> Contents | None:
         try:
-            kept: dict[str, Any] = json.loads(self._path("json").read_text(encoding="utf-8"))
+            kept: PlainData = json.loads(self._path("json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         found = {name: self._map(name) for name in kept["arrays"]}
@@ -146,13 +146,13 @@ class Shelf:
             return None
         columns = arrow.mapped(cells)
         texts = Texts([columns[name] for name in self.names], self.prefix, kept["texts"])
-        fields: dict[str, Any] = kept["table"] | {name: arrays.get(name) for name in ARRAYS}
+        fields = kept["table"] | {name: arrays.get(name) for name in ARRAYS}
         fields["class_names"] = tuple(fields["class_names"])
         if fields["targets"] is None:
             fields["targets"] = Mapped(texts, itemgetter(1)) if kept["second"] else [0] * len(texts)
         table = Table(samples=texts, names=RowNames(len(texts)), **fields)
-        digests, twins = Digests(arrays["digests"]), arrays["twins"]
-        return Contents(table, digests, kept["whole"], twins, kept["fingerprint"])
+        digests, twins = np.asarray(arrays["digests"], np.uint8), np.asarray(arrays["twins"], np.int64)
+        return Contents(table, Digests(digests), kept["whole"], twins, kept["fingerprint"])
 
     def _keep(self, contents: Contents) -> None:
         table = contents.table
@@ -178,8 +178,8 @@ class Shelf:
             _say(error)
 
     def _rows(self, count: int, split: object, draw: Callable[[], Parts]) -> Parts:
-        """Find the rows of each split of a table of so many rows, or draw and write them."""
-        if type(split) is not Split:  # what another class draws is not known
+        """Load the rows of each split of a table with ``count`` rows, or draw and write them."""
+        if type(split) is not Split:  # another class may draw in another way
             return draw()
         name = f"split-{_hash([split, *(version(library) for library in ('numpy', 'scikit-learn'))])}"
         number = self._map(name)
@@ -206,15 +206,15 @@ class Shelf:
             np.save(file, np.ascontiguousarray(array))
         _seal(path)
 
-    def _map(self, name: str) -> npt.NDArray[Any] | None:
-        """Map an array into memory; ``None`` where it is not there as a whole."""
+    def _map(self, name: str) -> npt.NDArray[np.generic] | None:
+        """Map an array into memory; ``None`` if it is missing or damaged."""
         path = self._path(f"{name}.npy")
         if not _is_whole(path):
             return None
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            # Copy-on-write, since torch rejects read-only memory; nobody writes.
+            # Copy-on-write, since torch rejects read-only memory.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             return np.frombuffer(mapped, dtype, offset=file.tell()).reshape(shape)
 
@@ -240,14 +240,14 @@ def _seal(path: Path) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Return whether a file is there, and is what was written."""
+    """Return whether a file exists and is undamaged."""
     try:
         with path.open("rb") as file:
             whole = _digest(file) == _sealed(path).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return False
     if not whole:
-        log.warning(f"Expected a whole file in the cache but {path.name} is damaged, so it is made anew.")
+        log.warning(f"Expected a whole file in the cache but {path.name} is damaged; it is rebuilt.")
     return whole
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunesmith.data.tabular.reading import MAX_CHARACTERS, lines_of, objects_of
 from tunesmith.errors import DataError
@@ -96,6 +95,7 @@ def _transposed(rows: list[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str
 def _of_json(file: Path, keys: Keys) -> Iterator[Sentence]:
     for number, where, row in objects_of(_lines(file), file):
         words, tags = (_listed(row, key, where) for key in (keys.tokens, keys.tags))
+        assert isinstance(row, dict)  # or `_listed` raises
         if not words or not all(words):
             raise DataError(
                 f"Expected words in '{keys.tokens}' of {where} but got {'an empty one' if words else 'none'}."
@@ -106,9 +106,9 @@ def _of_json(file: Path, keys: Keys) -> Iterator[Sentence]:
         yield Sentence(number, words, tags, *rest)
 
 
-def _listed(row: Any, key: str, where: str) -> tuple[str, ...]:
+def _listed(row: object, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(row, dict) or key not in row:
-        raise DataError(f"Expected an object with '{key}' in {where} but got none; say what it is called (data.{key}).")
+        raise DataError(f"Expected an object with '{key}' in {where} but got none; set its name (data.{key}).")
     value = row[key]
     if not isinstance(value, list) or not all(isinstance(item, str | int) for item in value):
         raise DataError(f"Expected a list of words in '{key}' of {where} but got {str(value)[:80]}.")

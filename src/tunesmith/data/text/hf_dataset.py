@@ -1,14 +1,17 @@
-"""Texts in a dataset of Hugging Face's library ``datasets``."""
+"""Read texts from a dataset of Hugging Face's library ``datasets``."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+from typing_extensions import Unpack
 
 from tunesmith.compat.hub import quick_failure
+from tunesmith.data.arguments import TextTableArguments
 from tunesmith.data.table import SPLIT_WORDS, Table
 from tunesmith.data.tabular.columns import Columns
 from tunesmith.data.tabular.reading import SUFFIXES, cell
@@ -18,24 +21,26 @@ from tunesmith.errors import DataError, MissingExtraError
 log = logging.getLogger(__name__)
 
 SPLIT = "split"
-"""The column of the table that says which split of the dataset a row is of."""
+"""Column of the table with the dataset's splits."""
+
+Dataset: TypeAlias = Any
+"""A `datasets.Dataset`: the library is optional and has no types."""
 
 
 class HfDataset(TextTable):
-    """A dataset of the library ``datasets``: its columns as those of a table, its splits where it has a test split.
+    """A dataset of the library ``datasets``, with its columns as those of a table, and its own splits and classes.
 
-    Classes have the names and the order that the dataset gives them. A split without labels, as the test splits of
-    competitions are, is left out, and so is one that is called neither train, validation nor test; both are said. No
-    code that comes with a dataset is run.
+    Splits without labels, such as the test splits of competitions, and splits not named train, validation or test are
+    skipped with a warning. Code that comes with a dataset is never run.
 
     Args:
-        name: Which of several configurations of the dataset.
-        **common: Arguments of `TextTable`. Its ``file`` is a folder that ``save_to_disk`` wrote, a folder of files that
-            the library reads, or a name on the Hub, which is asked only where its cache on this machine has no such
-            dataset; ``split_column=auto`` means the dataset's own splits.
+        name: Configuration of the dataset, if it has several.
+        **common: Arguments of `TextTable`. ``file`` is a folder written by ``save_to_disk``, a folder of files that the
+            library reads, or a name on the Hub, which is contacted only if the dataset is not in its cache on this
+            machine; ``split_column=auto`` means the dataset's own splits.
     """
 
-    def __init__(self, *, name: str | None = None, **common: Any) -> None:
+    def __init__(self, *, name: str | None = None, **common: Unpack[TextTableArguments]) -> None:
         super().__init__(**common)
         self.name = name
 
@@ -44,7 +49,7 @@ class HfDataset(TextTable):
 
         Raises:
             MissingExtraError: The library is not installed.
-            DataError: There is no such dataset, split or column, or a cell is not what it should be.
+            DataError: There is no such dataset, split or column, or a cell is invalid.
         """
         splits = self._usable(_read(self.file, self.name))
         frames = {split: _cells(dataset) for split, dataset in splits.items()}
@@ -57,13 +62,13 @@ class HfDataset(TextTable):
             self.annotation = replace(self.annotation, classes=own)
         return self.table_of(Columns(self.file, cells))
 
-    def _usable(self, splits: Mapping[str, Any]) -> dict[str, Any]:
+    def _usable(self, splits: Mapping[str, Dataset]) -> dict[str, Dataset]:
         found = {}
         for split, dataset in splits.items():
             if split not in SPLIT_WORDS:
-                log.warning(f"Split {split} of {self.file} is left out: it is neither train, validation nor test.")
+                log.warning(f"Skipped split {split} of {self.file}: it is neither train, validation nor test.")
             elif _hidden(dataset, self.annotation.labels):
-                log.warning(f"Split {split} of {self.file} is left out: it has no labels.")
+                log.warning(f"Skipped split {split} of {self.file}: it has no labels.")
             elif len(dataset):
                 found[split] = dataset
         if not found:
@@ -73,8 +78,8 @@ class HfDataset(TextTable):
         return found
 
 
-def _read(path: Path, name: str | None) -> dict[str, Any]:
-    """The splits of a dataset; one without splits is all train."""
+def _read(path: Path, name: str | None) -> dict[str, Dataset]:
+    """Read the splits of a dataset; one without splits is all train."""
     try:
         import datasets
     except ImportError as error:
@@ -86,13 +91,13 @@ def _read(path: Path, name: str | None) -> dict[str, Any]:
     datasets.disable_progress_bars()
     try:
         if saved:
-            found: Any = datasets.load_from_disk(str(path))
+            found: Dataset = datasets.load_from_disk(str(path))
         elif path.is_dir():
             found = datasets.load_dataset(str(path), name)
         else:
             with quick_failure():
                 found = datasets.load_dataset(str(path), name)
-    except Exception as error:  # the library raises what its readers, and those of pyarrow, raise
+    except Exception as error:  # the exceptions of all its readers, and of pyarrow's
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"Expected a dataset at '{path}' but it cannot be read: {line}") from error
     finally:
@@ -101,8 +106,8 @@ def _read(path: Path, name: str | None) -> dict[str, Any]:
     return dict(found) if isinstance(found, dict) else {"train": found}
 
 
-def _cells(dataset: Any) -> dict[str, list[str]]:
-    """Cells of a split by column, as text; classes by their names."""
+def _cells(dataset: Dataset) -> dict[str, list[str]]:
+    """Return the cells of a split by column, as text; classes by their names."""
     found = {}
     for name, feature in dataset.features.items():
         names, values = getattr(feature, "names", None), dataset.with_format("arrow")[:][name].to_pylist()
@@ -114,21 +119,20 @@ def _rows(cells: Mapping[str, list[str]]) -> int:
     return len(next(iter(cells.values())))
 
 
-def _hidden(dataset: Any, labels: Any) -> bool:
-    """Whether a split's one column of classes holds none, which the library writes as -1."""
+def _hidden(dataset: Dataset, labels: str | Sequence[str]) -> bool:
+    """Return whether a split's one column of classes has no labels, which the library stores as -1."""
     feature = dataset.features.get(labels) if isinstance(labels, str) else None
     return (
         getattr(feature, "names", None) is not None and len(dataset) > 0 and set(dataset.unique(labels)) <= {-1, None}
     )
 
 
-def _classes(dataset: Any, labels: Any, cells: Mapping[str, list[str]]) -> list[str | int] | None:
-    """Names of the classes in the dataset's order; one that no row has is left out."""
-    feature = dataset.features.get(labels) if isinstance(labels, str) else None
-    names = getattr(feature, "names", None)
-    if names is None:
+def _classes(dataset: Dataset, labels: str | Sequence[str], cells: Mapping[str, list[str]]) -> list[str | int] | None:
+    """Return the names of the classes in the dataset's order, without those that no row has."""
+    names = getattr(dataset.features.get(labels), "names", None) if isinstance(labels, str) else None
+    if names is None or not isinstance(labels, str):
         return None
     present = set(cells[labels])
     if empty := [name for name in names if name not in present]:
-        log.warning(f"No row has the class {', '.join(empty)}: left out.")
+        log.warning(f"No row has the class {', '.join(empty)}: skipped.")
     return [name for name in names if name in present]

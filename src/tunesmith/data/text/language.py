@@ -1,4 +1,4 @@
-"""What is learnt of texts themselves: the next token, or hidden ones; and how texts are packed into blocks."""
+"""Make the targets of language modelling: next tokens or hidden ones; and pack texts into blocks."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tunesmith.errors import ConfigError, DataError
 
 
 def following(tokens: Tensor) -> Tensor:
-    """What each token of a text ``(R, T)`` is to give ``(T,)``: the next one, and the last nothing."""
+    """Return the target of each token of a text ``(R, T)``: the next one ``(T,)``; `IGNORED` for the last."""
     ids = tokens[0].long()
     return torch.cat([ids[1:], ids.new_full((1,), IGNORED)])
 
 
 def continued(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
-    """Texts for a decoder, each with its end, where the tokenizer has one and it fits; see `Tokenizer`."""
+    """Tokenise texts for a decoder, each with an end token if the tokenizer has one and it fits; see `Tokenizer`."""
     found, cut = tokenizer(texts)
     most, end = tokenizer.preprocess.max_length, tokenizer.end
     if end is not None:
@@ -36,7 +36,7 @@ def continued(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Sequence[Ten
 
 
 def begun(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
-    """Texts that a decoder is to go on with: without the marks of their end; see `Tokenizer`."""
+    """Tokenise texts that a decoder will continue, without the marks of their end; see `Tokenizer`."""
     found, cut = tokenizer(texts)
     end = tokenizer.marks()[1]
     return [t[:, : -len(end)] if end and t[0, -len(end) :].tolist() == end else t for t in found], cut
@@ -44,18 +44,17 @@ def begun(tokenizer: Tokenizer, texts: Sequence[Text]) -> tuple[Sequence[Tensor]
 
 @dataclass(frozen=True)
 class Hiding:
-    """Hides tokens as BERT's authors do (Devlin et al., 2019).
+    """Hides tokens as in BERT (Devlin et al., 2019).
 
-    Of the tokens that are words a share is drawn, at least one; 80 % of these are replaced by the mask, 10 % by any
-    token, and 10 % stay what they are. What is drawn is a function of (seed, epoch, row) or, in evaluation, of the text
-    alone.
+    Draws a share of the word tokens, at least one; 80 % of these become the mask, 10 % a random token, and 10 % stay
+    unchanged. The draw is a function of (seed, epoch, row) or, in evaluation, of the text only.
 
     Attributes:
-        share: Of the words, above 0, at most 1.
-        mask: The token that stands for a hidden one.
+        share: Share of the words, above 0, at most 1.
+        mask: The mask token.
         special: Tokens that are no words, and are never drawn.
         vocabulary: Number of tokens.
-        seed: Of what is drawn.
+        seed: Seed of the draw.
     """
 
     share: float
@@ -69,12 +68,12 @@ class Hiding:
         """Make one for a tokenizer.
 
         Raises:
-            ConfigError: It has no mask.
+            ConfigError: The tokenizer has no mask token.
         """
         if tokenizer.mask is None:
             raise ConfigError(
                 f"Expected a tokenizer with a mask token for hiding words but that of {tokenizer.preprocess.tokenizer} "
-                "has none; use a model that was pretrained so, such as package:minilm."
+                "has none; use a masked language model, such as package:minilm."
             )
         return cls(share, tokenizer.mask, tuple(tokenizer.special), len(tokenizer), seed)
 
@@ -83,10 +82,10 @@ class Hiding:
 
         Args:
             tokens: ``(R, T)``.
-            drawn_for: Epoch and row; ``None`` for the same ones whenever.
+            drawn_for: Epoch and row; ``None`` to always hide the same ones.
 
         Returns:
-            The text so ``(R, T)``, and what was hidden ``(T,)``, int64, `IGNORED` elsewhere.
+            The text with hidden tokens ``(R, T)``, and the hidden ones ``(T,)``, int64, `IGNORED` elsewhere.
         """
         ids = tokens[0].long()
         drawn = private("hidden", *(ids.tolist() if drawn_for is None else (self.seed, *drawn_for)))
@@ -105,19 +104,19 @@ class Hiding:
 
 
 def pack(tokenizer: Tokenizer, text: str, size: int, ends: bool) -> list[tuple[str, Tensor]]:
-    """Cut a text into blocks of as many tokens, the marks of begin and end included; the last may be shorter.
+    """Cut a text into blocks of equal numbers of tokens, with marks of begin and end; the last block may be shorter.
 
     Args:
-        tokenizer: Makes the tokens.
-        text: However long.
-        size: Tokens of a block.
-        ends: Whether the token that ends a text comes behind it, as decoders learn it.
+        tokenizer: The tokenizer.
+        text: Text of any length.
+        size: Tokens per block, including the marks.
+        ends: Whether to append the end token, which decoders learn.
 
     Returns:
-        The part of the text that each block holds, and its tokens ``(R, T)``.
+        The part of the text in each block, and its tokens ``(R, T)``.
 
     Raises:
-        DataError: A block has no room for a word.
+        DataError: Blocks are too short for a word.
     """
     (first, last), (tokens, places) = tokenizer.marks(), tokenizer.unmarked(text)
     room = size - len(first) - len(last)

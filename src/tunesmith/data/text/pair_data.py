@@ -1,4 +1,4 @@
-"""The data module that every source of pairs of texts derives from: one is read, and one is to be written of it."""
+"""Define the data module that every source of pairs of texts derives from: a source text and a text to write."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
 
 import numpy as np
 from torch import Tensor
+from typing_extensions import Unpack
 
 from tunesmith.contract.preprocess import Preprocess
+from tunesmith.data.arguments import TextArguments
 from tunesmith.data.column import Mapped
 from tunesmith.data.ragged import Ragged, int32
 from tunesmith.data.table import Ints, Text
@@ -22,18 +23,19 @@ from tunesmith.data.text.module import TextData
 from tunesmith.data.text.tokenizer import Columns, Tokenizer
 from tunesmith.errors import ConfigError, DataError
 from tunesmith.modality.text import TextPreprocess
+from tunesmith.target.table.cells import Targets
 
 log = logging.getLogger(__name__)
 
 
 class PairData(TextData, ABC):
-    """Pairs of texts: what is read, and what is to be written of it; a row of the table holds both.
+    """Pairs of a source text and a target text; a row of the table holds both.
 
     Args:
-        prefix: What is put in front of each text that is read, such as T5's ``"summarize: "``.
-        max_target_length: Most tokens of a text that is to be written; longer ones are cut at the end.
-        languages: Codes of the languages that are read and written, such as ``[en_XX, de_DE]``, for mBART, which is
-            told them. ``None``: as the tokenizer's own files say.
+        prefix: Prefix of each source text, such as T5's ``"summarize: "``.
+        max_target_length: Maximum tokens per target text; longer texts are cut at the end.
+        languages: Codes of source and target language for mBART, such as ``[en_XX, de_DE]``. ``None``: as in the
+            tokenizer's own files.
         **common: Arguments of `TextData`.
 
     Raises:
@@ -43,24 +45,29 @@ class PairData(TextData, ABC):
     tokenizer: PairTokenizer
 
     def __init__(
-        self, *, prefix: str = "", max_target_length: int = 128, languages: list[str] | None = None, **common: Any
+        self,
+        *,
+        prefix: str = "",
+        max_target_length: int = 128,
+        languages: list[str] | None = None,
+        **common: Unpack[TextArguments],
     ) -> None:
         super().__init__(**common)
         if max_target_length < 2:
             raise DataError(f"Expected data.max_target_length to be at least 2 tokens but got {max_target_length}.")
         if languages is not None and len(languages) != 2:
-            raise DataError(f"Expected data.languages to be what is read and what is written but got {languages}.")
+            raise DataError(f"Expected data.languages to be a source and a target language but got {languages}.")
         self.prefix, self.languages = prefix, tuple(languages or ())
         self.max_target_length = max_target_length
 
     def connect(self, preprocess: Preprocess) -> None:
-        """Take over how the backbone wants its texts; see `TextData.connect`."""
+        """Take over the backbone's preprocessing; see `TextData.connect`."""
         super().connect(preprocess)
         self.preprocess = replace(self.preprocess, languages=self.languages)
         self.vocabulary = self.tokenizer = PairTokenizer(self.preprocess, self.max_target_length)
 
-    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
-        """Tokenise pairs; or, where they are to be predicted, texts that are read. See `TextData.encode`."""
+    def encode(self, samples: Sequence[Text], targets: Targets | None) -> Encoded:
+        """Tokenise pairs; for prediction, source texts. See `TextData.encode`."""
         if targets is None:
             samples = [(self.prefix + text[0],) for text in samples]
         tokens, cut = self.tokenizer(samples)
@@ -68,28 +75,29 @@ class PairData(TextData, ABC):
             return Encoded(tokens, np.full(len(samples), -1), cut)
         if len(self.tokenizer.cut):
             log.warning(
-                f"{len(self.tokenizer.cut):,} of {len(samples):,} texts that are to be written are longer than "
+                f"{len(self.tokenizer.cut):,} of {len(samples):,} target texts are longer than "
                 f"{self.tokenizer.most} tokens and are cut, first {self.table.names[self.tokenizer.cut[0]]} "
                 "(data.max_target_length)."
             )
+        assert not isinstance(targets, np.ndarray)  # but texts
         meta = {"pair": tokens, "reference": targets}
         return Encoded(tokens, Mapped(tokens, self.tokenizer.written), cut, meta)
 
 
 class PairTokenizer(Tokenizer):
-    """Makes tokens of pairs of texts: one that is read, and one that is written.
+    """Tokenises pairs of a source text and a target text.
 
-    A pair is rows of one tensor ``(R + 1, T)``, the last of them what is written; -1 behind the end of either.
+    A pair is one tensor ``(R + 1, T)``, whose last row is the target; both are padded with -1.
 
     Args:
-        preprocess: As for `Tokenizer`.
-        most: Most tokens of a text that is written.
+        preprocess: Preprocessing of the backbone.
+        most: Maximum tokens per target text.
 
     Raises:
-        ConfigError: The tokenizer knows no such languages, or must be told some.
+        ConfigError: The tokenizer does not know the languages, or needs some and got none.
 
     Attributes:
-        cut: Positions of the pairs whose second text was cut in the last call.
+        cut: Positions of the pairs whose target was cut in the last call.
     """
 
     def __init__(self, preprocess: TextPreprocess, most: int) -> None:
@@ -99,7 +107,7 @@ class PairTokenizer(Tokenizer):
         self.cut: list[int] = []
 
     def __call__(self, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
-        """Tokenise pairs, or single texts that are read; see `Tokenizer.__call__`."""
+        """Tokenise pairs, or source texts alone; see `Tokenizer.__call__`."""
         found, cut = super().__call__(Mapped(texts, itemgetter(slice(1))))
         if len(texts[0]) == 1:
             return found, cut
@@ -114,7 +122,7 @@ class PairTokenizer(Tokenizer):
         return {"tokens": int32(short), "cut": int32(cut)}
 
     def _tell(self, languages: tuple[str, ...]) -> None:
-        """Tell the tokenizer which language is read, and which is written."""
+        """Set the tokenizer's source and target language."""
         if languages:
             known = hasattr(self._own, "tgt_lang")
             nothing = (None, self._own.unk_token_id)
@@ -134,21 +142,21 @@ class PairTokenizer(Tokenizer):
 
     @cached_property
     def begin(self) -> dict[str, int]:
-        """What `generate` is to begin with, by its own words: the language that is written, where there is a mark."""
+        """First generated token, under the library's names for it: the mark of the target language, if there is one."""
         code = getattr(self._own, "tgt_lang", None)
         if not code:
             return {}
         mark = int(self._own.convert_tokens_to_ids(code))
-        # mBART's first models have it behind a text, from where it goes in front of what the decoder reads.
+        # mBART's first models mark the language at the end of a text, and the decoder's input begins with that mark.
         last = self._own(text_target="a")["input_ids"][-1] == mark
         return {"decoder_start_token_id" if last else "forced_bos_token_id": mark}
 
     def written(self, pair: Tensor) -> Tensor:
-        """Tokens of the second text of a pair ``(S,)``, int64."""
+        """Return the tokens of a pair's target text ``(S,)``, int64."""
         return pair[-1, pair[-1] >= 0].long()
 
     def pad(self, samples: Sequence[Tensor], length: int = 0) -> dict[str, Tensor]:
-        """Put pairs into a batch, each text padded behind; see `Tokenizer.pad`."""
+        """Collate pairs, with each text padded at its end; see `Tokenizer.pad`."""
         if len(samples[0]) == len(self._rows):
             return super().pad(samples, length)
         read = super().pad([pair[:-1, pair[0] >= 0] for pair in samples], length)

@@ -1,11 +1,14 @@
-"""Your own pairs of texts: a table of what is read, and what is to be written of it."""
+"""Read pairs of texts from a user's table."""
 
 from __future__ import annotations
 
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
+from typing_extensions import Unpack
+
+from tunesmith.data.arguments import PairArguments
 from tunesmith.data.column import Mapped, RowNames
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.annotation import Annotation
@@ -17,16 +20,16 @@ from tunesmith.target.table.cells import Found
 
 @final
 class PairTable(PairData):
-    """Pairs of texts in a CSV, Parquet or JSON lines file, one a row: what is read, and what is to be written.
+    """Pairs of texts in a CSV, Parquet or JSON lines file, one pair per row.
 
     Args:
         file: The table, ``.csv``, ``.parquet`` or ``.jsonl``; ``~`` is the home folder.
-        source: Column of the texts that are read.
-        target: Column of the texts that are to be written.
-        split_column: Column with train, val (valid, validation) or test. ``auto``: ``split`` where there is such a
-            column; ``None``: none. So too for the next two.
-        group: Column with what must not be torn apart, such as a document. ``auto``: ``group``.
-        weight: Column with the weight in the loss. ``auto``: ``weight``.
+        source: Column of the source texts.
+        target: Column of the texts to write.
+        split_column: Column with train, val (valid, validation) or test. ``auto``: ``split`` if there is such a column;
+            ``None``: none. The same holds for the next two.
+        group: Column of groups that must not be split, such as documents. ``auto``: ``group``.
+        weight: Column of the weight in the loss. ``auto``: ``weight``.
         **common: Arguments of `PairData`.
     """
 
@@ -39,7 +42,7 @@ class PairTable(PairData):
         split_column: str | None = "auto",
         group: str | None = "auto",
         weight: str | None = "auto",
-        **common: Any,
+        **common: Unpack[PairArguments],
     ) -> None:
         super().__init__(**common)
         self.file = Path(file).expanduser()
@@ -50,7 +53,7 @@ class PairTable(PairData):
         """Read the table.
 
         Raises:
-            DataError: There is no such table or column, or a cell is not what it should be.
+            DataError: There is no such table or column, or a cell is invalid.
         """
         columns = self._shelf.columns() if self._shelf else Columns.read(self.file)
         texts = texts_of(columns, self.columns, self.prefix)

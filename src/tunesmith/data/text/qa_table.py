@@ -1,12 +1,14 @@
-"""Your own questions, each with a text in which its answer stands, or does not."""
+"""Read questions on texts from a user's files."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import QuestionArguments
 from tunesmith.data.split.split_file import files_of, folders_of
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.qa_file import read_questions
@@ -15,16 +17,16 @@ from tunesmith.data.text.questions import CLASSES, QuestionData
 
 @final
 class QaTable(QuestionData):
-    """Questions in files as SQuAD's, in one or in one for each split; texts of one title are kept together.
+    """Questions in SQuAD's format, in one file or one per split.
 
     Args:
-        file: A ``.json`` as SQuAD 1.1 or 2.0 is published, or a ``.jsonl`` with a question a line; or a folder of
-            ``train.…`` and maybe ``val.…`` (``valid``, ``dev``) and ``test.…``.
-        titles: Whether texts of one title are kept together when splitting.
-        **common: Arguments of `TextData`, as `QuestionData` takes them.
+        file: A ``.json`` in the format of SQuAD 1.1 or 2.0, or a ``.jsonl`` with one question per line; or a folder
+            with ``train.…`` and optionally ``val.…`` (``valid``, ``dev``) and ``test.…``.
+        titles: Whether splitting keeps texts of one title together.
+        **common: Arguments of `QuestionData`.
     """
 
-    def __init__(self, *, file: str, titles: bool = True, **common: Any) -> None:
+    def __init__(self, *, file: str, titles: bool = True, **common: Unpack[QuestionArguments]) -> None:
         super().__init__(**common)
         self.file = Path(file).expanduser()
         self.titles = titles
@@ -33,7 +35,7 @@ class QaTable(QuestionData):
         """Read the files.
 
         Raises:
-            DataError: One is missing, or a question is not what it should be.
+            DataError: One is missing, or a question is invalid.
         """
         files = files_of(self.file, "questions")
         found = [(file, question) for file in files for question in read_questions(file)]

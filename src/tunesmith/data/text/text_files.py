@@ -1,39 +1,41 @@
-"""Your own plain texts, of which a language model learns the words."""
+"""Read a user's plain text files for language modelling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import TextArguments
 from tunesmith.data.table import SPLIT_WORDS, Table, Text
 from tunesmith.data.tabular.reading import plain_files, plain_lines
 from tunesmith.data.text import language
 from tunesmith.data.text.dataset import Encoded
 from tunesmith.data.text.module import TextData
 from tunesmith.errors import DataError
+from tunesmith.target.table.cells import Targets
 
 
 class TextFiles(TextData):
-    """Files of plain text, cut into blocks of as many tokens or read line by line; a file is never torn apart.
+    """Files of plain text, cut into blocks of equal numbers of tokens or read line by line.
 
-    A decoder learns the next token, an encoder the masked ones (`mlm_probability`). The blocks of a file follow from
-    the file and the tokenizer alone; in which order they come is a function of seed and epoch.
+    A decoder learns the next token, an encoder the masked ones (`mlm_probability`). The blocks of a file depend on the
+    file and the tokenizer only; their order is a function of seed and epoch.
 
     Args:
-        file: A .txt file, or a folder in which all are taken. Where they are called, or lie in folders that are called,
-            train, val (valid, validation) and test, that is the split. Of one file alone the blocks are split.
-        block_size: Tokens of a block, the marks of begin and end included; ``None``: each line is a text.
+        file: A .txt file, or a folder of them. Files, or their folders, named train, val (valid, validation) and test
+            define the split; else all blocks of a file go to one split, unless it is the only file.
+        block_size: Tokens per block, including the marks of begin and end; ``None``: each line is a text.
         **common: Arguments of `TextData`.
 
     Raises:
         DataError: There is no such file, or it is empty or no text; or blocks are longer than the backbone sees.
     """
 
-    def __init__(self, *, file: str, block_size: int | None = 128, **common: Any) -> None:
+    def __init__(self, *, file: str, block_size: int | None = 128, **common: Unpack[TextArguments]) -> None:
         super().__init__(**common)
         if block_size is not None and block_size < 2:
             raise DataError(f"Expected data.block_size to be null or at least 2 tokens but got {block_size}.")
@@ -42,7 +44,7 @@ class TextFiles(TextData):
         self._blocks: list[Tensor] = []
 
     def load(self) -> Table:
-        """Read the files, and cut them into blocks."""
+        """Read the files and cut them into blocks."""
         files = plain_files(self.file)
         parts = [self._parts(file) for file in files]
         self._blocks = [tokens for part in parts for _, _, tokens in part if tokens is not None]
@@ -64,15 +66,15 @@ class TextFiles(TextData):
             kind="tokens",
         )
 
-    def encode(self, samples: Sequence[Text], targets: Any) -> Encoded:
-        """Tokenise samples, or take the blocks that they were cut into; see `TextData.encode`."""
+    def encode(self, samples: Sequence[Text], targets: Targets | None) -> Encoded:
+        """Tokenise samples, or use the tokens of the blocks; see `TextData.encode`."""
         if targets is None or self.block_size is None:
             return super().encode(samples, targets)
-        learnt = [language.following(block) for block in self._blocks]  # where words are hidden these are not used
+        learnt = [language.following(block) for block in self._blocks]  # not used where words are hidden
         return Encoded(self._blocks, learnt, np.zeros(0, np.int64))
 
     def _parts(self, file: Path) -> list[tuple[int, str, Tensor | None]]:
-        """Number, text and tokens of each block of a file; or its lines, without empty ones."""
+        """Return number, text and tokens of each block of a file; or its non-empty lines."""
         lines = plain_lines(file)
         if self.block_size is None:
             return [(number, line.strip(), None) for number, line in enumerate(lines, 1) if line.strip()]
@@ -87,7 +89,7 @@ class TextFiles(TextData):
 
 
 def _split_of(name: str) -> str:
-    """The split that the name of a file, or of the folder that it lies in, says; nothing where it says none."""
+    """Return the split in the name of a file or of its folder; an empty string if there is none."""
     path = Path(name)
     words = (path.parts[0], path.stem)
     return next((SPLIT_WORDS[word.lower()] for word in words if word.lower() in SPLIT_WORDS), "")

@@ -1,4 +1,4 @@
-"""Your own sentences: files of words, each with a tag, such as the names of persons and places."""
+"""Read sentences of tagged words from a user's files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import logging
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
+from typing_extensions import Unpack
 
+from tunesmith.data.arguments import TextArguments
 from tunesmith.data.split.split_file import files_of, folders_of
 from tunesmith.data.table import Table
 from tunesmith.data.tabular.token_file import Keys, read_sentences
@@ -21,22 +23,22 @@ log = logging.getLogger(__name__)
 
 @final
 class TokenTable(TaggedData):
-    """Sentences whose words have tags, in one file or in one for each split.
+    """Sentences of tagged words, in one file or one per split.
 
-    A file has a word a line, first the word and last its tag, with an empty line behind a sentence, and lines of
-    ``-DOCSTART-`` that begin documents (CoNLL); or, as ``.jsonl``, a sentence a line. Documents are kept together where
-    there are any.
+    A file has one word per line, first the word and last its tag, an empty line after each sentence, and lines of
+    ``-DOCSTART-`` that begin documents (CoNLL); or, as ``.jsonl``, one sentence per line. Splitting keeps documents
+    together.
 
     Args:
-        file: The file; or a folder of ``train.…`` and maybe ``val.…`` (``valid``, ``dev``) and ``test.…``.
+        file: The file; or a folder with ``train.…`` and optionally ``val.…`` (``valid``, ``dev``) and ``test.…``.
         tokens: Key of the words in JSON lines.
         tags: Key of the tags in JSON lines.
-        document: Key in JSON lines of what must not be torn apart; ``None`` for nothing, also for columns.
-        split_column: Key in JSON lines of train, val or test; ``None`` for nothing.
-        scheme: How the tags say where an entity begins. ``iob1``, where it begins with ``B-`` only right behind another
-            of its kind, is read as IOB2; with ``as_is`` tags stay what they are.
-        classes: The tags in their order; ``None``: those that occur, sorted. Tags that are numbers are places in it.
-        **common: Arguments of `TextData`, as `TaggedData` takes them.
+        document: Key of the document in JSON lines; ``None`` ignores documents, in both formats.
+        split_column: Key of train, val or test in JSON lines; ``None`` for none.
+        scheme: How tags mark the begin of an entity. ``iob1``, with ``B-`` only between two entities of one kind, is
+            converted to IOB2; ``as_is`` leaves tags unchanged.
+        classes: The tags in order; ``None``: those that occur, sorted. Numeric tags are indices into this list.
+        **common: Arguments of `TextData`.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class TokenTable(TaggedData):
         split_column: str | None = "split",
         scheme: Literal["as_is", "iob1"] = "as_is",
         classes: list[str] | None = None,
-        **common: Any,
+        **common: Unpack[TextArguments],
     ) -> None:
         super().__init__(**common)
         self.file = Path(file).expanduser()
@@ -61,7 +63,7 @@ class TokenTable(TaggedData):
         """Read the files.
 
         Raises:
-            DataError: One is missing, or a line is not what it should be.
+            DataError: One is missing, or a line is invalid.
         """
         files = files_of(self.file, "words and tags")
         found = [(file, sentence) for file in files for sentence in read_sentences(file, self.keys)]
@@ -71,7 +73,7 @@ class TokenTable(TaggedData):
         number = {tag: i for i, tag in enumerate(classes)}
         if all(tag.isdecimal() for own in tags for tag in own) and self.classes is not None:
             number |= {str(i): i for i in range(len(classes))}
-        # Those of columns are only counted, so each file has its own.
+        # Documents of the column format are only numbered, so their numbers count per file.
         documents = [s.document if file.suffix == ".jsonl" else f"{file.name} {s.document}" for file, s in found]
         grouped = self.keys.document is not None and any(sentence.document is not None for _, sentence in found)
         _warn_of_beginnings(tags, names)
@@ -104,7 +106,7 @@ class TokenTable(TaggedData):
 
 
 def _continues(before: str, tag: str) -> bool:
-    """Whether a tag goes on with the entity of the one before it."""
+    """Return whether a tag continues the entity of the tag before it."""
     return before[:2] in ("B-", "I-") and before[2:] == tag[2:]
 
 
@@ -114,7 +116,7 @@ def _as_iob2(tags: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _warn_of_beginnings(tags: Sequence[tuple[str, ...]], names: Sequence[str]) -> None:
-    """Say that entities begin with ``I-`` where all prefixes are those of IOB."""
+    """Warn of entities that begin with ``I-``, if all prefixes are those of IOB."""
     if {tag[:2] for own in tags for tag in own} - {"O", "B-", "I-"}:
         return
     found = [
@@ -125,6 +127,6 @@ def _warn_of_beginnings(tags: Sequence[tuple[str, ...]], names: Sequence[str]) -
     ]
     if found:
         log.warning(
-            f"{len(found):,} entities begin with I-, first in the sentence at {found[0]}: by IOB2 they are none, and "
-            "no metric counts them; data.scheme=iob1 reads them as entities."
+            f"{len(found):,} entities begin with I-, first in the sentence at {found[0]}: IOB2 does not "
+            "allow that, so no metric counts them; data.scheme=iob1 reads them as entities."
         )

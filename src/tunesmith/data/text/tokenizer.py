@@ -1,10 +1,10 @@
-"""From texts to tokens, once for all epochs, and from tokens to a padded batch."""
+"""Tokenise texts once for all epochs, and pad tokens to batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -18,35 +18,37 @@ from tunesmith.errors import ConfigError, MissingExtraError
 from tunesmith.modality.text import TextPreprocess
 
 ROWS = ("input_ids", "token_type_ids")
-"""What is kept of a text, a row each: its tokens and, where the model wants it, which part of a pair each is of."""
+"""Rows of a tokenised text: its tokens and, if the model needs it, the part of a pair that each belongs to."""
 
 AT_ONCE = 1024
-"""Texts that are tokenised together."""
+"""Number of texts that are tokenised together."""
 
 Columns = Mapping[str, Sequence[Tensor]]
-"""What is made of texts, by name: int32 tensors of any shape and number; no name for none."""
+"""Results for N texts by name: int32 tensors of any shape and number; an empty result has no name."""
+
+T = TypeVar("T")
 
 
 class Keep(Places, Protocol):
-    """Keeps what a tokenizer makes of texts, for the next time; and tables."""
+    """A cache of tokens, and of tables."""
 
-    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[Any], make: Callable[[], Columns]) -> Columns:
-        """Find what was made of the same texts in the same way, or make it."""
+    def __call__(self, tokenizer: Tokenizer, how: str, texts: Sequence[object], make: Callable[[], Columns]) -> Columns:
+        """Find the result for the same texts and method, or make it."""
         ...
 
 
 class Tokenizer:
-    """Makes tokens of texts as a backbone wants them.
+    """Tokenises texts for a backbone.
 
     Args:
-        preprocess: How.
+        preprocess: Preprocessing of the backbone.
 
     Raises:
         MissingExtraError: The library is not installed.
-        ConfigError: The tokenizer cannot be read, or knows more tokens than the backbone.
+        ConfigError: The tokenizer cannot be read, or has more tokens than the backbone.
 
     Attributes:
-        keep: What keeps the tokens of texts; ``None`` for nothing.
+        keep: Cache of tokens; ``None`` for none.
     """
 
     keep: Keep | None = None
@@ -60,14 +62,15 @@ class Tokenizer:
                 f"of {preprocess.tokenizer} has {len(self._own)}."
             )
         self._rows = [name for name in ROWS if name in self._own.model_input_names or name == ROWS[0]]
-        # The mask tells padding from tokens, so any token will do where the model was trained without padding.
+        # The mask distinguishes padding from tokens, so any token will do if the model was trained without padding.
         self.padding = next((n for n in (self._own.pad_token_id, self._own.eos_token_id) if n is not None), 0)
 
     def __call__(self, texts: Sequence[Text]) -> tuple[Sequence[Tensor], Ints]:
         """Tokenise texts, cutting long ones at their end; of a pair, the longer part.
 
         Returns:
-            Tokens of each text ``(R, T)``, int32, with R rows as in `ROWS`; and the positions of those that were cut.
+            Tokens of each text ``(R, T)``, int32, with R rows as in `ROWS`; and the positions of the texts that were
+            cut.
         """
         self._check_room(len(texts[0]) if len(texts) else 1)
         columns = self._columns("cut at the end", texts, self._cut)
@@ -81,13 +84,13 @@ class Tokenizer:
         cut = [[start + i] for i, own in zip(full, whole, strict=True) if len(own) > most]
         return {"tokens": tokens, "cut": int32(cut)}
 
-    def _columns(self, how: str, texts: Sequence[Any], make: Callable[[int, Sequence[Any]], Columns]) -> Columns:
-        """Make something of texts, some at a time, or find it where it is kept.
+    def _columns(self, how: str, texts: Sequence[T], make: Callable[[int, Sequence[T]], Columns]) -> Columns:
+        """Compute results for texts in blocks, or find them in the cache.
 
         Args:
-            how: What is made, and all that it depends on besides the texts and `preprocess`.
-            texts: N.
-            make: From the number of the first and some of them.
+            how: Name of the results, with all that they depend on besides the texts and `preprocess`.
+            texts: N texts.
+            make: Computes a block from the position of its first text and the texts.
         """
 
         def anew() -> Columns:
@@ -106,14 +109,14 @@ class Tokenizer:
         return list(torch.split(flat, sizes, dim=1))
 
     def located(self, texts: Sequence[str]) -> tuple[Sequence[Tensor], list[Ints]]:
-        """Tokenise texts, cutting long ones at their end, and say where in its text each token stands.
+        """Tokenise texts, cutting long ones at their end, and locate each token in its text.
 
         Returns:
-            Tokens of each text ``(R, T)``; and where each begins and ends ``(T, 2)``, in characters: 0 and 0 of those
-            that are of no text.
+            Tokens of each text ``(R, T)``; and begin and end of each token ``(T, 2)``, in characters: 0 and 0 outside
+            the text.
 
         Raises:
-            ConfigError: The tokenizer does not know.
+            ConfigError: The tokenizer cannot locate tokens.
         """
         self._check_fast()
         self._check_room(1)
@@ -125,7 +128,7 @@ class Tokenizer:
         return {"tokens": self._tensors(encoded), "places": int32(encoded["offset_mapping"])}
 
     def shortened(self, texts: Sequence[str], most: int) -> tuple[list[str], Ints]:
-        """Cut texts to a number of tokens, without marks; return them, and the positions of those that were cut."""
+        """Cut texts to a number of tokens, not counting marks; also return the positions of those that were cut."""
         found, cut = list(texts), []
         for start in range(0, len(texts), AT_ONCE):
             some = list(texts[start : start + AT_ONCE])
@@ -139,19 +142,19 @@ class Tokenizer:
     def windows(
         self, first: Sequence[str], second: Sequence[str], shared: int
     ) -> tuple[Sequence[Tensor], Ints, list[Ints]]:
-        """Tokenise pairs, with as much of the second text in each of several windows as goes with all of the first.
+        """Tokenise pairs in windows that each hold the whole first text and a part of the second.
 
         Args:
             first: N texts.
-            second: As many.
+            second: N texts.
             shared: Tokens of the second text that neighbouring windows share.
 
         Returns:
-            Tokens of each window ``(R, T)``; the pair that each is of ``(W,)``; and where each token begins and ends in
-            the second text ``(T, 2)``, -1 and -1 of all others.
+            Tokens of each window ``(R, T)``; its pair ``(W,)``; and begin and end of each token in the second text
+            ``(T, 2)``, -1 and -1 for all others.
 
         Raises:
-            ConfigError: The tokenizer does not know.
+            ConfigError: The tokenizer cannot locate tokens.
         """
         self._check_fast()
         columns = self._columns(
@@ -187,17 +190,17 @@ class Tokenizer:
     def _check_fast(self) -> None:
         if not self._own.is_fast:
             raise ConfigError(
-                f"Expected a tokenizer that knows where its tokens stand but that of {self.preprocess.tokenizer} does "
-                "not; choose a model with a tokenizer.json."
+                f"Expected a tokenizer that can locate its tokens but that of {self.preprocess.tokenizer} "
+                "cannot; choose a model with a tokenizer.json."
             )
 
-    def _encode(self, texts: Sequence[Text], cut: bool | str, **more: Any) -> Any:
+    def _encode(self, texts: Sequence[Text], cut: bool | str, **more: object) -> Any:
         parts = list(zip(*texts, strict=True))
         most = self.preprocess.max_length if cut else None
         return self._own(*map(list, parts), truncation=cut, max_length=most, verbose=False, **more)
 
     def unmarked(self, text: str) -> tuple[list[int], list[int]]:
-        """Return the tokens of a whole text, without marks of its ends, and where in it each begins."""
+        """Return the tokens of a whole text, without marks, and where each begins in it."""
         self._check_fast()
         columns = self._columns("without marks", [text], self._unmarked)
         return columns["tokens"][0].tolist(), columns["begins"][0].tolist()
@@ -208,24 +211,24 @@ class Tokenizer:
         return {"tokens": int32([encoded[ROWS[0]]]), "begins": int32([begins])}
 
     def marks(self) -> tuple[list[int], list[int]]:
-        """Tokens that mark the begin of a text, and those that mark its end."""
+        """Return the tokens that mark the begin of a text, and those that mark its end."""
         bare, marked = (self._own("a", add_special_tokens=add)[ROWS[0]] for add in (False, True))
         begin = next(i for i in range(len(marked)) if marked[i : i + len(bare)] == bare)
         return marked[:begin], marked[begin + len(bare) :]
 
     def rows(self, tokens: Sequence[int]) -> Tensor:
-        """Tokens of a text as `__call__` gives them ``(R, T)``, int32."""
+        """Return the tokens of a text as from `__call__` ``(R, T)``, int32."""
         return torch.tensor([tokens, *([[0] * len(tokens)] * (len(self._rows) - 1))], dtype=torch.int32)
 
     @property
     def end(self) -> int | None:
-        """The token that ends a text, where a model writes one."""
+        """The token that ends a generated text; ``None`` if there is none."""
         found: int | None = self._own.eos_token_id
         return found
 
     @property
     def mask(self) -> int | None:
-        """The token that stands for a hidden one."""
+        """The mask token; ``None`` if there is none."""
         found: int | None = self._own.mask_token_id
         return found
 
@@ -243,23 +246,23 @@ class Tokenizer:
         return sorted(set(self._own.all_special_ids))
 
     def __len__(self) -> int:
-        """Number of tokens that it knows."""
+        """Return the number of tokens."""
         return len(self._own)
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text that tokens are, without those that are no words."""
+        """Decode tokens to a text, without special tokens."""
         found: str = self._own.decode(list(tokens), skip_special_tokens=True)
         return found.strip()
 
     def pad(self, samples: Sequence[Tensor], length: int = 0) -> dict[str, Tensor]:
-        """Put tokens of texts into a batch, padded behind to the longest of them.
+        """Collate tokens, padded at the end to the longest text.
 
         Args:
-            samples: B of ``(R, T)``.
-            length: To pad to where that is more.
+            samples: Tokens of B texts ``(R, T)``.
+            length: Minimum length of the result.
 
         Returns:
-            As `Inputs` says, each ``(B, T)``, int64.
+            Tokens and mask as in `Inputs`, each ``(B, T)``, int64.
         """
         longest = max(length, max(sample.shape[1] for sample in samples))
         batch = torch.zeros(len(samples), len(self._rows), longest, dtype=torch.int64)
@@ -278,7 +281,7 @@ def _load(preprocess: TextPreprocess) -> Any:
         raise MissingExtraError("transformers", "text") from error
     try:
         return AutoTokenizer.from_pretrained(preprocess.folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # each kind of tokenizer has its own
+    except Exception as error:  # each kind of tokenizer raises its own
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ConfigError(
             f"Expected a tokenizer in {preprocess.folder} but it cannot be read ({line}): put the files "

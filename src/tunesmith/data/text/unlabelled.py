@@ -1,4 +1,4 @@
-"""Texts without labels, from which a language model learns beside labelled ones."""
+"""Add unlabelled texts to training batches, for a joint language-modelling objective."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ log = logging.getLogger(__name__)
 
 KEY = "data.unlabelled"
 TRAIN = "train"
-"""In place of a file: the training texts themselves."""
+"""Value of the setting for the training texts themselves."""
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Texts of which a decoder learns the next token, and an encoder those that are hidden.
+    """Texts of which a decoder learns the next tokens, and an encoder the hidden ones.
 
     Attributes:
-        tokens: Of each text ``(R, T)``, int32.
+        tokens: Tokens of each text ``(R, T)``, int32.
         tokenizer: Pads them.
-        hiding: How words are hidden; ``None`` for none.
-        per_sample: How many go with each training sample.
-        digest: Of the texts, behind their number.
+        hiding: Hides words; ``None`` to hide none.
+        per_sample: Number of texts per training sample.
+        digest: Number and digest of the texts.
     """
 
     tokens: Sequence[Tensor]
@@ -54,14 +54,14 @@ class Unlabelled:
 
         Args:
             texts: At least one.
-            tokenizer: Of the backbone.
-            mlm_probability: Share of words that an encoder is to find.
-            seed: Of what is hidden.
-            per_sample: How many go with each training sample.
+            tokenizer: Tokenizer of the backbone.
+            mlm_probability: Share of words that an encoder must predict.
+            seed: Seed of the hidden words.
+            per_sample: Number of texts per training sample.
 
         Raises:
-            DataError: The backbone writes in a second stack, which no such text trains.
-            ConfigError: Words are to be hidden, and there is no mask.
+            DataError: The backbone is an encoder-decoder.
+            ConfigError: The backbone is an encoder whose tokenizer has no mask token.
         """
         attention = tokenizer.preprocess.attention
         if attention == "encoder_decoder":
@@ -78,27 +78,27 @@ class Unlabelled:
         return cls(tokens, tokenizer, hiding, per_sample, f"{len(texts)} texts, {digest}")
 
     def stream(self, batch: int | None) -> Stream:
-        """How training goes through them; in batches of their like where a training batch is given."""
+        """Return the texts' stream for the sampler; with a batch size, batches of similar length."""
         return Stream(len(self.tokens), self.per_sample, Lengths(sizes(self.tokens), batch) if batch else None)
 
     def of_position(self, position: int) -> list[tuple[int, int]]:
-        """What goes with a position of the split where no stream deals them: always the same ones."""
+        """Return pass and row of the texts for a position of the split, without a sampler: always the same ones."""
         return [(0, (position * self.per_sample + i) % len(self.tokens)) for i in range(self.per_sample)]
 
     def __call__(self, turn: int, row: int) -> tuple[Tensor, Tensor]:
-        """A text ``(R, T)``, with other words hidden in every turn, and what each token is to give ``(T,)``."""
+        """Return a text ``(R, T)``, with other words hidden in every pass, and the target of each token ``(T,)``."""
         tokens = self.tokens[row]
         return self.hiding(tokens, (turn, row)) if self.hiding else (tokens, following(tokens))
 
     def heaviest(self, count: int) -> Samples:
-        """As many of the longest texts as go with a batch of so many samples."""
+        """Return a batch of the longest texts, for a training batch of ``count`` samples."""
         longest = (-sizes(self.tokens)).argsort(stable=True)[: count * self.per_sample].tolist()
         return self.collate(
             [self(i // len(longest), longest[i % len(longest)]) for i in range(count * self.per_sample)]
         )
 
     def collate(self, drawn: Sequence[tuple[Tensor, Tensor]]) -> Samples:
-        """Put texts into a batch, padded to the longest of them; what they are to give with `IGNORED`."""
+        """Collate texts, padded to the longest of them, and their targets, padded with `IGNORED`."""
         targets = [target for _, target in drawn]
         return {
             "input": self.tokenizer.pad([tokens for tokens, _ in drawn]),
@@ -107,11 +107,11 @@ class Unlabelled:
 
 
 def read(source: str, column: str) -> list[Text]:
-    """Read texts: a line each of a .txt file, or of all in a folder; or a row each of a table.
+    """Read texts: the lines of a .txt file, or of all in a folder; or a column of a table.
 
     Args:
         source: The file or folder; ``~`` is the home folder.
-        column: Of a table.
+        column: Column of a table.
 
     Raises:
         DataError: There is no such file or column, or a text is empty or too long.
@@ -123,12 +123,12 @@ def read(source: str, column: str) -> list[Text]:
 
 
 def warn_of_tested(texts: Sequence[Text], of_split: Mapping[str, Sequence[Text]]) -> None:
-    """Say that texts stand in a split that is no training: what is tested is then not new to the model."""
+    """Warn of unlabelled texts that are also in val or test, which are then not new to the model."""
     known = {text for (text,) in texts}
     for split, samples in of_split.items():
         number = sum(any(part in known for part in sample) for sample in samples)
         if split != "train" and number:
             log.warning(
                 f"{number:,} of {len(samples):,} texts of {split} are among those without labels, so the model has "
-                "read them when it is tested; take them out to know what it makes of new ones."
+                "seen them before it is tested; remove them to measure performance on new texts."
             )
