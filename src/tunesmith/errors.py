@@ -145,8 +145,17 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     return f" Valid here: {', '.join(names)}." if names else ""
 
 
+_CONTROLS = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\t\n"}
+_CONTROLS |= {127: "\N{SYMBOL FOR DELETE}", **dict.fromkeys(range(0x80, 0xA0), "\N{REPLACEMENT CHARACTER}")}
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters a terminal shows instead of obeying them; lines and tabs stay."""
+    return text.translate(_CONTROLS)
+
+
 def say(error: TunesmithError) -> int:
     """Print an error, a line for each mistake, and give its exit code."""
     lines = error.mistakes if isinstance(error, ConfigError) else [" ".join(str(error).split())]
-    sys.stderr.write("".join(f"tunesmith: {line}\n" for line in lines))
+    sys.stderr.write("".join(f"tunesmith: {visible(line)}\n" for line in lines))
     return 2

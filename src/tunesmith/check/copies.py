@@ -83,7 +83,7 @@ def findings(
         across = tuple(item for item in items if len({split.get(row) for row in item.rows}) > 1)
         within = tuple(item for item in items if item not in across)
         if across:
-            text = "They stand in two splits, so the test is easier than new data will be: remove them or split by group."
+            text = "They are in two splits, so the test is easier than new data will be: remove them or split by group."
             yield Finding(f"{what} across splits", "warning", text, across)
         if within:
             yield Finding(f"{what} in one split", "note", "They count several times.", within)

@@ -47,9 +47,9 @@ class Typed:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from tunesmith.run.console import VisibleConsole
 
-    return Console()
+    return VisibleConsole()
 
 
 @dataclass(frozen=True)
