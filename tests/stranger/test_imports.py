@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 from canary import CANARY
+
+from tunesmith.config import gate
+from tunesmith.errors import ConfigError
 
 NAMES = (
     *("accimage", "apex", "boto3", "cupy", "deepspeed", "flash_attn", "gmpy2", "hydra_plugins", "jax", "numexpr"),
@@ -80,5 +84,17 @@ def test_a_plug_in_finds_what_its_source_imports_and_nothing_else_is_found(stran
     (folder,) = (path.parent for path in (stranger.parent / "logs").rglob("run.json"))
     refused = commands(f"evaluate run={folder}", f"evaluate run={folder} --allow mine_watch")
     assert refused.stdout.splitlines()[-1] == "codes [2, 0]", refused.stderr
-    told = commands(f"evaluate run={folder}", env={"TUNESMITH_ALLOW": "mine_watch"})
-    assert told.stdout.splitlines()[-1] == "codes [2]" and "say --allow mine_watch" in told.stderr
+
+
+def test_what_the_environment_allows_is_not_looked_for_in_the_present_folder(tmp_path, monkeypatch):
+    (tmp_path / "mine_there.py").write_text("class Thing: ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    monkeypatch.setenv("TUNESMITH_ALLOW", "mine_there")
+    with pytest.raises(ConfigError, match="say --allow mine_there"):
+        gate.trust().require({"_target_": "mine_there.Thing"})
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("mine_there")
+    gate.trust(["mine_there"]).require({"_target_": "mine_there.Thing"})
+    assert importlib.import_module("mine_there").Thing
+    sys.modules.pop("mine_there")

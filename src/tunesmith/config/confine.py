@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from tunesmith.errors import ConfigError, RunError
 
@@ -33,20 +34,37 @@ def confine(cfg: DictConfig) -> None:
     Raises:
         ConfigError: An argument of a callback, a logger or the trainer, or a link in the folder, leads out of it.
     """
+    try:
+        found = _found(cfg)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Expected a whole configuration but got: {str(error).splitlines()[0]}.") from error
+    if found:
+        raise ConfigError(found)
+
+
+def _found(cfg: DictConfig) -> list[str]:
+    paths = cfg.get("paths")
+    if not isinstance(paths, DictConfig) or not isinstance(paths.get("run", 0), str | None):
+        return ["Expected a recorded configuration to have paths.run but it has none: it was altered."]
+    given = {group: cfg.get(group) for group in WRITERS}
+    wrong = [group for group, node in given.items() if node is not None and not isinstance(node, DictConfig)]
+    if wrong:
+        return [f"Expected {group} to be a group but got '{given[group]}'." for group in wrong]
     offline(cfg)
     cfg = cfg.copy()
     if cfg.paths.run is None:
         cfg.paths.run = str(Path.cwd() / f"run {secrets.token_hex(16)}")  # nobody can have typed it
     inside = Path(cfg.paths.run).resolve()
-    found = [
+    return _places(cfg, inside) + links(inside)
+
+
+def _places(cfg: DictConfig, inside: Path) -> list[str]:
+    return [
         f"Expected {path} to stay in the run folder but got '{value}': a recorded run writes nowhere else."
         for group in WRITERS
         for path, value in _texts(OmegaConf.to_container(cfg.get(group) or OmegaConf.create(), resolve=True), group)
         if _leads_out(path, value, inside)
     ]
-    found += links(inside)
-    if found:
-        raise ConfigError(found)
 
 
 def links(folder: Path) -> list[str]:

@@ -175,7 +175,7 @@ def test_rows_without_a_file_are_left_out_where_asked(table, photos):
         (
             {"label": WORDS, "group": [i // 2 for i in range(40)], "split": ["train"] * 31 + ["test"] * 9},
             {},
-            r"every group in one split but that of photos/31.png \(test\) stands in train too",
+            r"every group in one split but that of photos/31.png \(test\) is in train too",
         ),
         ({"label": WORDS, "split": ["train", "test"] * 20}, {"split": Split()}, r"use data.split.by=folder"),
         ({"label": ["cat"] * COUNT}, {}, "at least two classes but got cat"),

@@ -203,7 +203,8 @@ def _runs(logs: Path) -> Iterator[tuple[Path, Record]]:
 
 def _recorded(folder: Path, trust: Trust) -> DictConfig:
     cfg = renamed.config(yaml_file.read(folder / "config.yaml"))
-    cfg = DictConfig(relocated(plain(cfg), str(cfg.paths.run), str(folder)))
+    content = plain(cfg)
+    cfg = DictConfig(relocated(content, changed.run_folder(content), str(folder)))
     # A recorded run must not decide where this user keeps a cache.
     return runnable(overlaid(cfg, {"paths.cache": None}), folder.name, trust)
 
