@@ -87,14 +87,14 @@ def test_a_plug_in_finds_what_its_source_imports_and_nothing_else_is_found(stran
 
 
 def test_what_the_environment_allows_is_not_looked_for_in_the_present_folder(tmp_path, monkeypatch):
-    (tmp_path / "mine_there.py").write_text("class Thing: ...\n")
+    (tmp_path / "mine_of_nobody.py").write_text("class Thing: ...\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    monkeypatch.setenv("TUNESMITH_ALLOW", "mine_there")
-    with pytest.raises(ConfigError, match="say --allow mine_there"):
-        gate.trust().require({"_target_": "mine_there.Thing"})
+    monkeypatch.setenv("TUNESMITH_ALLOW", "mine_of_nobody")
+    with pytest.raises(ConfigError, match="say --allow mine_of_nobody"):
+        gate.trust().require({"_target_": "mine_of_nobody.Thing"})
     with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("mine_there")
-    gate.trust(["mine_there"]).require({"_target_": "mine_there.Thing"})
-    assert importlib.import_module("mine_there").Thing
-    sys.modules.pop("mine_there")
+        importlib.import_module("mine_of_nobody")
+    gate.trust(["mine_of_nobody"]).require({"_target_": "mine_of_nobody.Thing"})
+    assert importlib.import_module("mine_of_nobody").Thing
+    sys.modules.pop("mine_of_nobody")
