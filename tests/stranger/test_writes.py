@@ -100,6 +100,14 @@ def test_another_name_of_a_file_elsewhere_is_not_appended_to(stranger):
     assert other.read_text() == "mine" and "mine" in (stranger / "log.txt").read_text()
 
 
+@pytest.mark.parametrize("name", ["log.txt", "metrics.jsonl"])
+def test_a_fifo_in_place_of_a_log_is_refused(name, stranger, refused):
+    (stranger / name).unlink()
+    os.mkfifo(stranger / name)
+    unfinished(stranger)
+    assert "regular file" in refused("train", f"resume={stranger}", "resume_force=true")
+
+
 def test_a_recorded_run_downloads_nothing(stranger, monkeypatch, refused):
     data = {
         "_target_": "tunesmith.data.image.torchvision_dataset.TorchvisionDataset",

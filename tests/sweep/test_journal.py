@@ -261,6 +261,7 @@ HOSTILE = {
     "none": {"job": 1},
     "later": {"job": 0, "changes": ["seed=7"]},
     "a folder elsewhere": {"job": 1, "changes": ["seed=1"], "folder": "../other"},
+    "the folder above": {"job": 1, "changes": ["seed=1"], "folder": ".."},
     "a folder by its whole path": {"job": 1, "changes": ["seed=1"], "folder": "/tmp"},
     "a negative job": {"job": -1, "changes": ["seed=1"]},
 }

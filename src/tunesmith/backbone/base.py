@@ -24,7 +24,7 @@ from tunesmith.contract.tree import flatten, unflatten
 DEFAULT = Needs(pooled=True)
 
 X = TypeVar("X", bound="Inputs", default=Tensor)
-"""What flows between the stages of a backbone."""
+"""Type of the values that flow between the stages of a backbone."""
 
 R = TypeVar("R")
 

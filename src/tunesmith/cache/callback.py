@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast, final
 
 import numpy as np
-import platformdirs
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
@@ -23,6 +21,7 @@ from tunesmith.cache.opener import Opener
 from tunesmith.cache.plan import AT_ONCE, Span
 from tunesmith.cache.store import Store
 from tunesmith.cache.tokens import TokenCache
+from tunesmith.config.find import cache_folder
 from tunesmith.data.image.decode import Decode
 from tunesmith.data.module import TableData
 from tunesmith.data.randomness import preserved
@@ -206,8 +205,7 @@ def place(folder: str | None) -> Path:
         folder: Folder shared by all runs; ``None`` for the environment variable ``TUNESMITH_CACHE``, or else the
             platform's cache folder.
     """
-    named = folder or os.environ.get("TUNESMITH_CACHE") or platformdirs.user_cache_dir("tunesmith")
-    return Path(named).expanduser() / "activations"
+    return cache_folder(folder) / "activations"
 
 
 def _epochs(trainer: Trainer) -> int:

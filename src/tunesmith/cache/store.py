@@ -81,7 +81,7 @@ class Entry:
 
     @property
     def listed(self) -> bool:
-        """Whether it is listed: some of it may still be missing."""
+        """Return whether the entry is listed; some of its files may still be missing."""
         return (self.folder / ABOUT).is_file()
 
     def load(self, layout: Layout) -> tuple[dict[int, Shard], list[int]]:

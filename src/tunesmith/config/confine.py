@@ -93,7 +93,13 @@ def make_folder(run: Path, *names: str) -> Path:
 
 
 def unshare(file: Path) -> None:
-    """Make a file that is appended to the folder's own, where it is a link, or another name of a file elsewhere."""
+    """Make a file that is appended to the folder's own, where it is a link, or another name of a file elsewhere.
+
+    Raises:
+        RunError: It is no regular file; opening a FIFO would wait for a reader.
+    """
+    if file.exists() and not file.is_file():
+        raise RunError(f"Expected {file} to be a regular file but it is something else; remove it.")
     if file.is_symlink() or (file.is_file() and file.stat().st_nlink > 1):
         own = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
         shutil.copyfile(file, own)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from platformdirs import user_cache_path
 
 from tunesmith.errors import ConfigError, nearest
 
@@ -39,6 +42,11 @@ def conf_dirs(config_dirs: Sequence[str | Path] = (), command: str = "train") ->
     own = Path("conf").resolve()
     found = [*([own] if own.is_dir() else []), package_conf()]
     return list(dict.fromkeys([*named, *(reversed(found) if command in FOREIGN else found)]))
+
+
+def cache_folder(named: str | None) -> Path:
+    """Return the cache: the folder named, or that of ``TUNESMITH_CACHE``, or the platform's."""
+    return Path(named or os.environ.get("TUNESMITH_CACHE") or user_cache_path("tunesmith")).expanduser()
 
 
 def group_names(dirs: Iterable[Path]) -> set[str]:

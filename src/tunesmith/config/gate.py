@@ -191,7 +191,7 @@ def _is_plug_in(target: str) -> bool:
         first = importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return False
-    if here is None or (first is not None and first.origin != here.origin):
+    if here is None or (first is not None and not present.same(first.origin, here.origin)):
         return False  # another module of that name comes first on the path
     found = _definition(target)
     return found is not None and found.module.name.partition(".")[0] == top

@@ -46,7 +46,7 @@ class SampleTable(Protocol):
 
 
 class DataModule(Protocol):
-    """What runs, callbacks and the cache may use of a data module; tasks never see one.
+    """Declare what runs, callbacks and the cache may use of a data module; tasks never see one.
 
     Derive data modules from `tunesmith.data.module.TableData`.
 
@@ -81,7 +81,7 @@ class DataModule(Protocol):
         """Choose the split that ``test_dataloader`` serves."""
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Start training at a batch of an epoch, as if the earlier ones had been served."""
+        """Start training at a batch of an epoch, as after serving the earlier ones."""
 
     def count_by(self, counts: Callable[[Batch], Mapping[str, float]]) -> None:
         """Make training batches carry the totals of their optimizer step."""

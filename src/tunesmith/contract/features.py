@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OutputPer: TypeAlias = Literal["sample", "token", "pixel"]
-"""What one output of a head is for."""
+"""Unit that a head has one output for."""
 
 
 @dataclass(frozen=True)

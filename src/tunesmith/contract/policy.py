@@ -37,7 +37,7 @@ class GradientPolicy(Policy):
     @property
     @abstractmethod
     def undecided(self) -> bool:
-        """Whether the stages have not been chosen yet; until then everything trains."""
+        """Return whether the stages are still to be chosen; until then everything trains."""
 
     @abstractmethod
     def choose(self, gradients: Mapping[str, float]) -> list[str]:

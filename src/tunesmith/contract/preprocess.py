@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Preprocess(Protocol):
-    """How to prepare samples: a frozen dataclass of plain values, recorded in run.json.
+    """Describe how to prepare samples: a frozen dataclass of plain values, recorded in run.json.
 
     Each modality has its own, such as `tunesmith.modality.image.ImagePreprocess`.
 
@@ -26,7 +26,7 @@ class Preprocess(Protocol):
 
     @property
     def attention(self) -> str:
-        """Which tokens a token attends to, as in `TextPreprocess`; empty for a modality without text tokens."""
+        """Return which tokens a token attends to, as in `TextPreprocess`; empty without text tokens."""
 
     def check(self) -> None:
         """Check the values.

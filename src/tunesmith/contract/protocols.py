@@ -176,7 +176,7 @@ class Vocabulary(Protocol):
 
 
 class Task(Protocol):
-    """What runs, callbacks and the cache may use of a task; see `tunesmith.task.base.Task` for the class.
+    """Declare what runs, callbacks and the cache may use of a task; see `tunesmith.task.base.Task` for the class.
 
     Attributes:
         backbone: The backbone.

@@ -183,7 +183,7 @@ class TableData(LightningDataModule, ABC):
         self.tested = split
 
     def start_at(self, epoch: int, batch: int) -> None:
-        """Start training at a batch of an epoch, as if the earlier ones had been served."""
+        """Start training at a batch of an epoch, as after serving the earlier ones."""
         self._start = (epoch, batch)
 
     def serve(self, kept: Callable[[str], CachedSamples | None], decoded: Callable[[Decode], Decoded | None]) -> None:

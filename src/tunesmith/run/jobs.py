@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from platformdirs import user_cache_path, user_config_path, user_data_path
+from platformdirs import user_config_path, user_data_path
 
 from tunesmith.config import find, output
 from tunesmith.config.check.check import mistakes
@@ -86,11 +87,12 @@ class Jobs:
 
 def writable(command: str, cfg: DictConfig) -> list[Path]:
     """Return the folders that a command on a recorded run writes to; those that are not there yet are made."""
-    cache = Path(cfg.paths.cache or os.environ.get("TUNESMITH_CACHE") or user_cache_path("tunesmith"))
+    cache = find.cache_folder(cfg.paths.cache)
     wandbs = [Path(os.environ.get("WANDB_DATA_DIR") or user_data_path("wandb")), user_config_path("wandb")]
     made = [cache, Path(cfg.paths.logs), *wandbs] if command == "reproduce" else [cache]
     for folder in made:
-        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # a home that cannot be written to: whoever needs the folder says so
+            folder.mkdir(parents=True, exist_ok=True)
     output = [Path(cfg.output).expanduser().absolute().parent] if "output" in cfg else []
     return [Path(cfg.run).expanduser(), *made, *output]
 

@@ -159,7 +159,7 @@ class Journal:
         wrong = ""
         if min(event["job"], event["round"]) < 0:
             wrong = f"job {event['job']} of round {event['round']}"
-        elif folder and Path(folder).name != folder:
+        elif folder == ".." or Path(folder).name != folder:
             wrong = f"the folder '{folder}'"
         elif (new or changes) and self.space is not None and not may_give(self.space, changes):
             wrong = f"the changes '{redact_text(' '.join(changes))}'"

@@ -29,13 +29,14 @@ def leave() -> None:
     """
     here, ours = Path.cwd(), Path(__file__).resolve().parents[3]
     if here.resolve() != ours:
-        sys.path[:] = [entry for entry in sys.path if entry and not _same(entry, here)]
-    os.environ[SAFE_PATH] = "1"
+        sys.path[:] = [entry for entry in sys.path if entry and not same(entry, str(here))]
+        os.environ[SAFE_PATH] = "1"
 
 
-def _same(entry: str, folder: Path) -> bool:
+def same(one: str | None, other: str | None) -> bool:
+    """Return whether two paths are there and name one file or folder."""
     with contextlib.suppress(OSError):
-        return Path(entry).samefile(folder)
+        return one is not None and other is not None and Path(one).samefile(other)
     return False
 
 
